@@ -1,0 +1,78 @@
+"""Where the steps are. The numbered folders under steps/ are the list; nothing else lists them."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The folder of the course: the one that holds README.md."""
+
+
+class CourseError(Exception):
+    """A mistake that one sentence explains. A notebook shows the sentence and no traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython asks an exception for this method before it builds a traceback.
+        return [str(self)]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the course."""
+
+    number: int
+    name: str
+    """The folder's name, such as `02_echo`."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder a learner works in, `steps/02_echo`."""
+        return ROOT / "steps" / self.name
+
+    @property
+    def solution(self) -> Path:
+        """The folder of the worked answer, `solutions/02_echo`."""
+        return ROOT / "solutions" / self.name
+
+    @property
+    def notebook(self) -> Path:
+        """The notebook of the step."""
+        return ROOT / "notebooks" / f"{self.name}.ipynb"
+
+    def target(self, part: str) -> str:
+        """What uvicorn is told to run: `main:app`, `exercise:app`, or their form in a package.
+
+        Args:
+            part: `"lesson"` or `"exercise"`.
+
+        Raises:
+            CourseError: `part` is neither.
+        """
+        if part not in ("lesson", "exercise"):
+            raise CourseError(f'A step has the parts "lesson" and "exercise", not {part!r}.')
+        if (self.folder / "app").is_dir():
+            return "app.main:app" if part == "lesson" else "exercise.main:app"
+        return "main:app" if part == "lesson" else "exercise:app"
+
+
+def steps() -> list[Step]:
+    """Every step of the course, in order."""
+    folders = sorted((ROOT / "steps").glob("[0-9][0-9]_*"))
+    return [Step(int(folder.name[:2]), folder.name) for folder in folders if folder.is_dir()]
+
+
+def find_step(which: int | str) -> Step:
+    """The step with this number or folder name.
+
+    Args:
+        which: `2`, `"2"`, `"02"` or `"02_echo"`.
+
+    Raises:
+        CourseError: there is no such step.
+    """
+    number = re.match(r"\d+", str(which))
+    for step in steps():
+        if which == step.name or (number and number[0] == str(which) and int(which) == step.number):
+            return step
+    names = ", ".join(step.name for step in steps())
+    raise CourseError(f"There is no step {which!r}. The steps are {names}.")

@@ -1,0 +1,64 @@
+"""`serve`: start a lesson or an answer from a notebook, and see its log there."""
+
+import socket
+import sys
+
+from .course import find_step
+from .server import IN_USE, Server, StartupError
+
+PORT = 8000
+_servers: dict[tuple[str, str], Server] = {}
+
+
+def serve(step: int | str, part: str = "lesson", *, port: int | None = None, reload: bool = False) -> Server:
+    """Start a step under uvicorn, as a child process, and print its log below the cell.
+
+    Running it again restarts that server. The server ends with the kernel, however that ends.
+
+    Args:
+        step: the step's number or folder name.
+        part: `"lesson"` or `"exercise"`.
+        port: the TCP port; by default 8000, or a free one when 8000 is taken.
+        reload: whether the server restarts itself when you save a file.
+
+    Raises:
+        CourseError: there is no such step or part.
+        StartupError: the server did not start; its message says why.
+    """
+    found = find_step(step)
+    target = found.target(part)
+    key = (found.name, part)
+    if key in _servers:
+        _servers.pop(key).stop()
+    ports = [port] if port is not None else [PORT, 0] if _is_free(PORT) else [0]
+    for choice in ports:
+        server = Server(target, found.folder, port=choice, reload=reload, on_line=_print)
+        try:
+            server.wait_until_ready()
+            break
+        except StartupError:
+            # Somebody may have taken the port between the look and the start.
+            if choice == ports[-1] or not any(IN_USE.search(line) for line in server.log):
+                raise
+    _servers[key] = server
+    if port is None and server.port != PORT:
+        _print(f"Port {PORT} is in use, so this server is at {server.url}")
+    _print(f"The same in a terminal: {server.command}")
+    return server
+
+
+def _print(line: str) -> None:
+    # One write a line: the lines of two threads cannot mix then.
+    sys.stdout.write(f"{line}\n")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        if sys.platform != "win32":
+            # As uvicorn does, so that connections of an earlier server, still closing, do not count.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

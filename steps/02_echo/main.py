@@ -1,0 +1,23 @@
+"""Step 02, lesson: a socket that echoes every text."""
+
+from pathlib import Path
+
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+
+app = FastAPI()
+
+
+@app.websocket("/ws")
+async def echo(websocket: WebSocket) -> None:
+    await websocket.accept()
+    try:
+        while True:
+            text = await websocket.receive_text()
+            await websocket.send_text(f"Message text was: {text}")
+    except WebSocketDisconnect:
+        # The client has left. This is how every conversation ends, so it is no error.
+        pass
+
+
+# The browser page of the course. Routes come first; a file is looked for when no route matches.
+app.frontend("/", directory=Path(__file__).parents[1] / "page")

@@ -1,0 +1,159 @@
+"""Run the checks of a step against an answer.
+
+First all checks run side by side against one server, with short waits: a right answer passes in
+about a second. When one fails, or the log holds a traceback, checks run one by one, each against a
+fresh server and with the waits that the exercise promises. So no check suffers from another one,
+a slow machine is no mistake, and the first failure is the right one to explain.
+"""
+
+import asyncio
+import importlib
+from pathlib import Path
+
+from workshop.course import Step
+from workshop.server import Server, StartupError, place_of_error
+
+from .model import Check, Failure, Verdict, checks_of
+from .subject import Subject
+from .symptoms import meaning_of
+
+SHORT = 0.7
+PATIENT = 2.0
+LONGEST = 30.0
+"""Seconds that one check may take in all."""
+STARTS = Check(0, "starts under uvicorn", "starts", None, False)
+
+
+def start(step: Step, folder: Path) -> Server:
+    """Start an answer the way a reader does in a terminal, on a port that is free."""
+    return Server(step.target("exercise"), folder)
+
+
+class Judge:
+    """Judges one answer.
+
+    Args:
+        step: the step it answers.
+        folder: the folder that holds the answer.
+        first: a server of that answer which was started before; by default one is started now.
+    """
+
+    def __init__(self, step: Step, folder: Path, first: Server | None = None) -> None:
+        self.step = step
+        self.folder = folder
+        self._first = first or start(step, folder)
+
+    def run(self) -> Verdict:
+        """Run the checks of the step and say what came of it. No server is left behind."""
+        try:
+            suite = importlib.import_module(f"test_{self.step.name}").TestExercise
+            return asyncio.run(self._run(checks_of(suite)))
+        finally:
+            self._first.kill()
+
+    async def _run(self, checks: list[Check]) -> Verdict:
+        try:
+            await asyncio.to_thread(self._first.wait_until_ready)
+        except StartupError as error:
+            return self._no_start(checks, error)
+        first = await self._side_by_side(checks)
+        if first is None:
+            return Verdict(self.step.name, checks)
+        for check in checks[first:]:
+            if explanation := await self._alone(check):
+                return Verdict(self.step.name, checks, check, explanation)
+        return Verdict(self.step.name, checks)
+
+    async def _side_by_side(self, checks: list[Check]) -> int | None:
+        """The place of the first check that needs a closer look, or None if all is well."""
+        subject = Subject(self._first, SHORT)
+        tasks = [asyncio.create_task(_bounded(check, subject)) for check in checks]
+        try:
+            pending = set(tasks)
+            while pending:
+                _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for place, task in enumerate(tasks):
+                    if not task.done():
+                        break
+                    if task.exception():
+                        return place
+            return 0 if "Traceback" in await subject.settle() else None
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await subject.close()
+
+    async def _alone(self, check: Check) -> list[tuple[str, str]] | None:
+        """The explanation of what this check finds, or None if it passes."""
+        server = start(self.step, self.folder)
+        try:
+            await asyncio.to_thread(server.wait_until_ready)
+            subject = Subject(server, PATIENT)
+            try:
+                await _bounded(check, subject)
+                log = await subject.settle()
+                if check.quiet and "Traceback" in log:
+                    raise Failure(
+                        got="a traceback in the server's log",
+                        expect="a log without tracebacks: a client that leaves is no error",
+                        likely="an exception leaves the endpoint",
+                        broken=True,
+                    )
+            except Failure as failure:
+                log = await subject.settle()
+                return self._explain(check, failure, log, server)
+            finally:
+                await subject.close()
+        except StartupError as error:
+            return [("I got", str(error))]
+        finally:
+            await asyncio.to_thread(server.kill)
+        return None
+
+    def _explain(self, check: Check, failure: Failure, log: str, server: Server) -> list[tuple[str, str]]:
+        got, likely, place = failure.got, failure.likely, None
+        if failure.broken:
+            likely = meaning_of(log) or likely
+            place = place_of_error(log, self.folder)
+            if server.exit_code is not None:
+                got += f"; the server ended, exit code {server.exit_code}"
+                likely = "something calls sys.exit() or exit(), which ends the server for everybody"
+        lines = [
+            ("I sent", failure.sent),
+            ("I got", got),
+            ("I expect", failure.expect),
+            ("Likely", likely),
+            ("Server", place),
+            ("Hint", f"notebook {self.step.number:02}, Make, TODO {check.number}"),
+        ]
+        return [(label, text) for label, text in lines if text]
+
+    def _no_start(self, checks: list[Check], error: StartupError) -> Verdict:
+        lines = [("I got", str(error)), ("I expect", f"uvicorn {self.step.target('exercise')} takes connections")]
+        if meaning := meaning_of("\n".join(self._first.log)):
+            lines.append(("Likely", meaning))
+        return Verdict(self.step.name, [STARTS, *checks], STARTS, lines)
+
+
+async def _bounded(check: Check, subject: Subject) -> None:
+    try:
+        async with asyncio.timeout(LONGEST):
+            await check.run(subject)
+    except Failure:
+        raise
+    except TimeoutError:
+        raise Failure(
+            got=f"no end of this check within {LONGEST:g} s",
+            expect="an answer within 2 s each time",
+            likely="something waits for ever, or answers without end",
+            broken=True,
+        ) from None
+    except Exception as error:
+        # No answer may crash the checks, whatever it sends.
+        raise Failure(
+            got=f"{type(error).__name__}: {error}",
+            expect="a conversation as the exercise describes it",
+            likely="the server sends something that no WebSocket client can read",
+            broken=True,
+        ) from error

@@ -1,0 +1,56 @@
+"""What an error in the server's log usually means. It is a better witness than any guess of a check."""
+
+import re
+
+SYMPTOMS = (
+    (r"KeyError: 'text'", "receive_text() raises KeyError on a binary frame: it is no WebSocketDisconnect"),
+    (r"KeyError: 'bytes'", "a text frame has no bytes: read with receive() and look at what came"),
+    (
+        r"Need to call \"accept\" first",
+        "the socket was never accepted: call await websocket.accept() before anything else",
+    ),
+    (
+        r"Cannot call \"receive\" once a disconnect message has been received",
+        "the loop goes on after the client has left: leave it on WebSocketDisconnect",
+    ),
+    (
+        r"Cannot call \"send\" once a close message has been sent",
+        "something is sent to a socket that was closed: a send to a member that is gone raises RuntimeError, "
+        "in the endpoint of the sender",
+    ),
+    (
+        r"Unexpected ASGI message 'websocket.(?:send|close)'",
+        "something is sent to a socket that was closed already",
+    ),
+    (r"(?:Set|[dD]ictionary) changed size during iteration", "a member left while the loop was running: loop over a copy"),
+    (r"list\.remove\(x\): x not in list", "the member is removed twice: once by the loop, once when its endpoint ends"),
+    (r"JSONDecodeError", "nothing catches the error that json raises for a text that is not JSON"),
+    (r"ValidationError", "nothing catches the error that Pydantic raises for a message of another shape"),
+    (r"RecursionError", "a function calls itself, or JSON nested too deep is read without a catch"),
+    (
+        r"UnicodeDecodeError",
+        "the bytes of a binary frame are decoded as if they were text",
+    ),
+    (
+        r"WebSocketDisconnect\b",
+        "nothing catches WebSocketDisconnect: it is raised when the client has left, "
+        "by a receive in its own endpoint and by a send in the endpoint of whoever sends",
+    ),
+    (
+        r"AttributeError: module '.*' has no attribute '_contains_router'",
+        "include_router() was given the module: give it the router in the module",
+    ),
+    (
+        r"AttributeError: partially initialized module|cannot import name .* from partially initialized module",
+        "two modules import each other: move what both need into a third one",
+    ),
+    (r"attempted relative import with no known parent package", "the file runs as a script: run it as part of its package"),
+)
+
+
+def meaning_of(log: str) -> str | None:
+    """What the last error in a log means, or None if it is none of the known ones."""
+    start = log.rfind("Traceback (most recent call last)")
+    if start < 0:
+        return None
+    return next((meaning for pattern, meaning in SYMPTOMS if re.search(pattern, log[start:])), None)
