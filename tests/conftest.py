@@ -1,10 +1,11 @@
-"""Options of the course's pytest: `--exercise N` judges the reader's own answer to a step."""
+"""How pytest runs the course: the option --exercise, and the checks of a solution as tests."""
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from workshop.course import CourseError, find_step
+from workshop.course import CourseError, Step, find_step
 from workshop.server import Server
 
 
@@ -16,28 +17,74 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    which = config.option.exercise
-    if which is None:
+    """With --exercise, judge that answer and do nothing else."""
+    if config.option.exercise is None:
         return None
     try:
-        step = find_step(which)
+        step = find_step(config.option.exercise)
     except CourseError as error:
         raise pytest.UsageError(str(error)) from None
-    first = Server(step.target("exercise"), step.folder)
     # It boots while the clients and the checks are imported.
+    first = Server(step.target("exercise"), step.folder)
     from judge.judge import Judge
 
     verdict = Judge(step, step.folder, first).run()
     print(verdict)
     if config.option.exercise_report:
-        report = {
-            "step": step.name.replace("_", " "),
-            "checks": [
-                {"number": str(check.number), "title": check.title, "state": verdict.state(check)}
-                for check in verdict.checks
-            ],
-            "explanation": verdict.explanation,
-            "text": str(verdict),
-        }
-        config.option.exercise_report.write_text(json.dumps(report), "utf-8")
+        config.option.exercise_report.write_text(json.dumps(verdict.as_dict()), "utf-8")
     return pytest.ExitCode.OK if verdict.failed is None else pytest.ExitCode.TESTS_FAILED
+
+
+class CheckItem(pytest.Item):
+    """One check of an exercise, as a test of the worked solution."""
+
+    # A verdict holds for all checks of a step, so it is asked for once.
+    verdicts = pytest.StashKey[dict[str, object]]()
+
+    def runtest(self) -> None:
+        from judge.judge import Judge
+
+        step = step_of(self)
+        verdicts = self.config.stash.setdefault(self.verdicts, {})
+        if step.name not in verdicts:
+            verdicts[step.name] = Judge(step, step.solution).run()
+        verdict = verdicts[step.name]
+        check = next(check for check in verdict.checks if check.name == self.name)
+        if verdict.state(check) != "passed":
+            pytest.fail(str(verdict), pytrace=False)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        return self.path, None, f"{step_of(self).name}: {self.name}"
+
+
+def step_of(node: pytest.Item) -> Step:
+    """The step whose test module a test stands in."""
+    return find_step(node.path.stem.removeprefix("test_"))
+
+
+def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> CheckItem | None:
+    """Collect a check as an item of its own kind: it needs no fixtures and runs with the others."""
+    if not hasattr(obj, "check"):
+        return None
+    item = CheckItem.from_parent(collector, name=name)
+    # One process judges a step, so that its checks run side by side there.
+    item.add_marker(pytest.mark.xdist_group(f"solution {collector.path.stem}"))
+    return item
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Which event loop the tests that are coroutines run on."""
+    return "asyncio"
+
+
+@pytest.fixture
+async def lesson(request: pytest.FixtureRequest) -> AsyncIterator[object]:
+    """The lesson of the step, running under uvicorn on a port of its own."""
+    from judge.subject import Subject
+
+    step = step_of(request.node)
+    with Server(step.target("lesson"), step.folder) as server:
+        subject = Subject(server, 2.0)
+        yield subject
+        await subject.close()

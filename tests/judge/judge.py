@@ -121,6 +121,7 @@ class Judge:
                 likely = "something calls sys.exit() or exit(), which ends the server for everybody"
         lines = [
             ("I sent", failure.sent),
+            ("After", failure.after),
             ("I got", got),
             ("I expect", failure.expect),
             ("Likely", likely),

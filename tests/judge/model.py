@@ -13,13 +13,24 @@ class Failure(AssertionError):
         got: what happened.
         expect: what was asked for.
         likely: the mistake that usually causes this.
-        sent: what the check did before; None leaves the line out.
+        sent: the message this is an answer to; None leaves the line out.
+        after: what else had happened before; None leaves the line out.
         broken: whether there was no answer at all, so that an error in the server's log explains more.
     """
 
-    def __init__(self, *, got: str, expect: str, likely: str, sent: str | None = None, broken: bool = False) -> None:
-        self.broken = broken
+    def __init__(
+        self,
+        *,
+        got: str,
+        expect: str,
+        likely: str,
+        sent: str | None = None,
+        after: str | None = None,
+        broken: bool = False,
+    ) -> None:
         self.sent = sent
+        self.after = after
+        self.broken = broken
         self.got = got
         self.expect = expect
         self.likely = likely
@@ -83,6 +94,17 @@ class Verdict:
             return "passed"
         position, stop = self.checks.index(check), self.checks.index(self.failed)
         return "passed" if position < stop else "failed" if position == stop else "not run"
+
+    def as_dict(self) -> dict[str, object]:
+        """The verdict for a notebook, as values that JSON knows."""
+        return {
+            "step": self.step,
+            "checks": [
+                {"number": check.number, "title": check.title, "state": self.state(check)} for check in self.checks
+            ],
+            "explanation": self.explanation,
+            "text": str(self),
+        }
 
     def __str__(self) -> str:
         count = sum(self.state(check) == "passed" for check in self.checks)

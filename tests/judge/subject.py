@@ -90,7 +90,7 @@ class Subject:
                         return
         except TimeoutError:
             got = f"GET {path} still answers {clients.show(value)} after {self.patience:g} s"
-            raise Failure(sent=after, got=got, expect=expect, likely=likely) from None
+            raise Failure(after=after, got=got, expect=expect, likely=likely) from None
 
     async def stands_still(self, progress: Callable[[], int]) -> None:
         """Wait until `progress` has not changed while the server answered three requests.
