@@ -85,6 +85,6 @@ async def lesson(request: pytest.FixtureRequest) -> AsyncIterator[object]:
 
     step = step_of(request.node)
     with Server(step.target("lesson"), step.folder) as server:
-        subject = Subject(server, 2.0)
+        subject = Subject(server, 2.0, step.folder)
         yield subject
         await subject.close()

@@ -3,6 +3,7 @@
 import html
 import json
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,9 +66,13 @@ def check(step: int | str, *, seconds: float = 180) -> Report:
         file = Path(folder) / "report.json"
         arguments = ["--exercise", str(found.number), "--exercise-report", str(file)]
         process = start_module("pytest", arguments)
+        # communicate() would close the standard input, and with it the process.
+        limit = threading.Timer(seconds, end, [process])
+        limit.start()
         try:
-            output, _ = process.communicate(timeout=seconds)
+            output = process.stdout.read()
         finally:
+            limit.cancel()
             end(process)
         if not file.exists():
             raise CourseError(f"The checks did not finish. They printed:\n{output.decode('utf-8', 'replace')}")

@@ -10,7 +10,14 @@ PORT = 8000
 _servers: dict[tuple[str, str], Server] = {}
 
 
-def serve(step: int | str, part: str = "lesson", *, port: int | None = None, reload: bool = False) -> Server:
+def serve(
+    step: int | str,
+    part: str = "lesson",
+    *,
+    port: int | None = None,
+    reload: bool = False,
+    under: str = "uvicorn",
+) -> Server:
     """Start a step under uvicorn, as a child process, and print its log below the cell.
 
     Running it again restarts that server. The server ends with the kernel, however that ends.
@@ -20,6 +27,7 @@ def serve(step: int | str, part: str = "lesson", *, port: int | None = None, rel
         part: `"lesson"` or `"exercise"`.
         port: the TCP port; by default 8000, or a free one when 8000 is taken.
         reload: whether the server restarts itself when you save a file.
+        under: `"uvicorn"` or `"hypercorn"`.
 
     Raises:
         CourseError: there is no such step or part.
@@ -32,7 +40,7 @@ def serve(step: int | str, part: str = "lesson", *, port: int | None = None, rel
         _servers.pop(key).stop()
     ports = [port] if port is not None else [PORT, 0] if _is_free(PORT) else [0]
     for choice in ports:
-        server = Server(target, found.folder, port=choice, reload=reload, on_line=_print)
+        server = Server(target, found.folder, port=choice, reload=reload, module=under, on_line=_print)
         try:
             server.wait_until_ready()
             break

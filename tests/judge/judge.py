@@ -66,7 +66,7 @@ class Judge:
 
     async def _side_by_side(self, checks: list[Check]) -> int | None:
         """The place of the first check that needs a closer look, or None if all is well."""
-        subject = Subject(self._first, SHORT)
+        subject = Subject(self._first, SHORT, self.folder)
         tasks = [asyncio.create_task(_bounded(check, subject)) for check in checks]
         try:
             pending = set(tasks)
@@ -89,7 +89,7 @@ class Judge:
         server = start(self.step, self.folder)
         try:
             await asyncio.to_thread(server.wait_until_ready)
-            subject = Subject(server, PATIENT)
+            subject = Subject(server, PATIENT, self.folder)
             try:
                 await _bounded(check, subject)
                 log = await subject.settle()

@@ -1,13 +1,15 @@
 """The answer under judgement: a running server, and the ways a check may talk to it."""
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import httpx
-from workshop.server import Server
+from workshop.server import Server, StartupError
 
 from . import clients
 from .model import Failure
@@ -21,11 +23,14 @@ class Subject:
     Args:
         server: ready to take connections.
         patience: seconds to wait for an answer.
+        folder: the folder that holds the answer.
     """
 
-    def __init__(self, server: Server, patience: float) -> None:
+    def __init__(self, server: Server, patience: float, folder: Path) -> None:
         self.server = server
         self.patience = patience
+        self.folder = folder
+        self._probe: asyncio.Task[Subject] | None = None
         # Connections are not kept, so that a check never waits behind another one's request.
         limits = httpx.Limits(max_keepalive_connections=0)
         self._http = httpx.AsyncClient(base_url=server.url, timeout=patience, limits=limits, trust_env=False)
@@ -106,6 +111,27 @@ class Subject:
             for _ in range(3):
                 await self.get("/still-there", likely="something blocks the event loop")
 
+    async def probe(self, module: str) -> "Subject":
+        """The same answer in a second server, run by a module of the judge that adds to it.
+
+        Args:
+            module: such as `router_probe`. Every check of one subject gets the same server.
+
+        Raises:
+            Failure: it does not start.
+        """
+        if self._probe is None:
+            self._probe = asyncio.create_task(self._start_probe(module))
+        return await asyncio.shield(self._probe)
+
+    async def _start_probe(self, module: str) -> "Subject":
+        server = Server(f"{module}:app", Path(__file__).parent, environment={"ANSWER": str(self.folder)})
+        try:
+            await asyncio.to_thread(server.wait_until_ready)
+        except StartupError as error:
+            raise Failure(got=str(error), expect="the modules of the answer can be imported", likely=str(error)) from None
+        return Subject(server, self.patience, self.folder)
+
     async def settle(self) -> str:
         """Let the server finish what it is at, and give its log.
 
@@ -125,5 +151,8 @@ class Subject:
 
     async def close(self) -> None:
         """End the conversation and the server."""
+        if self._probe is not None:
+            with contextlib.suppress(Failure):
+                await (await self._probe).close()
         await self._http.aclose()
         await asyncio.to_thread(self.server.kill)

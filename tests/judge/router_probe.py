@@ -1,0 +1,71 @@
+"""Runs an answer of step 04 with one route more on each of its routers, and tells what it is made of.
+
+    ANSWER=steps/04_router uvicorn router_probe:app --app-dir tests/judge
+
+A rule that holds for the router holds for these new routes too; a rule that each endpoint has to
+repeat does not. The answer is asked, and none of its names or its style is looked at.
+"""
+
+import importlib
+import os
+import sys
+
+from fastapi import APIRouter, WebSocket
+from starlette.routing import NoMatchFound
+
+sys.path.insert(0, os.environ["ANSWER"])
+app = importlib.import_module("exercise.main").app
+
+
+def router_of(name: str) -> APIRouter | str:
+    """The router of a module of the answer, or what is wrong with it."""
+    try:
+        module = importlib.import_module(f"exercise.{name}")
+    except ModuleNotFoundError as error:
+        if error.name == f"exercise.{name}":
+            return f"there is no exercise/{name}.py"
+        return f"importing exercise/{name}.py raises {type(error).__name__}: {error}"
+    except Exception as error:
+        return f"importing exercise/{name}.py raises {type(error).__name__}: {error}"
+    router = getattr(module, "router", None)
+    if router is None:
+        return f"exercise/{name}.py has no router"
+    return router if isinstance(router, APIRouter) else f"exercise.{name}.router is no APIRouter"
+
+
+async def probe_socket(websocket: WebSocket) -> None:
+    await websocket.accept()
+
+
+async def probe_lobby() -> None:
+    """A route that only has to be there."""
+
+
+chat, lobby = router_of("chat"), router_of("lobby")
+documentation = {app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url}
+# An included router stands in the list without a path.
+own_routes = [route for route in app.routes if getattr(route, "path", None) not in (None, *documentation)]
+in_main = [route.path for route in own_routes if (route.path, getattr(route, "methods", None)) != ("/", {"GET"})]
+if isinstance(chat, APIRouter):
+    chat.add_api_websocket_route("/probe/socket", probe_socket, name="probe_socket")
+if isinstance(lobby, APIRouter):
+    lobby.add_api_route("/probe", probe_lobby, name="probe_lobby")
+
+
+def path_of(name: str) -> str | None:
+    """The whole path of a new route, or None if its router is not part of the application."""
+    try:
+        return str(app.url_path_for(name))
+    except NoMatchFound:
+        return None
+
+
+@app.get("/judge-facts")
+async def facts() -> dict[str, object]:
+    return {
+        "chat": chat if isinstance(chat, str) else None,
+        "lobby": lobby if isinstance(lobby, str) else None,
+        "in_main": in_main,
+        "probe_socket": path_of("probe_socket"),
+        "probe_lobby": path_of("probe_lobby"),
+    }

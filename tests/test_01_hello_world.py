@@ -1,0 +1,110 @@
+"""Step 01: what the notebook says of the lesson, and the checks of the exercise."""
+
+from urllib.parse import quote
+
+import httpx
+import pytest
+from judge.clients import handshake, show
+from judge.model import Failure, check
+from judge.subject import Subject
+from workshop.course import find_step
+from workshop.server import Server
+
+HELLO = {"message": "Hello World"}
+NAMES = ("Ada", "Grace Hopper", "지수", "O'Hara", "100%", "n")
+NO_LANGUAGES = ("fr", "", "KO", "ko,en", " ko")
+
+
+async def greets(subject: Subject, name: str, query: str, greeting: str, *, likely: str) -> None:
+    """`GET /hello/{name}` answers with this greeting and the name."""
+    path = f"/hello/{quote(name, safe='')}{query}"
+    value = await subject.get_json(path, likely=likely)
+    expected = {"message": f"{greeting}, {name}!"}
+    if value != expected:
+        raise Failure(sent=f"GET {path}", got=show(value), expect=show(expected), likely=likely)
+
+
+async def refuses(subject: Subject, path: str, *, likely: str) -> None:
+    """`GET path` answers with status 422."""
+    response = await subject.get(path, likely=likely)
+    if response.status_code != 422:
+        got = f"status {response.status_code}, {show(response.text)}"
+        raise Failure(sent=f"GET {path}", got=got, expect="status 422", likely=likely)
+
+
+@pytest.mark.anyio
+class TestLesson:
+    async def test_hello(self, lesson: Subject) -> None:
+        """The lesson answers with JSON, under uvicorn."""
+        response = await lesson.get("/", likely="")
+        assert response.json() == HELLO
+        assert response.headers["content-type"] == "application/json"
+
+    def test_hypercorn(self) -> None:
+        """The same file runs under hypercorn."""
+        step = find_step(1)
+        with Server("main:app", step.folder, module="hypercorn") as server:
+            assert httpx.get(f"{server.url}/", trust_env=False).json() == HELLO
+            assert server.command.startswith("hypercorn steps/01_hello_world/main:app --bind 127.0.0.1:")
+
+    async def test_no_such_path(self, lesson: Subject) -> None:
+        """A path without a route is answered with 404, and the answer says so in JSON."""
+        response = await lesson.get("/hello/Ada", likely="")
+        assert (response.status_code, response.json()) == (404, {"detail": "Not Found"})
+
+    async def test_documentation(self, lesson: Subject) -> None:
+        """FastAPI describes the route by itself."""
+        description = await lesson.get_json("/openapi.json", likely="")
+        assert list(description["paths"]) == ["/"]
+        assert (await lesson.get("/docs", likely="")).status_code == 200
+
+    async def test_no_socket(self, lesson: Subject) -> None:
+        """No socket is served: the handshake is refused with 403."""
+        assert await handshake(lesson.server.ws("/ws"), 2.0) == 403
+
+
+class TestExercise:
+    @check(1, "still answers GET / with Hello World")
+    async def test_root(self, subject: Subject) -> None:
+        value = await subject.get_json("/", likely="GET / is gone, or raises")
+        if value != HELLO:
+            raise Failure(sent="GET /", got=show(value), expect=show(HELLO), likely="GET / was changed: keep it")
+
+    @check(2, "greets by name")
+    async def test_name(self, subject: Subject) -> None:
+        for name in NAMES:
+            likely = "there is no route /hello/{name}, or it answers something else than a message with the name in it"
+            await greets(subject, name, "", "Hello", likely=likely)
+
+    @check(3, "greets in Korean, and refuses other languages")
+    async def test_language(self, subject: Subject) -> None:
+        likely = "language is not read from the query: give the function a parameter of that name, with a default"
+        await greets(subject, "Ada", "?language=ko", "안녕하세요", likely=likely)
+        await greets(subject, "Ada", "?language=en", "Hello", likely="en itself is not accepted")
+        await greets(subject, "Ada", "", "Hello", likely="the default is not en")
+        for language in NO_LANGUAGES:
+            likely = "any text is taken for a language: let the type say which ones there are, with Literal or an Enum"
+            if not language:
+                likely = "an empty language is taken for a missing one: it was given, and it is wrong"
+            await refuses(subject, f"/hello/Ada?language={quote(language)}", likely=likely)
+
+    @check(4, "refuses a name of more than 40 characters")
+    async def test_long_name(self, subject: Subject) -> None:
+        for name in ("a" * 40, "한" * 40):
+            await greets(subject, name, "", "Hello", likely="40 characters are allowed; count characters, not bytes")
+        for name in ("a" * 41, "한" * 41):
+            likely = "nothing limits the length: declare it, as Path(max_length=40), and do not cut the name"
+            await refuses(subject, f"/hello/{quote(name)}", likely=likely)
+
+    @check(5, "describes both parameters in /openapi.json")
+    async def test_description(self, subject: Subject) -> None:
+        description = await subject.get_json("/openapi.json", likely="the description is switched off, or fails")
+        parameters = description.get("paths", {}).get("/hello/{name}", {}).get("get", {}).get("parameters", [])
+        found = {(parameter.get("name"), parameter.get("in")) for parameter in parameters}
+        if not {("name", "path"), ("language", "query")} <= found:
+            raise Failure(
+                sent="GET /openapi.json",
+                got="these parameters of /hello/{name}: " + (", ".join(map(str, sorted(found))) or "none"),
+                expect="name in the path and language in the query",
+                likely="a parameter is read from the Request by hand, or hidden: declare both as parameters of the function",
+            )
