@@ -1,8 +1,81 @@
 """Step 03: what the notebook says of the naive rooms, and the checks of the exercise."""
 
+import pytest
 from judge import rooms
-from judge.model import check
+from judge.model import Failure, check
 from judge.subject import Subject
+
+MANY_SHORT = 100
+
+
+@pytest.mark.anyio
+class TestLesson:
+    async def test_broadcast(self, lesson: Subject) -> None:
+        """A text reaches the room and nobody else; this much the naive loop does."""
+        await rooms.reaches_the_room(rooms.Rooms(lesson))
+
+    async def test_page(self, lesson: Subject) -> None:
+        """The browser page is served at /."""
+        assert (await lesson.get("/", likely="")).headers["content-type"].startswith("text/html")
+
+    async def test_binary_frame(self, lesson: Subject) -> None:
+        """A binary frame ends a session without a close frame, with a traceback."""
+        async with lesson.client("/ws/lobby") as ada:
+            await ada.send(b"\x00\x01")
+            await ada.is_closed(1006, likely="")
+        assert "KeyError: 'text'" in await lesson.settle()
+
+    async def test_empty_rooms(self, lesson: Subject) -> None:
+        """An empty room stays."""
+        async with lesson.client("/ws/lab"):
+            assert await lesson.get_json("/rooms", likely="") == {"lab": 1}
+        await lesson.becomes("/rooms", {"lab": 0}.__eq__, after="", expect="", likely="")
+
+    async def test_one_stops_reading(self, lesson: Subject) -> None:
+        """A member that stops reading stalls everyone, until it reads again; short messages do not show it."""
+        place = rooms.Rooms(lesson)
+        async with place.member("lobby") as ada, place.member("lobby") as linus, place.member("lobby") as grace:
+            linus.stop_reading()
+            for _ in range(MANY_SHORT):
+                await ada.send("short")
+                await grace.gets("short", likely="")
+                await ada.gets("short", likely="")
+            flood = await place.flood(ada, {"Ada": ada, "Grace": grace})
+            _, ada_has, grace_has = flood.progress()
+            assert grace_has < ada_has < rooms.MANY
+            assert ada_has == grace_has + 1
+            linus.read_again()
+            for _ in range(MANY_SHORT):
+                await linus.gets("short", likely="")
+            flood.join("Linus", linus)
+            await flood.arrives(after="", likely="")
+
+    async def test_one_dies(self, lesson: Subject) -> None:
+        """A member that dies in mid-broadcast costs the sender its connection, and others the message."""
+        place = rooms.Rooms(lesson)
+        async with place.member("lobby") as ada, place.member("lobby") as linus, place.member("lobby") as grace:
+            linus.stop_reading()
+            flood = await place.flood(ada, {"Ada": ada, "Grace": grace})
+            await linus.reset()
+            await ada.is_gone()
+            _, ada_has, grace_has = flood.progress()
+            assert ada_has == grace_has + 1
+            assert ada.connection.close_code == 1006
+            assert grace.connection.close_code is None
+        assert "Traceback" not in await lesson.settle()
+
+    async def test_one_leaves(self, lesson: Subject) -> None:
+        """A member that leaves in mid-broadcast makes the loop skip another one."""
+        place = rooms.Rooms(lesson)
+        async with place.member("lab") as grace, place.member("lab") as linus, place.member("lab") as ada:
+            linus.stop_reading()
+            flood = await place.flood(ada, {"Grace": grace, "Ada": ada})
+            await grace.leave()
+            flood.forget("Grace")
+            await place.come_to({"lab": 2}, after="", likely="")
+            flood.join("Linus", linus)
+            with pytest.raises(Failure, match=f"Ada has {rooms.MANY - 1} of them, 1 missing"):
+                await flood.arrives(after="", likely="")
 
 
 class TestExercise:

@@ -1,11 +1,18 @@
 """Step 04: what the notebook says of the package, and the checks of the exercise."""
 
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from urllib.parse import quote
 
+import pytest
 from judge import rooms
 from judge.clients import Client, parsed, show
 from judge.model import Failure, check
 from judge.subject import Subject
+from workshop.course import find_step
+from workshop.server import Server, StartupError
 
 CHAT = "/api/chat/ws/{room}?name=Ada"
 LISTEN = "/api/chat/ws/announcements?name=Linus"
@@ -48,6 +55,42 @@ class Listener:
             elsewhere = isinstance(heard, dict) and heard.get("room") not in (self.room, "announcements", None)
             if not (elsewhere and heard.keys() == expected.keys() and heard["type"] in ("joined", "left")):
                 raise Failure(after=after, got=show(frame), expect=show(expected), likely=likely)
+
+
+@pytest.mark.anyio
+class TestLesson:
+    async def test_rooms(self, lesson: Subject) -> None:
+        """The rooms of the module survive their members, at the router's prefix."""
+        place = rooms.Rooms(lesson, "/chat/ws/{room}", "/chat/rooms")
+        await rooms.reaches_the_room(place)
+        await rooms.survives_the_vanished(place)
+        await rooms.forgets_the_gone(place)
+        assert "Traceback" not in await lesson.settle()
+
+    async def test_page(self, lesson: Subject) -> None:
+        """The browser page is served at /."""
+        assert (await lesson.get("/", likely="")).headers["content-type"].startswith("text/html")
+
+    @pytest.mark.parametrize("path", ["/ws/lobby", "/chat/chat/ws/lobby", "/chat/ws/lobby/"])
+    async def test_wrong_prefix(self, lesson: Subject, path: str) -> None:
+        """A path without the prefix, with two of them, or with a slash too many is refused with 403."""
+        assert await lesson.handshake(path) == 403
+
+    def test_module_for_router(self, tmp_path: Path) -> None:
+        """Including the module instead of its router ends uvicorn, with a message that names neither."""
+        shutil.copytree(find_step(4).folder / "app", tmp_path / "app")
+        main = tmp_path / "app" / "main.py"
+        source = main.read_text("utf-8")
+        assert "include_router(chat.router)" in source
+        main.write_text(source.replace("include_router(chat.router)", "include_router(chat)"), "utf-8")
+        with pytest.raises(StartupError, match="module 'app.chat' has no attribute '_contains_router'"):
+            Server("app.main:app", tmp_path).wait_until_ready()
+
+    def test_file_as_script(self) -> None:
+        """A file of a package that is run by its path cannot import with a dot."""
+        command = [sys.executable, str(find_step(4).folder / "app" / "main.py")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert "ImportError: attempted relative import with no known parent package" in done.stderr
 
 
 class TestExercise:
@@ -149,10 +192,10 @@ class TestExercise:
                 async with subject.client(f"/api/chat/ws/{room}?name=Ada", narrow=True) as ada:
                     await listener.hears("joined", "Ada", after="Ada joined", likely=joined)
                     ada.stop_reading()
-                    flood = await place.flood(grace, [grace])
+                    flood = await place.flood(grace, {"the sender": grace})
                     await ada.reset()
                     await listener.hears("left", "Ada", after="Ada vanished in the middle of a send to her", likely=left)
-                    await flood.arrives(["the sender"], after="Ada vanished in the middle of a send to her", likely=left)
+                    await flood.arrives(after="Ada vanished in the middle of a send to her", likely=left)
             await listener.hears("left", "Grace", after="Grace left", likely=left)
 
     @check(5, "closes a listener that sends anything, with 1008")

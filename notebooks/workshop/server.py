@@ -4,7 +4,7 @@ import re
 import shlex
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .course import ROOT, CourseError
@@ -34,6 +34,7 @@ class Server:
         port: the TCP port on 127.0.0.1; 0 lets the system choose a free one.
         reload: whether the server restarts itself when a file changes.
         module: `uvicorn` or `hypercorn`.
+        extra: further arguments of the command.
         environment: settings added to the environment of the child.
         on_line: called with each line of the log, from a thread.
     """
@@ -46,6 +47,7 @@ class Server:
         port: int = 0,
         reload: bool = False,
         module: str = "uvicorn",
+        extra: Sequence[str] = (),
         environment: dict[str, str] | None = None,
         on_line: Callable[[str], object] | None = None,
     ) -> None:
@@ -54,6 +56,7 @@ class Server:
         self.port = port
         self.reload = reload
         self.module = module
+        self.extra = extra
         self.log: list[str] = []
         """Every line the server has printed so far."""
         self._on_line = on_line
@@ -69,7 +72,7 @@ class Server:
             arguments = [f"{folder}/{self.target}", "--bind", f"127.0.0.1:{self.port}"]
         else:
             arguments = [self.target, "--app-dir", folder, "--port", str(self.port)]
-        return [*arguments, "--reload"] if self.reload else arguments
+        return [*arguments, *(["--reload"] if self.reload else []), *self.extra]
 
     def _read(self) -> None:
         for raw in self._process.stdout:

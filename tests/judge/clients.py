@@ -153,6 +153,15 @@ class Client:
         self.connection.transport.abort()
         await self._gone()
 
+    async def is_gone(self) -> None:
+        """Wait until the connection has ended, whoever ended it.
+
+        Raises:
+            TimeoutError: it has not within the patience.
+        """
+        async with asyncio.timeout(self.patience):
+            await self.connection.wait_closed()
+
     def stop_reading(self) -> None:
         """Read nothing more from the socket, so that the buffers on the way to here fill up."""
         self.connection.transport.pause_reading()

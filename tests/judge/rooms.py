@@ -73,8 +73,13 @@ class Rooms:
             for room, members in expected.items()
         )
 
-    async def flood(self, sender: Client, readers: list[Client]) -> "Flood":
-        """Let `sender` send more than a member that does not read can take, until nothing moves any more."""
+    async def flood(self, sender: Client, readers: dict[str, Client]) -> "Flood":
+        """Let `sender` send more than a member that does not read can take, until nothing moves any more.
+
+        Args:
+            sender: a member.
+            readers: the members that read what comes, each with what a failure calls it.
+        """
         flood = Flood(sender, readers)
         await self.subject.stands_still(flood.progress)
         return flood
@@ -83,14 +88,16 @@ class Rooms:
 class Flood:
     """Large texts on their way from one member to others, which read them meanwhile."""
 
-    def __init__(self, sender: Client, readers: list[Client]) -> None:
+    def __init__(self, sender: Client, readers: dict[str, Client]) -> None:
         self.texts = [f"{number} {LARGE}" for number in range(MANY)]
+        self.got: dict[str, list[str | bytes]] = {}
+        """What each reader has so far."""
         self._sender = sender
-        self._readers = readers
-        self._got: dict[Client, list[str | bytes]] = {reader: [] for reader in readers}
         self._sent = 0
         self._sending = asyncio.create_task(self._send())
-        self._reading = {reader: asyncio.create_task(self._read(reader)) for reader in readers}
+        self._reading: dict[str, asyncio.Task[None]] = {}
+        for name, reader in readers.items():
+            self.join(name, reader)
 
     async def _send(self) -> None:
         with suppress(ConnectionClosed):
@@ -98,23 +105,28 @@ class Flood:
                 await self._sender.connection.send(text)
                 self._sent += 1
 
-    async def _read(self, reader: Client) -> None:
+    async def _read(self, reader: Client, got: list[str | bytes]) -> None:
         with suppress(ConnectionClosed):
-            while len(self._got[reader]) < MANY:
-                self._got[reader].append(await reader.connection.recv())
+            while len(got) < MANY:
+                got.append(await reader.connection.recv())
 
     def progress(self) -> list[int]:
-        """How far everybody is."""
-        return [self._sent, *(len(got) for got in self._got.values())]
+        """How far the sender and each reader are."""
+        return [self._sent, *(len(got) for got in self.got.values())]
 
-    def join(self, reader: Client) -> None:
-        """From now on, this member reads too: it has stopped before and goes on now."""
-        self._got[reader] = []
-        self._reading[reader] = asyncio.create_task(self._read(reader))
+    def join(self, name: str, reader: Client) -> None:
+        """From now on this member reads, also one that had stopped."""
+        self.got[name] = []
+        self._reading[name] = asyncio.create_task(self._read(reader, self.got[name]))
         reader.read_again()
 
-    async def arrives(self, names: list[str], *, after: str, likely: str) -> None:
-        """Everybody who reads gets every text, within the patience.
+    def forget(self, name: str) -> None:
+        """This member has left and is expected to get no more."""
+        del self.got[name]
+        self._reading.pop(name).cancel()
+
+    async def arrives(self, *, after: str, likely: str) -> None:
+        """Everybody who reads gets every text once, within the patience.
 
         Raises:
             Failure: somebody does not.
@@ -124,10 +136,10 @@ class Flood:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for name, got in zip(names, self._got.values(), strict=True):
-            # Each text once; the order is that of one sender, but it is not what is judged here.
-            if sorted(got) != sorted(self.texts):
-                missing = MANY - len(set(got))
+        for name, got in self.got.items():
+            # The order of one sender's texts is not what is judged here.
+            if sorted(got, key=str) != sorted(self.texts):
+                missing = len(set(self.texts) - set(got))
                 raise Failure(
                     sent=f"{MANY} texts of 256 KiB to the room",
                     after=after,
@@ -198,10 +210,10 @@ async def survives_the_vanished(rooms: Rooms) -> None:
     room = rooms.name()
     async with rooms.member(room) as ada, rooms.member(room, narrow=True) as gone, rooms.member(room) as grace:
         gone.stop_reading()
-        flood = await rooms.flood(ada, [ada, grace])
+        flood = await rooms.flood(ada, {"the sender": ada, "another member": grace})
         await gone.reset()
         after = "a member that had stopped reading vanished in the middle of a send to it"
-        await flood.arrives(["the sender", "another member"], after=after, likely=lost)
+        await flood.arrives(after=after, likely=lost)
         await ada.send("still here")
         for member in (ada, grace):
             member.did = "a text after all that"
@@ -221,14 +233,14 @@ async def refuses_binary(rooms: Rooms) -> None:
     room = rooms.name()
     async with rooms.member(room) as ada, rooms.member(room, narrow=True) as linus, rooms.member(room) as grace:
         linus.stop_reading()
-        flood = await rooms.flood(ada, [ada, grace])
+        flood = await rooms.flood(ada, {"the sender": ada, "another member": grace})
         await linus.send(b"\x00\x01")
         linus.read_again()
         linus.did = "a binary frame while a text was on its way here"
         await linus.is_closed(1003, likely=likely)
         after = "a binary frame came from a member while a text was on its way to it"
         likely = "a send to a socket that was closed raises RuntimeError in the sender's endpoint: catch that too"
-        await flood.arrives(["the sender", "another member"], after=after, likely=likely)
+        await flood.arrives(after=after, likely=likely)
         await ada.send("still here")
         ada.did = "a text after all that"
         await ada.gets("still here", likely=likely)
@@ -245,13 +257,12 @@ async def skips_nobody(rooms: Rooms) -> None:
         rooms.member(room) as ada,
     ):
         slow.stop_reading()
-        flood = await rooms.flood(ada, [ada, grace])
+        flood = await rooms.flood(ada, {"the sender": ada, "another member": grace})
         await leaver.leave()
         likely = "a member that left stays in its room"
         await rooms.come_to({room: 3}, after="a member left while a text was being passed on", likely=likely)
-        flood.join(slow)
+        flood.join("the slow member", slow)
         await flood.arrives(
-            ["the sender", "another member", "the slow member"],
             after="a member left while the loop waited for a slow one",
             likely="the loop runs over the living list, which shrinks under it: loop over a copy",
         )
@@ -275,9 +286,9 @@ async def forgets_the_gone(rooms: Rooms) -> None:
     room = rooms.name()
     async with rooms.member(room, narrow=True) as gone, rooms.member(room) as ada:
         gone.stop_reading()
-        flood = await rooms.flood(ada, [ada])
+        flood = await rooms.flood(ada, {"the sender": ada})
         await gone.reset()
         await rooms.come_to({room: 1}, after="an RST in the middle of a send to it", likely=likely)
-        await flood.arrives(["the sender"], after="a member vanished in mid-send", likely=likely)
+        await flood.arrives(after="a member vanished in mid-send", likely=likely)
         await ada.leave()
         await rooms.come_to({room: None}, after="the last member left", likely=likely)
