@@ -1,6 +1,9 @@
 """How pytest runs the course: the option --exercise, and the checks of a solution as tests."""
 
 import json
+import os
+import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -33,6 +36,32 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if config.option.exercise_report:
         config.option.exercise_report.write_text(json.dumps(verdict.as_dict()), "utf-8")
     return pytest.ExitCode.OK if verdict.failed is None else pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two tests a core: much of what they do is to wait for a kernel or a deadline."""
+    return 2 * (os.cpu_count() or 1)
+
+
+def part_of(path: str) -> str:
+    """Which part of the course a test belongs to, by the name of its file and class."""
+    if re.search(r"test_\d\d_", path):
+        return "lessons" if "TestLesson" in path else "solutions"
+    found = re.search(r"test_(\w+)\.py", path)
+    return found[1] if found else path
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how long each part of the course took."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[part_of(report.nodeid)] += report.duration
+    if seconds:
+        terminalreporter.section("seconds of work, several tests at a time")
+        for part, total in seconds.most_common():
+            terminalreporter.write_line(f"{total:8.1f}  {part}")
 
 
 class CheckItem(pytest.Item):

@@ -106,5 +106,5 @@ class TestExercise:
                 sent="GET /openapi.json",
                 got="these parameters of /hello/{name}: " + (", ".join(map(str, sorted(found))) or "none"),
                 expect="name in the path and language in the query",
-                likely="a parameter is read from the Request by hand, or hidden: declare both as parameters of the function",
+                likely="a parameter is read from the Request by hand: declare both as parameters of the function",
             )

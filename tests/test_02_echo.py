@@ -115,17 +115,32 @@ class TestExercise:
     @check(1, "greets with a welcome")
     async def test_welcome(self, subject: Subject) -> None:
         async with subject.client() as ada:
-            await ada.gets(WELCOME, likely="nothing is sent before the loop starts to read, or it is no JSON in a text frame")
+            await ada.gets(
+                WELCOME, likely="nothing is sent before the loop starts to read, or it is no JSON in a text frame"
+            )
 
     @check(2, "echoes and counts")
     async def test_echo(self, subject: Subject) -> None:
         async with greeted(subject) as ada, greeted(subject) as grace:
             await echoes(ada, "hello", 1, likely="the answer is the request with its count added")
             await echoes(ada, "hello", 2, likely="the count does not go up with each echo")
-            await echoes(grace, "hi", 1, likely="the count is shared by all connections: keep it in the endpoint, each call has its own")
-            await echoes(ada, "", 3, likely="an empty text is taken for a missing one: compare with None, or ask for a string")
-            await echoes(ada, "안녕하세요 \"quoted\"\n", 4, likely="the text is changed on its way")
-            await echoes(ada, "more keys", 5, likely="a request with further keys is refused: ignore them", more={"extra": [1], "count": 99})
+            await echoes(
+                grace,
+                "hi",
+                1,
+                likely="the count is shared by all connections: keep it in the endpoint, each call has its own",
+            )
+            await echoes(
+                ada, "", 3, likely="an empty text is taken for a missing one: compare with None, or ask for a string"
+            )
+            await echoes(ada, '안녕하세요 "quoted"\n', 4, likely="the text is changed on its way")
+            await echoes(
+                ada,
+                "more keys",
+                5,
+                likely="a request with further keys is refused: ignore them",
+                more={"extra": [1], "count": 99},
+            )
             await echoes(grace, "x" * 100_000, 2, likely="a long text is cut or refused")
 
     @check(3, "answers anything else with an error")
@@ -142,7 +157,9 @@ class TestExercise:
         async with greeted(subject) as ada:
             for frame in BINARIES:
                 await ada.send(frame)
-                await ada.gets_error(likely="a binary frame is an error whatever it holds: look whether the message has a text")
+                await ada.gets_error(
+                    likely="a binary frame is an error whatever it holds: look whether the message has a text"
+                )
             await echoes(ada, "after", 1, likely="a binary frame counts as an echo")
 
     @check(5, "closes with 1000 and bye on a bye")
@@ -151,7 +168,9 @@ class TestExercise:
             await echoes(ada, "before", 1, likely="the first echo counts 1")
             await ada.send({"type": "bye"})
             frames = await ada.is_closed(
-                1000, "bye", likely="the loop is left without await websocket.close(1000, \"bye\"), or with something else"
+                1000,
+                "bye",
+                likely='the loop is left without await websocket.close(1000, "bye"), or with something else',
             )
             if frames:
                 raise Failure(
@@ -186,8 +205,9 @@ class TestExercise:
 
             async def flood() -> None:
                 nonlocal sent
-                for sent in range(40):
+                for _ in range(40):
                     await ada.send({"type": "echo", "text": "x" * 262_144})
+                    sent += 1
 
             flooding = asyncio.create_task(flood())
             # The server reads no more from a client that it cannot write to, so the flood comes to a halt.
@@ -198,7 +218,7 @@ class TestExercise:
     @staticmethod
     async def _many_at_once(subject: Subject) -> None:
         """Twelve clients ask at the same moment: one that makes the others wait is found out."""
-        likely = "something blocks the event loop, so that clients wait for each other: use await asyncio.sleep, not time.sleep"
+        likely = "something blocks the event loop, and clients wait for each other: await asyncio.sleep, not time.sleep"
 
         async def one() -> None:
             async with greeted(subject) as client:

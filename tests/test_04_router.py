@@ -100,11 +100,15 @@ class TestExercise:
         for name in ("chat", "lobby"):
             expect = f"exercise.{name}.router is an APIRouter, and exercise/main.py includes it"
             if problem := facts[name]:
-                likely = f"make the file exercise/{name}.py with router = APIRouter() in it, and its routes on that router"
+                likely = (
+                    f"make the file exercise/{name}.py with router = APIRouter() in it, and its routes on that router"
+                )
                 raise Failure(got=str(problem), expect=expect, likely=likely)
             if facts["probe_socket" if name == "chat" else "probe_lobby"] is None:
                 likely = f"main.py lacks app.include_router({name}.router)"
-                raise Failure(got=f"a route on exercise.{name}.router is not part of the app", expect=expect, likely=likely)
+                raise Failure(
+                    got=f"a route on exercise.{name}.router is not part of the app", expect=expect, likely=likely
+                )
         if facts["in_main"]:
             raise Failure(
                 got=f"the app itself has {', '.join(map(str, facts['in_main']))} too",
@@ -147,11 +151,13 @@ class TestExercise:
     @check(4, "asks every socket for a name, by a dependency on the router")
     async def test_names(self, subject: Subject) -> None:
         room = room_place(subject).name()
-        await self._asks_for_a_name(subject, f"/api/chat/ws/{room}", likely="nothing asks for name, or not for 1 to 20 characters")
+        await self._asks_for_a_name(
+            subject, f"/api/chat/ws/{room}", likely="nothing asks for name, or not for 1 to 20 characters"
+        )
         likely = "this socket does not ask for a name: put the dependency on the router"
         await self._asks_for_a_name(subject, "/api/chat/ws/announcements", likely=likely)
         facts = await facts_of(subject)
-        likely = "the dependency is on single routes: give it to the APIRouter or to include_router, as dependencies=[Depends(...)]"
+        likely = "the dependency is on single routes: give the router dependencies=[Depends(...)]"
         await self._asks_for_a_name(await subject.probe("router_probe"), str(facts["probe_socket"]), likely=likely)
 
     @staticmethod
@@ -180,7 +186,9 @@ class TestExercise:
             for query in NO_NAMES[:3]:
                 await subject.handshake(f"/api/chat/ws/{room}{query}")
             async with subject.client(f"/api/chat/ws/{room}?name=Grace") as grace:
-                await listener.hears("joined", "Grace", after="two listeners, three refused visitors and Grace", likely=nobody)
+                await listener.hears(
+                    "joined", "Grace", after="two listeners, three refused visitors and Grace", likely=nobody
+                )
                 await place.has({room: 1, "announcements": None}, after="Grace was announced", likely=counted)
                 for end in (*rooms.ENDS, "binary"):
                     async with subject.client(f"/api/chat/ws/{room}?name=Ada") as ada:
@@ -194,7 +202,9 @@ class TestExercise:
                     ada.stop_reading()
                     flood = await place.flood(grace, {"the sender": grace})
                     await ada.reset()
-                    await listener.hears("left", "Ada", after="Ada vanished in the middle of a send to her", likely=left)
+                    await listener.hears(
+                        "left", "Ada", after="Ada vanished in the middle of a send to her", likely=left
+                    )
                     await flood.arrives(after="Ada vanished in the middle of a send to her", likely=left)
             await listener.hears("left", "Grace", after="Grace left", likely=left)
 

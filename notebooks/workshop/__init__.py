@@ -5,10 +5,10 @@ from .preflight import problem
 if sentence := problem():
     raise ImportError(sentence)
 
-from .checking import Report, check  # noqa: E402
-from .course import ROOT, CourseError, find_step, steps  # noqa: E402
-from .server import Server, StartupError  # noqa: E402
-from .serving import serve  # noqa: E402
-from .wire import Wire  # noqa: E402
+from .checking import Report, check
+from .course import ROOT, CourseError, find_step, steps
+from .server import Server, StartupError
+from .serving import serve
+from .wire import Wire
 
 __all__ = ["ROOT", "CourseError", "Report", "Server", "StartupError", "Wire", "check", "find_step", "serve", "steps"]

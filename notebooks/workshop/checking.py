@@ -10,6 +10,9 @@ from pathlib import Path
 from .course import CourseError, find_step
 from .process import end, start_module
 
+# JupyterLab sets the cells of a table to the right.
+LEFT = 'style="text-align:left"'
+
 
 @dataclass(frozen=True)
 class Report:
@@ -34,15 +37,15 @@ class Report:
         for check in self.checks:
             rows += (
                 f"<tr><td>{marks[check['state']]}</td><td>{check['number']}</td>"
-                f'<td style="text-align:left">{html.escape(check["title"])}</td></tr>'
+                f"<td {LEFT}>{html.escape(check['title'])}</td></tr>"
             )
             if check["state"] == "failed":
                 lines = "".join(
-                    f'<tr><th style="text-align:left">{html.escape(label)}</th>'
-                    f'<td style="text-align:left"><code style="white-space:pre-wrap">{html.escape(text)}</code></td></tr>'
+                    f"<tr><th {LEFT}>{html.escape(label)}</th>"
+                    f'<td {LEFT}><code style="white-space:pre-wrap">{html.escape(text)}</code></td></tr>'
                     for label, text in self.explanation
                 )
-                rows += f'<tr><td></td><td></td><td style="text-align:left"><table>{lines}</table></td></tr>'
+                rows += f"<tr><td></td><td></td><td {LEFT}><table>{lines}</table></td></tr>"
         count = sum(check["state"] == "passed" for check in self.checks)
         caption = f"<p><strong>Step {html.escape(self.step)}: {count} of {len(self.checks)} checks</strong></p>"
         return f"{caption}<table><tbody>{rows}</tbody></table>"

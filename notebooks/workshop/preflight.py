@@ -18,14 +18,16 @@ def problem(packages=NEEDED):
         packages: names of modules that must be installed.
     """
     if sys.version_info < OLDEST:
-        return "This is Python {}.{}, and the course needs {}.{} or newer: run the same command with a newer one.".format(
-            *sys.version_info[:2] + OLDEST
+        return (
+            "This is Python {}.{}, and the course needs {}.{} or newer: run the same command with a newer one.".format(
+                *sys.version_info[:2] + OLDEST
+            )
         )
     for name in packages:
         if importlib.util.find_spec(name) is None:
             return (
-                "The package {} is missing in {}: close this, and start with the command in README.md, "
-                "which installs what the course needs.".format(name, sys.executable)
+                f"The package {name} is missing in {sys.executable}: "
+                "start with the first command in README.md, which installs what the course needs."
             )
     return None
 

@@ -11,7 +11,9 @@ from .course import ROOT
 LAUNCH = Path(__file__).with_name("launch.py")
 
 
-def start_module(module: str, arguments: list[str], environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+def start_module(
+    module: str, arguments: list[str], environment: dict[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Run `python -m module arguments` in the course's folder.
 
     Standard output and standard error come together in the child's `stdout`. Its `stdin` is what

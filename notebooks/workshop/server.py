@@ -182,6 +182,8 @@ def explain_end(server: Server) -> str:
     where = place_of_error(log, server.app_dir)
     if where:
         return f"{where}: importing the file stops there, so mend that line first."
+    if log.endswith("Aborted!"):
+        return f"{server.target} asks for something while it is imported: take out the call of input()."
     if "Could not import module" in log:
         return f"There is no module for {server.target} in {shown(server.app_dir)}: is the file there, under that name?"
     if "not found in module" in log:

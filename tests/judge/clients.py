@@ -190,7 +190,9 @@ def same(one: Any, other: Any) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-async def handshake(url: str, patience: float, *, narrow: bool = False, headers: dict[str, str] | None = None) -> ClientConnection | int:
+async def handshake(
+    url: str, patience: float, *, narrow: bool = False, headers: dict[str, str] | None = None
+) -> ClientConnection | int:
     """Open a connection, or learn with which HTTP status it was refused.
 
     Args:
@@ -247,7 +249,7 @@ async def client(url: str, patience: float, *, narrow: bool = False) -> AsyncIte
             sent=sent,
             got=f"no answer within {patience:g} s",
             expect=expect,
-            likely="await websocket.accept() is missing, or something blocks the event loop: time.sleep, an endless loop",
+            likely="await websocket.accept() is missing, or something blocks the event loop, such as time.sleep",
             broken=True,
         ) from None
     except (OSError, InvalidHandshake, EOFError) as error:

@@ -50,7 +50,9 @@ class Rooms:
         """
         counts = await self.subject.get_json(self.counts, likely=likely)
         if not self._match(counts, expected):
-            raise Failure(after=f"{after}, GET {self.counts}", got=show(counts), expect=_wanted(expected), likely=likely)
+            raise Failure(
+                after=f"{after}, GET {self.counts}", got=show(counts), expect=_wanted(expected), likely=likely
+            )
 
     async def come_to(self, expected: dict[str, int | None], *, after: str, likely: str) -> None:
         """The counts come to have these rooms, within the patience.
@@ -173,7 +175,9 @@ async def reaches_the_room(rooms: Rooms) -> None:
         async with rooms.member(lobby) as late:
             await ada.send("right after the handshake")
             late.did = "the text 'right after the handshake', sent by another member at once"
-            await late.gets("right after the handshake", likely="a member is added only after something else was waited for")
+            await late.gets(
+                "right after the handshake", likely="a member is added only after something else was waited for"
+            )
 
 
 async def counts_members(rooms: Rooms) -> None:

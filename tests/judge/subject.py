@@ -129,7 +129,9 @@ class Subject:
         try:
             await asyncio.to_thread(server.wait_until_ready)
         except StartupError as error:
-            raise Failure(got=str(error), expect="the modules of the answer can be imported", likely=str(error)) from None
+            raise Failure(
+                got=str(error), expect="the modules of the answer can be imported", likely=str(error)
+            ) from None
         return Subject(server, self.patience, self.folder)
 
     async def settle(self) -> str:

@@ -22,7 +22,10 @@ SYMPTOMS = (
         r"Unexpected ASGI message 'websocket.(?:send|close)'",
         "something is sent to a socket that was closed already",
     ),
-    (r"(?:Set|[dD]ictionary) changed size during iteration", "a member left while the loop was running: loop over a copy"),
+    (
+        r"(?:Set|[dD]ictionary) changed size during iteration",
+        "a member left while the loop was running: loop over a copy",
+    ),
     (r"list\.remove\(x\): x not in list", "the member is removed twice: once by the loop, once when its endpoint ends"),
     (r"JSONDecodeError", "nothing catches the error that json raises for a text that is not JSON"),
     (r"ValidationError", "nothing catches the error that Pydantic raises for a message of another shape"),
@@ -44,7 +47,10 @@ SYMPTOMS = (
         r"AttributeError: partially initialized module|cannot import name .* from partially initialized module",
         "two modules import each other: move what both need into a third one",
     ),
-    (r"attempted relative import with no known parent package", "the file runs as a script: run it as part of its package"),
+    (
+        r"attempted relative import with no known parent package",
+        "the file runs as a script: run it as part of its package",
+    ),
 )
 
 

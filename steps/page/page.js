@@ -1,0 +1,332 @@
+// The browser page of the course: several WebSocket clients side by side.
+// What comes from the wire is only ever put in as text, so that no message can become part of the page.
+
+const NAMES = ["Ada", "Grace", "Linus"];
+const MOST_ROWS = 500;
+const LONGEST_LINE = 240;
+const ARROWS = { sent: "→ sent", received: "← received", here: "• browser" };
+const ABOUT = { message: "about-message", code: "about-close", reason: "about-close" };
+const MEANINGS = {
+  1000: "normal closure",
+  1001: "going away",
+  1002: "protocol error",
+  1003: "unsupported data",
+  1005: "the close frame had no code",
+  1006: "abnormal closure, no close frame came",
+  1007: "invalid data, such as text that is not UTF-8",
+  1008: "policy violation",
+  1009: "message too big",
+  1010: "an extension is missing",
+  1011: "internal error of the server",
+  1012: "service restart",
+  1013: "try again later",
+  4401: "not authenticated, like HTTP 401",
+  4408: "timed out, like HTTP 408",
+};
+// Characters that are not seen, or that turn the text around them. Shown as they are, they can hide what was sent.
+const UNSEEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+
+let made = 0;
+
+function meaning(code) {
+  if (code in MEANINGS) return MEANINGS[code];
+  if (code >= 3000 && code <= 3999) return "registered for a library or framework";
+  if (code >= 4000 && code <= 4999) return "private use, the application says what it means";
+  return "no meaning assigned";
+}
+
+/** The full address for what someone wrote: a path counts from this page, also behind a proxy's prefix. */
+function resolve(written) {
+  const text = written.trim();
+  const full = /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
+  const url = full ? new URL(text) : new URL(`./${text.replace(/^\/+/, "")}`, document.baseURI);
+  url.protocol = url.protocol.replace(/^http/, "ws");
+  return url.href;
+}
+
+function startAddress() {
+  const written = new URLSearchParams(location.search).get("address") ?? "ws";
+  try {
+    return resolve(written);
+  } catch {
+    return written; // Connect says what is wrong with it.
+  }
+}
+
+function shown(text) {
+  return text.replace(UNSEEN, (character) => {
+    const number = character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
+    return `⟨U+${number}⟩`;
+  });
+}
+
+function hex(buffer) {
+  const bytes = Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, "0"));
+  return `${bytes.length} ${bytes.length === 1 ? "byte" : "bytes"}: ${bytes.join(" ")}`;
+}
+
+function element(tag, className, text) {
+  const node = document.createElement(tag);
+  node.className = className;
+  node.textContent = text;
+  return node;
+}
+
+function freeName() {
+  const taken = Array.from(document.querySelectorAll("h2"), (heading) => heading.textContent);
+  let number = NAMES.length + 1;
+  while (taken.includes(`Client ${number}`)) number += 1;
+  return NAMES.find((name) => !taken.includes(name)) ?? `Client ${number}`;
+}
+
+/** The rows of one card, and how loudly a screen reader is told of them. */
+function makeLog(log, quiet) {
+  let following = true;
+  let burst = 0;
+  let calm;
+
+  log.addEventListener("scroll", () => {
+    following = log.scrollHeight - log.scrollTop - log.clientHeight < 24;
+  });
+
+  function hush() {
+    burst += 1;
+    clearTimeout(calm);
+    calm = setTimeout(() => {
+      burst = 0;
+      log.ariaLive = "polite";
+      quiet.textContent = "";
+    }, 1000);
+    if (burst === 6) {
+      // A stream of rows would keep a screen reader talking for minutes.
+      log.ariaLive = "off";
+      quiet.textContent = "Many rows, not read out";
+    }
+  }
+
+  return function add(direction, kind, content) {
+    hush();
+    const now = new Date();
+    const row = element("div", `row ${direction} ${kind}`, "");
+    const time = `${now.toTimeString().slice(0, 8)}.${String(now.getMilliseconds()).padStart(3, "0")}`;
+    row.append(
+      element("time", "", time),
+      " ",
+      element("span", "direction", ARROWS[direction]),
+      " ",
+      element("span", "kind", kind),
+      " ",
+    );
+    const text = shown(content);
+    if (text.length <= LONGEST_LINE) {
+      row.append(element("div", "content", text));
+    } else {
+      // Closed, it costs no layout and is not read out.
+      const whole = element("details", "content", "");
+      const start = `${text.slice(0, LONGEST_LINE)}… (${content.length.toLocaleString("en")} characters in all)`;
+      whole.append(element("summary", "", start), element("pre", "", text));
+      row.append(whole);
+    }
+    log.append(row);
+    while (log.childElementCount > MOST_ROWS) log.firstElementChild.remove();
+    if (following) requestAnimationFrame(() => log.scrollTo(0, log.scrollHeight));
+  };
+}
+
+function addConnection() {
+  const card = document.querySelector("#card").content.firstElementChild.cloneNode(true);
+  const find = (selector) => card.querySelector(selector);
+  const field = (name) => find(`[name=${name}]`);
+  const [heading, state, log] = [find("h2"), find(".state"), find(".log")];
+  const row = makeLog(log, find(".quiet"));
+  let frame = null;
+  let socket = null;
+
+  made += 1;
+  heading.id = `name-${made}`;
+  find("h3").id = `log-${made}`;
+  card.setAttribute("aria-labelledby", heading.id);
+  log.setAttribute("aria-labelledby", `${heading.id} log-${made}`);
+  for (const form of card.querySelectorAll("form")) {
+    const problem = form.querySelector(".problem");
+    problem.id = `${form.className}-problem-${made}`;
+    for (const input of form.querySelectorAll("input, textarea")) {
+      input.setAttribute("aria-describedby", `${problem.id} ${ABOUT[input.name] ?? ""}`.trim());
+    }
+    form.addEventListener("input", () => complain(form));
+  }
+
+  function complain(form, sentence = "", input = null) {
+    form.querySelector(".problem").textContent = sentence;
+    for (const each of form.querySelectorAll("[aria-invalid]")) each.removeAttribute("aria-invalid");
+    input?.setAttribute("aria-invalid", "true");
+  }
+
+  function rename(name) {
+    heading.textContent = name || "No name";
+    find(".remove").ariaLabel = `Remove ${heading.textContent}`;
+  }
+
+  function show(text) {
+    state.textContent = text;
+    state.dataset.state = text;
+  }
+
+  function release() {
+    frame?.remove();
+    frame = null;
+    socket = null;
+  }
+
+  function connect(form) {
+    complain(form);
+    if (frame) return complain(form, "This connection has not ended yet: close it or drop it first.");
+    // The socket lives in a frame of its own, because taking that frame away is what makes Drop possible.
+    frame = document.createElement("iframe");
+    frame.hidden = true;
+    frame.title = "Holds the socket";
+    frame.addEventListener("load", () => open(form), { once: true });
+    card.append(frame);
+  }
+
+  function open(form) {
+    const input = field("address");
+    let opened = false;
+    try {
+      input.value = resolve(input.value);
+      socket = new frame.contentWindow.WebSocket(input.value);
+    } catch (error) {
+      release();
+      const secure = error.name === "SecurityError";
+      const why = secure ? "a page served over https may only use wss://" : "write ws:// or wss://, or a path such as ws";
+      return complain(form, `This address cannot be used: ${why}.`, input);
+    }
+    socket.binaryType = "arraybuffer";
+    show("Connecting");
+    row("sent", "open", `Handshake to ${socket.url}`);
+    socket.onopen = () => {
+      opened = true;
+      show("Open");
+      const extension = socket.extensions.split(";")[0];
+      row("received", "open", extension ? `Accepted, with ${extension}` : "Accepted");
+    };
+    socket.onmessage = ({ data }) => {
+      if (typeof data === "string") row("received", "text", data);
+      else row("received", "binary", hex(data));
+    };
+    socket.onerror = () => {
+      const what = opened ? "The connection failed." : "The handshake failed.";
+      row("here", "error", `${what} A browser hides the cause from a page: see its console and the server's log.`);
+    };
+    socket.onclose = ({ code, reason, wasClean }) => {
+      const why = reason ? `Reason: ${reason}` : "No reason";
+      const how = wasClean ? "Clean: both sides sent a close frame" : "Not clean: the server sent no close frame";
+      row(wasClean ? "received" : "here", "close", `${code}, ${meaning(code)}. ${why}. ${how}.`);
+      show("Closed");
+      release();
+    };
+  }
+
+  function send(kind, data, content) {
+    const form = find(".send");
+    complain(form);
+    if (socket?.readyState !== WebSocket.OPEN) return complain(form, "Not sent: there is no open connection.");
+    socket.send(data);
+    row("sent", kind, content);
+  }
+
+  function sendText() {
+    const text = field("message").value;
+    send("text", text, text);
+  }
+
+  function sendJson() {
+    try {
+      JSON.parse(field("message").value);
+    } catch (error) {
+      const sentence = `Not sent, because it is not valid JSON: ${error.message}. Send as text sends it as it is.`;
+      return complain(find(".send"), shown(sentence), field("message"));
+    }
+    sendText();
+  }
+
+  function sendBinary() {
+    const digits = field("message").value.replace(/\s/g, "");
+    if (!/^([0-9a-f]{2})*$/i.test(digits)) {
+      return complain(find(".send"), "Not sent: write pairs of hex digits, such as 00 01 ff.", field("message"));
+    }
+    const bytes = Uint8Array.from(digits.match(/../g) ?? [], (pair) => parseInt(pair, 16));
+    send("binary", bytes, hex(bytes));
+  }
+
+  function close(form) {
+    complain(form);
+    const [code, reason] = [field("code").value.trim(), field("reason").value];
+    const number = /^\d+$/.test(code) ? Number(code) : NaN;
+    const bytes = new TextEncoder().encode(reason).length;
+    if (code && number !== 1000 && !(number >= 3000 && number <= 4999)) {
+      return complain(form, "A page may close with 1000 or a code from 3000 to 4999, or with none.", field("code"));
+    }
+    if (!code && reason) return complain(form, "A reason needs a code.", field("code"));
+    if (bytes > 123) {
+      return complain(form, `The reason has ${bytes} bytes in UTF-8, and 123 is the most.`, field("reason"));
+    }
+    if (!socket || socket.readyState > WebSocket.OPEN) return complain(form, "There is no open connection to close.");
+    const said = code ? `${code}, ${meaning(number)}. ${reason ? `Reason: ${reason}.` : "No reason."}` : "Without a code.";
+    row("sent", "close", said);
+    show("Closing");
+    if (code) socket.close(number, reason);
+    else socket.close();
+  }
+
+  function drop(form) {
+    complain(form);
+    if (!socket) return complain(form, "There is no connection to drop.");
+    // A browser says goodbye with 1001 for a socket whose page, frame or worker goes away. Chromium puts that close
+    // frame behind what is still to be sent, and what does not fit its pipe of 128 KiB at once dies with the frame.
+    if (socket.readyState === WebSocket.OPEN) socket.send(new Uint8Array(2 ** 20));
+    release();
+    show("Dropped");
+    row("here", "close", "Dropped inside a large message, with no close frame in Chromium. The server gets no more.");
+  }
+
+  function submit(selector, action) {
+    const form = find(selector);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      action(form);
+    });
+    return form;
+  }
+
+  submit(".connect", connect);
+  const sending = submit(".send", sendText);
+  const ending = submit(".end", close);
+  find(".json").addEventListener("click", sendJson);
+  find(".binary").addEventListener("click", sendBinary);
+  find(".drop").addEventListener("click", () => drop(ending));
+  find(".clear").addEventListener("click", () => log.replaceChildren());
+  find(".remove").addEventListener("click", () => {
+    card.remove();
+    document.querySelector("#add").focus();
+  });
+  field("name").addEventListener("input", ({ target }) => rename(target.value.trim()));
+  field("message").addEventListener("keydown", (event) => {
+    // Enter also ends the composition of a Korean, Chinese or Japanese character. That is no wish to send.
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    sending.requestSubmit();
+    event.target.select();
+  });
+
+  field("name").value = freeName();
+  field("address").value = startAddress();
+  rename(field("name").value);
+  document.querySelector("#cards").append(card);
+  return card;
+}
+
+document.querySelector("#add").addEventListener("click", () => {
+  addConnection().querySelector(".connect button").focus();
+});
+addConnection();

@@ -1,0 +1,305 @@
+"""The course is whole: every step has its parts, and what is said in two places agrees."""
+
+import ast
+import importlib
+import importlib.metadata
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from answers import answers
+from judge.judge import Judge
+from judge.model import checks_of
+from workshop.course import ROOT, Step, steps
+
+HEADINGS = ["Goal", "Picture", "Predict", "Run", "Investigate", "Make", "Check", "Recap", "What is still wrong"]
+BANNED = re.compile(r"\b(simply|just|obviously|easily|of course)\b", re.IGNORECASE)
+LONGEST_LESSON = 60
+TODO = re.compile(r"# TODO (\d+):")
+
+
+def each_step() -> pytest.MarkDecorator:
+    """Run a test for every step."""
+    return pytest.mark.parametrize("step", steps(), ids=lambda step: step.name)
+
+
+def text_of(cell: dict) -> str:
+    """The source of a cell."""
+    return "".join(cell["source"])
+
+
+def cells_of(step: Step, kind: str) -> list[str]:
+    """The markdown or code cells of a step's notebook."""
+    notebook = json.loads(step.notebook.read_text("utf-8"))
+    return [text_of(cell) for cell in notebook["cells"] if cell["cell_type"] == kind]
+
+
+def python_in(folder: Path) -> list[Path]:
+    """The Python files of a folder and the folders in it."""
+    return sorted(path for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def exercise_files(folder: Path) -> list[Path]:
+    """The files of an answer that lies in a folder."""
+    return python_in(folder / "exercise") or [folder / "exercise.py"]
+
+
+def missing_parts(step: Step, root: Path = ROOT) -> list[str]:
+    """What a step lacks, each as one sentence."""
+    package = (root / "steps" / step.name / "app").is_dir()
+    parts = {
+        f"steps/{step.name}/" + ("app/main.py" if package else "main.py"): "its lesson",
+        f"steps/{step.name}/" + ("exercise/main.py" if package else "exercise.py"): "its exercise",
+        f"solutions/{step.name}/" + ("exercise/main.py" if package else "exercise.py"): "its worked solution",
+        f"notebooks/{step.name}.ipynb": "its notebook",
+        f"tests/test_{step.name}.py": "its checks",
+        f"tests/answers/{step.name}": "its right and wrong answers",
+    }
+    return [f"Step {step.name} lacks {what}: {path}." for path, what in parts.items() if not (root / path).exists()]
+
+
+class TestSteps:
+    @each_step()
+    def test_is_complete(self, step: Step) -> None:
+        """Every numbered folder in steps/ has all the parts of a step."""
+        assert not missing_parts(step), "\n".join(missing_parts(step))
+
+    def test_says_what_is_missing(self, tmp_path: Path) -> None:
+        """A folder alone is told, part by part, what it lacks."""
+        (tmp_path / "steps" / "99_new").mkdir(parents=True)
+        sentences = missing_parts(Step(99, "99_new"), tmp_path)
+        assert sentences[0] == "Step 99_new lacks its lesson: steps/99_new/main.py."
+        assert len(sentences) == 6
+
+    def test_numbers(self) -> None:
+        """The steps are numbered from 1 without a gap."""
+        assert [step.number for step in steps()] == list(range(1, len(steps()) + 1))
+
+    def test_no_strays(self) -> None:
+        """Notebooks, solutions, checks and answers belong to a step."""
+        names = {step.name for step in steps()}
+        assert {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} == names
+        assert {path.name for path in (ROOT / "solutions").iterdir()} == names
+        assert {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_[0-9]*.py")} == names
+        assert {path.name for path in (ROOT / "tests" / "answers").iterdir()} == names
+
+    @each_step()
+    def test_lesson_is_short(self, step: Step) -> None:
+        """A lesson's longest file fits on a screen or two."""
+        package = step.folder / "app"
+        for path in python_in(package) or [step.folder / "main.py"]:
+            assert len(path.read_text("utf-8").splitlines()) <= LONGEST_LESSON, path
+
+    @each_step()
+    def test_shape(self, step: Step) -> None:
+        """The solution has the files of the starter, and only the starter has TODO marks."""
+        starter = {path.relative_to(step.folder) for path in exercise_files(step.folder)}
+        solution = {path.relative_to(step.solution) for path in exercise_files(step.solution)}
+        assert starter <= solution
+        assert not TODO.search("".join(path.read_text("utf-8") for path in exercise_files(step.solution)))
+
+    @each_step()
+    def test_starter(self, step: Step) -> None:
+        """The exercise as shipped runs, and fails on its first TODO with an explanation."""
+        files = [str(path.relative_to(ROOT)) for path in exercise_files(step.folder)]
+        changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *files], cwd=ROOT, capture_output=True)
+        if changed.returncode == 1:
+            pytest.skip(f"You have changed {files[0]}: it is yours, and judged by pytest --exercise {step.number}.")
+        todos = sorted({int(number) for path in files for number in TODO.findall((ROOT / path).read_text("utf-8"))})
+        verdict = Judge(step, step.folder).run()
+        assert verdict.failed is not None
+        assert verdict.failed.number == todos[0], str(verdict)
+        labels = [label for label, _ in verdict.explanation]
+        assert {"I got", "I expect", "Likely", "Hint"} <= set(labels)
+        assert "Server" not in labels, f"it must fail on what it lacks, not on an error:\n{verdict}"
+
+    @each_step()
+    def test_numbers_of_todos(self, step: Step) -> None:
+        """TODO marks, checks and the list in the notebook have the same numbers, in the same order."""
+        text = "".join(path.read_text("utf-8") for path in exercise_files(step.folder))
+        marks = list(dict.fromkeys(int(number) for number in TODO.findall(text)))
+        done = [int(number) for number in re.findall(r"^# (\d+) is done", text, re.MULTILINE)]
+        checks = checks_of(importlib.import_module(f"test_{step.name}").TestExercise)
+        make = next(cell for cell in cells_of(step, "markdown") if cell.startswith("## Make"))
+        listed = [int(number) for number in re.findall(r"^(\d+)\. ", make, re.MULTILINE)]
+        hinted = [int(number) for number in re.findall(r"<summary>TODO (\d+): hint 1</summary>", make)]
+        assert sorted(done + marks) == sorted({check.number for check in checks}) == listed
+        assert hinted == sorted(marks)
+
+    @each_step()
+    def test_answers(self, step: Step) -> None:
+        """There are enough right and wrong answers, and each wrong one says who refuses it and how."""
+        mine = [answer for answer in answers() if answer.step == step]
+        wrong = [answer for answer in mine if not answer.right]
+        assert len(wrong) >= (4 if step.number == 1 else 8)
+        assert len(mine) - len(wrong) >= (2 if step.number == 1 else 3)
+        names = {check.name for check in checks_of(importlib.import_module(f"test_{step.name}").TestExercise)}
+        for answer in wrong:
+            assert answer.claim("Refused by") in names | {"starts"}, answer.path
+            assert len(answer.claim("Says")) > 10, answer.path
+        files = {path.name for path in (ROOT / "tests" / "answers" / step.name).iterdir()} - {"__pycache__"}
+        assert files == {answer.path.name for answer in mine}
+
+
+class TestNotebooks:
+    @each_step()
+    def test_headings(self, step: Step) -> None:
+        """The same headings in the same order, so that nobody is lost."""
+        text = "\n".join(cells_of(step, "markdown"))
+        assert re.findall(r"^## (.+)$", text, re.MULTILINE) == HEADINGS
+        assert len(re.findall(r"^# Step (\d\d): ", text, re.MULTILINE)) == 1
+
+    @each_step()
+    def test_no_outputs(self, step: Step) -> None:
+        """Committed without outputs."""
+        for cell in json.loads(step.notebook.read_text("utf-8"))["cells"]:
+            assert not cell.get("outputs")
+            assert not cell.get("execution_count")
+
+    @each_step()
+    def test_parts(self, step: Step) -> None:
+        """A goal with minutes, a diagram with its line, a question with answers, three hints, three bullets."""
+        cells = {
+            found[1]: cell
+            for cell in cells_of(step, "markdown")
+            if (found := re.search(r"^## (.+)$", cell, re.MULTILINE))
+        }
+        assert re.search(r"\*\*Minutes\*\*: \d+\. \*\*You need\*\*: ", cells["Goal"])
+        assert "```mermaid\nsequenceDiagram\n" in cells["Picture"]
+        assert re.search(r"```\n\n\w.+\.", cells["Picture"])
+        assert len(re.findall(r"<details><summary>[A-D]\. ", cells["Predict"])) >= 3
+        assert cells["Predict"].count("\nYes. ") == 1
+        ladders = cells["Make"].count(": hint 1</summary>")
+        assert (
+            ladders
+            == cells["Make"].count("<summary>Hint 2</summary>")
+            == cells["Make"].count("<summary>Hint 3</summary>")
+        )
+        assert not re.search(r"</summary>\s*<", cells["Make"]), "an empty hint"
+        assert len(re.findall(r"^- ", cells["Recap"], re.MULTILINE)) == 3
+
+    @each_step()
+    def test_html_is_closed(self, step: Step) -> None:
+        """Every <details> and <div> of a cell is closed in it."""
+        for cell in cells_of(step, "markdown"):
+            for tag in ("details", "summary", "div"):
+                assert cell.count(f"<{tag}") == cell.count(f"</{tag}>"), cell
+
+    @each_step()
+    def test_links(self, step: Step) -> None:
+        """Every link to a file leads to a file."""
+        for cell in cells_of(step, "markdown"):
+            for target in re.findall(r"\]\(([^)#]+)", cell):
+                if not target.startswith("http"):
+                    assert (step.notebook.parent / target).exists(), target
+
+    @each_step()
+    def test_prose(self, step: Step) -> None:
+        """No word that makes a reader feel slow, and no nest_asyncio in the reader's kernel."""
+        for cell in cells_of(step, "markdown"):
+            assert not BANNED.search(cell), BANNED.search(cell)
+        for cell in cells_of(step, "code"):
+            assert not re.search(r"^\s*(import|from) nest_asyncio", re.sub(r'"""(.|\n)*?"""', "", cell), re.MULTILINE)
+
+    @each_step()
+    def test_commands(self, step: Step) -> None:
+        """The commands that a notebook and a starter print name that step."""
+        make = next(cell for cell in cells_of(step, "markdown") if cell.startswith("## Make"))
+        command = f"uvicorn {step.target('exercise')} --app-dir steps/{step.name} --reload"
+        assert f"\n    {command}\n" in make
+        main = next(path for path in exercise_files(step.folder) if path.name in ("exercise.py", "main.py"))
+        docstring = ast.get_docstring(ast.parse(main.read_text("utf-8")))
+        assert f"Run it:    {command}\nJudge it:  pytest --exercise {step.number}" in docstring
+        assert any(cell == f"check({step.number})" for cell in cells_of(step, "code"))
+
+
+class TestReadme:
+    readme = (ROOT / "README.md").read_text("utf-8") if (ROOT / "README.md").exists() else ""
+
+    def test_map(self) -> None:
+        """The map lists every step, with the minutes and the goal of its notebook."""
+        for step in steps():
+            goal = cells_of(step, "markdown")[0]
+            minutes = re.search(r"\*\*Minutes\*\*: (\d+)", goal)[1]
+            sentence = re.search(r"## Goal\n\nAfterwards you can (.+)\.\n", goal)[1]
+            row = f"| [{step.name}](notebooks/{step.name}.ipynb) | {sentence} | {minutes} |"
+            assert row in self.readme, row
+
+    def test_links(self) -> None:
+        """Every link and picture leads to a file, every anchor to a heading."""
+        anchors = {
+            re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-")
+            for heading in re.findall(r"^#+ (.+)$", self.readme, re.MULTILINE)
+        }
+        for target in re.findall(r"\]\(([^)]+)\)", self.readme):
+            if target.startswith("#"):
+                assert target[1:] in anchors, target
+            elif not target.startswith("http"):
+                assert (ROOT / target).exists(), target
+
+    def test_prose(self) -> None:
+        """No word that makes a reader feel slow."""
+        assert not BANNED.search(self.readme), BANNED.search(self.readme)
+
+    def test_commands(self) -> None:
+        """Two commands for each kind of system, each a single line, and CI runs one of them."""
+        shared = "python3 notebooks/workshop/preflight.py && python3 -m venv .venv && . .venv/bin/activate && "
+        shared += "python -m pip install -q -r requirements.txt && "
+        for ending in ("jupyter lab notebooks/01_hello_world.ipynb", "pytest"):
+            assert f"\n{shared}{ending}\n" in self.readme
+        shared = "py -3 notebooks\\workshop\\preflight.py && py -3 -m venv .venv && "
+        shared += ".venv\\Scripts\\python -m pip install -q -r requirements.txt && .venv\\Scripts\\python -m "
+        for ending in ("jupyter lab notebooks\\01_hello_world.ipynb", "pytest"):
+            assert f"\n{shared}{ending}\n" in self.readme
+        assert len(re.findall(r"&& pytest$", self.readme, re.MULTILINE)) == 1
+        assert "grep -E '&& pytest$' README.md" in (ROOT / ".ci" / "run").read_text("utf-8")
+
+
+class TestRequirements:
+    pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE))
+    lines = re.findall(
+        r"^([a-z][^ \[]*)(\[\w+\])? *(.*)$", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE
+    )
+
+    def test_direct(self) -> None:
+        """Each direct dependency says what it is for, and is pinned."""
+        pinned = {name.lower().replace("_", "-") for name in self.pins}
+        assert len(self.lines) > 10
+        for name, _, comment in self.lines:
+            assert re.match(r"# \w+", comment), f"{name} does not say what it is for"
+            assert name in pinned, f"{name} is not pinned"
+
+    def test_installed(self) -> None:
+        """What is installed here is what is pinned."""
+        for name, version in self.pins.items():
+            try:
+                assert importlib.metadata.version(name) == version, name
+            except importlib.metadata.PackageNotFoundError:
+                pass  # another system or another Python needs it
+
+    def test_whole_tree(self) -> None:
+        """Whatever the direct dependencies bring along is pinned too."""
+        pinned = {name.lower().replace("_", "-") for name in self.pins}
+        seen: set[str] = set()
+        waiting = [name for name, _, _ in self.lines]
+        while waiting:
+            name = re.split(r"[^\w.-]", waiting.pop())[0].lower().replace("_", "-").replace(".", "-")
+            if name in seen:
+                continue
+            seen.add(name)
+            try:
+                needs = importlib.metadata.requires(name) or []
+            except importlib.metadata.PackageNotFoundError:
+                continue  # not needed on this system
+            assert name in {pin.replace(".", "-") for pin in pinned}, f"{name} is not pinned"
+            waiting += [need for need in needs if "extra ==" not in need]
+
+
+class TestStyle:
+    def test_ruff(self) -> None:
+        """ruff finds nothing, in files and in the code cells of notebooks."""
+        for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."]):
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,589 @@
+"""The browser page that the lessons serve, in a real browser."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+from workshop.course import ROOT, find_step
+from workshop.server import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Dialog, Locator, Page, Route
+
+# One process runs them all, so that one browser is enough.
+pytestmark = pytest.mark.xdist_group("page")
+
+PAGE = ROOT / "steps" / "page"
+SECONDS = 5
+"""The longest that any single thing on the page may take."""
+
+ARGUMENTS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+PARROT = f"""
+from fastapi import FastAPI, WebSocket
+
+app = FastAPI()
+members: set[WebSocket] = set()
+
+
+@app.websocket("/ws/{{room}}")
+async def parrot(websocket: WebSocket, room: str) -> None:
+    await websocket.accept()
+    members.add(websocket)
+    print("ROOM", room, flush=True)
+    while (message := await websocket.receive())["type"] != "websocket.disconnect":
+        text = message.get("text")
+        print("GOT", repr(text or message.get("bytes"))[:40], flush=True)
+        if text is None:
+            await websocket.send_bytes(message["bytes"][::-1])
+        elif text.startswith("close "):
+            _, code, reason = text.split(" ", 2)
+            await websocket.close(int(code), reason)
+        elif text.startswith("to all: "):
+            for member in members:
+                await member.send_text(text)
+        elif text == "many":
+            for number in range(600):
+                await websocket.send_text(f"value {{number}}")
+        else:
+            await websocket.send_text(text)
+    members.remove(websocket)
+    print("ENDED", room, flush=True)
+
+
+app.frontend("/", directory={str(PAGE)!r})
+"""
+
+HOSTILE = {
+    "a script": "<script>document.title = 'owned'; alert(1)</script>",
+    "a picture": "<img src=x onerror=\"document.title = 'owned'; alert(1)\">",
+    "a link and a frame": '<a href="javascript:alert(1)">Ada</a><iframe srcdoc="<script>alert(1)</script>"></iframe>',
+    "an entity": "&lt;b&gt; &amp; </div></section>",
+    "control characters": "one\0two\x1b[31mthree\x7f\ttab\r\nline",
+    "a turn of the writing direction": "Ada \u202egnp.exe\u202c \u2066lobby",
+    "100 kB": "<b>" + "Grace " * 16_666 + "</b>",
+}
+
+
+def missing(sentence: str, detail: object) -> NoReturn:
+    """Skip on a laptop, fail in CI: there nothing is skipped."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{sentence}\n{detail}", pytrace=False)
+    pytest.skip(sentence)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """One Chromium for the whole file."""
+    trouble: Exception | None = None
+    try:
+        import axe_playwright_python  # noqa: F401
+        from playwright.sync_api import Error, sync_playwright
+    except ImportError as error:
+        trouble = error
+    if trouble:
+        missing("The page is not tested: pip install playwright axe-playwright-python.", trouble)
+    found = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=next(filter(None, found), None), args=ARGUMENTS)
+        except Error as error:
+            trouble = error
+        if trouble:
+            missing("The page is not tested, for want of a Chromium: playwright install chromium.", trouble)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def context(browser: "Browser") -> "BrowserContext":
+    """One profile: the page keeps nothing, so the tests cannot meet in it."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(SECONDS * 1000)
+    return context
+
+
+@pytest.fixture
+def open_tab(context: "BrowserContext") -> Iterator[Callable[[], "Page"]]:
+    """Opens a tab, in which nothing may raise an error or open a dialog, and which is closed in the end."""
+    troubles: list[str] = []
+
+    def refuse(dialog: "Dialog") -> None:
+        troubles.append(f"a dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def open_tab() -> "Page":
+        page = context.new_page()
+        page.on("pageerror", lambda error: troubles.append(f"an error: {error}"))
+        page.on("dialog", refuse)
+        return page
+
+    yield open_tab
+    for page in context.pages:
+        page.close()
+    assert troubles == []
+
+
+@pytest.fixture
+def page(open_tab: Callable[[], "Page"]) -> "Page":
+    """One tab, still empty."""
+    return open_tab()
+
+
+@pytest.fixture(scope="module")
+def lesson() -> Iterator[Server]:
+    """The lesson of step 02, as shipped."""
+    step = find_step(2)
+    with Server(step.target("lesson"), step.folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def parrot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that sends back what it gets; its log has every frame."""
+    folder = tmp_path_factory.mktemp("parrot")
+    (folder / "parrot.py").write_text(PARROT, "utf-8")
+    with Server("parrot:app", folder, environment={"UVICORN_LOG_LEVEL": "debug"}) as server:
+        yield server
+
+
+def card(page: "Page", name: str = "Ada") -> "Locator":
+    """The card of one client."""
+    return page.get_by_role("region", name=name, exact=True)
+
+
+def press(card: "Locator", button: str) -> None:
+    """Press the button that has exactly this name, by key: a click takes six times as long."""
+    card.get_by_role("button", name=button, exact=True).press("Enter")
+
+
+def rows(card: "Locator", words: str = "") -> "Locator":
+    """The rows of the card's log that begin, after the time, with such words as `← received text`."""
+    return card.get_by_role("log").locator(".row").filter(has_text=re.compile(rf"^\S+ {words}"))
+
+
+def contents(card: "Locator", words: str) -> list[str]:
+    """The whole content of such rows, also where the row shows its beginning only."""
+    found = "rows => rows.map(row => (row.querySelector('pre') ?? row.querySelector('.content')).textContent)"
+    return rows(card, words).evaluate_all(found)
+
+
+def wait_for_rows(card: "Locator", words: str, count: int) -> None:
+    """Wait until the log has so many of these rows."""
+    rows(card, words).nth(count - 1).wait_for()
+
+
+def connect(card: "Locator") -> None:
+    """Connect, and wait until the server has accepted."""
+    press(card, "Connect")
+    wait_for_rows(card, "← received open", 1)
+
+
+def send(card: "Locator", message: str, how: str = "Send as text") -> None:
+    """Fill in the message and press the button."""
+    card.get_by_label("Message").fill(message)
+    press(card, how)
+
+
+def complaints(card: "Locator") -> list[str]:
+    """What the card says is wrong."""
+    return [text for text in card.get_by_role("alert").all_text_contents() if text]
+
+
+class TestTalking:
+    def test_text_is_echoed(self, page: "Page", lesson: Server) -> None:
+        """What is sent as text comes back from the lesson, and the log shows when, which way and what."""
+        page.goto(lesson.url)
+        ada = card(page)
+        ada.get_by_role("button", name="Connect").click()
+        wait_for_rows(ada, "← received open", 1)
+        ada.get_by_label("Message").fill("hello")
+        ada.get_by_role("button", name="Send as text").click()
+        wait_for_rows(ada, "← received text", 1)
+        assert contents(ada, "→ sent text") == ["hello"]
+        assert contents(ada, "← received text") == ["Message text was: hello"]
+        assert all(re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", time) for time in ada.locator("time").all_text_contents())
+        ada.get_by_role("button", name="Clear log").click()
+        assert rows(ada).count() == 0
+
+    def test_binary_ends_the_lesson(self, page: "Page", lesson: Server) -> None:
+        """The lesson cannot take a binary frame: the log shows 1006 and says in words what that is."""
+        page.goto(lesson.url)
+        ada = card(page)
+        connect(ada)
+        send(ada, "00 01 ff", "Send as binary (hex)")
+        wait_for_rows(ada, "• browser close", 1)
+        assert contents(ada, "→ sent binary") == ["3 bytes: 00 01 ff"]
+        [closed] = contents(ada, "• browser close")
+        assert closed == (
+            "1006, abnormal closure, no close frame came. No reason. Not clean: the server sent no close frame."
+        )
+        connect(ada)
+        assert ada.locator(".state").text_content() == "Open", "a connection that was lost can be made again"
+
+    def test_bytes_go_both_ways(self, page: "Page", parrot: Server) -> None:
+        """Hex bytes leave as a binary frame, and a binary frame is shown as hex bytes."""
+        page.goto(f"{parrot.url}/?address=/ws/lab")
+        ada = card(page)
+        connect(ada)
+        send(ada, "0001 FF\n7f", "Send as binary (hex)")
+        wait_for_rows(ada, "← received binary", 1)
+        assert contents(ada, "← received binary") == ["4 bytes: 7f ff 01 00"]
+        for message in ("00 01 f", "hello", "0x00"):
+            send(ada, message, "Send as binary (hex)")
+            assert complaints(ada) == ["Not sent: write pairs of hex digits, such as 00 01 ff."], message
+        assert rows(ada, "→ sent binary").count() == 1
+
+    def test_json_is_checked(self, page: "Page", parrot: Server) -> None:
+        """JSON that does not parse is refused with a sentence, and the text button still sends it."""
+        page.goto(f"{parrot.url}/?address=/ws/lab")
+        ada = card(page)
+        send(ada, "{}", "Send as JSON")
+        assert complaints(ada) == ["Not sent: there is no open connection."]
+        connect(ada)
+        send(ada, '{"name": "Ada"', "Send as JSON")
+        [sentence] = complaints(ada)
+        assert sentence.startswith("Not sent, because it is not valid JSON: ")
+        assert sentence.endswith("Send as text sends it as it is.")
+        assert rows(ada, "→ sent text").count() == 0
+        press(ada, "Send as text")
+        send(ada, '{"name":  "Ada"}', "Send as JSON")
+        wait_for_rows(ada, "← received text", 2)
+        assert contents(ada, "← received text") == ['{"name": "Ada"', '{"name":  "Ada"}']
+        assert complaints(ada) == []
+
+    def test_two_tabs(self, open_tab: Callable[[], "Page"], parrot: Server) -> None:
+        """Two tabs are two clients, a second card is one more, and each gets what is meant for it."""
+        page, other = open_tab(), open_tab()
+        page.goto(f"{parrot.url}/?address=/ws/lobby")
+        press(page.locator("header"), "Add a connection")
+        connect(card(page))
+        connect(card(page, "Grace"))
+        other.goto(f"{parrot.url}/?address=/ws/lobby")
+        connect(card(other))
+        send(card(other), "only me")
+        send(card(other), "to all: hello")
+        wait_for_rows(card(other), "← received text", 2)
+        for client in (card(page), card(page, "Grace")):
+            rows(client, "← received text").wait_for()
+            assert contents(client, "← received text") == ["to all: hello"]
+
+    def test_cards(self, page: "Page", lesson: Server) -> None:
+        """Cards come with the course's names, can be renamed, and leave when they are removed."""
+        page.goto(lesson.url)
+        for _ in range(4):
+            press(page.locator("header"), "Add a connection")
+        assert page.locator("h2").all_text_contents() == ["Ada", "Grace", "Linus", "Client 4", "Client 5"]
+        press(card(page, "Grace"), "Remove Grace")
+        card(page, "Client 5").get_by_label("Name").fill("Barbara")
+        press(page.locator("header"), "Add a connection")
+        assert page.locator("h2").all_text_contents() == ["Ada", "Linus", "Client 4", "Barbara", "Grace"]
+
+    def test_long_log(self, page: "Page", parrot: Server) -> None:
+        """The log keeps 500 rows, and a stream of them is not read out to a screen reader."""
+        page.goto(f"{parrot.url}/?address=/ws/lab")
+        ada = card(page)
+        connect(ada)
+        log = ada.get_by_role("log")
+        assert log.get_attribute("aria-live") in (None, "polite")
+        send(ada, "many")
+        rows(ada, "← received text").filter(has_text=re.compile(r"value 599$")).wait_for()
+        assert rows(ada).count() == 500
+        ada.locator(".log[aria-live=polite]").wait_for()
+        send(ada, "many")
+        ada.locator(".log[aria-live=off]").wait_for()
+
+
+class TestAddress:
+    def test_first_address(self, page: "Page") -> None:
+        """The first address follows the page: its protocol, its folder, and what its query says."""
+        proxy = "course.test/user/ada/proxy/8000/"
+        cases = {
+            "http://course.test/": "ws://course.test/ws",
+            "https://course.test/": "wss://course.test/ws",
+            f"https://{proxy}": f"wss://{proxy}ws",
+            f"https://{proxy}index.html?address=/ws/lobby": f"wss://{proxy}ws/lobby",
+            "http://course.test/?address=ws://127.0.0.1:9000/ws/lab": "ws://127.0.0.1:9000/ws/lab",
+            "http://course.test/?address=/ws/lab%3Fname%3DAda": "ws://course.test/ws/lab?name=Ada",
+        }
+        asked: list[str] = []
+
+        def answer(route: "Route") -> None:
+            path = route.request.url.split("?")[0]
+            asked.append(route.request.url)
+            route.fulfill(path=PAGE / (path.rpartition("/")[2] or "index.html"))
+
+        page.route("**", answer)
+        for address, expected in cases.items():
+            asked.clear()
+            page.goto(address)
+            assert card(page).get_by_label("Address").input_value() == expected
+            folder = address.split("?")[0].rpartition("/")[0]
+            assert asked == [address, f"{folder}/page.css", f"{folder}/page.js"], "the page needs nothing but its files"
+
+    def test_other_port(self, page: "Page", lesson: Server, parrot: Server) -> None:
+        """A page from one server talks to another, and a path is made a full address."""
+        page.goto(f"{lesson.url}/?address={parrot.ws('/ws/lobby')}")
+        ada = card(page)
+        connect(ada)
+        assert parrot.wait_for(lambda log: "ROOM lobby" in log, SECONDS)
+        press(ada, "Close")
+        wait_for_rows(ada, "← received close", 1)
+        ada.get_by_label("Address").fill("/ws")
+        connect(ada)
+        assert ada.get_by_label("Address").input_value() == lesson.ws("/ws")
+
+    def test_bad_address(self, page: "Page", lesson: Server) -> None:
+        """An address that is none gets a sentence; one that nobody answers gets an error and 1006."""
+        page.goto(lesson.url)
+        ada = card(page)
+        for address in ("ws://", "ftp://127.0.0.1/ws"):
+            ada.get_by_label("Address").fill(address)
+            press(ada, "Connect")
+            [sentence] = complaints(ada)
+            assert sentence.startswith("This address cannot be used: write ws://"), address
+        ada.get_by_label("Address").fill("/nowhere")
+        press(ada, "Connect")
+        wait_for_rows(ada, "• browser close", 1)
+        assert contents(ada, "• browser error")[0].startswith("The handshake failed.")
+        assert contents(ada, "• browser close")[0].startswith("1006, ")
+
+
+class TestEnding:
+    def test_close_codes_in_words(self, page: "Page", parrot: Server) -> None:
+        """A close of the server shows its code, what the code means, and the reason."""
+        page.goto(f"{parrot.url}/?address=/ws/lab")
+        ada = card(page)
+        meanings = {
+            1000: "normal closure",
+            1001: "going away",
+            1003: "unsupported data",
+            1007: "invalid data, such as text that is not UTF-8",
+            1008: "policy violation",
+            1009: "message too big",
+            1011: "internal error of the server",
+            1012: "service restart",
+            1013: "try again later",
+            3000: "registered for a library or framework",
+            4000: "private use, the application says what it means",
+            4401: "not authenticated, like HTTP 401",
+            4408: "timed out, like HTTP 408",
+        }
+        for code, meaning in meanings.items():
+            connect(ada)
+            send(ada, f"close {code} until <i>tomorrow</i>")
+            wait_for_rows(ada, "← received close", 1)
+            [closed] = contents(ada, "← received close")
+            clean = "Clean: both sides sent a close frame."
+            assert closed == f"{code}, {meaning}. Reason: until <i>tomorrow</i>. {clean}"
+            press(ada, "Clear log")
+
+    def test_close_rules(self, page: "Page", parrot: Server) -> None:
+        """A code or a reason that no page may send is refused, and the rule is shown."""
+        page.goto(f"{parrot.url}/?address=/ws/lab")
+        ada = card(page)
+        connect(ada)
+        broken = {
+            ("1001", ""): "A page may close with 1000 or a code from 3000 to 4999, or with none.",
+            ("5000", ""): "A page may close with 1000 or a code from 3000 to 4999, or with none.",
+            ("four", ""): "A page may close with 1000 or a code from 3000 to 4999, or with none.",
+            ("", "bye"): "A reason needs a code.",
+            ("4000", "ü" * 62): "The reason has 124 bytes in UTF-8, and 123 is the most.",
+        }
+        for (code, reason), sentence in broken.items():
+            ada.get_by_label("Close code").fill(code)
+            ada.get_by_label("Reason").fill(reason)
+            press(ada, "Close")
+            assert complaints(ada) == [sentence]
+        assert rows(ada, "→ sent close").count() == 0
+        ada.get_by_label("Reason").fill("ü" * 61 + "!")
+        press(ada, "Close")
+        wait_for_rows(ada, "← received close", 1)
+        assert contents(ada, "← received close")[0].startswith("4000, private use")
+
+    @pytest.mark.parametrize(
+        ("ending", "close_frames"),
+        [
+            ("a code", ["< CLOSE 4001"]),
+            ("no code", ["< CLOSE"]),
+            ("remove", ["< CLOSE 1001"]),
+            ("drop", []),
+        ],
+    )
+    def test_what_the_server_gets(self, page: "Page", parrot: Server, ending: str, close_frames: list[str]) -> None:
+        """Close sends the code, Remove says goodbye with 1001, and Drop alone sends no close frame."""
+        start = len(parrot.log)
+        page.goto(f"{parrot.url}/?address=/ws/lobby")
+        ada = card(page)
+        connect(ada)
+        send(ada, "hello")
+        wait_for_rows(ada, "← received text", 1)
+        if ending == "remove":
+            press(ada, "Remove Ada")
+        elif ending == "drop":
+            press(ada, "Drop without a goodbye")
+        else:
+            ada.get_by_label("Close code").fill("4001" if ending == "a code" else "")
+            press(ada, "Close")
+            wait_for_rows(ada, "← received close", 1)
+        assert parrot.wait_for(lambda log: "ENDED lobby" in log[start:], SECONDS)
+        log = parrot.log[start:]
+        closes = [found[0] for line in log if (found := re.search(r"< CLOSE(?: \d+)?", line))]
+        assert closes == close_frames
+        assert [line for line in log if line.startswith("GOT")] == ["GOT 'hello'"]
+        if ending == "drop":
+            assert contents(ada, "• browser close")[0].startswith("Dropped inside a large message")
+            connect(ada)
+            assert ada.locator(".state").text_content() == "Open"
+
+
+class TestSafety:
+    def test_hostile_texts(self, page: "Page", parrot: Server) -> None:
+        """Text from the wire stays text: no element, no script, no dialog, nothing hidden or turned around."""
+        page.goto(f"{parrot.url}/?address=/ws/lab")
+        ada = card(page)
+        connect(ada)
+        plain = "document.querySelectorAll(':is(.row, h2) :not(time, span, div.content, details, summary, pre)').length"
+        frames = page.locator("iframe").count()
+        for number, (what, text) in enumerate(HOSTILE.items(), 1):
+            send(ada, text)
+            wait_for_rows(ada, "← received text", number)
+            # A text area turns every line end into one \n; the rest is the page's.
+            expected = "".join(
+                f"⟨U+{ord(character):04X}⟩" if character in "\0\x1b\x7f\u202e\u202c\u2066" else character
+                for character in text.replace("\r\n", "\n")
+            )
+            assert contents(ada, "← received text")[-1] == expected, what
+            assert page.evaluate(plain) == 0, what
+        ada.get_by_label("Name").fill("<img src=x onerror=alert(1)>")
+        assert page.evaluate(plain) == 0
+        assert page.locator("iframe").count() == frames
+        assert page.title() == "WebSocket clients"
+
+
+class TestAccess:
+    def test_keyboard_alone(self, page: "Page", lesson: Server) -> None:
+        """With Tab and Enter alone you connect, send, close, add a card and remove it."""
+        page.goto(lesson.url)
+
+        def tab_to(label: str) -> None:
+            for _ in range(40):
+                page.keyboard.press("Tab")
+                focused, outline = page.evaluate("""() => {
+                    const node = document.activeElement;
+                    const label = node.labels?.[0] ? node.labels[0].firstChild : node;
+                    return [label.textContent.trim(), getComputedStyle(node).outlineStyle];
+                }""")
+                if page.evaluate("document.activeElement === document.body"):
+                    continue  # between the last button and the first one the focus is the browser's
+                assert outline == "solid", f"the focus is not to be seen at {focused}"
+                if focused == label:
+                    return
+            pytest.fail(f"Tab does not reach {label}")
+
+        ada = card(page)
+        tab_to("Connect")
+        page.keyboard.press("Enter")
+        wait_for_rows(ada, "← received open", 1)
+        tab_to("Message")
+        page.keyboard.type("first")
+        page.keyboard.press("Shift+Enter")
+        page.keyboard.type("line")
+        page.keyboard.press("Enter")
+        wait_for_rows(ada, "← received text", 1)
+        page.keyboard.type("second")
+        tab_to("Send as JSON")
+        page.keyboard.press("Enter")
+        assert len(complaints(ada)) == 1
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Enter")
+        wait_for_rows(ada, "← received text", 2)
+        assert contents(ada, "→ sent text") == ["first\nline", "second"]
+        tab_to("Close code")
+        page.keyboard.press("Enter")
+        wait_for_rows(ada, "← received close", 1)
+        tab_to("Add a connection")
+        page.keyboard.press("Enter")
+        grace = card(page, "Grace")
+        page.keyboard.press("Enter")
+        wait_for_rows(grace, "← received open", 1)
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Enter")
+        grace.wait_for(state="detached")
+        assert page.evaluate("document.activeElement.id") == "add"
+
+    def fill(self, page: "Page", server: Server) -> None:
+        """Bring out everything that the page can show: every kind of row, every state, a complaint in each form."""
+        page.goto(f"{server.url}/?address=/ws/lobby")
+        press(page.locator("header"), "Add a connection")
+        page.get_by_text("How this page works").click()
+        ada, grace = card(page), card(page, "Grace")
+        connect(ada)
+        send(ada, "00 01 ff", "Send as binary (hex)")
+        send(ada, "Ada" * 400)
+        wait_for_rows(ada, "← received text", 1)
+        rows(ada, "← received text").locator("summary").click()
+        send(ada, "{", "Send as JSON")
+        press(ada, "Connect")
+        ada.get_by_label("Close code").fill("1005")
+        press(ada, "Close")
+        assert len(complaints(ada)) == 3
+        grace.get_by_label("Name").fill("Grace" * 8)
+        grace = card(page, "Grace" * 8)
+        grace.get_by_label("Address").fill("/" + "nowhere" * 12)
+        press(grace, "Connect")
+        wait_for_rows(grace, "• browser close", 1)
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_axe(self, page: "Page", parrot: Server, scheme: str) -> None:
+        """axe-core finds nothing, contrast included, in the light and in the dark."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        page.emulate_media(color_scheme=scheme)
+        self.fill(page, parrot)
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        dark = max(int(part) for part in re.findall(r"\d+", paper)[:3]) < 64
+        assert dark == (scheme == "dark"), paper
+        # axe cannot measure the contrast of a row that is scrolled out of its log.
+        page.add_style_tag(content=".log { height: auto }")
+        found = Axe().run(page, options={"resultTypes": ["violations", "incomplete"]})
+        assert found.violations_count == 0, found.generate_report()
+        unsure = [each["id"] for each in found.response["incomplete"]]
+        assert unsure == [], json.dumps(found.response["incomplete"], indent=1)[:3000]
+
+    def test_phone(self, page: "Page", parrot: Server) -> None:
+        """On a screen 360 pixels wide nothing is cut off or needs scrolling sideways."""
+        page.set_viewport_size({"width": 360, "height": 740})
+        self.fill(page, parrot)
+        root = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+        assert root[0] <= root[1]
+        wide = """[...document.querySelectorAll("body *")]
+            .filter(node => node.checkVisibility() && node.getBoundingClientRect().right > innerWidth)
+            .map(node => node.outerHTML.slice(0, 80))"""
+        assert page.evaluate(wide) == []
+        sideways = """[...document.querySelectorAll(".log, .log *")]
+            .filter(node => node.scrollWidth > node.clientWidth && getComputedStyle(node).display !== "inline")
+            .map(node => node.outerHTML.slice(0, 80))"""
+        assert page.evaluate(sideways) == []
+
+    def test_screen_reader_names(self, page: "Page", lesson: Server) -> None:
+        """A screen reader is told what each group and field is, and of each new row."""
+        page.goto(lesson.url)
+        ada = card(page)
+        for name in ("Connection", "Send", "End"):
+            assert ada.get_by_role("group", name=name, exact=True).count() == 1, name
+        assert ada.get_by_role("log", name="Ada Log").count() == 1
+        drop = ada.get_by_role("button", name="Drop without a goodbye")
+        assert drop.get_attribute("aria-describedby") == "about-drop"
+        described = ada.get_by_label("Message").get_attribute("aria-describedby")
+        for part in described.split():
+            assert page.locator(f"#{part}").count() == 1, part

@@ -1,0 +1,278 @@
+"""The helpers of the notebooks: servers that never outlive their kernel, errors in one sentence, the recorder."""
+
+import asyncio
+import re
+import time
+import xml.etree.ElementTree
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from kernels import Kernel, copy_of_the_course, kernel
+from websockets import ConnectionClosed, connect
+from workshop import CourseError, Server, StartupError, Wire, find_step
+from workshop import preflight as preflight_module
+
+SERVE = "from workshop import serve\nserver = serve('02_echo')\nprint('pid', server.pid, 'at', server.url)"
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 20) -> bool:
+    """Whether it comes to hold in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if holds():
+            return True
+        time.sleep(0.02)
+    return holds()
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process and all its children."""
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    """Whether none of them runs any more."""
+    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers there."""
+    try:
+        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def started(running: Kernel, source: str = SERVE) -> tuple[int, str]:
+    """Run a cell that starts a server and prints its process id and its address."""
+    (cell,) = running.run([source], queued=True)
+    assert cell.status == "ok", cell.text
+    found = re.search(r"pid (\d+) at (\S+)", cell.text)
+    return int(found[1]), found[2]
+
+
+class TestLife:
+    """How long a server lives."""
+
+    def test_interrupt(self, tmp_path: Path) -> None:
+        """Interrupting a cell ends the cell and not the server."""
+        course = copy_of_the_course(tmp_path, solved=False)
+        with kernel(course / "notebooks") as running:
+            pid, url = started(running)
+            identity = running.client.execute("print('asleep', flush=True)\nimport time\ntime.sleep(600)")
+            wait_until(lambda: running.client.get_iopub_msg(timeout=20)["content"].get("text", "").startswith("asleep"))
+            running.manager.interrupt_kernel()
+            reply = running.client.get_shell_msg(timeout=20)
+            assert reply["parent_header"]["msg_id"] == identity
+            assert reply["content"]["ename"] == "KeyboardInterrupt"
+            assert psutil.pid_exists(pid)
+            assert answers(url)
+
+    @pytest.mark.parametrize("end", ["kill", "restart", "shutdown"])
+    def test_kernel_ends(self, tmp_path: Path, end: str) -> None:
+        """However the kernel ends, the server ends too."""
+        course = copy_of_the_course(tmp_path, solved=False)
+        with kernel(course / "notebooks") as running:
+            pid, _ = started(running)
+            processes = family(pid)
+            if end == "kill":
+                running.manager.provisioner.process.kill()
+            elif end == "restart":
+                running.manager.restart_kernel(now=True)
+            else:
+                running.client.shutdown()
+            assert wait_until(lambda: all_gone(processes))
+
+    def test_reload(self, tmp_path: Path) -> None:
+        """With reload there are more processes, and none is left when the kernel is killed."""
+        course = copy_of_the_course(tmp_path, solved=False)
+        with kernel(course / "notebooks") as running:
+            pid, _ = started(running, SERVE.replace("'02_echo'", "'02_echo', reload=True"))
+            processes = family(pid)
+            assert len(processes) > 1
+            running.manager.provisioner.process.kill()
+            assert wait_until(lambda: all_gone(processes))
+
+    def test_check_in_progress(self, tmp_path: Path) -> None:
+        """A kernel that is killed in the middle of a check leaves neither pytest nor a server behind."""
+        course = copy_of_the_course(tmp_path, solved=False)
+        exercise = course / "steps" / "02_echo" / "exercise.py"
+        exercise.write_text("import time\ntime.sleep(600)\n", "utf-8")
+        with kernel(course / "notebooks") as running:
+            running.client.execute("from workshop import check\ncheck(2)")
+            process = psutil.Process(running.manager.provisioner.process.pid)
+            # pytest, and below it uvicorn
+            assert wait_until(lambda: len(process.children(recursive=True)) >= 2)
+            children = process.children(recursive=True)
+            running.manager.provisioner.process.kill()
+            assert wait_until(lambda: all_gone(children))
+
+    def test_again(self, tmp_path: Path) -> None:
+        """Running the cell again restarts the server at the same address; another step gets another port."""
+        course = copy_of_the_course(tmp_path, solved=False)
+        with kernel(course / "notebooks") as running:
+            first, url = started(running)
+            second, same_url = started(running)
+            assert first != second
+            assert not psutil.pid_exists(first)
+            assert answers(url)
+            if url.endswith(":8000"):  # another program may have that port
+                assert same_url == url
+            _, other_url = started(running, SERVE.replace("02_echo", "03_rooms"))
+            assert other_url != same_url
+            assert answers(same_url)
+            assert answers(other_url)
+
+
+class TestStart:
+    """A server that does not start says why, in one sentence."""
+
+    def start(self, folder: Path, source: str, **options: object) -> str:
+        """Write an exercise, start it, and give the sentence."""
+        (folder / "exercise.py").write_text(source, "utf-8")
+        server = Server("exercise:app", folder, **options)
+        with pytest.raises(StartupError) as caught:
+            server.wait_until_ready(5)
+        assert server.exit_code is not None
+        assert caught.value._render_traceback_() == [str(caught.value)]
+        return str(caught.value)
+
+    def test_does_not_parse(self, tmp_path: Path) -> None:
+        """A syntax error names the line."""
+        assert "exercise.py:1 SyntaxError" in self.start(tmp_path, "def app(:\n")
+
+    def test_raises(self, tmp_path: Path) -> None:
+        """An error while the file is imported names the line."""
+        assert "exercise.py:2 NameError: name 'appp' is not defined" in self.start(tmp_path, "\nappp\n")
+
+    def test_exits(self, tmp_path: Path) -> None:
+        """sys.exit() is named."""
+        assert "take out the call of sys.exit()" in self.start(tmp_path, "import sys\nsys.exit()\n")
+
+    def test_no_app(self, tmp_path: Path) -> None:
+        """A file without app is told so."""
+        assert "The module has no app" in self.start(tmp_path, "")
+
+    def test_no_file(self, tmp_path: Path) -> None:
+        """A file that is not there is told so."""
+        with pytest.raises(StartupError, match="There is no module for nothing:app"):
+            Server("nothing:app", tmp_path).wait_until_ready()
+
+    def test_hangs(self, tmp_path: Path) -> None:
+        """An endless loop outside every function ends with the deadline."""
+        assert "look for an endless loop" in self.start(tmp_path, "while True:\n    pass\n")
+
+    def test_asks(self, tmp_path: Path) -> None:
+        """input() cannot wait for ever: there is no keyboard behind it."""
+        assert "take out the call of input()" in self.start(tmp_path, "input()\n")
+
+    def test_port_in_use(self, tmp_path: Path) -> None:
+        """A port that is taken is named, with another one to try."""
+        folder = find_step(2).folder
+        with Server("main:app", folder) as first:
+            second = Server("main:app", folder, port=first.port)
+            with pytest.raises(StartupError, match=f"Port {first.port} is in use: .* such as {first.port + 1}"):
+                second.wait_until_ready()
+            assert answers(first.url)
+
+    def test_no_such_step(self) -> None:
+        """A step that is not there is answered with the list of those that are."""
+        with pytest.raises(CourseError, match="There is no step '12_chess'. The steps are 01_hello_world, 02_echo"):
+            find_step("12_chess")
+
+    def test_command(self) -> None:
+        """The command that is printed does the same."""
+        with Server("main:app", find_step(2).folder) as server:
+            assert server.command == f"uvicorn main:app --app-dir steps/02_echo --port {server.port}"
+
+
+class TestPreflight:
+    """What the course says to a Python that cannot run it."""
+
+    def test_old_python(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An old Python is told which one is needed."""
+        monkeypatch.setattr(preflight_module.sys, "version_info", (3, 10, 4, "final", 0))
+        assert preflight_module.problem() == (
+            "This is Python 3.10, and the course needs 3.11 or newer: run the same command with a newer one."
+        )
+
+    def test_missing_package(self) -> None:
+        """A missing package is named, with what to do."""
+        assert "The package no_such_package is missing" in preflight_module.problem(("no_such_package",))
+
+    def test_this_python(self) -> None:
+        """Here nothing is missing."""
+        assert preflight_module.problem() is None
+
+
+@pytest.mark.anyio
+class TestWire:
+    """The recorder shows what went over the wire."""
+
+    async def test_record(self) -> None:
+        """Frames, closes with their codes, and a connection that ended without one."""
+        wire = Wire()
+        with Server("main:app", find_step(2).folder) as server:
+            async with connect(server.ws(), logger=wire.client("Ada")) as ada:
+                await ada.send("hello")
+                await ada.recv()
+                await ada.close(4000, "lunch")
+            async with connect(server.ws(), logger=wire.client("Grace")) as grace:
+                await grace.send(b"\x00\x01")
+                with pytest.raises(ConnectionClosed):
+                    async with asyncio.timeout(2):
+                        await grace.recv()
+        seen = [(event.who, event.direction, event.kind, event.text) for event in wire.events]
+        assert seen == [
+            ("Ada", "to server", "http", "GET /ws"),
+            ("Ada", "from server", "http", "101 Switching Protocols"),
+            ("Ada", "to server", "text", "hello"),
+            ("Ada", "from server", "text", "Message text was: hello"),
+            ("Ada", "to server", "close", "4000 (private use) lunch"),
+            ("Ada", "from server", "close", "4000 (private use) lunch"),
+            ("Grace", "to server", "http", "GET /ws"),
+            ("Grace", "from server", "http", "101 Switching Protocols"),
+            ("Grace", "to server", "binary", "00 01"),
+            ("Grace", "lost", "lost", "the connection ended without a close frame: 1006"),
+        ]
+        assert [event.milliseconds for event in wire.events] == sorted(event.milliseconds for event in wire.events)
+
+    def test_hostile_text(self) -> None:
+        """Text from the wire is text in the table and in the diagram, never markup."""
+        wire = Wire()
+        wire.add("<b>Ada</b>", "to server", "text", '<script>alert(1)</script> & "quotes" \' ')
+        assert "<script>" not in wire._repr_html_()
+        assert "<b>" not in wire._repr_html_()
+        picture = xml.etree.ElementTree.fromstring(wire.diagram())
+        assert "<script>alert(1)</script>" in "".join(picture.itertext())
+
+    def test_empty(self) -> None:
+        """A recording without events says so, and clear() makes one."""
+        wire = Wire()
+        wire.add("Ada", "to server", "text", "hello")
+        wire.clear()
+        assert "Nothing has been recorded yet" in wire._repr_html_()
+        assert "Nothing has been recorded yet" in repr(wire)
+
+
+def test_nest_asyncio_drops_cells(tmp_path: Path) -> None:
+    """What notebook 01 says of it: the cells that were queued behind the patched run never run."""
+    cells = [
+        "import asyncio, nest_asyncio\nnest_asyncio.apply()",
+        "asyncio.run(asyncio.sleep(0.1))",
+        "print('I ran')",
+    ]
+    with kernel(tmp_path) as running:
+        identities = [running.client.execute(source) for source in cells]
+        answered = set()
+        while identities[1] not in answered:
+            answered.add(running.client.get_shell_msg(timeout=30)["parent_header"]["msg_id"])
+        # A later question is answered, so the third cell had its chance.
+        last = running.client.execute("print('still here')")
+        while last not in answered:
+            answered.add(running.client.get_shell_msg(timeout=30)["parent_header"]["msg_id"])
+        assert identities[2] not in answered
