@@ -3,11 +3,11 @@
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+from chromium import ARGUMENTS, executable
 from workshop.course import ROOT, find_step
 from workshop.server import Server
 
@@ -20,11 +20,6 @@ pytestmark = pytest.mark.xdist_group("page")
 PAGE = ROOT / "steps" / "page"
 SECONDS = 5
 """The longest that any single thing on the page may take."""
-
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 
 PARROT = f"""
 from fastapi import FastAPI, WebSocket
@@ -90,10 +85,9 @@ def browser() -> Iterator["Browser"]:
         trouble = error
     if trouble:
         missing("The page is not tested: pip install playwright axe-playwright-python.", trouble)
-    found = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
     with sync_playwright() as playwright:
         try:
-            browser = playwright.chromium.launch(executable_path=next(filter(None, found), None), args=ARGUMENTS)
+            browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
         except Error as error:
             trouble = error
         if trouble:

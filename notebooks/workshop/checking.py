@@ -10,15 +10,15 @@ from pathlib import Path
 from .course import CourseError, find_step
 from .process import end, start_module
 
-# JupyterLab sets the cells of a table to the right.
+# JupyterLab sets the cells of a table to the right, and breaks the lines of narrow ones.
 LEFT = 'style="text-align:left"'
+SHORT = 'style="text-align:left;white-space:nowrap"'
 
 
 @dataclass(frozen=True)
 class Report:
     """What the checks said about one exercise."""
 
-    step: str
     checks: list[dict[str, str]]
     """Each with `number`, `title` and `state`: `passed`, `failed` or `not run`."""
     explanation: list[list[str]]
@@ -36,19 +36,19 @@ class Report:
         rows = ""
         for check in self.checks:
             rows += (
-                f"<tr><td>{marks[check['state']]}</td><td>{check['number']}</td>"
+                f"<tr><td {SHORT}>{marks[check['state']]}</td><td>{check['number']}</td>"
                 f"<td {LEFT}>{html.escape(check['title'])}</td></tr>"
             )
             if check["state"] == "failed":
                 lines = "".join(
-                    f"<tr><th {LEFT}>{html.escape(label)}</th>"
+                    f"<tr><th {SHORT}>{html.escape(label)}</th>"
                     f'<td {LEFT}><code style="white-space:pre-wrap">{html.escape(text)}</code></td></tr>'
                     for label, text in self.explanation
                 )
                 rows += f"<tr><td></td><td></td><td {LEFT}><table>{lines}</table></td></tr>"
-        count = sum(check["state"] == "passed" for check in self.checks)
-        caption = f"<p><strong>Step {html.escape(self.step)}: {count} of {len(self.checks)} checks</strong></p>"
-        return f"{caption}<table><tbody>{rows}</tbody></table>"
+        # The first line of the text is the heading.
+        heading = " ".join(self.text.splitlines()[0].split())
+        return f"<p><strong>{html.escape(heading)}</strong></p><table><tbody>{rows}</tbody></table>"
 
     def __repr__(self) -> str:
         return self.text

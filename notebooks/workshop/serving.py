@@ -36,9 +36,16 @@ def serve(
     found = find_step(step)
     target = found.target(part)
     key = (found.name, part)
+    usual = PORT
     if key in _servers:
-        _servers.pop(key).stop()
-    ports = [port] if port is not None else [PORT, 0] if _is_free(PORT) else [0]
+        before = _servers.pop(key)
+        before.stop()
+        # At the same address as before, for a browser that has it open.
+        usual = before.port
+    if port is not None:
+        ports = [port]
+    else:
+        ports = [usual, 0] if _is_free(usual) else [0]
     for choice in ports:
         server = Server(target, found.folder, port=choice, reload=reload, module=under, on_line=_print)
         try:
@@ -49,8 +56,8 @@ def serve(
             if choice == ports[-1] or not any(IN_USE.search(line) for line in server.log):
                 raise
     _servers[key] = server
-    if port is None and server.port != PORT:
-        _print(f"Port {PORT} is in use, so this server is at {server.url}")
+    if port is None and server.port != usual:
+        _print(f"Port {usual} is in use, so this server is at {server.url}")
     _print(f"The same in a terminal: {server.command}")
     return server
 

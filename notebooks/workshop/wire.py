@@ -69,12 +69,15 @@ class Wire:
     def table(self) -> str:
         """The events as an HTML table."""
         rows = "".join(
-            f"<tr><td>{html.escape(event.who)}</td><td>{_arrow(event)} {event.direction}</td><td>{event.kind}</td>"
-            f'<td style="text-align:left"><code>{html.escape(event.text)}</code></td>'
-            f'<td style="text-align:right">{event.milliseconds:.1f}</td></tr>'
+            "<tr>"
+            + "".join(f'<td style="text-align:left">{value}</td>' for value in _row(event))
+            + f"<td>{event.milliseconds:.1f}</td></tr>"
             for event in self.events
         )
-        head = "".join(f"<th>{title}</th>" for title in ("who", "direction", "kind", "text", "ms"))
+        # JupyterLab sets the cells of a table to the right.
+        head = "".join(
+            f'<th style="text-align:left">{title}</th>' for title in ("who", "direction", "kind", "text", "ms")
+        )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
     def diagram(self) -> str:
@@ -149,6 +152,11 @@ def _describe(frame: Frame) -> tuple[str, str]:
     if len(text) > LONGEST_TEXT:
         text = f"{text[:LONGEST_TEXT]}... ({len(data)} bytes)"
     return frame.opcode.name.lower(), text
+
+
+def _row(event: Event) -> tuple[str, ...]:
+    direction = f"{_arrow(event)} {event.direction}"
+    return html.escape(event.who), direction, event.kind, f"<code>{html.escape(event.text)}</code>"
 
 
 def _arrow(event: Event) -> str:

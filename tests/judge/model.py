@@ -98,7 +98,6 @@ class Verdict:
     def as_dict(self) -> dict[str, object]:
         """The verdict for a notebook, as values that JSON knows."""
         return {
-            "step": self.step,
             "checks": [
                 {"number": check.number, "title": check.title, "state": self.state(check)} for check in self.checks
             ],

@@ -1,0 +1,102 @@
+"""Makes the pictures of README.md anew, from the course as it is: python tests/pictures.py"""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent
+sys.path[:0] = [str(TESTS), str(TESTS.parent / "notebooks")]
+
+from chromium import ARGUMENTS, executable  # noqa: E402
+from kernels import copy_of_the_course  # noqa: E402
+from playwright.sync_api import Page, sync_playwright  # noqa: E402
+from workshop.course import ROOT, find_step  # noqa: E402
+from workshop.server import Server  # noqa: E402
+
+PICTURES = ROOT / "notebooks" / "pictures"
+HALF_DONE = """            text = await websocket.receive_text()
+            data = json.loads(text)
+            count += 1
+            await websocket.send_json({"type": "echo", "text": data["text"], "count": count})
+"""
+
+
+@contextmanager
+def jupyter(course: Path) -> Iterator[str]:
+    """JupyterLab in the folder of a course; gives its address."""
+    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ServerApp.port_retries=50"]
+    command += ["--IdentityProvider.token=", "--LabApp.news_url=", "--ServerApp.root_dir", str(course)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        for line in process.stderr:
+            if "http://127.0.0.1" in line or "http://localhost" in line:
+                yield line.split()[-1].split("/lab")[0]
+                break
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def run_all(page: Page, address: str, notebook: str) -> None:
+    """Open a notebook and run all its cells."""
+    page.goto(f"{address}/lab/tree/notebooks/{notebook}.ipynb?reset")
+    idle = "document.querySelector('#jp-main-statusbar')?.innerText.includes('| Idle')"
+    page.wait_for_selector(".jp-CodeCell")
+    page.wait_for_function(idle)
+    page.add_style_tag(content=".Toastify { display: none }")
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    # A cell has a number when it has run.
+    numbers = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(prompt => prompt.innerText)"
+    page.wait_for_function(f"{numbers}.every(number => /\\[\\d+\\]/.test(number))", timeout=120_000)
+
+
+def half_solve(course: Path) -> None:
+    """An answer to step 02 that fails its third check, as answers do."""
+    file = course / "steps" / "02_echo" / "exercise.py"
+    source = file.read_text("utf-8")
+    head, rest = source.split("            text = await websocket.receive_text()\n")
+    tail = rest.split("            await websocket.send_text(text)\n")[1]
+    head = head.replace("from fastapi", "import json\n\nfrom fastapi", 1)
+    head = head.replace(
+        "    # TODO 1", '    count = 0\n    await websocket.send_json({"type": "welcome"})\n    # TODO 1'
+    )
+    file.write_text(head + HALF_DONE + tail, "utf-8")
+
+
+def main() -> None:
+    """Make all pictures."""
+    PICTURES.mkdir(exist_ok=True)
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
+        course = copy_of_the_course(Path(folder) / "course", solved=False)
+        half_solve(course)
+        with jupyter(course) as address:
+            # So high that JupyterLab draws the whole notebook; it leaves out what is not in view.
+            page = browser.new_page(viewport={"width": 1100, "height": 12_000})
+            page.set_default_timeout(60_000)
+            run_all(page, address, "02_echo")
+            cells = page.locator(".jp-CodeCell")
+            for name, text in (("wire", 'for text in ("hello"'), ("check", "check(2)")):
+                cells.filter(has_text=text).first.screenshot(path=PICTURES / f"{name}.png")
+        step = find_step(3)
+        with Server(step.target("lesson"), step.folder) as server:
+            page = browser.new_page(viewport={"width": 1100, "height": 760})
+            page.goto(f"{server.url}/?address=/ws/lobby")
+            page.get_by_role("button", name="Add a connection").click()
+            for name, text in (("Ada", "hello"), ("Grace", "good morning")):
+                card = page.get_by_role("region", name=name, exact=True)
+                card.get_by_role("button", name="Connect", exact=True).click()
+                card.get_by_label("Message").fill(text)
+            for name in ("Ada", "Grace"):
+                page.get_by_role("region", name=name, exact=True).get_by_role("button", name="Send as text").click()
+            page.get_by_role("log").nth(1).get_by_text("good morning").first.wait_for()
+            page.screenshot(path=PICTURES / "page.png")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
