@@ -122,7 +122,12 @@ class TestExercise:
     @check(2, "echoes and counts")
     async def test_echo(self, subject: Subject) -> None:
         async with greeted(subject) as ada, greeted(subject) as grace:
-            await echoes(ada, "hello", 1, likely="the answer is the request with its count added")
+            await echoes(
+                ada,
+                "hello",
+                1,
+                likely="the answer has exactly three keys, type, text and count, and the first count is 1",
+            )
             await echoes(ada, "hello", 2, likely="the count does not go up with each echo")
             await echoes(
                 grace,
@@ -211,17 +216,23 @@ class TestExercise:
 
             flooding = asyncio.create_task(flood())
             # The server reads no more from a client that it cannot write to, so the flood comes to a halt.
-            await subject.stands_still(lambda: sent)
-            await ada.reset()
-            await flooding
+            try:
+                await subject.stands_still(lambda: sent)
+                await ada.reset()
+            finally:
+                flooding.cancel()
+                await asyncio.gather(flooding, return_exceptions=True)
 
     @staticmethod
     async def _many_at_once(subject: Subject) -> None:
         """Twelve clients ask at the same moment: one that makes the others wait is found out."""
         likely = "something blocks the event loop, and clients wait for each other: await asyncio.sleep, not time.sleep"
 
-        async def one() -> None:
+        async def one(number: int) -> None:
             async with greeted(subject) as client:
+                if number % 2:
+                    await client.send("no request")
+                    await client.gets_error(likely=likely)
                 await echoes(client, "together", 1, likely=likely)
 
-        await asyncio.gather(*(one() for _ in range(12)))
+        await asyncio.gather(*(one(number) for number in range(12)))

@@ -98,6 +98,7 @@ class TestExercise:
     @check(5, "skips nobody when a member leaves in mid-broadcast")
     async def test_skip(self, subject: Subject) -> None:
         await rooms.skips_nobody(rooms.Rooms(subject))
+        await rooms.sender_may_leave(rooms.Rooms(subject))
 
     @check(6, "forgets a member however its connection ended")
     async def test_gone(self, subject: Subject) -> None:

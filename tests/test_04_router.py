@@ -143,6 +143,7 @@ class TestExercise:
     @check(3, "skips nobody when a member leaves in mid-broadcast")
     async def test_skip(self, subject: Subject) -> None:
         await rooms.skips_nobody(room_place(subject))
+        await rooms.sender_may_leave(room_place(subject))
 
     @check(3, "forgets a member however its connection ended")
     async def test_gone(self, subject: Subject) -> None:

@@ -12,6 +12,8 @@ from .process import end, start_module
 
 ADDRESS = re.compile(r"[Rr]unning on http://127\.0\.0\.1:(\d+)")
 IN_USE = re.compile(r"address already in use|WinError 10048|only one usage of each socket", re.IGNORECASE)
+LONGEST_LINE = 10_000
+LONGEST_LOG = 10_000
 READY = {
     # With --reload the two lines come in the other order, so both are waited for.
     "uvicorn": ("Application startup complete", "Uvicorn running on"),
@@ -75,10 +77,14 @@ class Server:
         return [*arguments, *(["--reload"] if self.reload else []), *self.extra]
 
     def _read(self) -> None:
-        for raw in self._process.stdout:
+        # A limit, because a line need not end.
+        while raw := self._process.stdout.readline(LONGEST_LINE):
             line = raw.decode("utf-8", "replace").rstrip()
             with self._news:
                 self.log.append(line)
+                if len(self.log) > LONGEST_LOG:
+                    # Its beginning says how the server started, its end what happened last.
+                    del self.log[100 : LONGEST_LOG // 2]
                 self._news.notify_all()
             if self._on_line is not None:
                 self._on_line(line)
@@ -161,7 +167,9 @@ class Server:
         """End the server and its children at once."""
         end(self._process)
         self._reader.join(2)
-        self._process.stdout.close()
+        # A process that has left the group may hold the pipe open, and close() would wait for the reader.
+        if not self._reader.is_alive():
+            self._process.stdout.close()
 
     def __enter__(self) -> "Server":
         self.wait_until_ready()

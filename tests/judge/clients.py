@@ -267,4 +267,8 @@ async def client(url: str, patience: float, *, narrow: bool = False) -> AsyncIte
     try:
         yield Client(connection, patience)
     finally:
-        await connection.close()
+        # close() waits until its frame is written: behind a server that does not read, for ever.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(patience, 0.5)):
+                await connection.close()
+        connection.transport.abort()

@@ -21,6 +21,11 @@ SHORT = 0.7
 PATIENT = 2.0
 LONGEST = 30.0
 """Seconds that one check may take in all."""
+ENDED = "something calls sys.exit() or exit(), which ends the server for everybody"
+BLOCKED = (
+    "the server answers nobody any more: time.sleep, or a loop without an await, "
+    "perhaps in the endpoint of a client that has left"
+)
 STARTS = Check(0, "starts under uvicorn", "starts", None, False)
 
 
@@ -81,8 +86,9 @@ class Judge:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            # The server first: clients then find their connections ended, and wait for nothing.
             await subject.close()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _alone(self, check: Check) -> list[tuple[str, str]] | None:
         """The explanation of what this check finds, or None if it passes."""
@@ -102,7 +108,7 @@ class Judge:
                     )
             except Failure as failure:
                 log = await subject.settle()
-                return self._explain(check, failure, log, server)
+                return self._explain(check, failure, log, subject)
             finally:
                 await subject.close()
         except StartupError as error:
@@ -111,14 +117,16 @@ class Judge:
             await asyncio.to_thread(server.kill)
         return None
 
-    def _explain(self, check: Check, failure: Failure, log: str, server: Server) -> list[tuple[str, str]]:
+    def _explain(self, check: Check, failure: Failure, log: str, subject: Subject) -> list[tuple[str, str]]:
         got, likely, place = failure.got, failure.likely, None
         if failure.broken:
             likely = meaning_of(log) or likely
             place = place_of_error(log, self.folder)
-            if server.exit_code is not None:
-                got += f"; the server ended, exit code {server.exit_code}"
-                likely = "something calls sys.exit() or exit(), which ends the server for everybody"
+            if (code := subject.server.exit_code) is not None:
+                got += f"; the server ended, exit code {code}"
+                likely = "the server's process was killed, with all clients" if code < 0 else ENDED
+            elif subject.blocked:
+                likely = BLOCKED
         lines = [
             ("I sent", failure.sent),
             ("After", failure.after),
@@ -139,11 +147,18 @@ class Judge:
 
 async def _bounded(check: Check, subject: Subject) -> None:
     try:
-        async with asyncio.timeout(LONGEST):
+        async with asyncio.timeout(LONGEST) as limit:
             await check.run(subject)
     except Failure:
         raise
     except TimeoutError:
+        if not limit.expired():
+            raise Failure(
+                got=f"the server took nothing for {subject.patience:g} s",
+                expect="an answer within 2 s each time",
+                likely="the endpoint waits for something else than its client",
+                broken=True,
+            ) from None
         raise Failure(
             got=f"no end of this check within {LONGEST:g} s",
             expect="an answer within 2 s each time",

@@ -30,6 +30,8 @@ class Subject:
         self.server = server
         self.patience = patience
         self.folder = folder
+        self.blocked = False
+        """Whether the server answered nothing any more when it was last asked to settle."""
         self._probe: asyncio.Task[Subject] | None = None
         # Connections are not kept, so that a check never waits behind another one's request.
         limits = httpx.Limits(max_keepalive_connections=0)
@@ -142,11 +144,13 @@ class Subject:
         """
         path = f"/mark-{next(_marks)}"
         try:
-            await self._http.get(path)
-            await self._http.get(path)
-        except httpx.HTTPError:
-            pass  # it hangs or has ended: the log says what it says
+            async with asyncio.timeout(0.5):
+                await self._http.get(path)
+                await self._http.get(path)
+        except (httpx.HTTPError, TimeoutError):
+            self.blocked = True  # or it has ended; the log says what it says
         else:
+            self.blocked = False
             seen = lambda log: sum(path in line for line in log) >= 2  # noqa: E731
             await asyncio.to_thread(self.server.wait_for, seen, min(self.patience, 0.5))
         return "\n".join(self.server.log)

@@ -7,7 +7,15 @@ SYMPTOMS = (
     (r"KeyError: 'bytes'", "a text frame has no bytes: read with receive() and look at what came"),
     (
         r"Need to call \"accept\" first",
-        "the socket was never accepted: call await websocket.accept() before anything else",
+        "the socket is not connected: await websocket.accept() was never called, "
+        "or a send to this client has failed before and the loop reads on",
+    ),
+    (r"Expected ASGI message \"websocket.accept\"", "await websocket.accept() must come before anything else"),
+    (r"^SystemExit|^KeyboardInterrupt", "something calls sys.exit() or exit(), which ends the server for everybody"),
+    (r"unhashable type", "a value from the client is used as a key: JSON may hold a list there"),
+    (
+        r"object has no attribute 'get'|is not subscriptable|indices must be",
+        "JSON need not be an object: ask isinstance(data, dict) first",
     ),
     (
         r"Cannot call \"receive\" once a disconnect message has been received",
@@ -15,8 +23,8 @@ SYMPTOMS = (
     ),
     (
         r"Cannot call \"send\" once a close message has been sent",
-        "something is sent to a socket that was closed: a send to a member that is gone raises RuntimeError, "
-        "in the endpoint of the sender",
+        "something is sent, or closed, on a socket that was closed before: that raises RuntimeError, "
+        "in the endpoint that does it",
     ),
     (
         r"Unexpected ASGI message 'websocket.(?:send|close)'",
@@ -59,4 +67,4 @@ def meaning_of(log: str) -> str | None:
     start = log.rfind("Traceback (most recent call last)")
     if start < 0:
         return None
-    return next((meaning for pattern, meaning in SYMPTOMS if re.search(pattern, log[start:])), None)
+    return next((meaning for pattern, meaning in SYMPTOMS if re.search(pattern, log[start:], re.MULTILINE)), None)

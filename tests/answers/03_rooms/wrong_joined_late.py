@@ -1,0 +1,52 @@
+"""The member is added only after something else was awaited, and misses what is said meanwhile.
+
+Refused by: test_broadcast
+Says: a member joins too late
+"""
+
+import asyncio
+from contextlib import suppress
+
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+
+app = FastAPI()
+rooms: dict[str, list[WebSocket]] = {}
+
+
+@app.get("/rooms")
+async def list_rooms() -> dict[str, int]:
+    return {room_id: len(members) for room_id, members in rooms.items()}
+
+
+async def broadcast(room_id: str, text: str) -> None:
+    for member in list(rooms[room_id]):
+        with suppress(WebSocketDisconnect, RuntimeError):
+            await member.send_text(text)
+
+
+async def load_history(room_id: str) -> None:
+    await asyncio.sleep(0.2)  # it stands for a database
+
+
+@app.websocket("/ws/{room_id}")
+async def chat(websocket: WebSocket, room_id: str) -> None:
+    await websocket.accept()
+    await load_history(room_id)
+    rooms.setdefault(room_id, []).append(websocket)
+    binary = False
+    try:
+        while True:
+            message = await websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                break
+            if message.get("text") is None:
+                binary = True
+                break
+            await broadcast(room_id, message["text"])
+    finally:
+        rooms[room_id].remove(websocket)
+        if not rooms[room_id]:
+            del rooms[room_id]
+    if binary:
+        with suppress(WebSocketDisconnect, RuntimeError):
+            await websocket.close(1003)
