@@ -196,16 +196,16 @@ class TestExercise:
                 grace.did = f"an echo, after another client ended with {ada.did}"
                 await grace.connection.send('{"type": "echo", "text": "still here"}')
                 await grace.gets({"type": "echo", "text": "still here", "count": count}, likely=likely)
-            await self._in_mid_send(subject)
+            for end in ("leave", "finish", "reset"):
+                await self._in_mid_send(subject, end)
             await echoes(grace, "at last", 4, likely=likely)
             await self._many_at_once(subject)
 
     @staticmethod
-    async def _in_mid_send(subject: Subject) -> None:
-        """A client that asks for more than the buffers hold, reads nothing, and vanishes."""
+    async def _in_mid_send(subject: Subject, end: str) -> None:
+        """A client that asks for more than the buffers hold and reads nothing, and then ends."""
         async with subject.client(narrow=True) as ada:
             ada.stop_reading()
-
             sent = 0
 
             async def flood() -> None:
@@ -218,7 +218,9 @@ class TestExercise:
             # The server reads no more from a client that it cannot write to, so the flood comes to a halt.
             try:
                 await subject.stands_still(lambda: sent)
-                await ada.reset()
+                if end == "leave":
+                    ada.read_again()
+                await getattr(ada, end)()
             finally:
                 flooding.cancel()
                 await asyncio.gather(flooding, return_exceptions=True)
