@@ -11,6 +11,9 @@ import pytest
 from workshop.course import CourseError, Step, find_step
 from workshop.server import Server
 
+SHORT = 0.7
+"""Seconds that a reader's answer gets at first; see `Judge`."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("course")
@@ -31,7 +34,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     first = Server(step.target("exercise"), step.folder)
     from judge.judge import Judge
 
-    verdict = Judge(step, step.folder, first).run()
+    verdict = Judge(step, step.folder, first, short=SHORT).run()
     print(verdict)
     if config.option.exercise_report:
         config.option.exercise_report.write_text(json.dumps(verdict.as_dict()), "utf-8")

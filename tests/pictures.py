@@ -1,10 +1,7 @@
 """Makes the pictures of README.md anew, from the course as it is: python tests/pictures.py"""
 
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
@@ -12,7 +9,8 @@ sys.path[:0] = [str(TESTS), str(TESTS.parent / "notebooks")]
 
 from chromium import ARGUMENTS, executable  # noqa: E402
 from kernels import copy_of_the_course  # noqa: E402
-from playwright.sync_api import Page, sync_playwright  # noqa: E402
+from lab import jupyterlab, open_notebook, run_all  # noqa: E402
+from playwright.sync_api import sync_playwright  # noqa: E402
 from workshop.course import ROOT, find_step  # noqa: E402
 from workshop.server import Server  # noqa: E402
 
@@ -22,36 +20,6 @@ HALF_DONE = """            text = await websocket.receive_text()
             count += 1
             await websocket.send_json({"type": "echo", "text": data["text"], "count": count})
 """
-
-
-@contextmanager
-def jupyter(course: Path) -> Iterator[str]:
-    """JupyterLab in the folder of a course; gives its address."""
-    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ServerApp.port_retries=50"]
-    command += ["--IdentityProvider.token=", "--LabApp.news_url=", "--ServerApp.root_dir", str(course)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        for line in process.stderr:
-            if "http://127.0.0.1" in line or "http://localhost" in line:
-                yield line.split()[-1].split("/lab")[0]
-                break
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def run_all(page: Page, address: str, notebook: str) -> None:
-    """Open a notebook and run all its cells."""
-    page.goto(f"{address}/lab/tree/notebooks/{notebook}.ipynb?reset")
-    idle = "document.querySelector('#jp-main-statusbar')?.innerText.includes('| Idle')"
-    page.wait_for_selector(".jp-CodeCell")
-    page.wait_for_function(idle)
-    page.add_style_tag(content=".Toastify { display: none }")
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_text("Run All Cells", exact=True).click()
-    # A cell has a number when it has run.
-    numbers = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(prompt => prompt.innerText)"
-    page.wait_for_function(f"{numbers}.every(number => /\\[\\d+\\]/.test(number))", timeout=120_000)
 
 
 def half_solve(course: Path) -> None:
@@ -74,11 +42,10 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
         course = copy_of_the_course(Path(folder) / "course", solved=False)
         half_solve(course)
-        with jupyter(course) as address:
-            # So high that JupyterLab draws the whole notebook; it leaves out what is not in view.
+        with jupyterlab(course) as address:
             page = browser.new_page(viewport={"width": 1100, "height": 12_000})
-            page.set_default_timeout(60_000)
-            run_all(page, address, "02_echo")
+            open_notebook(page, address, "02_echo")
+            run_all(page)
             cells = page.locator(".jp-CodeCell")
             for name, text in (("wire", 'for text in ("hello"'), ("check", "check(2)")):
                 cells.filter(has_text=text).first.screenshot(path=PICTURES / f"{name}.png")

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -300,6 +301,6 @@ class TestRequirements:
 class TestStyle:
     def test_ruff(self) -> None:
         """ruff finds nothing, in files and in the code cells of notebooks."""
-        for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."]):
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        for command in (["check", "."], ["format", "--check", "."]):
+            done = subprocess.run([sys.executable, "-m", "ruff", *command], cwd=ROOT, capture_output=True, text=True)
             assert done.returncode == 0, done.stdout + done.stderr

@@ -17,8 +17,8 @@ from .model import Check, Failure, Verdict, checks_of
 from .subject import Subject
 from .symptoms import meaning_of
 
-SHORT = 0.7
 PATIENT = 2.0
+"""Seconds within which an answer must come."""
 LONGEST = 30.0
 """Seconds that one check may take in all."""
 ENDED = "something calls sys.exit() or exit(), which ends the server for everybody"
@@ -41,11 +41,14 @@ class Judge:
         step: the step it answers.
         folder: the folder that holds the answer.
         first: a server of that answer which was started before; by default one is started now.
+        short: seconds to wait for an answer while the checks run side by side. A reader wants the
+            verdict soon; a machine that judges many answers at a time needs longer.
     """
 
-    def __init__(self, step: Step, folder: Path, first: Server | None = None) -> None:
+    def __init__(self, step: Step, folder: Path, first: Server | None = None, *, short: float = PATIENT) -> None:
         self.step = step
         self.folder = folder
+        self._short = short
         self._first = first or start(step, folder)
 
     def run(self) -> Verdict:
@@ -71,7 +74,7 @@ class Judge:
 
     async def _side_by_side(self, checks: list[Check]) -> int | None:
         """The place of the first check that needs a closer look, or None if all is well."""
-        subject = Subject(self._first, SHORT, self.folder)
+        subject = Subject(self._first, self._short, self.folder)
         tasks = [asyncio.create_task(_bounded(check, subject)) for check in checks]
         try:
             pending = set(tasks)

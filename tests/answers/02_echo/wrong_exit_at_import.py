@@ -1,7 +1,7 @@
 """A setting is asked for at import, and without it the whole server exits.
 
 Refused by: starts
-Says: sys.exit()
+Says: take out the call of sys.exit()
 """
 
 import json

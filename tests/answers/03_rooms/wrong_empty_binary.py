@@ -1,7 +1,7 @@
 """`if message.get("bytes")` does not see an empty binary frame.
 
 Refused by: test_binary
-Says: 1003
+Says: an empty binary frame is taken for something else
 """
 
 from contextlib import suppress
