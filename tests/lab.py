@@ -1,11 +1,15 @@
 """JupyterLab in Chromium, for the tests of the notebooks there and for the pictures of README.md."""
 
 import contextlib
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from workshop.course import ROOT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -19,15 +23,16 @@ NUMBERS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(pr
 
 @contextlib.contextmanager
 def jupyterlab(course: Path) -> Iterator[str]:
-    """JupyterLab, started in the folder of a course; gives its address.
+    """JupyterLab, started in the folder of a course as README.md says; gives its address.
 
     Args:
         course: the folder.
     """
+    readme = (ROOT / "README.md").read_text("utf-8")
+    command = [sys.executable, "-m", *shlex.split(re.search(r"&& (jupyter lab .+)$", readme, re.MULTILINE)[1])]
     # No port is asked for, so that it takes the first free one from 8888 on.
-    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ServerApp.port_retries=200"]
-    command += ["--IdentityProvider.token=", "--ServerApp.root_dir", str(course)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+    command += ["--no-browser", "--allow-root", "--ServerApp.port_retries=200", "--IdentityProvider.token="]
+    process = subprocess.Popen(command, cwd=course, stderr=subprocess.PIPE, text=True, encoding="utf-8")
     try:
         for line in process.stderr:
             if "http://127.0.0.1" in line or "http://localhost" in line:

@@ -7,10 +7,9 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(TESTS), str(TESTS.parent / "notebooks")]
 
-from chromium import ARGUMENTS, executable  # noqa: E402
+from browser import chromium  # noqa: E402
 from kernels import copy_of_the_course  # noqa: E402
 from lab import jupyterlab, open_notebook, run_all  # noqa: E402
-from playwright.sync_api import sync_playwright  # noqa: E402
 from workshop.course import ROOT, find_step  # noqa: E402
 from workshop.server import Server  # noqa: E402
 
@@ -38,8 +37,7 @@ def half_solve(course: Path) -> None:
 def main() -> None:
     """Make all pictures."""
     PICTURES.mkdir(exist_ok=True)
-    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
-        browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
+    with chromium() as browser, tempfile.TemporaryDirectory() as folder:
         course = copy_of_the_course(Path(folder) / "course", solved=False)
         half_solve(course)
         with jupyterlab(course) as address:
@@ -62,7 +60,6 @@ def main() -> None:
                 page.get_by_role("region", name=name, exact=True).get_by_role("button", name="Send as text").click()
             page.get_by_role("log").nth(1).get_by_text("good morning").first.wait_for()
             page.screenshot(path=PICTURES / "page.png")
-        browser.close()
 
 
 if __name__ == "__main__":

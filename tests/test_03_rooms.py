@@ -34,7 +34,11 @@ class TestLesson:
     async def test_one_stops_reading(self, lesson: Subject) -> None:
         """A member that stops reading stalls everyone, until it reads again; short messages do not show it."""
         place = rooms.Rooms(lesson)
-        async with place.member("lobby") as ada, place.member("lobby") as linus, place.member("lobby") as grace:
+        async with (
+            place.member("lobby") as ada,
+            place.member("lobby", narrow=True) as linus,
+            place.member("lobby") as grace,
+        ):
             linus.stop_reading()
             for _ in range(MANY_SHORT):
                 await ada.send("short")
@@ -53,7 +57,11 @@ class TestLesson:
     async def test_one_dies(self, lesson: Subject) -> None:
         """A member that dies in mid-broadcast costs the sender its connection, and others the message."""
         place = rooms.Rooms(lesson)
-        async with place.member("lobby") as ada, place.member("lobby") as linus, place.member("lobby") as grace:
+        async with (
+            place.member("lobby") as ada,
+            place.member("lobby", narrow=True) as linus,
+            place.member("lobby") as grace,
+        ):
             linus.stop_reading()
             flood = await place.flood(ada, {"Ada": ada, "Grace": grace})
             await linus.reset()
@@ -67,7 +75,7 @@ class TestLesson:
     async def test_one_leaves(self, lesson: Subject) -> None:
         """A member that leaves in mid-broadcast makes the loop skip another one."""
         place = rooms.Rooms(lesson)
-        async with place.member("lab") as grace, place.member("lab") as linus, place.member("lab") as ada:
+        async with place.member("lab") as grace, place.member("lab", narrow=True) as linus, place.member("lab") as ada:
             linus.stop_reading()
             flood = await place.flood(ada, {"Grace": grace, "Ada": ada})
             await grace.leave()

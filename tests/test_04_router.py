@@ -1,8 +1,11 @@
 """Step 04: what the notebook says of the package, and the checks of the exercise."""
 
+import asyncio
+import contextlib
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -39,21 +42,34 @@ class Listener:
         self.client = client
         self.room = room
 
-    async def hears(self, event: str, name: str, *, after: str, likely: str) -> None:
+    async def hears(self, event: str, name: str, *, after: str, likely: str, silence: str | None = None) -> None:
         """The next announcement about the room is this one.
+
+        Args:
+            event: `joined` or `left`.
+            name: whose.
+            after: what happened before.
+            likely: the mistake, if another one comes.
+            silence: the mistake, if none comes; by default the same.
 
         Raises:
             Failure: it is another one, or none comes.
         """
         expected = {"type": event, "room": self.room, "name": name}
         self.client.did = after
+        deadline = time.monotonic() + 2 * self.client.patience
         while True:
-            frame = await self.client.next(expect=show(expected), likely=likely)
+            frame = await self.client.next(expect=show(expected), likely=silence or likely)
             heard = parsed(frame) if isinstance(frame, str) else None
             if heard == expected:
                 return
             elsewhere = isinstance(heard, dict) and heard.get("room") not in (self.room, "announcements", None)
+            if time.monotonic() > deadline:
+                likely = "announcements without end, of rooms that nobody is in"
+                raise Failure(after=after, got=show(frame), expect=show(expected), likely=likely)
             if not (elsewhere and heard.keys() == expected.keys() and heard["type"] in ("joined", "left")):
+                if not isinstance(heard, dict) or heard.keys() != expected.keys():
+                    likely = "an announcement is one JSON object with type, room and name and no more: use send_json()"
                 raise Failure(after=after, got=show(frame), expect=show(expected), likely=likely)
 
 
@@ -96,6 +112,12 @@ class TestLesson:
 class TestExercise:
     @check(1, "is two routers that main.py includes")
     async def test_routers(self, subject: Subject) -> None:
+        root = await subject.get_json(
+            "/", likely="GET / asks for something: a dependency belongs to one router, not to the app"
+        )
+        if root != {"message": "Hello World"}:
+            likely = "GET / answers something else than before"
+            raise Failure(sent="GET /", got=show(root), expect='{"message": "Hello World"}', likely=likely)
         facts = await facts_of(subject)
         for name in ("chat", "lobby"):
             expect = f"exercise.{name}.router is an APIRouter, and exercise/main.py includes it"
@@ -115,10 +137,6 @@ class TestExercise:
                 expect="exercise/main.py defines GET / and no other route",
                 likely="a route was copied to its module but not taken out of main.py",
             )
-        root = await subject.get_json("/", likely="GET / has gone from main.py")
-        if root != {"message": "Hello World"}:
-            likely = "GET / answers something else than before"
-            raise Failure(sent="GET /", got=show(root), expect='{"message": "Hello World"}', likely=likely)
 
     @check(2, "passes texts on at /api/chat/ws/{room_id}")
     async def test_broadcast(self, subject: Subject) -> None:
@@ -134,7 +152,12 @@ class TestExercise:
 
     @check(3, "counts the members at /api/lobby/rooms, and only there")
     async def test_counts(self, subject: Subject) -> None:
-        await rooms.counts_members(room_place(subject))
+        place = room_place(subject)
+        room = place.name()
+        async with place.member(room):
+            likely = "each module has rooms of its own: put them into a module that both import"
+            await place.has({room: 1}, after=f"a handshake for {room}", likely=likely)
+        await rooms.counts_members(place)
         old = await subject.get("/rooms", likely="GET /rooms is still there")
         if old.status_code != 404:
             likely = "the old route was kept: a path without the prefix of its router"
@@ -167,38 +190,62 @@ class TestExercise:
             answer = await subject.handshake(path + query)
             if answer != 403:
                 if not isinstance(answer, int):
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(0.2):
+                            await answer.wait_closed()
+                    # 1006 is how the judge's own socket ends, which returns after accept.
+                    if answer.close_code not in (None, 1006):
+                        likely = "the socket is accepted and then closed: refuse it before accept, in the dependency"
                     await answer.close()
                 got = f"HTTP {answer}" if isinstance(answer, int) else "the socket accepted"
                 raise Failure(sent=f"a handshake for {path}{query}", got=got, expect="HTTP 403", likely=likely)
-        for name in NAMES:
-            async with subject.client(f"{path}?name={quote(name)}"):
-                pass
+        async with subject.client(f"{path}?name={quote(NAMES[0])}"):
+            pass
+        for name in NAMES[1:]:
+            answer = await subject.handshake(f"{path}?name={quote(name)}")
+            if isinstance(answer, int):
+                raise Failure(
+                    sent=f"a handshake for {path}?name={name}",
+                    got=f"HTTP {answer}",
+                    expect="the socket accepted",
+                    likely="a name may have 1 to 20 characters: count characters, not bytes",
+                )
+            await answer.close()
 
     @check(5, "announces who joined and who left")
     async def test_announcements(self, subject: Subject) -> None:
         place = room_place(subject)
-        room = place.name()
+        room = place.name("lab 한글")
+        path = f"/api/chat/ws/{quote(room)}"
         joined = "a member is announced after it joined, once, with its room and its name"
         left = "a member is announced as left exactly once, however it went"
         counted = "the announcement comes before the room has changed: change the room first"
         nobody = "a listener or a refused visitor is announced too, or taken for a member"
+        late = "a listener hears of what happens from then on, and not of what was before"
+        silence = "not every listener is told: keep them all in a set, and send to each of them"
+        member = "a listener is taken for a member: declare /ws/announcements first, and keep it out of the rooms"
         async with subject.client(LISTEN) as linus, subject.client(LISTEN):
             listener = Listener(linus, room)
+            await place.has({"announcements": None}, after="two handshakes for /ws/announcements", likely=member)
             for query in NO_NAMES[:3]:
-                await subject.handshake(f"/api/chat/ws/{room}{query}")
-            async with subject.client(f"/api/chat/ws/{room}?name=Grace") as grace:
+                await subject.handshake(f"{path}{query}")
+            async with subject.client(f"{path}?name=Grace") as grace:
                 await listener.hears(
-                    "joined", "Grace", after="two listeners, three refused visitors and Grace", likely=nobody
+                    "joined",
+                    "Grace",
+                    after="two listeners, three refused visitors and Grace",
+                    likely=nobody,
+                    silence=silence,
                 )
-                await place.has({room: 1, "announcements": None}, after="Grace was announced", likely=counted)
+                await place.has({room: 1}, after="Grace was announced", likely=counted)
                 for end in (*rooms.ENDS, "binary"):
-                    async with subject.client(f"/api/chat/ws/{room}?name=Ada") as ada:
+                    async with subject.client(f"{path}?name=Ada") as ada:
                         await listener.hears("joined", "Ada", after="Ada joined", likely=joined)
                         await place.has({room: 2}, after="Ada was announced", likely=counted)
                         await (ada.send(b"\x00") if end == "binary" else getattr(ada, end)())
                         await listener.hears("left", "Ada", after=f"Ada ended with {ada.did}", likely=left)
                         await place.has({room: 1}, after="Ada was announced as gone", likely=counted)
-                async with subject.client(f"/api/chat/ws/{room}?name=Ada", narrow=True) as ada:
+                async with subject.client(f"{path}?name=Ada", narrow=True) as ada:
                     await listener.hears("joined", "Ada", after="Ada joined", likely=joined)
                     ada.stop_reading()
                     flood = await place.flood(grace, {"the sender": grace})
@@ -207,6 +254,11 @@ class TestExercise:
                         "left", "Ada", after="Ada vanished in the middle of a send to her", likely=left
                     )
                     await flood.arrives(after="Ada vanished in the middle of a send to her", likely=left)
+                async with subject.client(LISTEN) as later:
+                    await grace.leave()
+                    await Listener(later, room).hears(
+                        "left", "Grace", after="a listener came when Grace was there, and Grace left", likely=late
+                    )
             await listener.hears("left", "Grace", after="Grace left", likely=left)
 
     @check(5, "closes a listener that sends anything, with 1008")
@@ -228,3 +280,60 @@ class TestExercise:
                 await listener.hears("joined", "Ada", after="other listeners vanished, and Ada joined", likely=likely)
                 await ada.send("hello")
                 await ada.gets("hello", likely=likely)
+
+    @check(5, "announces what is true already, and bears slow and dead listeners")
+    async def test_slow_listeners(self, subject: Subject) -> None:
+        # In this server a send to a listener named Before or After waits on that side of it until it is released.
+        probe = await subject.probe("router_probe")
+        place = room_place(probe)
+        room = place.name()
+        counted = "the announcement comes before the room has changed: change the room first"
+        living = "the loop runs over the living listeners, and one of them left: loop over a copy"
+        uncaught = (
+            "a send to a listener that is gone raises in the endpoint of whoever joins: catch it around that send"
+        )
+
+        async def held(after: str) -> None:
+            await probe.becomes(
+                "/judge-facts", lambda facts: facts["held"], after=after, expect="an announcement", likely=counted
+            )
+
+        async def release() -> None:
+            await probe.get("/judge-release", likely="something blocks the event loop")
+
+        async with contextlib.AsyncExitStack() as stack:
+
+            async def listen(name: str) -> Client:
+                return await stack.enter_async_context(probe.client(f"/api/chat/ws/announcements?name={name}"))
+
+            witness = Listener(await listen("Linus"), room)
+            dying = await listen("Before")
+            async with place.member(room) as ada:
+                await held("Ada joined")
+                await dying.reset()
+                await probe.stands_still(lambda: 0)
+                await release()
+                await ada.send("hello")
+                ada.did = "a text, after a listener vanished in the middle of a send to it"
+                await ada.gets("hello", likely=uncaught)
+            # What comes next must not mix with what is still being told.
+            await witness.hears("joined", "Ada", after="Ada joined, and another listener vanished", likely=uncaught)
+            await witness.hears("left", "Ada", after="Ada left", likely=uncaught)
+            room = place.name()
+            # The order matters: one that leaves, one that holds the loop up, and one that could be skipped.
+            leaver, slow, last = await listen("Linus"), await listen("After"), await listen("Linus")
+            async with place.member(room) as ada:
+                after = "Ada joined, while a send to a slow listener waits"
+                await Listener(slow, room).hears("joined", "Ada", after=after, likely=counted)
+                await place.has({room: 1}, after=after, likely=counted)
+                await leaver.leave()
+                await probe.stands_still(lambda: 0)
+                await release()
+                after = "a listener left while another one was being told"
+                await Listener(last, room).hears("joined", "Ada", after=after, likely=living)
+                await ada.send("hello")
+                await ada.gets("hello", likely=living)
+            after = "Ada left, while a send to a slow listener waits"
+            await Listener(slow, room).hears("left", "Ada", after=after, likely=counted)
+            await place.has({room: None}, after=after, likely=counted)
+            await release()

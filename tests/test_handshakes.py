@@ -34,6 +34,11 @@ async def unannotated(websocket):
     await websocket.accept()
 
 
+@app.get("/http-route")
+async def http_route():
+    return
+
+
 @app.websocket("/closes-first")
 async def closes_first(websocket: WebSocket):
     await websocket.close(4401, "never seen")
@@ -75,6 +80,7 @@ ROWS = [
     (403, "/good/"),
     (403, "/number/seven"),
     (403, "/unannotated"),
+    (403, "/http-route"),
     (403, "/closes-first"),
     (500, "/raises-first"),
     (500, "/returns-first"),

@@ -1,13 +1,12 @@
 """The browser page that the lessons serve, in a real browser."""
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import pytest
-from chromium import ARGUMENTS, executable
+from browser import chromium
 from workshop.course import ROOT, find_step
 from workshop.server import Server
 
@@ -67,33 +66,11 @@ HOSTILE = {
 }
 
 
-def missing(sentence: str, detail: object) -> NoReturn:
-    """Skip on a laptop, fail in CI: there nothing is skipped."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{sentence}\n{detail}", pytrace=False)
-    pytest.skip(sentence)
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
     """One Chromium for the whole file."""
-    trouble: Exception | None = None
-    try:
-        import axe_playwright_python  # noqa: F401
-        from playwright.sync_api import Error, sync_playwright
-    except ImportError as error:
-        trouble = error
-    if trouble:
-        missing("The page is not tested: pip install playwright axe-playwright-python.", trouble)
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
-        except Error as error:
-            trouble = error
-        if trouble:
-            missing("The page is not tested, for want of a Chromium: playwright install chromium.", trouble)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -235,7 +235,7 @@ class TestWire:
             ("Grace", "to server", "http", "GET /ws"),
             ("Grace", "from server", "http", "101 Switching Protocols"),
             ("Grace", "to server", "binary", "00 01"),
-            ("Grace", "lost", "lost", "the connection ended without a close frame: 1006"),
+            ("Grace", "lost", "end", "no close frame came: 1006"),
         ]
         assert [event.milliseconds for event in wire.events] == sorted(event.milliseconds for event in wire.events)
 

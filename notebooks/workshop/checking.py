@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -46,8 +47,8 @@ class Report:
                     for label, text in self.explanation
                 )
                 rows += f"<tr><td></td><td></td><td {LEFT}><table>{lines}</table></td></tr>"
-        # The first line of the text is the heading.
-        heading = " ".join(self.text.splitlines()[0].split())
+        # The first line of the text is the heading: the step, a gap, the count.
+        heading = re.sub(r" {2,}", ": ", self.text.splitlines()[0])
         return f"<p><strong>{html.escape(heading)}</strong></p><table><tbody>{rows}</tbody></table>"
 
     def __repr__(self) -> str:

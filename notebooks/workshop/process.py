@@ -37,7 +37,9 @@ def start_module(
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a child of `start_module`, and the child's children, at once."""
+    """End a child of `start_module`, and the child's children, at once. A second call does nothing."""
+    if process.stdin.closed:
+        return  # its process id may be somebody else's by now
     if sys.platform != "win32":
         try:
             os.killpg(process.pid, signal.SIGKILL)

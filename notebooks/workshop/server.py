@@ -114,7 +114,7 @@ class Server:
 
     def ws(self, path: str = "/ws") -> str:
         """The address of a socket on this server, such as `ws://127.0.0.1:8000/ws`."""
-        return f"ws://127.0.0.1:{self.port}{path}"
+        return f"ws://127.0.0.1:{self.port}/{path.removeprefix('/')}"
 
     def wait_for(self, holds: Callable[[list[str]], bool], seconds: float) -> bool:
         """Wait until the log satisfies `holds`, or the server has ended, or the time is up.
@@ -196,6 +196,8 @@ def explain_end(server: Server) -> str:
         return f"There is no module for {server.target} in {shown(server.app_dir)}: is the file there, under that name?"
     if "not found in module" in log:
         return f"The module has no {server.target.split(':')[1]}: keep the line app = FastAPI()."
+    if (server.exit_code or 0) < 0:
+        return f"{server.target} was killed from outside (signal {-server.exit_code}): run it again."
     return (
         f"{server.target} ended while it was imported, with exit code {server.exit_code}: "
         "take out the call of sys.exit(), exit() or quit()."
@@ -213,6 +215,11 @@ def place_of_error(log: str, folder: Path) -> str | None:
         Such as `steps/02_echo/exercise.py:31 KeyError: 'text'`, or None.
     """
     folder = folder.resolve()
+    for warning in re.finditer(
+        r"^(\S.*\.py):(\d+): RuntimeWarning: (coroutine .+ was never awaited)", log, re.MULTILINE
+    ):
+        if folder in Path(warning[1]).resolve().parents:
+            return f"{shown(Path(warning[1]).resolve())}:{warning[2]} {warning[3]}"
     start = log.rfind("Traceback (most recent call last)")
     if start < 0:
         return None

@@ -23,7 +23,7 @@ class Event:
     direction: str
     """`to server`, `from server`, or `lost` for a connection that ended without a close frame."""
     kind: str
-    """`http`, `text`, `binary`, `close`, `ping`, `pong`, or `lost`."""
+    """`http`, `text`, `binary`, `close`, `ping`, `pong`, or `end`."""
     text: str
 
 
@@ -136,7 +136,7 @@ class _Tap(logging.Handler):
             self._wire.add(self._who, direction, "http", f"{arguments[0]} {arguments[1]}")
         elif record.msg == "= connection is %s" and arguments == ("CLOSED",) and self._open:
             self._open = False
-            self._wire.add(self._who, "lost", "lost", "the connection ended without a close frame: 1006")
+            self._wire.add(self._who, "lost", "end", "no close frame came: 1006")
 
 
 def _describe(frame: Frame) -> tuple[str, str]:
@@ -179,13 +179,15 @@ def _step(event: Event, client: int, server: int, y: int) -> str:
             f'<text x="{client + 14}" y="{y - 6}">{html.escape(_short(label))}</text>'
         )
     start, stop = (client, server) if event.direction == "to server" else (server, client)
+    # Near the client, so that it does not lie across the line of another one.
+    middle = client + COLUMN // 2 if client < server else client - COLUMN // 2
     tip = stop - 8 if stop > start else stop + 8
     # Text frames are drawn whole and everything else is dashed: no meaning hangs on colour.
     dash = "" if event.kind == "text" else ' stroke-dasharray="6 3"'
     return (
         f'<line x1="{start}" y1="{y}" x2="{tip}" y2="{y}" stroke="currentColor"{dash}/>'
         f'<path d="M{stop} {y} L{tip} {y - 4} L{tip} {y + 4} Z"/>'
-        f'<text x="{(start + stop) // 2}" y="{y - 6}" text-anchor="middle">{html.escape(_short(label))}</text>'
+        f'<text x="{middle}" y="{y - 6}" text-anchor="middle">{html.escape(_short(label))}</text>'
     )
 
 

@@ -1,5 +1,7 @@
 """Step 01, exercise: a greeting that knows your name and your language.
 
+In the folder of the course:
+
 Run it:    uvicorn exercise:app --app-dir steps/01_hello_world --reload
 Judge it:  pytest --exercise 1
 """

@@ -1,5 +1,7 @@
 """Step 02, exercise: an echo that speaks JSON.
 
+In the folder of the course:
+
 Run it:    uvicorn exercise:app --app-dir steps/02_echo --reload
 Judge it:  pytest --exercise 2
 """

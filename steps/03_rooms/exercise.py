@@ -1,5 +1,7 @@
 """Step 03, exercise: rooms that survive their members.
 
+In the folder of the course:
+
 Run it:    uvicorn exercise:app --app-dir steps/03_rooms --reload
 Judge it:  pytest --exercise 3
 """
@@ -20,7 +22,7 @@ async def list_rooms() -> dict[str, int]:
 
 @app.get("/rooms/{room_id}")
 async def count_members(room_id: str) -> int:
-    # This route is yours to keep or to drop. Asking about a room must not make one (TODO 2).
+    # Nobody asks for this route, so keep it or drop it. But asking about a room must not make one (TODO 2).
     return len(rooms[room_id])
 
 

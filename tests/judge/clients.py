@@ -17,7 +17,8 @@ from .model import Failure
 HANDSHAKES = {
     403: (
         "no route takes this path (look at the prefix and for a slash too many), or a parameter is wrong, "
-        "or websocket has no annotation WebSocket, or the server closed before it accepted"
+        "or websocket has no annotation WebSocket, or the route is no @app.websocket, "
+        "or the server closed before it accepted"
     ),
     404: "uvicorn has no WebSocket library: install uvicorn[standard]",
     500: "the endpoint raised or returned before await websocket.accept()",
@@ -30,7 +31,7 @@ def show(message: object) -> str:
     if isinstance(message, bytes):
         return f"a binary frame {_cut(repr(message))}"
     if isinstance(message, str):
-        return f"the text {_cut(message)}" if message else "an empty text"
+        return f'the text "{_cut(message)}"' if message else "an empty text"
     return _cut(json.dumps(message, ensure_ascii=False))
 
 
@@ -51,6 +52,8 @@ class Client:
         self.patience = patience
         self.did = "a handshake"
         """What the last thing sent was, for the message of a failure."""
+        self.after: str | None = None
+        """What else had happened before."""
 
     async def send(self, message: str | bytes | dict[str, Any]) -> None:
         """Send a text, bytes, or an object as JSON. A connection that is closed is not an error here."""
@@ -74,7 +77,7 @@ class Client:
             got = f"no answer within {self.patience:g} s"
         except ConnectionClosed:
             got = f"the connection closed, {closing(self.connection)}"
-        raise Failure(sent=self.did, got=got, expect=expect, likely=likely, broken=True)
+        raise Failure(sent=self.did, after=self.after, got=got, expect=expect, likely=likely, broken=True)
 
     async def gets(self, expected: str | dict[str, Any], *, likely: str) -> None:
         """The next frame is this text, or JSON equal to this object.
@@ -89,7 +92,7 @@ class Client:
                 return
         elif isinstance(frame, str) and same(parsed(frame), expected):
             return
-        raise Failure(sent=self.did, got=show(frame), expect=wanted, likely=likely)
+        raise Failure(sent=self.did, after=self.after, got=show(frame), expect=wanted, likely=likely)
 
     async def gets_error(self, *, likely: str) -> None:
         """The next frame is `{"type": "error", "detail": a text that is not empty}`.
@@ -101,8 +104,10 @@ class Client:
         frame = await self.next(expect=wanted, likely=likely)
         value = parsed(frame) if isinstance(frame, str) else None
         detail = value.get("detail") if isinstance(value, dict) else None
+        if isinstance(value, dict) and value.get("type") == "error":
+            likely = "an error has exactly two keys, type and detail, and detail is a text that is not empty"
         if value != {"type": "error", "detail": detail} or not isinstance(detail, str) or not detail:
-            raise Failure(sent=self.did, got=show(frame), expect=wanted, likely=likely)
+            raise Failure(sent=self.did, after=self.after, got=show(frame), expect=wanted, likely=likely)
 
     async def is_closed(self, code: int, reason: str | None = None, *, likely: str) -> list[str | bytes]:
         """The server closes the connection with this code.
@@ -116,17 +121,20 @@ class Client:
         wanted = f"the connection closed, code {code}" + (f", reason {reason}" if reason else "")
         frames: list[str | bytes] = []
         try:
-            while True:
-                async with asyncio.timeout(self.patience):
+            # One deadline for all: frames without end are no answer either.
+            async with asyncio.timeout(2 * self.patience):
+                while True:
                     frames.append(await self.connection.recv())
         except TimeoutError:
             got = f"{show(frames[-1])}, and then " if frames else ""
-            got += f"the connection still open after {self.patience:g} s"
+            got += f"the connection still open after {2 * self.patience:g} s"
         except ConnectionClosed:
             if self.connection.close_code == code and reason in (None, self.connection.close_reason):
                 return frames
             got = f"the connection closed, {closing(self.connection)}"
-        raise Failure(sent=self.did, got=got, expect=wanted, likely=likely, broken=True)
+            if self.connection.close_code != 1006:
+                likely = "the connection is closed as it should be, but with another code or reason"
+        raise Failure(sent=self.did, after=self.after, got=got, expect=wanted, likely=likely, broken=True)
 
     async def leave(self) -> None:
         """Say goodbye with a close frame, code 1000."""
@@ -141,13 +149,13 @@ class Client:
 
     async def finish(self) -> None:
         """Vanish without a close frame: FIN, the way a killed program does."""
-        self.did = "a FIN, without a close frame"
+        self.did = "nothing more: the connection was cut, without a close frame (FIN)"
         self.connection.transport.close()
         await self._gone()
 
     async def reset(self) -> None:
         """Vanish without a word: RST, the way a crashed machine or a broken network does."""
-        self.did = "an RST, without a close frame"
+        self.did = "nothing more: the connection broke, without a close frame (RST)"
         linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
         self.connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.connection.transport.abort()

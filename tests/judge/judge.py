@@ -15,7 +15,7 @@ from workshop.server import Server, StartupError, place_of_error
 
 from .model import Check, Failure, Verdict, checks_of
 from .subject import Subject
-from .symptoms import meaning_of
+from .symptoms import error_in, meaning_of
 
 PATIENT = 2.0
 """Seconds within which an answer must come."""
@@ -122,9 +122,12 @@ class Judge:
 
     def _explain(self, check: Check, failure: Failure, log: str, subject: Subject) -> list[tuple[str, str]]:
         got, likely, place = failure.got, failure.likely, None
-        if failure.broken:
+        error = error_in(log) or ""
+        # When a wrong answer came, a client that left without a catch explains nothing.
+        if failure.broken or (error and "WebSocketDisconnect: " not in error):
             likely = meaning_of(log) or likely
-            place = place_of_error(log, self.folder)
+            place = place_of_error(error or log, self.folder)
+        if failure.broken:
             if (code := subject.server.exit_code) is not None:
                 got += f"; the server ended, exit code {code}"
                 likely = "the server's process was killed, with all clients" if code < 0 else ENDED

@@ -15,8 +15,8 @@ from .subject import Subject
 _numbers = itertools.count(1)
 
 LARGE = "x" * 262_144
-MANY = 32
-"""So many large texts, 8 MiB, are more than the buffers on the way to a client hold."""
+MANY = 16
+"""So many large texts, 4 MiB, are more than the buffers on the way to a narrow client hold: 2.9 MB were measured."""
 ENDS = ("leave", "finish", "reset")
 
 
@@ -149,9 +149,6 @@ class Flood:
             # The order of one sender's texts is not what is judged here.
             if sorted(got, key=str) != sorted(self.texts):
                 missing = len(set(self.texts) - set(got))
-                skipped = len(set(self._large) - set(got))
-                if skipped == 1 and self._sender.connection.close_code is None:
-                    likely = "the loop runs over the living list, which shrinks under it: loop over a copy"
                 raise Failure(
                     sent=f"{MANY} texts of 256 KiB to the room",
                     after=after,
@@ -214,7 +211,7 @@ async def counts_members(rooms: Rooms) -> None:
 
 async def survives_the_vanished(rooms: Rooms) -> None:
     """A member that vanishes costs nobody a message, and the sender stays connected."""
-    lost = "a send to the member that is gone raises in the sender's endpoint, and nothing catches it around that send"
+    lost = "a send to a member that is gone raises in the sender's endpoint: catch it around each single send"
     for end in ENDS:
         room = rooms.name()
         async with rooms.member(room) as ada, rooms.member(room) as gone, rooms.member(room) as grace:
@@ -223,16 +220,16 @@ async def survives_the_vanished(rooms: Rooms) -> None:
                 text = f"text {number}"
                 await ada.send(text)
                 for member, who in ((ada, "the sender"), (grace, "another member")):
-                    member.did = f"{gone.did} from one member, then {show(text)} to the room, read by {who}"
+                    member.did = f"{show(text)} to the room, read by {who}"
+                    member.after = f"a member sent {gone.did}"
                     await member.gets(text, likely=lost)
     room = rooms.name()
-    # The one that vanishes joined last: whether a loop over the living list skips somebody is asked later.
-    async with rooms.member(room) as ada, rooms.member(room) as grace, rooms.member(room, narrow=True) as gone:
+    async with rooms.member(room) as ada, rooms.member(room, narrow=True) as gone, rooms.member(room) as grace:
         gone.stop_reading()
         flood = await rooms.flood(ada, {"the sender": ada, "another member": grace})
         await gone.reset()
         after = "a member that had stopped reading vanished in the middle of a send to it"
-        await flood.arrives(after=after, likely=lost)
+        await flood.arrives(after=after, likely=f"{lost}, and loop over a copy")
         await ada.send("still here")
         for member in (ada, grace):
             member.did = "a text after all that"
@@ -343,7 +340,7 @@ async def forgets_the_gone(rooms: Rooms) -> None:
         gone.stop_reading()
         flood = await rooms.flood(ada, {"the sender": ada})
         await gone.reset()
-        await rooms.come_to({room: 1}, after="an RST in the middle of a send to it", likely=likely)
+        await rooms.come_to({room: 1}, after="a connection broke in the middle of a send to it", likely=likely)
         await flood.arrives(after="a member vanished in mid-send", likely=likely)
         await ada.leave()
         await rooms.come_to({room: None}, after="the last member left", likely=likely)

@@ -6,12 +6,14 @@ A rule that holds for the router holds for these new routes too; a rule that eac
 repeat does not. The answer is asked, and none of its names or its style is looked at.
 """
 
+import asyncio
 import importlib
 import os
 import sys
 
 from fastapi import APIRouter, WebSocket
 from starlette.routing import NoMatchFound
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 sys.path.insert(0, os.environ["ANSWER"])
 app = importlib.import_module("exercise.main").app
@@ -60,6 +62,50 @@ def path_of(name: str) -> str | None:
         return None
 
 
+class HeldSends:
+    """Holds each send to a listener named Before or After, on that side of the send, until GET /judge-release.
+
+    A send to a slow listener waits like that, and a check can look at what the answer has done by then.
+    """
+
+    gate = asyncio.Condition()
+    held = 0
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        side = {b"name=Before": "before", b"name=After": "after"}.get(scope.get("query_string"))
+
+        async def held_send(message: Message) -> None:
+            told = message["type"] == "websocket.send"
+            if told and side == "before":
+                await self.hold()
+            await send(message)
+            if told and side == "after":
+                await self.hold()
+
+        await self.app(scope, receive, held_send if side else send)
+
+    @classmethod
+    async def hold(cls) -> None:
+        async with cls.gate:
+            cls.held += 1
+            try:
+                await cls.gate.wait()
+            finally:
+                cls.held -= 1
+
+
+app.add_middleware(HeldSends)
+
+
+@app.get("/judge-release")
+async def release() -> None:
+    async with HeldSends.gate:
+        HeldSends.gate.notify_all()
+
+
 @app.get("/judge-facts")
 async def facts() -> dict[str, object]:
     return {
@@ -68,4 +114,5 @@ async def facts() -> dict[str, object]:
         "in_main": in_main,
         "probe_socket": path_of("probe_socket"),
         "probe_lobby": path_of("probe_lobby"),
+        "held": HeldSends.held,
     }

@@ -74,6 +74,8 @@ class Subject:
                 return response.json()
         except ValueError:
             pass
+        if response.status_code == 404:
+            likely = f"no route answers GET {path}: look at its path, and at the prefix of its router"
         raise Failure(
             sent=f"GET {path}",
             got=f"status {response.status_code}, {clients.show(response.text)}",
@@ -137,7 +139,7 @@ class Subject:
         return Subject(server, self.patience, self.folder)
 
     async def settle(self) -> str:
-        """Let the server finish what it is at, and give its log.
+        """Let the server finish what it is at, and give its log, with that of the probe if there is one.
 
         Two requests go through the server's event loop, and the line about the second is waited
         for in the log, so that what came before it stands there too.
@@ -153,7 +155,10 @@ class Subject:
             self.blocked = False
             seen = lambda log: sum(path in line for line in log) >= 2  # noqa: E731
             await asyncio.to_thread(self.server.wait_for, seen, min(self.patience, 0.5))
-        return "\n".join(self.server.log)
+        log = "\n".join(self.server.log)
+        if self._probe is not None and self._probe.done() and not self._probe.exception():
+            log += "\n" + await self._probe.result().settle()
+        return log
 
     async def close(self) -> None:
         """End the conversation and the server."""

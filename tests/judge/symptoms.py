@@ -3,7 +3,7 @@
 import re
 
 SYMPTOMS = (
-    (r"KeyError: 'text'", "receive_text() raises KeyError on a binary frame: it is no WebSocketDisconnect"),
+    (r"KeyError: 'text'", "receive_text() raises KeyError on a binary frame, and so does message['text']"),
     (r"KeyError: 'bytes'", "a text frame has no bytes: read with receive() and look at what came"),
     (
         r"Need to call \"accept\" first",
@@ -23,8 +23,8 @@ SYMPTOMS = (
     ),
     (
         r"Cannot call \"send\" once a close message has been sent",
-        "something is sent, or closed, on a socket that was closed before: that raises RuntimeError, "
-        "in the endpoint that does it",
+        "something is sent, or closed, on a socket that was closed before: in the endpoint that does it, "
+        "that raises WebSocketDisconnected, with a d at its end, which is a RuntimeError",
     ),
     (
         r"Unexpected ASGI message 'websocket.(?:send|close)'",
@@ -56,15 +56,31 @@ SYMPTOMS = (
         "two modules import each other: move what both need into a third one",
     ),
     (
+        r"ModuleNotFoundError: No module named '(?:chat|lobby|rooms|main)'",
+        "a module of the same package is imported without its dot: from . import chat",
+    ),
+    (
         r"attempted relative import with no known parent package",
         "the file runs as a script: run it as part of its package",
     ),
 )
 
 
+def error_in(log: str) -> str | None:
+    """The part of a log that tells most: the last error that is no WebSocketDisconnect, or else the last one.
+
+    Clients of a check come and go, so an uncaught WebSocketDisconnect may belong to an earlier one.
+    """
+    found = re.findall(
+        r"^Traceback \(most recent call last\):\n(?:(?!INFO: |ERROR: |Traceback ).*\n?)*", log, re.MULTILINE
+    )
+    telling = [error for error in found if "WebSocketDisconnect: " not in error]
+    return (telling or found or [None])[-1]
+
+
 def meaning_of(log: str) -> str | None:
-    """What the last error in a log means, or None if it is none of the known ones."""
-    start = log.rfind("Traceback (most recent call last)")
-    if start < 0:
-        return None
-    return next((meaning for pattern, meaning in SYMPTOMS if re.search(pattern, log[start:], re.MULTILINE)), None)
+    """What an error in a log means, or None if there is none, or none of the known ones."""
+    if found := re.search(r"RuntimeWarning: coroutine '(?:\w+\.)*(\w+)' was never awaited", log):
+        return f"await is missing before the call of {found[1]}()"
+    error = error_in(log) or ""
+    return next((meaning for pattern, meaning in SYMPTOMS if re.search(pattern, error, re.MULTILINE)), None)

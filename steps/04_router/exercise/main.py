@@ -1,5 +1,7 @@
 """Step 04, exercise: one file that has grown too long. Split it into modules.
 
+In the folder of the course:
+
 Run it:    uvicorn exercise.main:app --app-dir steps/04_router --reload
 Judge it:  pytest --exercise 4
 """

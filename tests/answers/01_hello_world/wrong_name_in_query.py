@@ -1,7 +1,7 @@
 """The path has no place for the name, so it is expected in the query.
 
 Refused by: test_name
-Says: there is no route /hello/{name}
+Says: no route takes this path
 """
 
 from typing import Annotated, Literal

@@ -1,7 +1,7 @@
 """The error of a send to a dead member is caught in the endpoint of the sender, which ends there.
 
 Refused by: test_vanished
-Says: nothing catches it around that send
+Says: around each single send
 """
 
 from contextlib import suppress

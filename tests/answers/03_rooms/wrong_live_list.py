@@ -1,6 +1,6 @@
 """The loop runs over the list that a leaver shortens meanwhile, so that the next member is skipped.
 
-Refused by: test_skip
+Refused by: test_vanished
 Says: loop over a copy
 """
 

@@ -1,7 +1,7 @@
 """One `try` around the whole loop: after a dead member nobody else gets the text.
 
 Refused by: test_vanished
-Says: nothing catches it around that send
+Says: around each single send
 """
 
 from contextlib import suppress

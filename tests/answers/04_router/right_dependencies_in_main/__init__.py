@@ -1,0 +1,1 @@
+"""The prefixes and the dependency are given where the routers are included."""

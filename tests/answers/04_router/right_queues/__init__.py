@@ -1,0 +1,1 @@
+"""A queue for each listener: a task reads from it while its endpoint sends."""

@@ -1,0 +1,1 @@
+"""The rooms are in chat.py, the announcements in lobby.py."""

@@ -1,0 +1,13 @@
+"""What can be asked about the rooms."""
+
+from fastapi import APIRouter
+
+from .rooms import rooms
+
+router = APIRouter()
+
+
+@router.get("/rooms")
+@router.get("/api/lobby/rooms")
+async def list_rooms() -> dict[str, int]:
+    return {room_id: len(members) for room_id, members in rooms.items()}

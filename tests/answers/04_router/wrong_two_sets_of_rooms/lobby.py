@@ -1,0 +1,11 @@
+"""What can be asked about the rooms."""
+
+from fastapi import APIRouter, WebSocket
+
+router = APIRouter(prefix="/api/lobby")
+rooms: dict[str, set[WebSocket]] = {}
+
+
+@router.get("/rooms")
+async def list_rooms() -> dict[str, int]:
+    return {room_id: len(members) for room_id, members in rooms.items()}
