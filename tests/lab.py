@@ -1,6 +1,8 @@
 """JupyterLab in Chromium, for the tests of the notebooks there and for the pictures of README.md."""
 
 import contextlib
+import json
+import os
 import re
 import shlex
 import subprocess
@@ -16,9 +18,21 @@ if TYPE_CHECKING:
 
 SECONDS = 60
 """The longest that one thing in JupyterLab may take."""
+RUN_SECONDS = 180
+"""The longest that all cells of a notebook may take."""
+SETTINGS = {
+    # All cells are in the page, also those that are not in view.
+    "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
+    # JupyterLab asks on its first start whether you want its news.
+    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false"},
+}
 # The indicator in the toolbar turns idle too early; the one in the status bar does not.
 IDLE = "document.querySelector('#jp-main-statusbar')?.innerText.includes('| Idle')"
-NUMBERS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(prompt => prompt.innerText)"
+# The number of each cell's last run; 0 for a cell that has not run, or is waiting to.
+NUMBERS = (
+    "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
+    ".map(prompt => Number(/\\[(\\d+)\\]/.exec(prompt.textContent)?.[1] ?? 0))"
+)
 
 
 @contextlib.contextmanager
@@ -32,7 +46,15 @@ def jupyterlab(course: Path) -> Iterator[str]:
     command = [sys.executable, "-m", *shlex.split(re.search(r"&& (jupyter lab .+)$", readme, re.MULTILINE)[1])]
     # No port is asked for, so that it takes the first free one from 8888 on.
     command += ["--no-browser", "--allow-root", "--ServerApp.port_retries=200", "--IdentityProvider.token="]
-    process = subprocess.Popen(command, cwd=course, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+    settings = course / ".jupyter"
+    for name, values in SETTINGS.items():
+        file = settings / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values), "utf-8")
+    environment = os.environ | {"JUPYTERLAB_SETTINGS_DIR": str(settings)}
+    process = subprocess.Popen(
+        command, cwd=course, env=environment, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
     try:
         for line in process.stderr:
             if "http://127.0.0.1" in line or "http://localhost" in line:
@@ -47,7 +69,7 @@ def open_notebook(page: "Page", address: str, name: str) -> None:
     """Open a notebook and wait until its kernel is ready.
 
     Args:
-        page: so high that all of the notebook is in view; JupyterLab does not draw what is not.
+        page: an empty tab.
         address: of JupyterLab.
         name: the notebook's name, without its ending.
     """
@@ -55,14 +77,12 @@ def open_notebook(page: "Page", address: str, name: str) -> None:
     page.goto(f"{address}/lab/tree/notebooks/{name}.ipynb?reset")
     page.wait_for_selector(".jp-CodeCell")
     page.wait_for_function(IDLE)
-    # JupyterLab asks on its first start whether you want its news.
-    page.add_style_tag(content=".Toastify { display: none }")
 
 
 def run_all(page: "Page") -> None:
-    """Choose Run All Cells in the menu, and wait until the kernel has come to rest."""
-    page.evaluate("document.querySelectorAll('.jp-InputPrompt').forEach(prompt => prompt.innerText = '[ ]:')")
+    """Choose Run All Cells in the menu, and wait until every cell has run once more and the kernel is at rest."""
+    last = max(page.evaluate(NUMBERS))
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
-    page.wait_for_function(f"{NUMBERS}.every(number => /\\[\\d+\\]/.test(number))")
+    page.wait_for_function(f"{NUMBERS}.every(number => number > {last})", timeout=RUN_SECONDS * 1000)
     page.wait_for_function(IDLE)

@@ -41,7 +41,7 @@ def main() -> None:
         course = copy_of_the_course(Path(folder) / "course", solved=False)
         half_solve(course)
         with jupyterlab(course) as address:
-            page = browser.new_page(viewport={"width": 1100, "height": 12_000})
+            page = browser.new_page(viewport={"width": 1100, "height": 1000})
             open_notebook(page, address, "02_echo")
             run_all(page)
             cells = page.locator(".jp-CodeCell")
