@@ -1,5 +1,6 @@
 """Step 04: what the notebook says of the package, and the checks of the exercise."""
 
+import ast
 import asyncio
 import contextlib
 import shutil
@@ -73,8 +74,25 @@ class Listener:
                 raise Failure(after=after, got=show(frame), expect=show(expected), likely=likely)
 
 
+def functions_of(path: Path) -> dict[str, str]:
+    """The functions of a file, as Python sees them, without their decorators."""
+    found = {}
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.decorator_list = []
+            found[node.name] = ast.unparse(node)
+    return found
+
+
 @pytest.mark.anyio
 class TestLesson:
+    def test_begins_with_the_solution(self) -> None:
+        """The module, and the file to be split, have the functions of the solution of step 03."""
+        before = functions_of(find_step(3).solution / "exercise.py")
+        assert functions_of(find_step(4).folder / "app" / "chat.py") == before
+        after = functions_of(find_step(4).folder / "exercise" / "main.py")
+        assert {name: after.get(name) for name in before} == before
+
     async def test_rooms(self, lesson: Subject) -> None:
         """The rooms of the module survive their members, at the router's prefix."""
         place = rooms.Rooms(lesson, "/chat/ws/{room}", "/chat/rooms")

@@ -14,6 +14,7 @@ from kernels import Kernel, copy_of_the_course, kernel
 from websockets import ConnectionClosed, connect
 from workshop import CourseError, Server, StartupError, Wire, find_step
 from workshop import preflight as preflight_module
+from workshop.serving import Screen
 
 SERVE = "from workshop import serve\nserver = serve('02_echo')\nprint('pid', server.pid, 'at', server.url)"
 
@@ -124,6 +125,37 @@ class TestLife:
             assert other_url != same_url
             assert answers(same_url)
             assert answers(other_url)
+
+
+def test_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a traceback, the reader's own lines and the error are printed, and libraries are left out."""
+    screen = Screen()
+    for line in (
+        "ERROR:    Exception in ASGI application",
+        "Traceback (most recent call last):",
+        '  File ".venv/lib/python3.11/site-packages/fastapi/routing.py", line 866, in app',
+        "    await dependant.call(**solved_result.values)",
+        '  File ".venv/lib/python3.11/site-packages/starlette/routing.py", line 1, in app',
+        '  File "steps/02_echo/main.py", line 17, in echo',
+        "    text = await websocket.receive_text()",
+        "           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
+        '  File ".venv/lib/python3.11/site-packages/starlette/websockets.py", line 127, in receive_text',
+        '    return cast(str, message["text"])',
+        "KeyError: 'text'",
+        "INFO:     connection open",
+    ):
+        screen(line)
+    assert capsys.readouterr().out.splitlines() == [
+        "ERROR:    Exception in ASGI application",
+        "Traceback (most recent call last):",
+        "  ... (inside libraries)",
+        '  File "steps/02_echo/main.py", line 17, in echo',
+        "    text = await websocket.receive_text()",
+        "           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
+        "  ... (inside libraries)",
+        "KeyError: 'text'",
+        "INFO:     connection open",
+    ]
 
 
 class TestStart:

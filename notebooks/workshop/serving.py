@@ -47,7 +47,7 @@ def serve(
     else:
         ports = [usual, 0] if _is_free(usual) else [0]
     for choice in ports:
-        server = Server(target, found.folder, port=choice, reload=reload, module=under, on_line=_print)
+        server = Server(target, found.folder, port=choice, reload=reload, module=under, on_line=Screen())
         try:
             server.wait_until_ready()
             break
@@ -60,6 +60,24 @@ def serve(
         _print(f"Port {usual} is in use, so this server is at {server.url}")
     _print(f"The same in a terminal: {server.command}")
     return server
+
+
+class Screen:
+    """Prints the lines of a log, and of a traceback only what is not inside a library."""
+
+    def __init__(self) -> None:
+        self._hiding = False
+
+    def __call__(self, line: str) -> None:
+        """Print a line, or leave it out."""
+        if line.startswith('  File "'):
+            before, self._hiding = self._hiding, "site-packages" in line
+            if self._hiding and not before:
+                _print("  ... (inside libraries)")
+        elif not line.startswith("    "):
+            self._hiding = False
+        if not self._hiding:
+            _print(line)
 
 
 def _print(line: str) -> None:

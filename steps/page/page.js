@@ -117,7 +117,7 @@ function makeLog(log, quiet) {
       element("span", "kind", kind),
       " ",
     );
-    const text = shown(content);
+    const text = content === "" ? "(empty)" : shown(content);
     if (text.length <= LONGEST_LINE) {
       row.append(element("div", "content", text));
     } else {
@@ -223,6 +223,7 @@ function addConnection() {
       const how = wasClean ? "Clean: both sides sent a close frame" : "Not clean: the server sent no close frame";
       row(wasClean ? "received" : "here", "close", `${code}, ${meaning(code)}. ${why}. ${how}.`);
       show("Closed");
+      complain(find(".connect"));
       release();
     };
   }
