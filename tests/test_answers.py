@@ -6,12 +6,15 @@ import pytest
 from answers import Answer, answers
 from judge.judge import Judge
 
+SHORT = 1.2
+"""Seconds that an answer gets at first: several are judged at a time here. See `Judge`."""
+
 
 @pytest.mark.parametrize("answer", answers(), ids=lambda answer: f"{answer.step.name}-{answer.path.stem}")
 def test_answer(answer: Answer, tmp_path: Path) -> None:
     """A right answer passes; a wrong one is refused by the check it names, with the phrase it names."""
     answer.put_into(tmp_path)
-    verdict = Judge(answer.step, tmp_path).run()
+    verdict = Judge(answer.step, tmp_path, short=SHORT).run()
     if answer.right:
         assert verdict.failed is None, f"this answer is right and must pass:\n{verdict}"
         return

@@ -277,6 +277,6 @@ async def client(url: str, patience: float, *, narrow: bool = False) -> AsyncIte
     finally:
         # close() waits until its frame is written: behind a server that does not read, for ever.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(patience, 0.5)):
+            async with asyncio.timeout(min(patience, 0.3)):
                 await connection.close()
         connection.transport.abort()

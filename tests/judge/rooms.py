@@ -138,10 +138,11 @@ class Flood:
             Failure: somebody does not.
         """
         tasks = {self._sending, *self._reading.values()}
-        before = None
-        while before != self.progress() and not all(task.done() for task in tasks):
+        quiet = 0
+        while quiet < 4 and not all(task.done() for task in tasks):
             before = self.progress()
-            await asyncio.wait(tasks, timeout=self._sender.patience)
+            await asyncio.wait(tasks, timeout=self._sender.patience / 4)
+            quiet = quiet + 1 if self.progress() == before else 0
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
