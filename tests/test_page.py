@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 from browser import chromium
-from workshop.course import ROOT, find_step
+from workshop.course import ROOT, find_step, steps
 from workshop.server import Server
 
 if TYPE_CHECKING:
@@ -53,6 +55,21 @@ async def parrot(websocket: WebSocket, room: str) -> None:
 
 
 app.frontend("/", directory={str(PAGE)!r})
+"""
+
+WATCHED = """
+import sys
+from importlib import import_module
+
+sys.path.insert(0, {folder!r})
+solution = import_module({module!r}).app
+
+
+async def app(scope, receive, send):
+    try:
+        await solution(scope, receive, send)
+    finally:
+        print("ENDED", scope["type"], flush=True)
 """
 
 HOSTILE = {
@@ -170,6 +187,18 @@ def complaints(card: "Locator") -> list[str]:
     return [text for text in card.get_by_role("alert").all_text_contents() if text]
 
 
+def as_shown(text: str) -> str:
+    """How a row shows this text: what is not seen, or turns the text around it, is written out."""
+    return "".join(f"⟨U+{ord(letter):04X}⟩" if letter in "\0\x1b\x7f\u202e\u202c\u2066" else letter for letter in text)
+
+
+def assert_plain(page: "Page", what: str) -> None:
+    """The page has no element in its rows and headings but its own, no frame but its own, and its own title."""
+    foreign = ":is(.row, h2) :not(time, span, div.content, details, summary, pre), iframe:not(.card > iframe)"
+    assert page.locator(foreign).count() == 0, what
+    assert page.title() == "WebSocket clients", what
+
+
 class TestTalking:
     def test_text_is_echoed(self, page: "Page", lesson: Server) -> None:
         """What is sent as text comes back from the lesson, and the log shows when, which way and what."""
@@ -231,6 +260,39 @@ class TestTalking:
         wait_for_rows(ada, "← received text", 2)
         assert contents(ada, "← received text") == ['{"name": "Ada"', '{"name":  "Ada"}']
         assert complaints(ada) == []
+
+    def test_broken_json(self, page: "Page", parrot: Server) -> None:
+        """What leaves has lost its end and is not JSON, whatever was written, and the log shows what left."""
+        page.goto(f"{parrot.url}/?address=/ws/lab")
+        ada = card(page)
+        send(ada, "{}", "Send broken JSON")
+        assert complaints(ada) == ["Not sent: there is no open connection."]
+        connect(ada)
+        cuts = {
+            '{"text": "hello"}': '{"text": "hel',
+            '\n {"name": "Ada", "tags": [1]} ': '{"name": "Ada", "tags": ',
+            "[1, 2, 3]": "[1, 2",
+            "{}": "{",
+            '["🦜🦜🦜"]': '["🦜',
+            # None of these is an object or a list.
+            "hello": '{"text": "hel',
+            "1234567": '{"text": "12345',
+            "null": '{"text": "nu',
+            '"a"': '{"text": "\\"a',
+            "": '{"text":',
+        }
+        start = len(parrot.log)
+        for number, (message, cut) in enumerate(cuts.items(), 1):
+            send(ada, message, "Send broken JSON")
+            wait_for_rows(ada, "← received text", number)
+            with pytest.raises(json.JSONDecodeError):
+                json.loads(cut)
+        assert complaints(ada) == []
+        assert contents(ada, "→ sent text") == list(cuts.values())
+        assert contents(ada, "← received text") == list(cuts.values())
+        assert [line for line in parrot.log[start:] if line.startswith("GOT")] == [
+            f"GOT {cut!r}" for cut in cuts.values()
+        ]
 
     def test_two_tabs(self, open_tab: Callable[[], "Page"], parrot: Server) -> None:
         """Two tabs are two clients, a second card is one more, and each gets what is meant for it."""
@@ -423,22 +485,14 @@ class TestSafety:
         page.goto(f"{parrot.url}/?address=/ws/lab")
         ada = card(page)
         connect(ada)
-        plain = "document.querySelectorAll(':is(.row, h2) :not(time, span, div.content, details, summary, pre)').length"
-        frames = page.locator("iframe").count()
         for number, (what, text) in enumerate(HOSTILE.items(), 1):
             send(ada, text)
             wait_for_rows(ada, "← received text", number)
-            # A text area turns every line end into one \n; the rest is the page's.
-            expected = "".join(
-                f"⟨U+{ord(character):04X}⟩" if character in "\0\x1b\x7f\u202e\u202c\u2066" else character
-                for character in text.replace("\r\n", "\n")
-            )
-            assert contents(ada, "← received text")[-1] == expected, what
-            assert page.evaluate(plain) == 0, what
+            # A text area turns every line end into one \n.
+            assert contents(ada, "← received text")[-1] == as_shown(text.replace("\r\n", "\n")), what
+            assert_plain(page, what)
         ada.get_by_label("Name").fill("<img src=x onerror=alert(1)>")
-        assert page.evaluate(plain) == 0
-        assert page.locator("iframe").count() == frames
-        assert page.title() == "WebSocket clients"
+        assert_plain(page, "a name")
 
 
 class TestAccess:
@@ -478,7 +532,11 @@ class TestAccess:
         page.keyboard.press("Shift+Tab")
         page.keyboard.press("Enter")
         wait_for_rows(ada, "← received text", 2)
-        assert contents(ada, "→ sent text") == ["first\nline", "second"]
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        wait_for_rows(ada, "← received text", 3)
+        assert contents(ada, "→ sent text") == ["first\nline", "second", '{"text": "seco']
         tab_to("Close code")
         page.keyboard.press("Enter")
         wait_for_rows(ada, "← received close", 1)
@@ -557,6 +615,218 @@ class TestAccess:
         assert ada.get_by_role("log", name="Ada Log").count() == 1
         drop = ada.get_by_role("button", name="Drop without a goodbye")
         assert drop.get_attribute("aria-describedby") == "about-drop"
+        broken = ada.get_by_role("button", name="Send broken JSON")
+        assert broken.get_attribute("aria-describedby") == "about-broken"
+        assert page.locator("#about-drop, #about-broken").count() == 2
         described = ada.get_by_label("Message").get_attribute("aria-describedby")
         for part in described.split():
             assert page.locator(f"#{part}").count() == 1, part
+
+
+class TestSolutions:
+    """Two tabs against the worked solution of each step: for a step 05_name, write test_step_05_name."""
+
+    @pytest.fixture
+    def serve(self, tmp_path: Path) -> Callable[[int], Server]:
+        """Starts the solution of a step, to be used with `with`; its log says when a socket has ended."""
+
+        def serve(number: int) -> Server:
+            step = find_step(number)
+            module = step.target("exercise").removesuffix(":app")
+            # uvicorn's own log says nothing when a client vanishes.
+            (tmp_path / "watched.py").write_text(WATCHED.format(folder=str(step.solution), module=module), "utf-8")
+            return Server("watched:app", tmp_path)
+
+        return serve
+
+    def join(self, page: "Page", lesson: Server, address: str) -> "Locator":
+        """Open the page of the lesson in this tab, and connect its first card to another server's address."""
+        page.goto(f"{lesson.url}/?address={quote(address, safe='')}")
+        connect(card(page))
+        return card(page)
+
+    def join_too(self, page: "Page", name: str, address: str) -> "Locator":
+        """Connect a second card of the tab."""
+        press(page.locator("header"), "Add a connection")
+        added = card(page, name)
+        added.get_by_label("Address").fill(address)
+        connect(added)
+        return added
+
+    def talk(self, sender: "Locator", message: str, expected: str, *hearers: "Locator") -> None:
+        """Send a text, and wait until each of these cards has one text more, which is the expected one."""
+        before = [rows(hearer, "← received text").count() for hearer in hearers]
+        send(sender, message)
+        for hearer, count in zip(hearers, before, strict=True):
+            wait_for_rows(hearer, "← received text", count + 1)
+            assert contents(hearer, "← received text")[count:] == [expected]
+
+    def leave(self, server: Server, how: Callable[[], None], count: int = 1) -> None:
+        """Let somebody go, and wait until so many endpoints more have ended."""
+        before = server.log.count("ENDED websocket")
+        how()
+        ended = server.wait_for(lambda log: log.count("ENDED websocket") >= before + count, SECONDS)
+        assert ended, "the server does not notice that the client is gone"
+
+    def refuse(self, client: "Locator", address: str) -> None:
+        """Try an address whose handshake the server refuses."""
+        before = rows(client, "• browser close").count()
+        client.get_by_label("Address").fill(address)
+        press(client, "Connect")
+        wait_for_rows(client, "• browser close", before + 1)
+        assert contents(client, "• browser error")[-1].startswith("The handshake failed.")
+        assert contents(client, "• browser close")[-1].startswith("1006, ")
+
+    def test_every_step(self) -> None:
+        """Each step whose lesson serves the page has a test here."""
+        forgotten = [step.name for step in steps() if step.number >= 2 and not hasattr(self, f"test_step_{step.name}")]
+        if forgotten:
+            tests = " and ".join(f"test_step_{name}" for name in forgotten)
+            pytest.fail(f"Nobody tries these solutions with two tabs yet: write TestSolutions.{tests}.", pytrace=False)
+
+    def test_step_02_echo(self, open_tab: Callable[[], "Page"], lesson: Server, serve: Callable[[int], Server]) -> None:
+        """Each tab has its own counter, and neither a mistake nor a departure in one is felt in the other."""
+        welcome = '{"type":"welcome"}'
+        error = '{"type":"error","detail":"expected an echo or a bye, as JSON text"}'
+
+        def ask(text: str) -> str:
+            return json.dumps({"type": "echo", "text": text}, ensure_ascii=False)
+
+        def answer(text: str, count: int) -> str:
+            value = {"type": "echo", "text": text, "count": count}
+            return as_shown(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+        with serve(2) as server:
+            page, other = open_tab(), open_tab()
+            first = self.join(page, lesson, server.ws())
+            second = self.join(other, lesson, server.ws())
+            for tab in (first, second):
+                wait_for_rows(tab, "← received text", 1)
+                assert contents(tab, "← received text") == [welcome]
+            self.talk(first, ask("hello"), answer("hello", 1), first)
+            self.talk(first, ask("hello"), answer("hello", 2), first)
+            self.talk(second, ask("good morning"), answer("good morning", 1), second)
+
+            send(first, ask("hello"), "Send broken JSON")
+            wait_for_rows(first, "← received text", 4)
+            send(first, "00 01 ff", "Send as binary (hex)")
+            wait_for_rows(first, "← received text", 5)
+            assert contents(first, "← received text")[3:] == [error, error]
+
+            for count, (what, text) in enumerate(HOSTILE.items(), 3):
+                self.talk(first, ask(text), answer(text, count), first)
+                assert_plain(page, what)
+            count = 2 + len(HOSTILE)
+            self.talk(second, ask("and you?"), answer("and you?", 2), second)
+            assert contents(second, "← received text") == [welcome, answer("good morning", 1), answer("and you?", 2)]
+
+            self.leave(server, lambda: press(second, "Drop without a goodbye"))
+            self.talk(first, ask("still here"), answer("still here", count + 1), first)
+            connect(second)
+            wait_for_rows(second, "← received text", 4)
+            self.talk(second, ask("back"), answer("back", 1), second)
+            self.leave(server, other.close)
+            self.talk(first, ask("still here"), answer("still here", count + 2), first)
+
+            send(first, '{"type": "bye"}', "Send as JSON")
+            wait_for_rows(first, "← received close", 1)
+            assert contents(first, "← received close")[0].startswith("1000, normal closure. Reason: bye.")
+            assert "Traceback" not in "\n".join(server.log)
+
+    def test_step_03_rooms(
+        self, open_tab: Callable[[], "Page"], lesson: Server, serve: Callable[[int], Server]
+    ) -> None:
+        """A room is shared by the tabs in it, no other room hears of it, and it survives its members."""
+        with serve(3) as server:
+            page, other = open_tab(), open_tab()
+            first = self.join(page, lesson, server.ws("/ws/lobby"))
+            second = self.join(other, lesson, server.ws("/ws/lobby"))
+            elsewhere = self.join_too(other, "Grace", server.ws("/ws/lab"))
+            self.talk(first, "hello", "hello", first, second)
+            self.talk(second, "good morning", "good morning", first, second)
+            self.talk(elsewhere, "is anybody here?", "is anybody here?", elsewhere)
+
+            for what, text in HOSTILE.items():
+                # A text area turns every line end into one \n.
+                self.talk(first, text, as_shown(text.replace("\r\n", "\n")), first, second)
+                assert_plain(page, what)
+                assert_plain(other, what)
+            self.talk(elsewhere, "nobody?", "nobody?", elsewhere)
+            assert contents(elsewhere, "← received text") == ["is anybody here?", "nobody?"]
+            assert rows(first, "← received text").count() == 2 + len(HOSTILE)
+
+            send(second, "00 01 ff", "Send as binary (hex)")
+            wait_for_rows(second, "← received close", 1)
+            assert contents(second, "← received close")[0].startswith("1003, unsupported data.")
+            self.talk(first, "one is gone", "one is gone", first)
+            connect(second)
+            self.talk(first, "welcome back", "welcome back", first, second)
+            self.leave(server, lambda: press(second, "Drop without a goodbye"))
+            self.talk(first, "gone again", "gone again", first)
+            connect(second)
+            self.talk(second, "back again", "back again", first, second)
+            self.leave(server, other.close, count=2)
+            self.talk(first, "alone", "alone", first)
+            assert "Traceback" not in "\n".join(server.log)
+
+    def test_step_04_router(
+        self, open_tab: Callable[[], "Page"], lesson: Server, serve: Callable[[int], Server]
+    ) -> None:
+        """Rooms need a name, a listener hears of who comes and goes, and of nothing else."""
+        strange = "<b>&amp;\u202eAda</b>"
+
+        def path(room: str, name: str) -> str:
+            return server.ws(f"/api/chat/ws/{quote(room, safe='')}?name={quote(name, safe='')}")
+
+        def event(kind: str, room: str, name: str) -> str:
+            value = {"type": kind, "room": room, "name": name}
+            return as_shown(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+        with serve(4) as server:
+            page, other = open_tab(), open_tab()
+            listener = self.join(page, lesson, path("announcements", "Linus"))
+            first = self.join_too(page, "Grace", path("lobby", "Grace"))
+            second = self.join(other, lesson, path("lobby", strange))
+            elsewhere = self.join_too(other, "Grace", path("<i>lab", "A" * 20))
+            heard = [
+                event("joined", "lobby", "Grace"),
+                event("joined", "lobby", strange),
+                event("joined", "<i>lab", "A" * 20),
+            ]
+            wait_for_rows(listener, "← received text", 3)
+            assert contents(listener, "← received text") == heard
+            assert_plain(page, "a name and a room")
+            self.talk(first, "hello", "hello", first, second)
+            self.talk(second, "good morning", "good morning", first, second)
+            press(other.locator("header"), "Add a connection")
+            for address in (path("lobby", ""), path("lobby", "A" * 21), server.ws("/api/chat/ws/lobby"), server.ws()):
+                self.refuse(card(other, "Linus"), address)
+
+            for what, text in HOSTILE.items():
+                # A text area turns every line end into one \n.
+                self.talk(first, text, as_shown(text.replace("\r\n", "\n")), first, second)
+                assert_plain(page, what)
+                assert_plain(other, what)
+            self.talk(elsewhere, "nobody?", "nobody?", elsewhere)
+            assert contents(elsewhere, "← received text") == ["nobody?"]
+
+            self.leave(server, lambda: press(second, "Drop without a goodbye"))
+            wait_for_rows(listener, "← received text", 4)
+            self.talk(first, "one is gone", "one is gone", first)
+            connect(second)
+            wait_for_rows(listener, "← received text", 5)
+            self.talk(second, "back", "back", first, second)
+            self.leave(server, other.close, count=2)
+            wait_for_rows(listener, "← received text", 7)
+            heard += [event("left", "lobby", strange), event("joined", "lobby", strange)]
+            # The tab's two connections end at the same time.
+            gone = {event("left", "lobby", strange), event("left", "<i>lab", "A" * 20)}
+            assert contents(listener, "← received text")[:5] == heard
+            assert set(contents(listener, "← received text")[5:]) == gone
+            self.talk(first, "alone", "alone", first)
+
+            send(listener, "hello")
+            wait_for_rows(listener, "← received close", 1)
+            assert contents(listener, "← received close")[0].startswith("1008, policy violation.")
+            self.talk(first, "still here", "still here", first)
+            assert "Traceback" not in "\n".join(server.log)

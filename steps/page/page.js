@@ -65,6 +65,20 @@ function hex(buffer) {
   return `${bytes.length} ${bytes.length === 1 ? "byte" : "bytes"}: ${bytes.join(" ")}`;
 }
 
+/** The message without its end. What it opens is then never closed, so no parser takes it for JSON. */
+function broken(text) {
+  let whole = `{"text": ${JSON.stringify(text)}}`;
+  try {
+    // The start of a number is a number again, so only an object or a list is cut as it is.
+    if (JSON.parse(text) instanceof Object) whole = text.trim();
+  } catch {
+    // No JSON yet.
+  }
+  // Whole characters, because half of one would be sent as U+FFFD.
+  const characters = Array.from(whole);
+  return characters.slice(0, Math.max(1, characters.length - 4)).join("");
+}
+
 function element(tag, className, text) {
   const node = document.createElement(tag);
   node.className = className;
@@ -251,6 +265,11 @@ function addConnection() {
     sendText();
   }
 
+  function sendBroken() {
+    const text = broken(field("message").value);
+    send("text", text, text);
+  }
+
   function sendBinary() {
     const digits = field("message").value.replace(/\s/g, "");
     if (!/^([0-9a-f]{2})*$/i.test(digits)) {
@@ -304,6 +323,7 @@ function addConnection() {
   const sending = submit(".send", sendText);
   const ending = submit(".end", close);
   find(".json").addEventListener("click", sendJson);
+  find(".broken").addEventListener("click", sendBroken);
   find(".binary").addEventListener("click", sendBinary);
   find(".drop").addEventListener("click", () => drop(ending));
   find(".clear").addEventListener("click", () => log.replaceChildren());
