@@ -1,6 +1,5 @@
 """How pytest runs the course: the option --exercise, and the checks of a solution as tests."""
 
-import json
 import os
 import re
 from collections import Counter
@@ -8,37 +7,52 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from workshop.comparing import compare
 from workshop.course import CourseError, Step, find_step
 from workshop.server import Server
 
-SHORT = 0.7
-"""Seconds that a reader's answer gets at first; see `Judge`."""
+ALL = "all"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("course")
-    group.addoption("--exercise", metavar="N", help="judge your own answer to step N, steps/NN_name/exercise.py")
-    group.addoption("--exercise-report", metavar="FILE", type=Path, help="write the verdict to FILE too, as JSON")
+    group.addoption(
+        "--exercise", metavar="N", nargs="?", const=ALL, help="judge your answer to step N; without N, to every step"
+    )
+    group.addoption("--watch", action="store_true", help="with --exercise N: judge it again whenever you save")
+    group.addoption("--solution", action="store_true", help="with --exercise N: show the worked solution beside yours")
+    group.addoption("--events", action="store_true", help="with --exercise: print lines of JSON, for a program")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """With --exercise, judge that answer and do nothing else."""
-    if config.option.exercise is None:
+    option = config.option
+    if option.exercise is None:
+        if option.watch or option.solution:
+            raise pytest.UsageError("Say which step: --exercise 2, for example.")
         return None
+    if option.exercise == ALL:
+        if option.watch or option.solution:
+            raise pytest.UsageError("Say which step, as in --exercise 2: --watch and --solution are for one.")
+        from judge.command import judge_all
+
+        return pytest.ExitCode.OK if judge_all(option.events) else pytest.ExitCode.TESTS_FAILED
     try:
-        step = find_step(config.option.exercise)
+        step = find_step(option.exercise)
     except CourseError as error:
         raise pytest.UsageError(str(error)) from None
+    if option.solution:
+        print(compare(option.exercise))
+        return pytest.ExitCode.OK
     # It boots while the clients and the checks are imported.
     first = Server(step.target("exercise"), step.folder)
-    from judge.judge import Judge
+    from judge.command import judge_at_each_save, judge_once
 
-    verdict = Judge(step, step.folder, first, short=SHORT).run()
-    print(verdict)
-    if config.option.exercise_report:
-        config.option.exercise_report.write_text(json.dumps(verdict.as_dict()), "utf-8")
-    return pytest.ExitCode.OK if verdict.failed is None else pytest.ExitCode.TESTS_FAILED
+    if option.watch:
+        judge_at_each_save(step, first, option.events)
+        return pytest.ExitCode.OK
+    return pytest.ExitCode.OK if judge_once(step, first, option.events) else pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -25,8 +25,24 @@ class Cell:
     text: str = ""
     """Everything it printed or showed as plain text, and the message of an error."""
     html: str = ""
+    """Everything it showed as HTML; what changed in its place, as it was in the end."""
+    markdown: str = ""
     kinds: set[str] = field(default_factory=set)
     """The MIME types it showed."""
+    changing: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By their ids, outputs that may change in their place."""
+
+    def finish(self) -> None:
+        """Add the outputs that may change, as they are now."""
+        for data in self.changing.values():
+            self.show(data)
+
+    def show(self, data: dict[str, str]) -> None:
+        """Add what an output shows."""
+        self.kinds |= data.keys()
+        self.text += data.get("text/plain", "")
+        self.html += data.get("text/html", "")
+        self.markdown += data.get("text/markdown", "")
 
 
 @dataclass
@@ -64,6 +80,8 @@ class Kernel:
             if message["msg_type"] == "status" and content["execution_state"] == "idle":
                 busy.discard(identity)
             self._note(cells[identity], message["msg_type"], content)
+        for cell in cells.values():
+            cell.finish()
         return list(cells.values())
 
     @staticmethod
@@ -72,10 +90,10 @@ class Kernel:
             cell.text += content["text"]
         elif kind == "error":
             cell.text += "\n".join(content["traceback"])
+        elif identity := content.get("transient", {}).get("display_id"):
+            cell.changing[identity] = content["data"]
         elif kind in ("execute_result", "display_data"):
-            cell.kinds |= content["data"].keys()
-            cell.text += content["data"].get("text/plain", "")
-            cell.html += content["data"].get("text/html", "")
+            cell.show(content["data"])
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import pytest
 from answers import answers
 from judge.judge import Judge
 from judge.model import checks_of
-from workshop.course import ROOT, Step, steps
+from workshop.course import ROOT, Step, exercise_files, steps
 
 HEADINGS = ["Goal", "Picture", "Predict", "Run", "Investigate", "Make", "Check", "Recap", "What is still wrong"]
 BANNED = re.compile(r"\b(simply|just|obviously|easily|of course)\b", re.IGNORECASE)
@@ -53,11 +53,6 @@ def cells_of(step: Step, kind: str) -> list[str]:
 def python_in(folder: Path) -> list[Path]:
     """The Python files of a folder and the folders in it."""
     return sorted(path for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
-
-
-def exercise_files(folder: Path) -> list[Path]:
-    """The files of an answer that lies in a folder."""
-    return python_in(folder / "exercise") or [folder / "exercise.py"]
 
 
 def missing_parts(step: Step, root: Path = ROOT) -> list[str]:

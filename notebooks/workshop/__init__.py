@@ -5,10 +5,23 @@ from .preflight import problem
 if sentence := problem():
     raise ImportError(sentence)
 
-from .checking import Report, check
+from .checking import check, progress
+from .comparing import compare
 from .course import ROOT, CourseError, find_step, steps
 from .server import Server, StartupError
 from .serving import serve
 from .wire import Wire
 
-__all__ = ["ROOT", "CourseError", "Report", "Server", "StartupError", "Wire", "check", "find_step", "serve", "steps"]
+__all__ = [
+    "ROOT",
+    "CourseError",
+    "Server",
+    "StartupError",
+    "Wire",
+    "check",
+    "compare",
+    "find_step",
+    "progress",
+    "serve",
+    "steps",
+]

@@ -1,83 +1,185 @@
-"""`check`: judge the reader's answer from a notebook."""
+"""`check`: judge the reader's answer from a notebook, now and at every save. `progress`: all steps at a glance."""
 
-import html
+import contextvars
 import json
-import re
-import tempfile
 import threading
-from dataclasses import dataclass
-from pathlib import Path
+import time
+from collections.abc import Iterator
+from typing import Any
 
-from .course import CourseError, find_step
+from .card import as_html, as_text, help_for, overview
+from .comparing import Tries
+from .course import CourseError, Step, find_step, steps
 from .process import end, start_module
 
-# JupyterLab sets the cells of a table to the right, and breaks the lines of narrow ones.
-LEFT = 'style="text-align:left"'
-SHORT = 'style="text-align:left;white-space:nowrap"'
+_followers: dict[str, "Follower"] = {}
+_tries: dict[str, Tries] = {}
 
 
-@dataclass(frozen=True)
-class Report:
-    """What the checks said about one exercise."""
+def check(step: int | str, *, live: bool = True, seconds: float = 180) -> None:
+    """Judge your answer to a step, and show a card that judges it again whenever you save.
 
-    checks: list[dict[str, str]]
-    """Each with `number`, `title` and `state`: `passed`, `failed` or `not run`."""
-    explanation: list[list[str]]
-    """Of the first failure: pairs of a label and a text."""
-    text: str
-    """The same as the terminal prints."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether every check passed."""
-        return all(check["state"] == "passed" for check in self.checks)
-
-    def _repr_html_(self) -> str:
-        marks = {"passed": "✓ passed", "failed": "✗ failed", "not run": "· not run"}
-        rows = ""
-        for check in self.checks:
-            rows += (
-                f"<tr><td {SHORT}>{marks[check['state']]}</td><td>{check['number']}</td>"
-                f"<td {LEFT}>{html.escape(check['title'])}</td></tr>"
-            )
-            if check["state"] == "failed":
-                lines = "".join(
-                    f"<tr><th {SHORT}>{html.escape(label)}</th>"
-                    f'<td {LEFT}><code style="white-space:pre-wrap">{html.escape(text)}</code></td></tr>'
-                    for label, text in self.explanation
-                )
-                rows += f"<tr><td></td><td></td><td {LEFT}><table>{lines}</table></td></tr>"
-        # The first line of the text is the heading: the step, a gap, the count.
-        heading = re.sub(r" {2,}", ": ", self.text.splitlines()[0])
-        return f"<p><strong>{html.escape(heading)}</strong></p><table><tbody>{rows}</tbody></table>"
-
-    def __repr__(self) -> str:
-        return self.text
-
-
-def check(step: int | str, *, seconds: float = 180) -> Report:
-    """Judge your answer to a step: the same as `pytest --exercise N` in a terminal.
+    Below the card are the hints for the first failure. When all is well, or after three different answers, the
+    worked solution can be opened there too. In a terminal, `pytest --exercise N --watch` does the same.
 
     Args:
         step: the step's number or folder name.
-        seconds: the longest wait.
+        live: whether the card follows your file. It ends with the kernel, and when you run the cell again.
+        seconds: the longest wait for the first verdict.
 
     Raises:
         CourseError: there is no such step, or the checks themselves did not work.
     """
     found = find_step(step)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "report.json"
-        arguments = ["--exercise", str(found.number), "--exercise-report", str(file)]
-        process = start_module("pytest", arguments)
-        # communicate() would close the standard input, and with it the process.
-        limit = threading.Timer(seconds, end, [process])
-        limit.start()
+    if before := _followers.pop(found.name, None):
+        before.stop()
+    follower = Follower(found, live)
+    if live:
+        _followers[found.name] = follower
+    try:
+        follower.wait(seconds)
+    except BaseException:
+        follower.stop()
+        raise
+    if not live:
+        follower.stop()
+
+
+def progress(*, seconds: float = 600) -> None:
+    """Judge your answers to all steps, and show a line for each: the same as `pytest --exercise` in a terminal.
+
+    Args:
+        seconds: the longest wait.
+
+    Raises:
+        CourseError: the checks themselves did not work.
+    """
+    seen: dict[str, dict[str, Any]] = {}
+    display = _Display(overview(seen), "")
+    process = start_module("pytest", ["--exercise", "--events"])
+    limit = threading.Timer(seconds, end, [process])
+    limit.start()
+    other: list[str] = []
+    try:
+        for event in _events(process.stdout, other):
+            seen[event["step"]] = event
+            display.show(overview(seen), _line(seen))
+    finally:
+        limit.cancel()
+        end(process)
+    if len(seen) < len(steps()) or any(event["running"] for event in seen.values()):
+        raise CourseError(_did_not_finish(other))
+
+
+class Follower:
+    """Shows what a process says about the reader's answer, in a card that changes in its place."""
+
+    def __init__(self, step: Step, live: bool) -> None:
+        self._step = step
+        self._live = live
+        self._tries = _tries.setdefault(step.name, Tries(step))
+        self._judged = threading.Event()
+        self._over = threading.Event()
+        self._other: list[str] = []
+        self._event: dict[str, Any] | None = None
+        self._verdicts = 0
+        self._card = _Display("<p>The checks are starting.</p>", "The checks are starting.")
+        self._help = _Display(None, "")
+        arguments = ["--exercise", str(step.number), "--events", *(["--watch"] if live else [])]
+        self._process = start_module("pytest", arguments)
+        # In the context of the cell, so that what the thread shows belongs to it.
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(self._follow,), daemon=True).start()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the first verdict.
+
+        Args:
+            seconds: the longest wait.
+
+        Raises:
+            CourseError: none came.
+        """
+        self._judged.wait(seconds)
+        if not self._verdicts:
+            raise CourseError(_did_not_finish(self._other))
+
+    def stop(self) -> None:
+        """End the process; the card stays as it is, and says that it follows no longer."""
+        end(self._process)
+        self._over.wait(2)
+
+    def _follow(self) -> None:
+        for event in _events(self._process.stdout, self._other):
+            self._event = event
+            if not event["running"]:
+                self._verdicts += 1
+                passed = all(check["state"] == "passed" for check in event["checks"])
+                self._help.show(None, help_for(self._step, event, self._tries.offer(passed)))
+                self._since = time.strftime("%H:%M:%S")
+            self._draw(self._note(event["running"]))
+            if not event["running"]:
+                self._judged.set()
+        end(self._process)
+        if self._live and self._event is not None:
+            self._draw("This card no longer follows your file. Run the cell again.")
+        self._over.set()
+        self._judged.set()
+
+    def _draw(self, note: str) -> None:
+        self._card.show(as_html(self._event, note), as_text(self._event, note))
+
+    def _note(self, running: bool) -> str:
+        if running:
+            return "Judging what you saved." if self._verdicts else "Judging."
+        said = f"Verdict {self._verdicts}, {self._since}."
+        return f"{said} Save a file in steps/{self._step.name}, and it is judged again." if self._live else said
+
+
+class _Display:
+    """An output that changes in its place."""
+
+    def __init__(self, html: str | None, text: str) -> None:
+        # Only a notebook needs it, and it takes long to import.
+        from IPython.display import display
+
+        self._last = (html, text)
+        self._handle = display(_bundle(html, text), raw=True, display_id=True)
+
+    def show(self, html: str | None, text: str) -> None:
+        """Put this in the place of what is there.
+
+        Args:
+            html: what a browser shows; None if the text is Markdown.
+            text: what anything else shows.
+        """
+        # What has not changed is left alone: a hint that you have opened stays open.
+        if self._handle is not None and (html, text) != self._last:
+            self._last = (html, text)
+            self._handle.update(_bundle(html, text), raw=True)
+
+
+def _bundle(html: str | None, text: str) -> dict[str, str]:
+    return {"text/markdown": text} if html is None else {"text/html": html, "text/plain": text}
+
+
+def _events(lines: Any, other: list[str]) -> Iterator[dict[str, Any]]:
+    """The verdicts among the lines that a process prints; the other lines are kept."""
+    for raw in lines:
+        line = raw.decode("utf-8", "replace")
         try:
-            output = process.stdout.read()
-        finally:
-            limit.cancel()
-            end(process)
-        if not file.exists():
-            raise CourseError(f"The checks did not finish. They printed:\n{output.decode('utf-8', 'replace')}")
-        return Report(**json.loads(file.read_text("utf-8")))
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if isinstance(event, dict) and "checks" in event:
+            yield event
+        else:
+            other.append(line)
+
+
+def _did_not_finish(other: list[str]) -> str:
+    return f"The checks did not finish. They printed:\n{''.join(other)}"
+
+
+def _line(seen: dict[str, dict[str, Any]]) -> str:
+    return "\n".join(event["text"].splitlines()[0] for event in seen.values())

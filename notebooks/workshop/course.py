@@ -55,6 +55,16 @@ class Step:
         return "main:app" if part == "lesson" else "exercise:app"
 
 
+def exercise_files(folder: Path) -> list[Path]:
+    """The files of an answer: `exercise.py`, or every Python file of the package `exercise/`.
+
+    Args:
+        folder: the one that holds the answer, such as `steps/02_echo`.
+    """
+    package = folder / "exercise"
+    return sorted(package.rglob("*.py")) if package.is_dir() else [folder / "exercise.py"]
+
+
 def steps() -> list[Step]:
     """Every step of the course, in order."""
     folders = sorted((ROOT / "steps").glob("[0-9][0-9]_*"))

@@ -8,6 +8,7 @@ a slow machine is no mistake, and the first failure is the right one to explain.
 
 import asyncio
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 
 from workshop.course import Step
@@ -43,31 +44,58 @@ class Judge:
         first: a server of that answer which was started before; by default one is started now.
         short: seconds to wait for an answer while the checks run side by side. A reader wants the
             verdict soon; a machine that judges many answers at a time needs longer.
+        patient: seconds to wait for an answer when a check runs alone.
+        spare: whether a second server is started at once, for the check that may have to run alone.
+        on_progress: called with a verdict that is not complete yet whenever one more check has passed.
     """
 
-    def __init__(self, step: Step, folder: Path, first: Server | None = None, *, short: float = PATIENT) -> None:
+    def __init__(
+        self,
+        step: Step,
+        folder: Path,
+        first: Server | None = None,
+        *,
+        short: float = PATIENT,
+        patient: float = PATIENT,
+        spare: bool = False,
+        on_progress: Callable[[Verdict], object] = lambda verdict: None,
+    ) -> None:
         self.step = step
         self.folder = folder
         self._short = short
+        self._patient = patient
+        self._wants_spare = spare
+        self._spare: Server | None = None
+        self._on_progress = on_progress
         self._first = first or start(step, folder)
 
     def run(self) -> Verdict:
         """Run the checks of the step and say what came of it. No server is left behind."""
+        return asyncio.run(self.judge())
+
+    async def judge(self) -> Verdict:
+        """The same, in an event loop that runs already. It may be cancelled."""
         try:
             suite = importlib.import_module(f"test_{self.step.name}").TestExercise
-            return asyncio.run(self._run(checks_of(suite)))
+            return await self._judge(checks_of(suite))
         finally:
             self._first.kill()
+            if self._spare is not None:
+                self._spare.kill()
 
-    async def _run(self, checks: list[Check]) -> Verdict:
+    async def _judge(self, checks: list[Check]) -> Verdict:
+        self._on_progress(Verdict(self.step.name, checks, reached=0))
         try:
             await asyncio.to_thread(self._first.wait_until_ready)
         except StartupError as error:
             return self._no_start(checks, error)
+        if self._wants_spare:
+            self._spare = start(self.step, self.folder)
         first = await self._side_by_side(checks)
         if first is None:
             return Verdict(self.step.name, checks)
-        for check in checks[first:]:
+        for position, check in enumerate(checks[first:], first):
+            self._on_progress(Verdict(self.step.name, checks, reached=position))
             if explanation := await self._alone(check):
                 return Verdict(self.step.name, checks, check, explanation)
         return Verdict(self.step.name, checks)
@@ -78,6 +106,7 @@ class Judge:
         tasks = [asyncio.create_task(_bounded(check, subject)) for check in checks]
         try:
             pending = set(tasks)
+            reached = 0
             while pending:
                 _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 for place, task in enumerate(tasks):
@@ -85,6 +114,8 @@ class Judge:
                         break
                     if task.exception():
                         return place
+                    reached = place + 1
+                self._on_progress(Verdict(self.step.name, checks, reached=reached))
             return 0 if "Traceback" in await subject.settle() else None
         finally:
             for task in tasks:
@@ -95,10 +126,10 @@ class Judge:
 
     async def _alone(self, check: Check) -> list[tuple[str, str]] | None:
         """The explanation of what this check finds, or None if it passes."""
-        server = start(self.step, self.folder)
+        server, self._spare = self._spare or start(self.step, self.folder), None
         try:
             await asyncio.to_thread(server.wait_until_ready)
-            subject = Subject(server, PATIENT, self.folder)
+            subject = Subject(server, self._patient, self.folder)
             try:
                 await _bounded(check, subject)
                 log = await subject.settle()

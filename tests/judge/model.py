@@ -87,17 +87,34 @@ class Verdict:
     """The first check that failed; None if all passed."""
     explanation: list[tuple[str, str]] = field(default_factory=list)
     """Of that failure: a label and a text each."""
+    reached: int | None = None
+    """How many checks have passed so far, while the judge is still at work; None when it has ended."""
 
     def state(self, check: Check) -> str:
-        """`passed`, `failed` or `not run`: what comes after the first failure is not judged."""
+        """`passed`, `failed`, `running` or `not run`: what comes after the first failure is not judged."""
+        position = self.checks.index(check)
+        if self.reached is not None:
+            return "passed" if position < self.reached else "running" if position == self.reached else "not run"
         if self.failed is None:
             return "passed"
-        position, stop = self.checks.index(check), self.checks.index(self.failed)
+        stop = self.checks.index(self.failed)
         return "passed" if position < stop else "failed" if position == stop else "not run"
+
+    @property
+    def passed(self) -> bool:
+        """Whether the judge has ended and found nothing."""
+        return self.reached is None and self.failed is None
+
+    @property
+    def count(self) -> str:
+        """How many checks passed, such as `3 of 6 checks`."""
+        return f"{sum(self.state(check) == 'passed' for check in self.checks)} of {len(self.checks)} checks"
 
     def as_dict(self) -> dict[str, object]:
         """The verdict for a notebook, as values that JSON knows."""
         return {
+            "step": self.step,
+            "running": self.reached is not None,
             "checks": [
                 {"number": check.number, "title": check.title, "state": self.state(check)} for check in self.checks
             ],
@@ -106,11 +123,10 @@ class Verdict:
         }
 
     def __str__(self) -> str:
-        count = sum(self.state(check) == "passed" for check in self.checks)
         heading = re.sub("_", " ", self.step)
-        lines = [f"{'Step ' + heading:<50}{count} of {len(self.checks)} checks"]
+        lines = [f"{'Step ' + heading:<50}{self.count}"]
         for check in self.checks:
-            mark = {"passed": "✓", "failed": "✗", "not run": "·"}[self.state(check)]
+            mark = {"passed": "✓", "failed": "✗", "running": "▸", "not run": "·"}[self.state(check)]
             lines.append(f"  {mark} {check.number}  {check.title}")
             if check is self.failed:
                 for label, text in self.explanation:

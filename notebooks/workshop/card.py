@@ -1,0 +1,104 @@
+"""What a notebook shows of a verdict: the checks, the first failure, its hints, and all steps at a glance."""
+
+import html
+import json
+import re
+from typing import Any
+
+from .comparing import SAME, compare
+from .course import Step, steps
+
+# JupyterLab sets the cells of a table to the right, and breaks the lines of narrow ones.
+LEFT = 'style="text-align:left"'
+SHORT = 'style="text-align:left;white-space:nowrap"'
+MARKS = {"passed": "✓ passed", "failed": "✗ failed", "running": "▸ running", "not run": "· not run"}
+
+
+def as_html(verdict: dict[str, Any], note: str) -> str:
+    """The card of a verdict.
+
+    Args:
+        verdict: what the judge said; see `Verdict.as_dict` in tests/judge/model.py.
+        note: one sentence below the table.
+    """
+    rows = ""
+    for check in verdict["checks"]:
+        rows += (
+            f"<tr><td {SHORT}>{MARKS[check['state']]}</td><td>{check['number']}</td>"
+            f"<td {LEFT}>{html.escape(check['title'])}</td></tr>"
+        )
+        if check["state"] == "failed":
+            lines = "".join(
+                f"<tr><th {SHORT}>{html.escape(label)}</th>"
+                f'<td {LEFT}><code style="white-space:pre-wrap">{html.escape(text)}</code></td></tr>'
+                for label, text in verdict["explanation"]
+            )
+            rows += f"<tr><td></td><td></td><td {LEFT}><table>{lines}</table></td></tr>"
+    # The first line of the text is the heading: the step, a gap, the count.
+    heading = re.sub(r" {2,}", ": ", verdict["text"].splitlines()[0])
+    return (
+        f'<p role="status"><strong>{html.escape(heading)}</strong></p><table><tbody>{rows}</tbody></table>'
+        f"<p>{html.escape(note)}</p>"
+    )
+
+
+def as_text(verdict: dict[str, Any], note: str) -> str:
+    """The same as the terminal prints it."""
+    return f"{verdict['text']}\n{note}"
+
+
+def help_for(step: Step, verdict: dict[str, Any], offer: bool) -> str:
+    """What stands below the card, in Markdown: the hints for the first failure, and perhaps the worked solution.
+
+    Args:
+        step: the step that was judged.
+        verdict: what the judge said.
+        offer: whether to offer the solution.
+    """
+    parts = [hints(step, check["number"]) for check in verdict["checks"] if check["state"] == "failed"]
+    if offer:
+        worked = compare(step.name)
+        inside = worked._repr_markdown_() if worked.text else SAME
+        parts.append(
+            "<details><summary>The worked solution beside your answer</summary>\n\n"
+            "`-` stands before a line of yours, `+` before one of the solution.\n\n"
+            f"{inside}\n\n</details>"
+        )
+    return "\n\n".join(part for part in parts if part)
+
+
+def hints(step: Step, number: int) -> str:
+    """The ladder of hints for a TODO, as it stands in the notebook of the step; empty if there is none.
+
+    Args:
+        step: the step.
+        number: of the TODO.
+    """
+    try:
+        cells = json.loads(step.notebook.read_text("utf-8"))["cells"]
+    except (OSError, ValueError, KeyError):
+        return ""
+    text = "\n".join("".join(cell["source"]) for cell in cells)
+    ladder = rf"<details><summary>TODO {number}: hint 1</summary>.*?</details></details></details>"
+    found = re.search(ladder, text, re.DOTALL)
+    return found[0] if found else ""
+
+
+def overview(verdicts: dict[str, dict[str, Any]]) -> str:
+    """A table with a line for each step.
+
+    Args:
+        verdicts: what is known so far, by the folder's name of a step.
+    """
+    rows = ""
+    for step in steps():
+        count, following = "", "waiting"
+        if verdict := verdicts.get(step.name):
+            count = verdict["text"].splitlines()[0].split("  ")[-1].strip()
+            following = "judging" if verdict["running"] else "✓ done"
+            for check in verdict["checks"]:
+                if check["state"] == "failed":
+                    following = f"next: {check['number']} {check['title']}"
+        link = f'<a href="{step.name}.ipynb">{step.name}</a>'
+        rows += f"<tr><td {SHORT}>{link}</td><td {SHORT}>{count}</td><td {LEFT}>{html.escape(following)}</td></tr>"
+    return f"<table><tbody>{rows}</tbody></table>"

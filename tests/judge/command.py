@@ -1,0 +1,118 @@
+"""What `pytest --exercise` does: judge an answer once, at each save, or judge all of them."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+
+from workshop.comparing import Tries
+from workshop.course import Step, steps
+from workshop.server import Server
+
+from .judge import Judge
+from .model import Verdict
+from .watch import watch
+
+SHORT = 0.7
+"""Seconds that a reader's answer gets at first; see `Judge`."""
+AT_A_TIME = 2
+"""How many answers are judged side by side when all are."""
+CLEAR = "\x1b[2J\x1b[H"
+
+
+def judge_once(step: Step, first: Server, events: bool) -> bool:
+    """Judge the reader's answer to a step and print the verdict.
+
+    Args:
+        step: the step.
+        first: a server of that answer, started before.
+        events: whether to print the verdicts as lines of JSON, those on the way too.
+
+    Returns:
+        Whether every check passed.
+    """
+    show = print_event if events else print_nothing
+    verdict = Judge(step, step.folder, first, short=SHORT, on_progress=show).run()
+    if events:
+        print_event(verdict)
+    else:
+        print(verdict)
+    return verdict.passed
+
+
+def judge_at_each_save(step: Step, first: Server, events: bool) -> None:
+    """Judge the reader's answer to a step now and after every save, until an interrupt.
+
+    Args:
+        step: the step.
+        first: a server of that answer, started before.
+        events: whether to print lines of JSON.
+    """
+    try:
+        asyncio.run(watch(step, first, print_event if events else Screen(step)))
+    except KeyboardInterrupt:
+        pass  # the way to end it
+
+
+def judge_all(events: bool) -> bool:
+    """Judge the reader's answers to all steps and print a line for each.
+
+    Args:
+        events: whether to print lines of JSON.
+
+    Returns:
+        Whether every check of every step passed.
+    """
+    return asyncio.run(_judge_all(print_event if events else print_nothing, print_event if events else print_line))
+
+
+async def _judge_all(on_progress: Callable[[Verdict], object], show: Callable[[Verdict], object]) -> bool:
+    turn = asyncio.Semaphore(AT_A_TIME)
+
+    async def one(step: Step) -> Verdict:
+        async with turn:
+            return await Judge(step, step.folder, short=SHORT, on_progress=on_progress).judge()
+
+    passed = True
+    # In the order of the steps, whichever ends first.
+    for task in [asyncio.create_task(one(step)) for step in steps()]:
+        verdict = await task
+        show(verdict)
+        passed = passed and verdict.passed
+    return passed
+
+
+class Screen:
+    """The terminal's view of an answer that is judged at each save."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._tries = Tries(step)
+        self._redraws = sys.stdout.isatty()
+
+    def __call__(self, verdict: Verdict) -> None:
+        """Show a verdict; on a terminal, in place of the one before."""
+        if verdict.reached is not None and not self._redraws:
+            return
+        lines = [str(verdict), ""]
+        if verdict.reached is None:
+            lines.append(f"Save a file in steps/{self._step.name}, and it is judged again. Ctrl+C ends this.")
+            if self._tries.offer(verdict.passed):
+                lines.append(f"The worked solution beside yours: pytest --exercise {self._step.number} --solution")
+        print((CLEAR if self._redraws else "") + "\n".join(lines), flush=True)
+
+
+def print_event(verdict: Verdict) -> None:
+    """Print a verdict as one line of JSON, for a program."""
+    print(json.dumps(verdict.as_dict()), flush=True)
+
+
+def print_nothing(verdict: Verdict) -> None:
+    """Leave a verdict out that is not complete yet."""
+
+
+def print_line(verdict: Verdict) -> None:
+    """Print the name of a step, how many checks pass, and which is the next."""
+    name = verdict.step.replace("_", " ")
+    following = f"next: {verdict.failed.number} {verdict.failed.title}" if verdict.failed else "done"
+    print(f"{name:<20}{verdict.count:<18}{following}", flush=True)

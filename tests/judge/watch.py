@@ -1,0 +1,60 @@
+"""Judge an answer again whenever its files are saved."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from watchfiles import PythonFilter, awatch
+from workshop.course import Step
+from workshop.server import Server
+
+from .judge import Judge
+from .model import Verdict
+
+SHORT = 0.5
+"""Seconds that an answer gets at first, while the checks run side by side."""
+PATIENT = 1.4
+"""Seconds that a check waits when it runs alone. It has waited in vain once before, and the reader waits too."""
+PAUSE = 50
+"""Milliseconds without another change after which a save counts as complete."""
+
+
+async def watch(step: Step, first: Server, show: Callable[[Verdict], object]) -> None:
+    """Judge the reader's answer, and again after each save, until this is cancelled.
+
+    Args:
+        step: the step whose folder is watched.
+        first: a server of the answer that was started before.
+        show: is given every verdict, also those that are not complete yet.
+    """
+
+    async def once(server: Server | None = None) -> None:
+        judge = Judge(step, step.folder, server, short=SHORT, patient=PATIENT, spare=True, on_progress=show)
+        show(await judge.judge())
+
+    judging = asyncio.create_task(once(first))
+    try:
+        async for _ in saves(step.folder):
+            await ended(judging)
+            judging = asyncio.create_task(once())
+    finally:
+        await ended(judging)
+
+
+async def saves(folder: Path) -> AsyncIterator[object]:
+    """An item whenever Python files in this folder have been saved."""
+    try:
+        async for changes in awatch(folder, watch_filter=PythonFilter(), step=PAUSE):
+            yield changes
+    except OSError:
+        # The system has no watch left to give, or the file system cannot be watched.
+        async for changes in awatch(folder, watch_filter=PythonFilter(), step=PAUSE, force_polling=True):
+            yield changes
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait until it has cleaned up; raise what went wrong in it."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,195 @@
+"""The live card of a notebook and the loop of the terminal: judged again at every save."""
+
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Queue
+
+import pytest
+from kernels import Kernel, copy_of_the_course, kernel
+from workshop.course import find_step
+
+DEADLINE = 60.0
+"""Seconds for anything here; a verdict takes two or three."""
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Path:
+    """A copy of the course with nothing solved."""
+    return copy_of_the_course(tmp_path / "course", solved=False)
+
+
+@pytest.fixture
+def running(course: Path) -> Iterator[Kernel]:
+    """A kernel in it."""
+    with kernel(course / "notebooks") as running:
+        running.run(["from workshop import check, compare, progress"], queued=True)
+        yield running
+
+
+def exercise(course: Path) -> Path:
+    """The file that a reader of step 02 edits."""
+    return course / "steps" / "02_echo" / "exercise.py"
+
+
+def solution() -> str:
+    """The worked solution of step 02."""
+    return (find_step(2).solution / "exercise.py").read_text("utf-8")
+
+
+def shown_until(running: Kernel, pattern: str) -> str:
+    """Wait until an output changes to a text in which the pattern is found, and give that text."""
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        message = running.client.get_iopub_msg(timeout=deadline - time.monotonic())
+        if message["msg_type"] in ("display_data", "update_display_data"):
+            data = message["content"]["data"]
+            text = data.get("text/plain", "") + data.get("text/markdown", "")
+            if re.search(pattern, text):
+                return text
+
+
+class TestCard:
+    def test_follows_the_file(self, running: Kernel, course: Path) -> None:
+        """A save brings a new verdict into the same output, while no cell runs; then a new failure."""
+        (cell,) = running.run(["check(2)"], queued=True)
+        assert "0 of 6 checks" in cell.text
+        assert "Verdict 1" in cell.text
+        assert "TODO 1: hint 1" in cell.markdown
+        exercise(course).write_text(solution(), "utf-8")
+        text = shown_until(running, "Verdict 2")
+        assert "6 of 6 checks" in text
+        exercise(course).write_text("async def echo(\n", "utf-8")
+        assert "SyntaxError" in shown_until(running, "Verdict 3")
+
+    def test_ticks(self, running: Kernel) -> None:
+        """While the checks run, the card says which one is running."""
+        running.client.execute("check(2)")
+        assert "▸ 1  greets" in shown_until(running, "Judging")
+        shown_until(running, "Verdict 1")
+
+    def test_hints_stay_open(self, running: Kernel, course: Path) -> None:
+        """The hints are drawn again only when they change, so that one you have opened stays open."""
+        running.run(["check(2)"], queued=True)
+        file = exercise(course)
+        file.write_text(file.read_text("utf-8") + "\n# one more line\n", "utf-8")
+        seen: list[str] = []
+        deadline = time.monotonic() + DEADLINE
+        while not any("Verdict 2" in text for text in seen):
+            content = running.client.get_iopub_msg(timeout=deadline - time.monotonic())["content"]
+            if "data" in content:
+                assert "text/markdown" not in content["data"]
+                seen.append(content["data"]["text/plain"])
+
+    def test_solution_after_three_tries(self, running: Kernel, course: Path) -> None:
+        """Three different answers that fail, and the worked solution is offered; the same one counts once."""
+        (first,) = running.run(["check(2)"], queued=True)
+        (again,) = running.run(["check(2)"], queued=True)
+        assert "worked solution" not in first.markdown + again.markdown
+        file = exercise(course)
+        for number in (1, 2):
+            file.write_text(file.read_text("utf-8") + f"# {number}\n", "utf-8")
+            text = shown_until(running, f"Verdict {number + 1}" if number == 1 else "worked solution")
+        assert "+++ solutions/02_echo/exercise.py" in text
+        assert "TODO 1: hint 1" in text
+
+    def test_solution_after_a_pass(self, running: Kernel, course: Path) -> None:
+        """An answer that passes is set beside the worked one."""
+        exercise(course).write_text(solution() + "\n# mine\n", "utf-8")
+        (cell,) = running.run(["check(2)"], queued=True)
+        assert "6 of 6 checks" in cell.text
+        assert "-# mine" in cell.markdown
+
+    def test_cell_run_again(self, running: Kernel, course: Path) -> None:
+        """Running the cell again leaves one follower, and the old card says that it is none any more."""
+        running.run(["check(2)"], queued=True)
+        running.client.execute("check(2)")
+        shown_until(running, "no longer follows")
+        (cell,) = running.run(
+            ["import psutil\nprint('children', len(psutil.Process().children()), 'in all')"], queued=True
+        )
+        assert "children 1 in all" in cell.text
+
+    def test_not_live(self, running: Kernel) -> None:
+        """With live=False nothing is left running."""
+        (cell, after) = running.run(
+            ["check(2, live=False)", "import psutil\nprint(len(psutil.Process().children()))"], queued=True
+        )
+        assert "0 of 6 checks" in cell.text
+        assert "Save a file" not in cell.text
+        assert after.text == "0\n"
+
+    def test_compare(self, running: Kernel) -> None:
+        """The worked solution is one command away, tries or not."""
+        (cell,) = running.run(["compare(2)"], queued=True)
+        assert cell.markdown.startswith("~~~~~~diff\n--- steps/02_echo/exercise.py\n+++ solutions/02_echo/exercise.py")
+
+    def test_progress(self, running: Kernel, course: Path) -> None:
+        """A line for each step: how many checks pass, and which is the next."""
+        exercise(course).write_text(solution(), "utf-8")
+        (cell,) = running.run(["progress()"], queued=True)
+        assert cell.status == "ok", cell.text
+        rows = re.findall(r"<tr>(.+?)</tr>", cell.html)
+        assert "6 of 6 checks" in rows[1]
+        assert "✓ done" in rows[1]
+        assert "next: 1 passes a text on" in rows[2]
+        assert 'href="03_rooms.ipynb"' in rows[2]
+
+
+class TestTerminal:
+    """`pytest --exercise` in a terminal."""
+
+    def test_watch(self, course: Path) -> None:
+        """--watch prints a verdict after each save, and after a pass where the solution is."""
+        command = [sys.executable, "-u", "-m", "pytest", "--exercise", "2", "--watch"]
+        lines: Queue[str] = Queue()
+        with subprocess.Popen(command, cwd=course, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+            threading.Thread(target=lambda: [lines.put(line) for line in process.stdout], daemon=True).start()
+            try:
+                self.wait_for(lines, "0 of 6 checks")
+                self.wait_for(lines, "Save a file in steps/02_echo, and it is judged again")
+                exercise(course).write_text(solution(), "utf-8")
+                self.wait_for(lines, "6 of 6 checks")
+                self.wait_for(lines, "pytest --exercise 2 --solution")
+            finally:
+                process.terminate()
+
+    @staticmethod
+    def wait_for(lines: "Queue[str]", text: str) -> None:
+        """Wait for a line that contains this."""
+        while text not in lines.get(timeout=DEADLINE):
+            pass
+
+    def run(self, course: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run pytest in a copy of the course."""
+        command = [sys.executable, "-m", "pytest", *arguments]
+        return subprocess.run(command, cwd=course, capture_output=True, text=True, encoding="utf-8", timeout=DEADLINE)
+
+    def test_all(self, course: Path) -> None:
+        """Without a number, a line for each step and nothing else."""
+        exercise(course).write_text(solution(), "utf-8")
+        done = self.run(course, "--exercise")
+        assert done.returncode == 1, done.stderr
+        assert re.search(r"^01 hello world +1 of 5 checks +next: 2 greets by name$", done.stdout, re.MULTILINE)
+        assert re.search(r"^02 echo +6 of 6 checks +done$", done.stdout, re.MULTILINE)
+        assert done.stderr == ""
+
+    def test_solution(self, course: Path) -> None:
+        """--solution prints the difference; once there is none, it says so."""
+        done = self.run(course, "--exercise", "2", "--solution")
+        assert "+++ solutions/02_echo/exercise.py" in done.stdout
+        exercise(course).write_text(solution(), "utf-8")
+        done = self.run(course, "--exercise", "2", "--solution")
+        assert done.stdout == "Your answer and the worked solution are the same.\n"
+
+    @pytest.mark.parametrize("option", ["--watch", "--solution"])
+    def test_without_a_step(self, course: Path, option: str) -> None:
+        """What is for one step says so."""
+        for arguments in ((option,), ("--exercise", option)):
+            done = self.run(course, *arguments)
+            assert done.returncode == pytest.ExitCode.USAGE_ERROR
+            assert "Say which step" in done.stderr
