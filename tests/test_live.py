@@ -140,6 +140,23 @@ class TestCard:
         assert 'href="03_rooms.ipynb"' in rows[2]
 
 
+class TestWire:
+    def test_changes_while_frames_pass(self, running: Kernel, tmp_path: Path) -> None:
+        """The table below a cell grows while the cell still runs, and stop, clear and later frames show there too."""
+        running.run(["from workshop import Wire\nwire = Wire()"], queued=True)
+        gate = tmp_path / "gate"
+        running.client.execute(
+            "import asyncio, pathlib\nwire.show()\nwire.add('Ada', 'to server', 'text', 'early')\n"
+            f"while not pathlib.Path({str(gate)!r}).exists():\n    await asyncio.sleep(0.02)"
+        )
+        assert "→ text   early" in shown_until(running, "early")
+        gate.touch()
+        (_, cell) = running.run(["wire.stop()", "wire"], queued=True)
+        assert "The recording is stopped" in cell.text
+        running.client.execute("wire.clear()\nwire.add('Grace', 'to server', 'text', 'late')")
+        assert "early" not in shown_until(running, "late")
+
+
 class TestTerminal:
     """`pytest --exercise` in a terminal."""
 

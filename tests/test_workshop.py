@@ -1,6 +1,7 @@
 """The helpers of the notebooks: servers that never outlive their kernel, errors in one sentence, the recorder."""
 
 import asyncio
+import base64
 import re
 import time
 import xml.etree.ElementTree
@@ -12,7 +13,7 @@ import psutil
 import pytest
 from kernels import Kernel, copy_of_the_course, kernel
 from websockets import ConnectionClosed, connect
-from workshop import CourseError, Server, StartupError, Wire, find_step
+from workshop import ROOT, CourseError, Server, StartupError, Wire, close_codes, find_step
 from workshop import preflight as preflight_module
 from workshop.serving import Screen
 
@@ -256,18 +257,19 @@ class TestWire:
                 with pytest.raises(ConnectionClosed):
                     async with asyncio.timeout(2):
                         await grace.recv()
+        lunch = "4000, private use, the application says what it means. Reason: lunch"
         seen = [(event.who, event.direction, event.kind, event.text) for event in wire.events]
         assert seen == [
             ("Ada", "to server", "http", "GET /ws"),
             ("Ada", "from server", "http", "101 Switching Protocols"),
             ("Ada", "to server", "text", "hello"),
             ("Ada", "from server", "text", "Message text was: hello"),
-            ("Ada", "to server", "close", "4000 (private use) lunch"),
-            ("Ada", "from server", "close", "4000 (private use) lunch"),
+            ("Ada", "to server", "close", lunch),
+            ("Ada", "from server", "close", lunch),
             ("Grace", "to server", "http", "GET /ws"),
             ("Grace", "from server", "http", "101 Switching Protocols"),
             ("Grace", "to server", "binary", "00 01"),
-            ("Grace", "lost", "end", "no close frame came: 1006"),
+            ("Grace", "lost", "end", "1006, abnormal closure, no close frame came"),
         ]
         assert [event.milliseconds for event in wire.events] == sorted(event.milliseconds for event in wire.events)
 
@@ -287,6 +289,60 @@ class TestWire:
         wire.clear()
         assert "Nothing has been recorded yet" in wire._repr_html_()
         assert "Nothing has been recorded yet" in repr(wire)
+
+    def test_stop(self) -> None:
+        """After stop() nothing is recorded, until clear()."""
+        wire = Wire()
+        wire.add("Ada", "to server", "text", "hello")
+        wire.stop()
+        wire.add("Ada", "to server", "text", "unheard")
+        assert [event.text for event in wire.events] == ["hello"]
+        assert "The recording is stopped" in wire._repr_html_()
+        wire.clear()
+        wire.add("Ada", "to server", "text", "again")
+        assert [event.text for event in wire.events] == ["again"]
+
+    def test_save(self, tmp_path: Path) -> None:
+        """save() writes a picture of all events that stands alone, on white; so does the link below the diagram."""
+        wire = Wire()
+        for number in range(300):
+            wire.add("안녕", "to server", "text", f"{number} <&>")
+        wire.save(tmp_path / "wire.svg")
+        text = (tmp_path / "wire.svg").read_text("utf-8")
+        words = "".join(xml.etree.ElementTree.fromstring(text).itertext())
+        assert "0 <&>" in words
+        assert "299 <&>" in words
+        assert 'fill="white"' in text
+        link = re.search(r'<a download="wire.svg" href="data:image/svg\+xml;base64,([^"]+)"', wire._repr_html_())
+        assert "299 <&>" in "".join(xml.etree.ElementTree.fromstring(base64.b64decode(link[1])).itertext())
+
+    def test_kinds_without_colour(self) -> None:
+        """Text, binary, close and the rest have lines of their own; directions have arrows and words."""
+        lines = set()
+        for kind in ("text", "binary", "close", "ping"):
+            wire = Wire()
+            wire.add("Ada", "to server", kind, "x")
+            lines.add(re.search(r'<g>.*?<line [^>]*stroke="currentColor"([^>]*)/>', wire.diagram())[1])
+        assert len(lines) == 4
+        wire.add("Ada", "from server", "text", "x")
+        assert "→ to server" in wire.table()
+        assert "← from server" in wire.table()
+
+    def test_flood(self) -> None:
+        """Of many events the last are shown."""
+        wire = Wire()
+        for number in range(1000):
+            wire.add("Ada", "to server", "text", f"number {number}")
+        assert wire.table().count("<tr>") == 201
+        assert "1000 events. These are the last 200." in wire._repr_html_()
+
+    def test_close_codes(self) -> None:
+        """The recorder explains close codes in the words of the browser page."""
+        script = (ROOT / "steps" / "page" / "page.js").read_text("utf-8")
+        listed = re.search(r"const MEANINGS = \{(.+?)\n\};", script, re.DOTALL)[1]
+        assert {int(code): text for code, text in re.findall(r'(\d+): "(.+)",', listed)} == close_codes.MEANINGS
+        for code in (2999, 3000, 4000):
+            assert f'"{close_codes.meaning(code)}"' in script
 
 
 def test_nest_asyncio_drops_cells(tmp_path: Path) -> None:

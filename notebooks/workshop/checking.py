@@ -1,6 +1,5 @@
 """`check`: judge the reader's answer from a notebook, now and at every save. `progress`: all steps at a glance."""
 
-import contextvars
 import json
 import threading
 import time
@@ -10,6 +9,7 @@ from typing import Any
 from .card import as_html, as_text, help_for, overview
 from .comparing import Tries
 from .course import CourseError, Step, find_step, steps
+from .output import Output
 from .process import end, start_module
 
 _followers: dict[str, "Follower"] = {}
@@ -55,7 +55,7 @@ def progress(*, seconds: float = 600) -> None:
         CourseError: the checks themselves did not work.
     """
     seen: dict[str, dict[str, Any]] = {}
-    display = _Display(overview(seen), "")
+    display = Output(overview(seen), "")
     process = start_module("pytest", ["--exercise", "--events"])
     limit = threading.Timer(seconds, end, [process])
     limit.start()
@@ -83,13 +83,11 @@ class Follower:
         self._other: list[str] = []
         self._event: dict[str, Any] | None = None
         self._verdicts = 0
-        self._card = _Display("<p>The checks are starting.</p>", "The checks are starting.")
-        self._help = _Display(None, "")
+        self._card = Output("<p>The checks are starting.</p>", "The checks are starting.")
+        self._help = Output(None, "")
         arguments = ["--exercise", str(step.number), "--events", *(["--watch"] if live else [])]
         self._process = start_module("pytest", arguments)
-        # In the context of the cell, so that what the thread shows belongs to it.
-        context = contextvars.copy_context()
-        threading.Thread(target=context.run, args=(self._follow,), daemon=True).start()
+        threading.Thread(target=self._follow, daemon=True).start()
 
     def wait(self, seconds: float) -> None:
         """Wait for the first verdict.
@@ -134,33 +132,6 @@ class Follower:
             return "Judging what you saved." if self._verdicts else "Judging."
         said = f"Verdict {self._verdicts}, {self._since}."
         return f"{said} Save a file in steps/{self._step.name}, and it is judged again." if self._live else said
-
-
-class _Display:
-    """An output that changes in its place."""
-
-    def __init__(self, html: str | None, text: str) -> None:
-        # Only a notebook needs it, and it takes long to import.
-        from IPython.display import display
-
-        self._last = (html, text)
-        self._handle = display(_bundle(html, text), raw=True, display_id=True)
-
-    def show(self, html: str | None, text: str) -> None:
-        """Put this in the place of what is there.
-
-        Args:
-            html: what a browser shows; None if the text is Markdown.
-            text: what anything else shows.
-        """
-        # What has not changed is left alone: a hint that you have opened stays open.
-        if self._handle is not None and (html, text) != self._last:
-            self._last = (html, text)
-            self._handle.update(_bundle(html, text), raw=True)
-
-
-def _bundle(html: str | None, text: str) -> dict[str, str]:
-    return {"text/markdown": text} if html is None else {"text/html": html, "text/plain": text}
 
 
 def _events(lines: Any, other: list[str]) -> Iterator[dict[str, Any]]:

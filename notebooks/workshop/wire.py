@@ -1,46 +1,43 @@
 """A recorder of what goes over the wire, read from the log of the websockets library."""
 
+import base64
 import html
 import logging
+import threading
 import time
-from dataclasses import dataclass
+from pathlib import Path
 
 from websockets.frames import Close, Frame, Opcode
 
+from .close_codes import meaning
+from .diagram import Event, draw
+from .output import Output
+
 LONGEST_TEXT = 60
-ROW = 34
-COLUMN = 260
-
-
-@dataclass(frozen=True)
-class Event:
-    """One thing that was seen on a connection."""
-
-    milliseconds: float
-    """Since the first event of the recording."""
-    who: str
-    """The client's name."""
-    direction: str
-    """`to server`, `from server`, or `lost` for a connection that ended without a close frame."""
-    kind: str
-    """`http`, `text`, `binary`, `close`, `ping`, `pong`, or `end`."""
-    text: str
+MOST_SHOWN = 200
+"""So many events are shown, the last ones. All are kept."""
+PAUSE = 0.1
+"""Seconds between two changes of what is shown."""
 
 
 class Wire:
-    """Records the frames of any number of clients.
+    """Records the frames of any number of clients, and shows them while they pass.
 
         wire = Wire()
+        wire.show()
         async with connect(server.ws(), logger=wire.client("Ada")) as ada:
             ...
-        wire
 
-    The last line shows a table of the frames and a sequence diagram of them.
+    Below the cell are a table of the frames and a sequence diagram of them.
     """
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self._start: float | None = None
+        self._stopped = False
+        self._outputs: list[Output] = []
+        self._lock = threading.Lock()
+        self._waiting = False
 
     def client(self, name: str) -> logging.Logger:
         """A logger for the argument `logger=` of `websockets.connect`.
@@ -55,24 +52,46 @@ class Wire:
         return logger
 
     def add(self, who: str, direction: str, kind: str, text: str) -> None:
-        """Write one event down."""
+        """Write one event down, unless the recording is stopped."""
+        if self._stopped:
+            return
         now = time.perf_counter()
         if self._start is None:
             self._start = now
         self.events.append(Event((now - self._start) * 1000, who, direction, kind, text))
+        self._changed()
+
+    def show(self) -> None:
+        """Show the events below this cell, and go on showing what comes."""
+        self._outputs.append(Output(self._repr_html_(), repr(self)))
+
+    def stop(self) -> None:
+        """Record nothing more, until `clear()`. What was recorded stays."""
+        self._stopped = True
+        self._changed()
 
     def clear(self) -> None:
-        """Forget everything recorded so far."""
+        """Forget everything recorded so far, and record anew."""
         self.events.clear()
         self._start = None
+        self._stopped = False
+        self._changed()
+
+    def save(self, file: str | Path) -> None:
+        """Write the sequence diagram of all events as SVG, black on white, for a slide.
+
+        Args:
+            file: where to; a path counts from the notebook's folder.
+        """
+        Path(file).write_text(draw(self.events, paper=True), "utf-8")
 
     def table(self) -> str:
-        """The events as an HTML table."""
+        """The last events as an HTML table."""
         rows = "".join(
             "<tr>"
             + "".join(f'<td style="text-align:left">{value}</td>' for value in _row(event))
             + f"<td>{event.milliseconds:.1f}</td></tr>"
-            for event in self.events
+            for event in self.events[-MOST_SHOWN:]
         )
         # JupyterLab sets the cells of a table to the right.
         head = "".join(
@@ -81,35 +100,48 @@ class Wire:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
     def diagram(self) -> str:
-        """The events as a sequence diagram, in SVG."""
-        names = list(dict.fromkeys(event.who for event in self.events))
-        # The server stands between two clients, as in the diagrams of the notebooks.
-        columns = {name: (position if position < 1 else position + 1) for position, name in enumerate(names)}
-        centre = {name: 80 + column * COLUMN for name, column in columns.items()}
-        server = 80 + COLUMN
-        width = 160 + COLUMN * max(len(names), 1)
-        height = 60 + ROW * len(self.events)
-        parts = [_lifeline(name, x, height) for name, x in (*centre.items(), ("server", server))]
-        for row, event in enumerate(self.events):
-            parts.append(_step(event, centre[event.who], server, 70 + ROW * row))
-        title = f"Sequence diagram of {len(self.events)} events between {', '.join(names)} and the server"
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{html.escape(title)}" '
-            f'viewBox="0 0 {width} {height + 20}" width="{width}" style="max-width:100%;height:auto" '
-            f'font-family="sans-serif" font-size="12" fill="currentColor" stroke="none">{"".join(parts)}</svg>'
-        )
+        """The last events as a sequence diagram, in SVG."""
+        return draw(self.events[-MOST_SHOWN:])
 
     def _repr_html_(self) -> str:
         if not self.events:
-            return "<p>Nothing has been recorded yet.</p>"
-        return self.table() + self.diagram()
+            return f"<p>{self._note()}</p>"
+        picture = base64.b64encode(draw(self.events[-MOST_SHOWN:], paper=True).encode()).decode()
+        link = f'<a download="wire.svg" href="data:image/svg+xml;base64,{picture}">Save the diagram as SVG</a>'
+        return f"{self.table()}{self.diagram()}<p>{self._note()} {link}</p>"
 
     def __repr__(self) -> str:
         lines = [
             f"{event.milliseconds:8.1f} ms  {event.who:8} {_arrow(event)} {event.kind:6} {event.text}"
-            for event in self.events
+            for event in self.events[-MOST_SHOWN:]
         ]
-        return "\n".join(lines) or "Nothing has been recorded yet."
+        return "\n".join([*lines, self._note()])
+
+    def _ipython_display_(self) -> None:
+        self.show()
+
+    def _note(self) -> str:
+        count = len(self.events)
+        said = f"{count} event{'' if count == 1 else 's'}." if count else "Nothing has been recorded yet."
+        if count > MOST_SHOWN:
+            said += f" These are the last {MOST_SHOWN}."
+        return f"{said} The recording is stopped." if self._stopped else said
+
+    def _changed(self) -> None:
+        with self._lock:
+            if not self._outputs or self._waiting:
+                return
+            self._waiting = True
+        # A flood of frames must not become a flood of pictures.
+        timer = threading.Timer(PAUSE, self._draw)
+        timer.daemon = True
+        timer.start()
+
+    def _draw(self) -> None:
+        with self._lock:
+            self._waiting = False
+        for output in self._outputs:
+            output.show(self._repr_html_(), repr(self))
 
 
 class _Tap(logging.Handler):
@@ -136,12 +168,15 @@ class _Tap(logging.Handler):
             self._wire.add(self._who, direction, "http", f"{arguments[0]} {arguments[1]}")
         elif record.msg == "= connection is %s" and arguments == ("CLOSED",) and self._open:
             self._open = False
-            self._wire.add(self._who, "lost", "end", "no close frame came: 1006")
+            self._wire.add(self._who, "lost", "end", f"1006, {meaning(1006)}")
 
 
 def _describe(frame: Frame) -> tuple[str, str]:
     if frame.opcode is Opcode.CLOSE:
-        return "close", str(Close.parse(frame.data)) if frame.data else "without a code: 1005"
+        if not frame.data:
+            return "close", f"1005, {meaning(1005)}"
+        close = Close.parse(frame.data)
+        return "close", f"{close.code}, {meaning(close.code)}" + (f". Reason: {close.reason}" if close.reason else "")
     data = bytes(frame.data)
     if frame.opcode is Opcode.TEXT:
         text = data.decode("utf-8", "replace")
@@ -161,35 +196,3 @@ def _row(event: Event) -> tuple[str, ...]:
 
 def _arrow(event: Event) -> str:
     return {"to server": "→", "from server": "←", "lost": "×"}[event.direction]
-
-
-def _lifeline(name: str, x: int, height: int) -> str:
-    return (
-        f'<line x1="{x}" y1="36" x2="{x}" y2="{height}" stroke="currentColor" stroke-opacity="0.35"/>'
-        f'<rect x="{x - 60}" y="8" width="120" height="28" rx="4" fill="none" stroke="currentColor"/>'
-        f'<text x="{x}" y="27" text-anchor="middle">{html.escape(name)}</text>'
-    )
-
-
-def _step(event: Event, client: int, server: int, y: int) -> str:
-    label = event.text if event.kind == "text" else f"{event.kind} {event.text}"
-    if event.direction == "lost":
-        return (
-            f'<text x="{client}" y="{y + 4}" text-anchor="middle" font-size="18">×</text>'
-            f'<text x="{client + 14}" y="{y - 6}">{html.escape(_short(label))}</text>'
-        )
-    start, stop = (client, server) if event.direction == "to server" else (server, client)
-    # Near the client, so that it does not lie across the line of another one.
-    middle = client + COLUMN // 2 if client < server else client - COLUMN // 2
-    tip = stop - 8 if stop > start else stop + 8
-    # Text frames are drawn whole and everything else is dashed: no meaning hangs on colour.
-    dash = "" if event.kind == "text" else ' stroke-dasharray="6 3"'
-    return (
-        f'<line x1="{start}" y1="{y}" x2="{tip}" y2="{y}" stroke="currentColor"{dash}/>'
-        f'<path d="M{stop} {y} L{tip} {y - 4} L{tip} {y + 4} Z"/>'
-        f'<text x="{middle}" y="{y - 6}" text-anchor="middle">{html.escape(_short(label))}</text>'
-    )
-
-
-def _short(label: str) -> str:
-    return label if len(label) <= 38 else label[:36] + "..."
