@@ -127,7 +127,8 @@ def copy_of_the_course(folder: Path, *, solved: bool) -> Path:
     leave_out = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", ".pytest_cache")
     for name in ("notebooks", "steps", "solutions", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=leave_out)
-    shutil.copy(ROOT / "pyproject.toml", folder)
+    for name in ("pyproject.toml", "jupyter_config.py"):
+        shutil.copy(ROOT / name, folder)
     if solved:
         for step in steps():
             shutil.copytree(step.solution, folder / "steps" / step.name, dirs_exist_ok=True)

@@ -23,8 +23,6 @@ RUN_SECONDS = 180
 SETTINGS = {
     # All cells are in the page, also those that are not in view.
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
-    # JupyterLab asks on its first start whether you want its news.
-    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false"},
 }
 # The indicator in the toolbar turns idle too early; the one in the status bar does not.
 IDLE = "document.querySelector('#jp-main-statusbar')?.innerText.includes('| Idle')"
@@ -51,7 +49,11 @@ def jupyterlab(course: Path) -> Iterator[str]:
         file = settings / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values), "utf-8")
-    environment = os.environ | {"JUPYTERLAB_SETTINGS_DIR": str(settings)}
+    # Nothing of the one who runs the tests is used or changed.
+    environment = os.environ | {
+        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        "JUPYTERLAB_WORKSPACES_DIR": str(course / ".workspaces"),
+    }
     process = subprocess.Popen(
         command, cwd=course, env=environment, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     )
@@ -63,6 +65,21 @@ def jupyterlab(course: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.communicate()
+
+
+def open_desk(page: "Page", address: str, name: str) -> None:
+    """Open the desk of a step and wait until its kernel is ready.
+
+    Args:
+        page: an empty tab.
+        address: of JupyterLab.
+        name: the step's name.
+    """
+    page.set_default_timeout(SECONDS * 1000)
+    page.goto(f"{address}/lab/tree/notebooks/{name}.jupyterlab-workspace")
+    page.wait_for_url(f"**/lab/workspaces/{name}")
+    page.wait_for_selector(".jp-CodeCell")
+    page.wait_for_function(IDLE)
 
 
 def open_notebook(page: "Page", address: str, name: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from answers import answers
+from desks import desk, path_of
 from judge.judge import Judge
 from judge.model import checks_of
 from workshop.course import ROOT, Step, exercise_files, steps
@@ -90,6 +91,7 @@ class TestSteps:
         """Notebooks, solutions, checks and answers belong to a step."""
         names = {step.name for step in steps()}
         assert {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} == names
+        assert {path.stem for path in (ROOT / "notebooks").glob("*.jupyterlab-workspace")} == names
         assert {path.name for path in (ROOT / "solutions").iterdir()} == names
         assert {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_[0-9]*.py")} == names
         assert {path.name for path in (ROOT / "tests" / "answers").iterdir()} == names
@@ -151,6 +153,23 @@ class TestSteps:
             assert len(answer.claim("Says")) > 10, answer.path
         files = {path.name for path in (ROOT / "tests" / "answers" / step.name).iterdir()} - {"__pycache__"}
         assert files == {answer.path.name for answer in mine}
+
+
+class TestDesks:
+    @each_step()
+    def test_as_written(self, step: Step) -> None:
+        """The desk of a step is what python tests/desks.py writes."""
+        must_be_as_shipped(step)
+        assert path_of(step).read_text("utf-8") == desk(step), "run python tests/desks.py"
+
+    @each_step()
+    def test_reached(self, step: Step) -> None:
+        """The first page leads to every desk, and each notebook to its own and to the next."""
+        own = f"]({path_of(step).name})"
+        assert own in cells_of(steps()[0], "markdown")[0]
+        assert own in cells_of(step, "markdown")[0]
+        if step.number > 1:
+            assert own in cells_of(steps()[step.number - 2], "markdown")[-1]
 
 
 class TestNotebooks:
@@ -258,11 +277,11 @@ class TestReadme:
         """Two commands for each kind of system, each a single line, and CI runs one of them."""
         shared = "python3 notebooks/workshop/preflight.py && python3 -m venv .venv && . .venv/bin/activate && "
         shared += "python -m pip install -q -r requirements.txt && "
-        for ending in ("jupyter lab --ServerApp.root_dir=. notebooks/01_hello_world.ipynb", "pytest"):
+        for ending in ("jupyter lab --config=jupyter_config.py", "pytest"):
             assert f"\n{shared}{ending}\n" in self.readme
         shared = "py -3 notebooks\\workshop\\preflight.py && py -3 -m venv .venv && "
         shared += ".venv\\Scripts\\python -m pip install -q -r requirements.txt && .venv\\Scripts\\python -m "
-        for ending in ("jupyter lab --ServerApp.root_dir=. notebooks\\01_hello_world.ipynb", "pytest"):
+        for ending in ("jupyter lab --config=jupyter_config.py", "pytest"):
             assert f"\n{shared}{ending}\n" in self.readme
         assert len(re.findall(r"&& pytest$", self.readme, re.MULTILINE)) == 1
         assert "grep -E '&& pytest$' README.md" in (ROOT / ".ci" / "run").read_text("utf-8")

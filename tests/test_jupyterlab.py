@@ -1,6 +1,8 @@
 """Every notebook in the real thing: JupyterLab, in Chromium, with Run All from the menu."""
 
+import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,11 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 from browser import chromium
 from kernels import code_of, copy_of_the_course
-from lab import jupyterlab, open_notebook, run_all
-from workshop.course import Step, steps
+from lab import IDLE, SECONDS, jupyterlab, open_desk, open_notebook, run_all
+from websockets.sync.client import connect
+from workshop.course import Step, find_step, steps
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = [
     # One process runs them all, so that one browser and one JupyterLab are enough.
@@ -73,3 +76,109 @@ def test_run_all_twice(step: Step, browser: "Browser", address: str) -> None:
             page.locator(".jp-Notebook").screenshot(path=Path(PICTURES) / f"{step.name}.png")
     finally:
         page.close()
+
+
+def cell_of(page: "Page", text: str) -> "Locator":
+    """The code cell whose input begins with this."""
+    return page.locator(".jp-CodeCell").filter(has=page.locator(".jp-InputArea-editor", has_text=text)).first
+
+
+def run_cell(page: "Page", text: str) -> "Locator":
+    """Run the cell whose input contains this, as Shift+Enter does."""
+    cell = cell_of(page, text)
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Shift+Enter")
+    return cell
+
+
+def wait_for_terminal(address: str, name: str, text: str) -> None:
+    """Wait until a terminal of JupyterLab has printed this; it is drawn on a canvas, so the page cannot be asked."""
+    with connect(f"{address.replace('http', 'ws', 1)}/terminals/websocket/{name}") as terminal:
+        printed = ""
+        while text not in printed.replace("\r\n", ""):
+            kind, *data = json.loads(terminal.recv(timeout=SECONDS))
+            printed += data[0] if kind == "stdout" else ""
+
+
+class TestDesk:
+    """The desk of a step: the notebook, the exercise, and a terminal that runs it."""
+
+    def test_first_page(self, browser: "Browser", address: str) -> None:
+        """JupyterLab starts at the desk of step 01, asks nothing, and a click leads to the desk of any step."""
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        page.set_default_timeout(SECONDS * 1000)
+        try:
+            page.goto(address)
+            page.wait_for_url("**/lab/workspaces/01_hello_world")
+            page.wait_for_function(IDLE)
+            # The browser asks before it leaves a notebook that is not saved.
+            page.on("dialog", lambda dialog: dialog.accept())
+            for step in [*steps()[1:], steps()[0]]:
+                page.locator(".jp-RenderedMarkdown a", has_text=re.compile(f"^{step.number:02}$")).first.click()
+                page.wait_for_url(f"**/lab/workspaces/{step.name}")
+                page.wait_for_selector(f".jp-mod-current[data-id] >> text={step.name}.ipynb")
+                page.wait_for_function(IDLE)
+                assert page.locator(".jp-FileEditor").first.is_visible()
+                assert page.locator(".jp-Terminal").first.is_visible()
+                wait_for_terminal(address, step.name, f"--app-dir steps/{step.name} --reload")
+                wait_for_terminal(address, step.name, "Application startup complete")
+                assert page.locator(".jp-Dialog, .Toastify__toast").count() == 0
+                if step.number > 1:
+                    open_desk(page, address, steps()[0].name)
+            self.picture(page, "desk")
+        finally:
+            page.close()
+
+    def test_loop(self, browser: "Browser", address: str) -> None:
+        """Edit and save in the editor: the card below the notebook's check changes, and the terminal's server too."""
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        try:
+            open_desk(page, address, "02_echo")
+            run_cell(page, "from workshop import")
+            cell = run_cell(page, "check(2)")
+            card = cell.locator(".jp-OutputArea")
+            card.get_by_text("Verdict 1,").wait_for()
+            card.get_by_text("TODO 1: hint 1").click()
+            editor = page.locator(".jp-FileEditor .cm-content")
+            editor.click()
+            page.keyboard.press("ControlOrMeta+a")
+            page.keyboard.insert_text((find_step(2).solution / "exercise.py").read_text("utf-8"))
+            page.keyboard.press("ControlOrMeta+s")
+            card.get_by_text("6 of 6 checks").wait_for()
+            card.get_by_text("The worked solution beside your answer").click()
+            card.get_by_text("Your answer and the worked solution are the same.").wait_for()
+            wait_for_terminal(address, "02_echo", "Reloading...")
+            self.picture(page, "loop")
+        finally:
+            page.close()
+
+    def test_page_beside(self, browser: "Browser", address: str) -> None:
+        """The browser page works below its cell, and a button opens it beside the notebook."""
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        try:
+            open_notebook(page, address, "02_echo")
+            run_cell(page, "from workshop import")
+            run_cell(page, 'server = serve("02_echo")')
+            cell = run_cell(page, "page(server)")
+            cell.get_by_role("button", name="Open it in a panel of its own").click()
+            beside = page.locator(".jp-LinkedOutputView iframe")
+            beside.wait_for()
+            frame = beside.content_frame
+            frame.get_by_role("button", name="Connect", exact=True).click()
+            frame.get_by_label("Message").fill("hello")
+            frame.get_by_role("button", name="Send as text").click()
+            frame.get_by_text("Message text was: hello").wait_for()
+            notebook = page.locator(".jp-NotebookPanel").bounding_box()
+            # JupyterLab gives it the lower half; the cells stay in view above it.
+            assert notebook["height"] > 200
+            assert page.locator(".jp-LinkedOutputView").bounding_box()["y"] >= notebook["y"] + notebook["height"]
+            self.picture(page, "beside")
+        finally:
+            page.close()
+
+    @staticmethod
+    def picture(page: "Page", name: str) -> None:
+        """Keep a screenshot, if one is wanted."""
+        if PICTURES:
+            Path(PICTURES).mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=Path(PICTURES) / f"{name}.png")

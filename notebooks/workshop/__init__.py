@@ -8,6 +8,7 @@ if sentence := problem():
 from .checking import check, progress
 from .comparing import compare
 from .course import ROOT, CourseError, find_step, steps
+from .page import page
 from .server import Server, StartupError
 from .serving import serve
 from .wire import Wire
@@ -21,6 +22,7 @@ __all__ = [
     "check",
     "compare",
     "find_step",
+    "page",
     "progress",
     "serve",
     "steps",

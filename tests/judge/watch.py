@@ -16,6 +16,14 @@ SHORT = 0.5
 """Seconds that an answer gets at first, while the checks run side by side."""
 PATIENT = 1.4
 """Seconds that a check waits when it runs alone. It has waited in vain once before, and the reader waits too."""
+
+
+class Saves(PythonFilter):
+    """Lets through the Python files of an answer, and not the copies that JupyterLab keeps of them."""
+
+    ignore_dirs = (*PythonFilter.ignore_dirs, ".ipynb_checkpoints")
+
+
 PAUSE = 50
 """Milliseconds without another change after which a save counts as complete."""
 
@@ -45,11 +53,11 @@ async def watch(step: Step, first: Server, show: Callable[[Verdict], object]) ->
 async def saves(folder: Path) -> AsyncIterator[object]:
     """An item whenever Python files in this folder have been saved."""
     try:
-        async for changes in awatch(folder, watch_filter=PythonFilter(), step=PAUSE):
+        async for changes in awatch(folder, watch_filter=Saves(), step=PAUSE):
             yield changes
     except OSError:
         # The system has no watch left to give, or the file system cannot be watched.
-        async for changes in awatch(folder, watch_filter=PythonFilter(), step=PAUSE, force_polling=True):
+        async for changes in awatch(folder, watch_filter=Saves(), step=PAUSE, force_polling=True):
             yield changes
 
 

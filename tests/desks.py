@@ -1,0 +1,61 @@
+"""Writes the desk of every step, notebooks/NN_name.jupyterlab-workspace: python tests/desks.py
+
+A desk is a workspace file of JupyterLab: the notebook, the files of the exercise, and a terminal that runs it.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent
+sys.path[:0] = [str(TESTS.parent / "notebooks")]
+
+from workshop.course import ROOT, Step, exercise_files, steps  # noqa: E402
+
+
+def path_of(step: Step) -> Path:
+    """The file that holds the desk of a step."""
+    return step.notebook.with_suffix(".jupyterlab-workspace")
+
+
+def desk(step: Step) -> str:
+    """The desk of a step: the notebook on the left, the exercise and below it the terminal on the right."""
+    notebook = f"notebook:notebooks/{step.name}.ipynb"
+    files = [path.relative_to(ROOT).as_posix() for path in exercise_files(step.folder) if path.name != "__init__.py"]
+    # The file that uvicorn is pointed at comes first.
+    editors = [f"editor:{path}" for path in sorted(files, key=lambda path: not path.endswith("/main.py"))]
+    terminal = f"terminal:{step.name}"
+    right = {
+        "type": "split-area",
+        "orientation": "vertical",
+        "sizes": [0.65, 0.35],
+        "children": [tabs(*editors), tabs(terminal)],
+    }
+    dock = {
+        "type": "split-area",
+        "orientation": "horizontal",
+        "sizes": [0.55, 0.45],
+        "children": [tabs(notebook), right],
+    }
+    data: dict[str, object] = {
+        "layout-restorer:data": {
+            "main": {"current": notebook, "dock": dock},
+            "left": {"collapsed": True, "visible": True},
+            "right": {"collapsed": True, "visible": True},
+        },
+        notebook: {"data": {"path": notebook.partition(":")[2], "factory": "Notebook"}},
+    }
+    for editor in editors:
+        data[editor] = {"data": {"path": editor.partition(":")[2], "factory": "Editor"}}
+    data[terminal] = {"data": {"name": step.name}}
+    return json.dumps({"data": data, "metadata": {"id": step.name}}, indent=1) + "\n"
+
+
+def tabs(*widgets: str) -> dict[str, object]:
+    """An area with a tab for each of these."""
+    return {"type": "tab-area", "currentIndex": 0, "widgets": widgets}
+
+
+if __name__ == "__main__":
+    for step in steps():
+        path_of(step).write_text(desk(step), "utf-8")
