@@ -34,14 +34,19 @@ NUMBERS = (
 
 
 @contextlib.contextmanager
-def jupyterlab(course: Path) -> Iterator[str]:
-    """JupyterLab, started in the folder of a course as README.md says; gives its address.
+def jupyterlab(
+    course: Path, arguments: list[str] | None = None, environment: dict[str, str] | None = None
+) -> Iterator[str]:
+    """JupyterLab, started in the folder of a course; gives its address.
 
     Args:
         course: the folder.
+        arguments: of the command `jupyter`; by default those of README.md.
+        environment: settings added to the environment.
     """
     readme = (ROOT / "README.md").read_text("utf-8")
-    command = [sys.executable, "-m", *shlex.split(re.search(r"&& (jupyter lab .+)$", readme, re.MULTILINE)[1])]
+    arguments = arguments or shlex.split(re.search(r"&& jupyter (lab .+)$", readme, re.MULTILINE)[1])
+    command = [sys.executable, "-m", "jupyter", *arguments]
     # No port is asked for, so that it takes the first free one from 8888 on.
     command += ["--no-browser", "--allow-root", "--ServerApp.port_retries=200", "--IdentityProvider.token="]
     settings = course / ".jupyter"
@@ -50,10 +55,14 @@ def jupyterlab(course: Path) -> Iterator[str]:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values), "utf-8")
     # Nothing of the one who runs the tests is used or changed.
-    environment = os.environ | {
-        "JUPYTERLAB_SETTINGS_DIR": str(settings),
-        "JUPYTERLAB_WORKSPACES_DIR": str(course / ".workspaces"),
-    }
+    environment = (
+        os.environ
+        | (environment or {})
+        | {
+            "JUPYTERLAB_SETTINGS_DIR": str(settings),
+            "JUPYTERLAB_WORKSPACES_DIR": str(course / ".workspaces"),
+        }
+    )
     process = subprocess.Popen(
         command, cwd=course, env=environment, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     )

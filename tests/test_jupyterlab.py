@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +14,7 @@ from browser import chromium
 from kernels import code_of, copy_of_the_course
 from lab import IDLE, SECONDS, jupyterlab, open_desk, open_notebook, run_all
 from websockets.sync.client import connect
-from workshop.course import Step, find_step, steps
+from workshop.course import ROOT, Step, find_step, steps
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -182,3 +184,32 @@ class TestDesk:
         if PICTURES:
             Path(PICTURES).mkdir(parents=True, exist_ok=True)
             page.screenshot(path=Path(PICTURES) / f"{name}.png")
+
+
+def test_elsewhere(browser: "Browser", tmp_path: Path) -> None:
+    """As on Binder: below a prefix, with the settings where JupyterLab finds them, pages go through the proxy."""
+    course = copy_of_the_course(tmp_path / "course", solved=False)
+    home = tmp_path / "home"
+    # What .binder/postBuild does.
+    (home / ".jupyter").mkdir(parents=True)
+    shutil.copytree(ROOT / ".binder", course / ".binder")
+    subprocess.run(["bash", ".binder/postBuild"], cwd=course, env=os.environ | {"HOME": str(home)}, check=True)
+    environment = {"HOME": str(home), "JUPYTERHUB_SERVICE_PREFIX": "/user/ada/"}
+    options = ["lab", "--ServerApp.base_url=/user/ada/"]
+    page = browser.new_page(viewport={"width": 1600, "height": 1000})
+    try:
+        with jupyterlab(course, options, environment) as address:
+            page.set_default_timeout(SECONDS * 1000)
+            page.goto(address)
+            page.wait_for_url("**/user/ada/lab/workspaces/01_hello_world")
+            open_notebook(page, address, "02_echo")
+            run_cell(page, "from workshop import")
+            run_cell(page, 'server = serve("02_echo")')
+            frame = run_cell(page, "page(server)").locator("iframe").content_frame
+            frame.get_by_role("button", name="Connect", exact=True).click()
+            frame.get_by_label("Message").fill("hello")
+            frame.get_by_role("button", name="Send as text").click()
+            frame.get_by_text("Message text was: hello").wait_for()
+            assert re.search(r"/user/ada/proxy/\d+/ws$", frame.get_by_label("Address").input_value())
+    finally:
+        page.close()

@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any
 
-from .comparing import SAME, compare
+from .comparing import compare
 from .course import Step, steps
 
 # JupyterLab sets the cells of a table to the right, and breaks the lines of narrow ones.
@@ -58,11 +58,10 @@ def help_for(step: Step, verdict: dict[str, Any], offer: bool) -> str:
     parts = [hints(step, check["number"]) for check in verdict["checks"] if check["state"] == "failed"]
     if offer:
         worked = compare(step.name)
-        inside = worked._repr_markdown_() if worked.text else SAME
+        key = "`-` stands before a line of yours, `+` before one of the solution.\n\n" if worked.text else ""
         parts.append(
             "<details><summary>The worked solution beside your answer</summary>\n\n"
-            "`-` stands before a line of yours, `+` before one of the solution.\n\n"
-            f"{inside}\n\n</details>"
+            f"{key}{worked._repr_markdown_()}\n\n</details>"
         )
     return "\n\n".join(part for part in parts if part)
 

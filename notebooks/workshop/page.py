@@ -34,7 +34,8 @@ class Page:
         url = html.escape(self.url)
         return (
             f'<p><a href="{url}" target="_blank" rel="noopener">Open {url} in a tab of its own</a> '
-            '<button data-commandlinker-command="notebook:create-output-view">Open it in a panel of its own</button></p>'
+            '<button data-commandlinker-command="notebook:create-output-view">'
+            "Open it in a panel of its own</button></p>"
             f'<iframe src="{url}" title="The page of the server" '
             'style="width:100%;height:480px;border:1px solid #8888"></iframe>'
         )
