@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from websockets.sync.client import connect
 from workshop.course import ROOT
 
 if TYPE_CHECKING:
@@ -112,3 +113,18 @@ def run_all(page: "Page") -> None:
     page.get_by_text("Run All Cells", exact=True).click()
     page.wait_for_function(f"{NUMBERS}.every(number => number > {last})", timeout=RUN_SECONDS * 1000)
     page.wait_for_function(IDLE)
+
+
+def wait_for_terminal(address: str, name: str, text: str) -> None:
+    """Wait until a terminal of JupyterLab has printed this; it is drawn on a canvas, so the page cannot be asked.
+
+    Args:
+        address: of JupyterLab.
+        name: of the terminal.
+        text: without line breaks.
+    """
+    with connect(f"{address.replace('http', 'ws', 1)}/terminals/websocket/{name}") as terminal:
+        printed = ""
+        while text not in printed.replace("\r\n", ""):
+            kind, *data = json.loads(terminal.recv(timeout=SECONDS))
+            printed += data[0] if kind == "stdout" else ""

@@ -9,7 +9,7 @@ sys.path[:0] = [str(TESTS), str(TESTS.parent / "notebooks")]
 
 from browser import chromium  # noqa: E402
 from kernels import copy_of_the_course  # noqa: E402
-from lab import jupyterlab, open_notebook, run_all  # noqa: E402
+from lab import jupyterlab, open_desk, open_notebook, run_all, wait_for_terminal  # noqa: E402
 from workshop.course import ROOT, find_step  # noqa: E402
 from workshop.server import Server  # noqa: E402
 
@@ -41,15 +41,21 @@ def main() -> None:
         course = copy_of_the_course(Path(folder) / "course", solved=False)
         half_solve(course)
         with jupyterlab(course) as address:
-            page = browser.new_page(viewport={"width": 1100, "height": 1000})
+            page = browser.new_page(viewport={"width": 1100, "height": 1600})
             open_notebook(page, address, "02_echo")
             run_all(page)
             cells = page.locator(".jp-CodeCell")
             for name, text in (("wire", 'for text in ("hello"'), ("check", "check(2)")):
                 cells.filter(has_text=text).first.screenshot(path=PICTURES / f"{name}.png")
+            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            open_desk(page, address, "03_rooms")
+            wait_for_terminal(address, "03_rooms", "Application startup complete")
+            # What has arrived is drawn within a frame or two.
+            page.evaluate("() => new Promise(done => setTimeout(done, 500))")
+            page.screenshot(path=PICTURES / "desk.png")
         step = find_step(3)
         with Server(step.target("lesson"), step.folder) as server:
-            page = browser.new_page(viewport={"width": 1100, "height": 760})
+            page = browser.new_page(viewport={"width": 1100, "height": 860})
             page.goto(f"{server.url}/?address=/ws/lobby")
             page.get_by_role("button", name="Add a connection").click()
             for name, text in (("Ada", "hello"), ("Grace", "good morning")):

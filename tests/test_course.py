@@ -331,6 +331,6 @@ class TestStyle:
     def test_ruff(self) -> None:
         """ruff finds nothing, in files and in the code cells of notebooks."""
         mine = [argument for path in changed_by_reader() for argument in ("--exclude", path)]
-        for command in (["check", ".", *mine], ["format", "--check", ".", *mine]):
+        for command in (["check", "--no-cache", ".", *mine], ["format", "--no-cache", "--check", ".", *mine]):
             done = subprocess.run([sys.executable, "-m", "ruff", *command], cwd=ROOT, capture_output=True, text=True)
             assert done.returncode == 0, done.stdout + done.stderr

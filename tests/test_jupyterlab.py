@@ -1,6 +1,5 @@
 """Every notebook in the real thing: JupyterLab, in Chromium, with Run All from the menu."""
 
-import json
 import os
 import re
 import shutil
@@ -12,8 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from browser import chromium
 from kernels import code_of, copy_of_the_course
-from lab import IDLE, SECONDS, jupyterlab, open_desk, open_notebook, run_all
-from websockets.sync.client import connect
+from lab import IDLE, SECONDS, jupyterlab, open_desk, open_notebook, run_all, wait_for_terminal
 from workshop.course import ROOT, Step, find_step, steps
 
 if TYPE_CHECKING:
@@ -91,15 +89,6 @@ def run_cell(page: "Page", text: str) -> "Locator":
     cell.locator(".cm-content").click()
     page.keyboard.press("Shift+Enter")
     return cell
-
-
-def wait_for_terminal(address: str, name: str, text: str) -> None:
-    """Wait until a terminal of JupyterLab has printed this; it is drawn on a canvas, so the page cannot be asked."""
-    with connect(f"{address.replace('http', 'ws', 1)}/terminals/websocket/{name}") as terminal:
-        printed = ""
-        while text not in printed.replace("\r\n", ""):
-            kind, *data = json.loads(terminal.recv(timeout=SECONDS))
-            printed += data[0] if kind == "stdout" else ""
 
 
 class TestDesk:

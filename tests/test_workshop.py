@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import re
+import sys
 import time
 import xml.etree.ElementTree
 from collections.abc import Callable
@@ -73,6 +74,45 @@ class TestLife:
             assert reply["content"]["ename"] == "KeyboardInterrupt"
             assert psutil.pid_exists(pid)
             assert answers(url)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot suspend a process with a signal")
+    def test_suspended(self, tmp_path: Path) -> None:
+        """A closed lid stops kernel, server and the card's process; afterwards all of them go on."""
+        course = copy_of_the_course(tmp_path, solved=False)
+        with kernel(course / "notebooks") as running:
+            pid, url = started(running)
+            running.run(["from workshop import check\ncheck(2)"], queued=True)
+            everybody = family(running.manager.provisioner.pid)
+            assert pid in {process.pid for process in everybody}
+            assert len(everybody) >= 3
+            for process in everybody:
+                process.suspend()
+            assert wait_until(lambda: all(process.status() == psutil.STATUS_STOPPED for process in everybody))
+            for process in everybody:
+                process.resume()
+            assert answers(url)
+            solution = find_step(2).solution / "exercise.py"
+            (course / "steps" / "02_echo" / "exercise.py").write_text(solution.read_text("utf-8"), "utf-8")
+            deadline = time.monotonic() + 60
+            while "6 of 6 checks" not in str(
+                running.client.get_iopub_msg(timeout=deadline - time.monotonic())["content"].get("data")
+            ):
+                pass
+
+    def test_two_steps_at_once(self, tmp_path: Path) -> None:
+        """Two notebooks serve and judge at the same time, each at an address of its own."""
+        course = copy_of_the_course(tmp_path, solved=True)
+        with kernel(course / "notebooks") as one, kernel(course / "notebooks") as two:
+            # Neither waits for the other.
+            for running in (one, two):
+                running.client.execute(f"{SERVE}\nfrom workshop import check\ncheck(2)")
+            urls = set()
+            for running in (one, two):
+                (cell,) = running.run([f"{SERVE}\nfrom workshop import check\ncheck(3)"], queued=True)
+                assert cell.status == "ok", cell.text
+                assert "6 of 6" in cell.text
+                urls.add(re.search(r"pid \d+ at (\S+)", cell.text)[1])
+            assert len(urls) == 2
 
     @pytest.mark.parametrize("end", ["kill", "restart", "shutdown"])
     def test_kernel_ends(self, tmp_path: Path, end: str) -> None:
@@ -315,6 +355,11 @@ class TestWire:
         assert 'fill="white"' in text
         link = re.search(r'<a download="wire.svg" href="data:image/svg\+xml;base64,([^"]+)"', wire._repr_html_())
         assert "299 <&>" in "".join(xml.etree.ElementTree.fromstring(base64.b64decode(link[1])).itertext())
+
+    def test_save_nowhere(self, tmp_path: Path) -> None:
+        """A place that cannot be written to is one sentence."""
+        with pytest.raises(CourseError, match=r"^The diagram was not saved as .+: No such file or directory\.$"):
+            Wire().save(tmp_path / "nowhere" / "wire.svg")
 
     def test_kinds_without_colour(self) -> None:
         """Text, binary, close and the rest have lines of their own; directions have arrows and words."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from websockets.frames import Close, Frame, Opcode
 
 from .close_codes import meaning
+from .course import CourseError
 from .diagram import Event, draw
 from .output import Output
 
@@ -82,8 +83,14 @@ class Wire:
 
         Args:
             file: where to; a path counts from the notebook's folder.
+
+        Raises:
+            CourseError: the file cannot be written.
         """
-        Path(file).write_text(draw(self.events, paper=True), "utf-8")
+        try:
+            Path(file).write_text(draw(self.events, paper=True), "utf-8")
+        except OSError as error:
+            raise CourseError(f"The diagram was not saved as {file}: {error.strerror}.") from None
 
     def table(self) -> str:
         """The last events as an HTML table."""

@@ -4,7 +4,8 @@
 
 For each step, `pytest --exercise N` with all checks green is compared with the sum of an empty pytest run,
 `import fastapi`, and one start of uvicorn with the same answer. All are measured in turn, several times;
-the table shows medians. Last comes a whole run of pytest.
+the table shows medians. Then come the seconds from a save to the verdict in the live card, for an answer that is
+right and for the starter, whose first check waits in vain. Last comes a whole run of pytest.
 """
 
 import statistics
@@ -19,11 +20,12 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent / "notebooks")]
 
 from kernels import copy_of_the_course  # noqa: E402
-from workshop.course import ROOT, Step, steps  # noqa: E402
+from workshop.course import ROOT, Step, exercise_files, steps  # noqa: E402
 from workshop.server import Server  # noqa: E402
 
 ROUNDS = 7
 AT_MOST = {1: 1.3, 2: 1.3, 3: 2.0, 4: 2.0}
+SAVE_AT_MOST = 3.0
 WHOLE_AT_MOST = 150
 
 
@@ -43,6 +45,26 @@ def start_uvicorn(step: Step) -> None:
     """Start the solution of a step, wait until it takes connections, and end it."""
     with Server(step.target("exercise"), step.solution):
         pass
+
+
+def from_save_to_verdict(course: Path, step: Step) -> tuple[float, float]:
+    """Median seconds from saving an answer to its verdict: of the solution, and of the starter."""
+    command = [sys.executable, "-m", "pytest", "--exercise", str(step.number), "--watch", "--events"]
+    files = [path.relative_to(step.folder) for path in exercise_files(step.folder)]
+    taken: dict[Path, list[float]] = {step.solution: [], step.folder: []}
+    with subprocess.Popen(command, cwd=course, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+        verdicts = (line for line in process.stdout if '"running": false' in line)
+        next(verdicts)
+        for round_number in range(ROUNDS):
+            for source, times in taken.items():
+                start = time.perf_counter()
+                for file in files:
+                    text = (source / file).read_text("utf-8") if (source / file).exists() else ""
+                    (course / "steps" / step.name / file).write_text(f"{text}\n# {round_number}\n", "utf-8")
+                next(verdicts)
+                times.append(time.perf_counter() - start)
+        process.terminate()
+    return statistics.median(taken[step.solution]), statistics.median(taken[step.folder])
 
 
 def main() -> None:
@@ -68,6 +90,10 @@ def main() -> None:
             ratio = statistics.median(row[0] / sum(row[1:]) for row in rows)
             cells = "".join(f"{value:9.2f}" for value in (verdict, *parts))
             print(f"{step.name:<16}{cells}{ratio:8.2f}{AT_MOST[step.number]:9.2f}", flush=True)
+        print(f"{'from a save to':<16}{'right':>9}{'starter':>9}")
+        for step in steps():
+            cells = "".join(f"{value:9.2f}" for value in from_save_to_verdict(course, step))
+            print(f"{step.name:<16}{cells}{'at most':>26}{SAVE_AT_MOST:9.2f}", flush=True)
     whole = seconds(lambda: run("-m", "pytest", "-q", cwd=ROOT))
     print(f"{'all of pytest':<16}{whole:9.1f}{'at most':>44}{WHOLE_AT_MOST:9}")
 
