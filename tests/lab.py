@@ -128,3 +128,15 @@ def wait_for_terminal(address: str, name: str, text: str) -> None:
         while text not in printed.replace("\r\n", ""):
             kind, *data = json.loads(terminal.recv(timeout=SECONDS))
             printed += data[0] if kind == "stdout" else ""
+
+
+def type_into_terminal(address: str, name: str, text: str) -> None:
+    """Send keys to a terminal of JupyterLab.
+
+    Args:
+        address: of JupyterLab.
+        name: of the terminal.
+        text: the keys.
+    """
+    with connect(f"{address.replace('http', 'ws', 1)}/terminals/websocket/{name}") as terminal:
+        terminal.send(json.dumps(["stdin", text]))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from browser import chromium
 from kernels import code_of, copy_of_the_course
-from lab import IDLE, SECONDS, jupyterlab, open_desk, open_notebook, run_all, wait_for_terminal
+from lab import IDLE, SECONDS, jupyterlab, open_desk, open_notebook, run_all, type_into_terminal, wait_for_terminal
 from workshop.course import ROOT, Step, find_step, steps
 
 if TYPE_CHECKING:
@@ -140,6 +140,16 @@ class TestDesk:
             card.get_by_text("Your answer and the worked solution are the same.").wait_for()
             wait_for_terminal(address, "02_echo", "Reloading...")
             self.picture(page, "loop")
+            # Ctrl+C ends the server; Enter starts it again; Ctrl+D gives a shell in the course's folder.
+            type_into_terminal(address, "02_echo", "\x03")
+            wait_for_terminal(address, "02_echo", "The server has ended. Enter starts it again")
+            type_into_terminal(address, "02_echo", "\r")
+            wait_for_terminal(address, "02_echo", "Application startup complete")
+            type_into_terminal(address, "02_echo", "\x03")
+            wait_for_terminal(address, "02_echo", "Stopping reloader process")
+            type_into_terminal(address, "02_echo", "\x04")
+            type_into_terminal(address, "02_echo", "ls -d steps/02_*\r")
+            wait_for_terminal(address, "02_echo", "steps/02_echo")
         finally:
             page.close()
 

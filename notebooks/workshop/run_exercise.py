@@ -1,4 +1,4 @@
-"""Run the exercise of a step under uvicorn with --reload; after Ctrl+C, go on as a shell.
+"""Run the exercise of a step under uvicorn with --reload; after Ctrl+C, run it again or go on as a shell.
 
 python notebooks/workshop/run_exercise.py 02_echo bash
 """
@@ -29,6 +29,18 @@ def free_port() -> int:
     return 0
 
 
+def wants_it_again() -> bool:
+    """Ask whether to start the server again."""
+    try:
+        input(
+            "The server has ended. Enter starts it again; Ctrl+D, or on Windows Ctrl+Z and Enter, gives you a shell. "
+        )
+    except EOFError:
+        print()
+        return False
+    return True
+
+
 def main(name: str, shell: list[str]) -> None:
     """Run the exercise until it ends, then the shell.
 
@@ -41,21 +53,27 @@ def main(name: str, shell: list[str]) -> None:
     from workshop.course import find_step
 
     os.chdir(root)
-    # What the shell is told later finds the course's Python too.
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     step = find_step(name)
     folder = f"steps/{step.name}"
-    command = [
-        *("uvicorn", step.target("exercise"), "--app-dir", folder),
-        # JupyterLab keeps a copy of each file that you save, and that would be a second change.
-        *("--reload", "--reload-dir", folder, "--reload-exclude", "*-checkpoint.py", "--port", str(free_port())),
-    ]
-    print(f"$ {shlex.join(command)}", flush=True)
     # Ctrl+C reaches the server and this program; only the server is to end.
     signal.signal(signal.SIGINT, lambda *_: None)
-    subprocess.run([sys.executable, "-m", *command])
+    again = True
+    while again:
+        command = [
+            *("uvicorn", step.target("exercise"), "--app-dir", folder),
+            # JupyterLab keeps a copy of each file that you save, and that would be a second change.
+            *("--reload", "--reload-dir", folder, "--reload-exclude", "*-checkpoint.py", "--port", str(free_port())),
+        ]
+        print(f"$ {shlex.join(command)}", flush=True)
+        subprocess.run([sys.executable, "-m", *command])
+        again = wants_it_again()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    print(f"The server has ended. To start it again: {shlex.join(command)}", flush=True)
+    if sys.prefix != sys.base_prefix:
+        # The start files of a shell may put another Python first, so it is not enough to hand down a PATH.
+        prefix = Path(sys.prefix)
+        place = str(prefix.relative_to(root) if prefix.is_relative_to(root) else prefix)
+        activate = f"{place}\\Scripts\\activate" if sys.platform == "win32" else f". {shlex.quote(place)}/bin/activate"
+        print(f"This is a shell. To find the programs of the course, type: {activate}", flush=True)
     if sys.platform == "win32":
         sys.exit(subprocess.run(shell).returncode)
     os.execvp(shell[0], shell)
