@@ -87,12 +87,13 @@ def test_broken_neighbours(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("option", [[], ["--watch"]], ids=["once", "watch"])
 @pytest.mark.parametrize("end", ["SIGKILL", "SIGHUP", "SIGINT"])
-def test_nothing_is_left(tmp_path: Path, end: str) -> None:
+def test_nothing_is_left(tmp_path: Path, end: str, option: list[str]) -> None:
     """A test run that is killed, whose terminal is closed, or that is interrupted, leaves no server behind."""
     course = copy_of_the_course(tmp_path, solved=False)
     (course / "steps" / "02_echo" / "exercise.py").write_text("import time\ntime.sleep(600)\n", "utf-8")
-    command = [sys.executable, "-m", "pytest", "--exercise", "2"]
+    command = [sys.executable, "-m", "pytest", "--exercise", "2", *option]
     with subprocess.Popen(command, cwd=course, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 20
         while not (children := psutil.Process(process.pid).children()) and time.monotonic() < deadline:

@@ -81,7 +81,6 @@ class Follower:
         self._judged = threading.Event()
         self._over = threading.Event()
         self._other: list[str] = []
-        self._event: dict[str, Any] | None = None
         self._verdicts = 0
         self._card = Output("<p>The checks are starting.</p>", "The checks are starting.")
         self._help = Output(None, "")
@@ -108,30 +107,32 @@ class Follower:
         self._over.wait(2)
 
     def _follow(self) -> None:
-        for event in _events(self._process.stdout, self._other):
-            self._event = event
-            if not event["running"]:
-                self._verdicts += 1
-                passed = all(check["state"] == "passed" for check in event["checks"])
-                self._help.show(None, help_for(self._step, event, self._tries.offer(passed)))
-                self._since = time.strftime("%H:%M:%S")
-            self._draw(self._note(event["running"]))
-            if not event["running"]:
-                self._judged.set()
-        end(self._process)
-        if self._live and self._event is not None:
-            self._draw("This card no longer follows your file. Run the cell again.")
-        self._over.set()
-        self._judged.set()
+        event = None
+        try:
+            for event in _events(self._process.stdout, self._other):
+                if event["running"]:
+                    self._draw(event, "Judging what you saved." if self._verdicts else "Judging.")
+                else:
+                    self._show_verdict(event)
+                    self._judged.set()
+            if self._live and event is not None:
+                self._draw(event, "This card no longer follows your file. Run the cell again.")
+        finally:
+            end(self._process)
+            self._over.set()
+            self._judged.set()
 
-    def _draw(self, note: str) -> None:
-        self._card.show(as_html(self._event, note), as_text(self._event, note))
+    def _show_verdict(self, event: dict[str, Any]) -> None:
+        self._verdicts += 1
+        passed = all(check["state"] == "passed" for check in event["checks"])
+        self._help.show(None, help_for(self._step, event, self._tries.offer(passed)))
+        note = f"Verdict {self._verdicts}, {time.strftime('%H:%M:%S')}."
+        if self._live:
+            note += f" Save a file in steps/{self._step.name}, and it is judged again."
+        self._draw(event, note)
 
-    def _note(self, running: bool) -> str:
-        if running:
-            return "Judging what you saved." if self._verdicts else "Judging."
-        said = f"Verdict {self._verdicts}, {self._since}."
-        return f"{said} Save a file in steps/{self._step.name}, and it is judged again." if self._live else said
+    def _draw(self, event: dict[str, Any], note: str) -> None:
+        self._card.show(as_html(event, note), as_text(event, note))
 
 
 def _events(lines: Any, other: list[str]) -> Iterator[dict[str, Any]]:
