@@ -86,14 +86,14 @@ class TestCard:
                 seen.append(content["data"]["text/plain"])
 
     def test_solution_after_three_tries(self, running: Kernel, course: Path) -> None:
-        """Three different answers that fail, and the worked solution is offered; the same one counts once."""
+        """Three changes that fail, and the worked solution is offered; the same answer counts once."""
         (first,) = running.run(["check(2)"], queued=True)
         (again,) = running.run(["check(2)"], queued=True)
         assert "worked solution" not in first.markdown + again.markdown
         file = exercise(course)
-        for number in (1, 2):
+        for number in (1, 2, 3):
             file.write_text(file.read_text("utf-8") + f"# {number}\n", "utf-8")
-            text = shown_until(running, f"Verdict {number + 1}" if number == 1 else "worked solution")
+            text = shown_until(running, f"Verdict {number + 1}" if number < 3 else "worked solution")
         assert "+++ solutions/02_echo/exercise.py" in text
         assert "TODO 1: hint 1" in text
 

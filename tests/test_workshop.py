@@ -297,7 +297,7 @@ class TestWire:
                 with pytest.raises(ConnectionClosed):
                     async with asyncio.timeout(2):
                         await grace.recv()
-        lunch = "4000, private use, the application says what it means. Reason: lunch"
+        lunch = '4000 "lunch", private use, the application says what it means'
         seen = [(event.who, event.direction, event.kind, event.text) for event in wire.events]
         assert seen == [
             ("Ada", "to server", "http", "GET /ws"),

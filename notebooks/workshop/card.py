@@ -93,7 +93,7 @@ def overview(verdicts: dict[str, dict[str, Any]]) -> str:
     for step in steps():
         count, following = "", "waiting"
         if verdict := verdicts.get(step.name):
-            count = verdict["text"].splitlines()[0].split("  ")[-1].strip()
+            count = "" if verdict["running"] else verdict["text"].splitlines()[0].split("  ")[-1].strip()
             following = "judging" if verdict["running"] else "✓ done"
             for check in verdict["checks"]:
                 if check["state"] == "failed":

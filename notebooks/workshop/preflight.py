@@ -26,8 +26,9 @@ def problem(packages=NEEDED):
     for name in packages:
         if importlib.util.find_spec(name) is None:
             return (
-                f"The package {name} is missing in {sys.executable}: "
-                "start with the first command in README.md, which installs what the course needs."
+                f"The package {name} is missing in {sys.executable}: activate the environment of the course, with "
+                ". .venv/bin/activate, or on Windows with .venv\\Scripts\\activate. If there is none yet, start with "
+                "the first command in README.md, which installs what the course needs."
             )
     return None
 

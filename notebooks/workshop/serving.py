@@ -57,7 +57,7 @@ def serve(
                 raise
     _servers[key] = server
     if port is None and server.port != usual:
-        _print(f"Port {usual} is in use, so this server is at {server.url}")
+        _print(f"Port {usual} is in use, perhaps by another notebook, so this server is at {server.url}")
     _print(f"The same in a terminal: {server.command}")
     return server
 

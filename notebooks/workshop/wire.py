@@ -183,7 +183,8 @@ def _describe(frame: Frame) -> tuple[str, str]:
         if not frame.data:
             return "close", f"1005, {meaning(1005)}"
         close = Close.parse(frame.data)
-        return "close", f"{close.code}, {meaning(close.code)}" + (f". Reason: {close.reason}" if close.reason else "")
+        # The reason before the meaning, because a diagram has room for the beginning only.
+        return "close", f"{close.code}" + (f' "{close.reason}"' if close.reason else "") + f", {meaning(close.code)}"
     data = bytes(frame.data)
     if frame.opcode is Opcode.TEXT:
         text = data.decode("utf-8", "replace")

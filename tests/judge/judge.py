@@ -27,6 +27,7 @@ BLOCKED = (
     "the server answers nobody any more: time.sleep, or a loop without an await, "
     "perhaps in the endpoint of a client that has left"
 )
+RAISED = "your code raised an error there, and what it was about to send never came: the next line says where"
 STARTS = Check(0, "starts under uvicorn", "starts", None, False)
 
 
@@ -156,8 +157,9 @@ class Judge:
         error = error_in(log) or ""
         # When a wrong answer came, a client that left without a catch explains nothing.
         if failure.broken or (error and "WebSocketDisconnect: " not in error):
-            likely = meaning_of(log) or likely
+            meaning = meaning_of(log)
             place = place_of_error(error or log, self.folder)
+            likely = meaning or (RAISED if place and "Traceback" in log and failure.broken else likely)
         if failure.broken:
             if (code := subject.server.exit_code) is not None:
                 got += f"; the server ended, exit code {code}"

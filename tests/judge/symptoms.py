@@ -24,7 +24,8 @@ SYMPTOMS = (
     (
         r"Cannot call \"send\" once a close message has been sent",
         "something is sent, or closed, on a socket that was closed before: in the endpoint that does it, "
-        "that raises WebSocketDisconnected, with a d at its end, which is a RuntimeError",
+        "that raises WebSocketDisconnected, with a d at its end, which is a RuntimeError. "
+        "A loop that catches every Exception and goes on does this too",
     ),
     (
         r"Unexpected ASGI message 'websocket.(?:send|close)'",
