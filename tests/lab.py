@@ -7,10 +7,13 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 from websockets.sync.client import connect
 from workshop.course import ROOT
 
@@ -70,11 +73,30 @@ def jupyterlab(
     try:
         for line in process.stderr:
             if "http://127.0.0.1" in line or "http://localhost" in line:
-                yield line.split()[-1].split("/lab")[0]
+                address = line.split()[-1].split("/lab")[0]
                 break
+        else:
+            raise RuntimeError("JupyterLab ended before it said where it is")
+        # Nobody reads on, and a full pipe would stop it.
+        threading.Thread(target=process.stderr.read, daemon=True).start()
+        wait_until_it_listens(address)
+        yield address
     finally:
         process.terminate()
-        process.communicate()
+        process.wait()
+
+
+def wait_until_it_listens(address: str) -> None:
+    """JupyterLab says where it is a moment before it takes connections there."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            httpx.get(f"{address}/api", timeout=SECONDS, trust_env=False)
+            return
+        except httpx.ConnectError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def open_desk(page: "Page", address: str, name: str) -> None:
