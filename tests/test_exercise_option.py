@@ -94,13 +94,24 @@ def test_nothing_is_left(tmp_path: Path, end: str, option: list[str]) -> None:
     course = copy_of_the_course(tmp_path, solved=False)
     (course / "steps" / "02_echo" / "exercise.py").write_text("import time\ntime.sleep(600)\n", "utf-8")
     command = [sys.executable, "-m", "pytest", "--exercise", "2", *option]
-    with subprocess.Popen(command, cwd=course, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+
+    def heed_signals() -> None:
+        # A run in the background, or under nohup, hands down that some are ignored.
+        signal.signal(getattr(signal, end), signal.SIG_DFL)
+
+    heed = None if end == "SIGKILL" else heed_signals
+    with subprocess.Popen(
+        command, cwd=course, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=heed
+    ) as process:
         deadline = time.monotonic() + 20
         while not (children := psutil.Process(process.pid).children()) and time.monotonic() < deadline:
             time.sleep(0.02)
         assert children
         os.kill(process.pid, getattr(signal, end))
-        process.wait(20)
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
     gone, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
     assert gone
