@@ -109,7 +109,7 @@ def open_desk(page: "Page", address: str, name: str) -> None:
     """
     page.set_default_timeout(SECONDS * 1000)
     page.goto(f"{address}/lab/tree/notebooks/{name}.jupyterlab-workspace")
-    page.wait_for_url(f"**/lab/workspaces/{name}")
+    page.wait_for_url(f"**/lab/workspaces/{name}**")
     page.wait_for_selector(".jp-CodeCell")
     page.wait_for_function(IDLE)
 

@@ -119,7 +119,7 @@ class TestDesk:
         page.set_default_timeout(SECONDS * 1000)
         try:
             page.goto(address)
-            page.wait_for_url("**/lab/workspaces/01_hello_world")
+            page.wait_for_url("**/lab/workspaces/01_hello_world**")
             page.wait_for_function(IDLE)
             # The browser asks before it leaves a notebook that is not saved.
             page.on("dialog", lambda dialog: dialog.accept())
@@ -128,7 +128,7 @@ class TestDesk:
                     # The list of the first page, then the last line of each notebook.
                     link = re.compile(f"^(the desk of step )?{step.number:02}$")
                     page.locator(".jp-RenderedMarkdown a[href*=workspace]", has_text=link).last.click()
-                page.wait_for_url(f"**/lab/workspaces/{step.name}")
+                page.wait_for_url(f"**/lab/workspaces/{step.name}**")
                 page.wait_for_selector(f".jp-mod-current[data-id] >> text={step.name}.ipynb")
                 page.wait_for_function(IDLE)
                 assert page.locator(".jp-FileEditor").first.is_visible()
@@ -213,7 +213,7 @@ def test_elsewhere(browser: "Browser", tmp_path: Path) -> None:
         with jupyterlab(course, options, environment) as address:
             page.set_default_timeout(SECONDS * 1000)
             page.goto(address)
-            page.wait_for_url("**/user/ada/lab/workspaces/01_hello_world")
+            page.wait_for_url("**/user/ada/lab/workspaces/01_hello_world**")
             open_notebook(page, address, "02_echo")
             run_cell(page, "from workshop import")
             run_cell(page, 'server = serve("02_echo")')
