@@ -214,6 +214,8 @@ def test_elsewhere(browser: "Browser", tmp_path: Path) -> None:
             page.set_default_timeout(SECONDS * 1000)
             page.goto(address)
             page.wait_for_url("**/user/ada/lab/workspaces/01_hello_world**")
+            # The browser asks before it leaves a notebook that is not saved.
+            page.on("dialog", lambda dialog: dialog.accept())
             open_notebook(page, address, "02_echo")
             run_cell(page, "from workshop import")
             run_cell(page, 'server = serve("02_echo")')
