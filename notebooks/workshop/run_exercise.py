@@ -6,27 +6,12 @@ python notebooks/workshop/run_exercise.py 02_echo bash
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 PORTS = range(8001, 8100)
 """8000 is left to the lesson, which the notebook runs."""
-
-
-def free_port() -> int:
-    """The first port in the range that nobody uses; 0 if there is none."""
-    for port in PORTS:
-        with socket.socket() as probe:
-            if sys.platform != "win32":
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    return 0
 
 
 def wants_it_again() -> bool:
@@ -51,6 +36,7 @@ def main(name: str, shell: list[str]) -> None:
     root = Path(__file__).resolve().parents[2]
     sys.path.insert(0, str(root / "notebooks"))
     from workshop.course import find_step
+    from workshop.serving import is_free
 
     os.chdir(root)
     step = find_step(name)
@@ -59,10 +45,12 @@ def main(name: str, shell: list[str]) -> None:
     signal.signal(signal.SIGINT, lambda *_: None)
     again = True
     while again:
+        # 0 lets the system choose.
+        port = next(filter(is_free, PORTS), 0)
         command = [
             *("uvicorn", step.target("exercise"), "--app-dir", folder),
             # JupyterLab keeps a copy of each file that you save, and that would be a second change.
-            *("--reload", "--reload-dir", folder, "--reload-exclude", "*-checkpoint.py", "--port", str(free_port())),
+            *("--reload", "--reload-dir", folder, "--reload-exclude", "*-checkpoint.py", "--port", str(port)),
         ]
         print(f"$ {shlex.join(command)}", flush=True)
         subprocess.run([sys.executable, "-m", *command])

@@ -45,7 +45,7 @@ def serve(
     if port is not None:
         ports = [port]
     else:
-        ports = [usual, 0] if _is_free(usual) else [0]
+        ports = [usual, 0] if is_free(usual) else [0]
     for choice in ports:
         server = Server(target, found.folder, port=choice, reload=reload, module=under, on_line=Screen())
         try:
@@ -85,7 +85,8 @@ def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nobody listens on this TCP port of 127.0.0.1."""
     with socket.socket() as probe:
         if sys.platform != "win32":
             # As uvicorn does, so that connections of an earlier server, still closing, do not count.

@@ -16,16 +16,14 @@ SHORT = 0.5
 """Seconds that an answer gets at first, while the checks run side by side."""
 PATIENT = 1.4
 """Seconds that a check waits when it runs alone. It has waited in vain once before, and the reader waits too."""
+PAUSE = 50
+"""Milliseconds without another change after which a save counts as complete."""
 
 
 class Saves(PythonFilter):
     """Lets through the Python files of an answer, and not the copies that JupyterLab keeps of them."""
 
     ignore_dirs = (*PythonFilter.ignore_dirs, ".ipynb_checkpoints")
-
-
-PAUSE = 50
-"""Milliseconds without another change after which a save counts as complete."""
 
 
 async def watch(step: Step, first: Server, show: Callable[[Verdict], object]) -> None:
