@@ -137,17 +137,18 @@ def run_all(page: "Page") -> None:
     page.wait_for_function(IDLE)
 
 
-def wait_for_terminal(address: str, name: str, text: str) -> None:
+def wait_for_terminal(address: str, name: str, text: str, times: int = 1) -> None:
     """Wait until a terminal of JupyterLab has printed this; it is drawn on a canvas, so the page cannot be asked.
 
     Args:
         address: of JupyterLab.
         name: of the terminal.
         text: without line breaks.
+        times: how often it must stand there; what was printed before counts.
     """
     with connect(f"{address.replace('http', 'ws', 1)}/terminals/websocket/{name}") as terminal:
         printed = ""
-        while text not in printed.replace("\r\n", ""):
+        while printed.replace("\r\n", "").count(text) < times:
             kind, *data = json.loads(terminal.recv(timeout=SECONDS))
             printed += data[0] if kind == "stdout" else ""
 

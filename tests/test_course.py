@@ -287,6 +287,22 @@ class TestReadme:
         assert "grep -E '&& pytest$' README.md" in (ROOT / ".ci" / "run").read_text("utf-8")
 
 
+class TestElsewhere:
+    def test_dev_container(self) -> None:
+        """A dev container starts JupyterLab as README.md does, on the port that it forwards, behind its proxy."""
+        text = (ROOT / ".devcontainer" / "devcontainer.json").read_text("utf-8")
+        settings = json.loads(re.sub(r"^ *//.*$", "", text, flags=re.MULTILINE))
+        start = re.search(r"&& (jupyter lab .+)$", TestReadme.readme, re.MULTILINE)[1]
+        assert settings["postAttachCommand"].startswith(start)
+        assert f"--port={settings['forwardPorts'][0]}" in settings["postAttachCommand"]
+        assert settings["containerEnv"] == {"WORKSHOP_PROXY": "/"}
+        assert settings["postCreateCommand"].endswith("pip install -q -r requirements.txt")
+
+    def test_binder(self) -> None:
+        """Binder installs what everybody installs."""
+        assert (ROOT / ".binder" / "requirements.txt").read_text("utf-8") == "-r ../requirements.txt\n"
+
+
 class TestRequirements:
     pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE))
     lines = re.findall(

@@ -66,10 +66,14 @@ class TestCard:
         exercise(course).write_text("async def echo(\n", "utf-8")
         assert "SyntaxError" in shown_until(running, "Verdict 3")
 
-    def test_ticks(self, running: Kernel) -> None:
-        """While the checks run, the card says which one is running."""
+    def test_ticks(self, running: Kernel, course: Path) -> None:
+        """While the checks run, the card says which have passed and which one is running."""
+        exercise(course).write_text(solution(), "utf-8")
         running.client.execute("check(2)")
         assert "▸ 1  greets" in shown_until(running, "Judging")
+        text = shown_until(running, "✓ 1  greets")
+        assert "▸" in text
+        assert "Judging" in text
         shown_until(running, "Verdict 1")
 
     def test_hints_stay_open(self, running: Kernel, course: Path) -> None:
