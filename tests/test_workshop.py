@@ -2,7 +2,10 @@
 
 import asyncio
 import base64
+import contextlib
+import os
 import re
+import signal
 import sys
 import time
 import xml.etree.ElementTree
@@ -74,6 +77,31 @@ class TestLife:
             assert reply["content"]["ename"] == "KeyboardInterrupt"
             assert psutil.pid_exists(pid)
             assert answers(url)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+    def test_terminal_ends(self, tmp_path: Path) -> None:
+        """When the desk's terminal goes, its server ends, also where JupyterLab runs under nohup."""
+        import pty
+
+        course = copy_of_the_course(tmp_path, solved=False)
+        pid, terminal = pty.fork()
+        if pid == 0:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+            script = str(course / "notebooks" / "workshop" / "run_exercise.py")
+            os.execv(sys.executable, [sys.executable, script, "02_echo", "sh"])
+        printed = b""
+        while b"Application startup complete" not in printed:
+            printed += os.read(terminal, 4096)
+        everybody = family(pid)
+        assert len(everybody) >= 3
+        os.close(terminal)
+        try:
+            assert wait_until(lambda: all_gone(everybody))
+        finally:
+            for process in everybody:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            os.waitpid(pid, 0)
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot suspend a process with a signal")
     def test_suspended(self, tmp_path: Path) -> None:

@@ -41,6 +41,9 @@ def main(name: str, shell: list[str]) -> None:
     os.chdir(root)
     step = find_step(name)
     folder = f"steps/{step.name}"
+    if sys.platform != "win32":
+        # Under nohup it would be ignored from here down, and the server would outlive its terminal.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # Ctrl+C reaches the server and this program; only the server is to end.
     signal.signal(signal.SIGINT, lambda *_: None)
     again = True
