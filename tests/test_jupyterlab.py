@@ -188,6 +188,7 @@ class TestDesk:
             beside.wait_for()
             frame = beside.content_frame
             frame.get_by_role("button", name="Connect", exact=True).click()
+            frame.get_by_text("Accepted").wait_for()
             frame.get_by_label("Message").fill("hello")
             frame.get_by_role("button", name="Send as text").click()
             frame.get_by_text("Message text was: hello").wait_for()
@@ -223,6 +224,7 @@ def test_elsewhere(browser: "Browser", tmp_path: Path) -> None:
             run_cell(page, 'server = serve("02_echo")')
             frame = run_cell(page, "page(server)").locator("iframe").content_frame
             frame.get_by_role("button", name="Connect", exact=True).click()
+            frame.get_by_text("Accepted").wait_for()
             frame.get_by_label("Message").fill("hello")
             frame.get_by_role("button", name="Send as text").click()
             frame.get_by_text("Message text was: hello").wait_for()
