@@ -61,6 +61,7 @@ def main() -> None:
             for name, text in (("Ada", "hello"), ("Grace", "good morning")):
                 card = page.get_by_role("region", name=name, exact=True)
                 card.get_by_role("button", name="Connect", exact=True).click()
+                card.get_by_text("Accepted").wait_for()
                 card.get_by_label("Message").fill(text)
             for name in ("Ada", "Grace"):
                 page.get_by_role("region", name=name, exact=True).get_by_role("button", name="Send as text").click()
