@@ -79,6 +79,15 @@ class Client:
             got = f"the connection closed, {closing(self.connection)}"
         raise Failure(sent=self.did, after=self.after, got=got, expect=expect, likely=likely, broken=True)
 
+    async def next_object(self, *, expect: str, likely: str) -> Any:
+        """The next frame as JSON, or as it is if it is none.
+
+        Raises:
+            Failure: there is none within the patience, or the connection ended.
+        """
+        frame = await self.next(expect=expect, likely=likely)
+        return parsed(frame) if isinstance(frame, str) else frame
+
     async def gets(self, expected: str | dict[str, Any], *, likely: str) -> None:
         """The next frame is this text, or JSON equal to this object.
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,10 @@ class Subject:
         self.folder = folder
         self.blocked = False
         """Whether the server answered nothing any more when it was last asked to settle."""
-        self._probe: asyncio.Task[Subject] | None = None
+        self._others: dict[object, asyncio.Task[Subject]] = {}
+        """Further servers that the checks share, each while it starts or runs."""
+        self._started: list[Subject] = []
+        """Servers that single checks have started for themselves."""
         # Connections are not kept, so that a check never waits behind another one's request.
         limits = httpx.Limits(max_keepalive_connections=0)
         self._http = httpx.AsyncClient(base_url=server.url, timeout=patience, limits=limits, trust_env=False)
@@ -51,11 +54,25 @@ class Subject:
         Raises:
             Failure: no answer came.
         """
+        return await self.request("GET", path, likely=likely)
+
+    async def request(self, method: str, path: str, *, likely: str, **options: Any) -> httpx.Response:
+        """An HTTP request.
+
+        Args:
+            method: such as `DELETE`.
+            path: where to.
+            likely: the mistake, if no answer comes.
+            options: what `httpx.AsyncClient.request` takes, such as `headers`.
+
+        Raises:
+            Failure: no answer came.
+        """
         try:
-            return await self._http.get(path)
+            return await self._http.request(method, path, **options)
         except httpx.HTTPError as error:
             raise Failure(
-                sent=f"GET {path}",
+                sent=f"{method} {path}",
                 got=f"no answer ({type(error).__name__})",
                 expect="an answer",
                 likely=likely,
@@ -101,6 +118,24 @@ class Subject:
             got = f"GET {path} still answers {clients.show(value)} after {self.patience:g} s"
             raise Failure(after=after, got=got, expect=expect, likely=likely) from None
 
+    async def comes_to_answer(self, status: int, path: str, *, after: str, likely: str) -> None:
+        """Ask `GET path` until it answers with this status, at most as long as the patience.
+
+        Raises:
+            Failure: it never did.
+        """
+        response = None
+        try:
+            async with asyncio.timeout(self.patience):
+                while True:
+                    response = await self.get(path, likely=likely)
+                    if response.status_code == status:
+                        return
+        except TimeoutError:
+            said = f"status {response.status_code}, {clients.show(response.text)}" if response else "nothing"
+            got = f"GET {path} still answers {said} after {self.patience:g} s"
+            raise Failure(after=after, got=got, expect=f"status {status}", likely=likely) from None
+
     async def stands_still(self, progress: Callable[[], int]) -> None:
         """Wait until `progress` has not changed while the server answered three requests.
 
@@ -124,22 +159,62 @@ class Subject:
         Raises:
             Failure: it does not start.
         """
-        if self._probe is None:
-            self._probe = asyncio.create_task(self._start_probe(module))
-        return await asyncio.shield(self._probe)
+        return await self._shared(f"{module}:app", Path(__file__).parent, {"ANSWER": str(self.folder)})
 
-    async def _start_probe(self, module: str) -> "Subject":
-        server = Server(f"{module}:app", Path(__file__).parent, environment={"ANSWER": str(self.folder)})
+    async def under(self, **settings: str) -> "Subject":
+        """The same answer in a further server, with settings of its own.
+
+        Args:
+            settings: for its environment. Every check of one subject gets the same server for the same settings.
+
+        Raises:
+            Failure: it does not start.
+        """
+        return await self._shared(self.server.target, self.folder, settings)
+
+    async def _shared(self, target: str, folder: Path, settings: dict[str, str]) -> "Subject":
+        key = (target, *sorted(settings.items()))
+        if key not in self._others:
+            self._others[key] = asyncio.create_task(self._start(target, folder, settings))
+        return await asyncio.shield(self._others[key])
+
+    async def _start(
+        self, target: str, folder: Path, settings: dict[str, str], *, port: int = 0, extra: Sequence[str] = ()
+    ) -> "Subject":
+        server = Server(target, folder, port=port, environment=settings, extra=extra)
         try:
             await asyncio.to_thread(server.wait_until_ready)
         except StartupError as error:
             raise Failure(
                 got=str(error), expect="the modules of the answer can be imported", likely=str(error)
             ) from None
+        except asyncio.CancelledError:
+            server.kill()
+            raise
         return Subject(server, self.patience, self.folder)
 
+    @contextlib.asynccontextmanager
+    async def another(self, *, port: int = 0, extra: Sequence[str] = (), **settings: str) -> "AsyncIterator[Subject]":
+        """The same answer in a server that this check has for itself, and may end as it likes.
+
+        Args:
+            port: of the server; 0 lets the system choose.
+            extra: further arguments of uvicorn.
+            settings: for its environment.
+
+        Raises:
+            Failure: it does not start.
+        """
+        other = await self._start(self.server.target, self.folder, settings, port=port, extra=extra)
+        self._started.append(other)
+        try:
+            yield other
+        finally:
+            await other.settle()
+            await other.close()
+
     async def settle(self) -> str:
-        """Let the server finish what it is at, and give its log, with that of the probe if there is one.
+        """Let the server finish what it is at, and give its log, with those of the further servers.
 
         Two requests go through the server's event loop, and the line about the second is waited
         for in the log, so that what came before it stands there too.
@@ -156,14 +231,17 @@ class Subject:
             seen = lambda log: sum(path in line for line in log) >= 2  # noqa: E731
             await asyncio.to_thread(self.server.wait_for, seen, min(self.patience, 0.5))
         log = "\n".join(self.server.log)
-        if self._probe is not None and self._probe.done() and not self._probe.exception():
-            log += "\n" + await self._probe.result().settle()
-        return log
+        for task in self._others.values():
+            if task.done() and not task.cancelled() and not task.exception():
+                log += "\n" + await task.result().settle()
+                self.blocked = self.blocked or task.result().blocked
+        return "\n".join([log, *("\n".join(other.server.log) for other in self._started)])
 
     async def close(self) -> None:
         """End the conversation and the server."""
-        if self._probe is not None:
-            with contextlib.suppress(Failure):
-                await (await self._probe).close()
+        for task in self._others.values():
+            task.cancel()
+            with contextlib.suppress(Failure, asyncio.CancelledError):
+                await (await task).close()
         await self._http.aclose()
         await asyncio.to_thread(self.server.kill)

@@ -1,0 +1,29 @@
+"""Step 05, lesson: the socket. It asks for the name and for the manager, and keeps nothing itself."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, WebSocket
+from pydantic import ValidationError
+
+from .manager import Manager
+from .messages import EXPECTED, Message
+
+router = APIRouter()
+Name = Annotated[str, Query(min_length=1, max_length=20)]
+
+
+@router.websocket("/ws/{room_id}")
+async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager) -> None:
+    await websocket.accept()
+    await manager.join(room_id, name, websocket)
+    try:
+        while (event := await websocket.receive())["type"] != "websocket.disconnect":
+            try:
+                # A binary frame has no text, and an empty text is no JSON.
+                message = Message.model_validate_json(event.get("text") or "")
+            except ValidationError:
+                await websocket.send_json({"type": "error", "detail": EXPECTED})
+                continue
+            await manager.broadcast(room_id, {"type": "message", "from": name, "text": message.text})
+    finally:
+        await manager.leave(room_id, name)

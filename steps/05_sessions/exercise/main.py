@@ -1,0 +1,29 @@
+"""Step 05, exercise: the application, and the one object that knows who is where.
+
+In the folder of the course:
+
+Run it:    uvicorn exercise.main:app --app-dir steps/05_sessions --reload
+Judge it:  pytest --exercise 5
+
+What is to do stands in manager.py, chat.py and members.py. This file and messages.py are ready.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from . import chat, members
+from .manager import ConnectionManager
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    # What is yielded here, every connection finds in its state.
+    yield {"manager": ConnectionManager()}
+
+
+app = FastAPI(lifespan=lifespan)
+app.include_router(chat.router)
+app.include_router(members.router)

@@ -1,0 +1,214 @@
+"""Members with names, from step 05 on: who is told what of whom."""
+
+import itertools
+import json
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+from urllib.parse import quote
+
+from .clients import Client, show
+from .model import Failure
+from .subject import Subject
+
+_numbers = itertools.count(1)
+
+BAD: tuple[str | bytes, ...] = (
+    "hello",
+    "",
+    '{"type": "message", "text": ',
+    "[]",
+    '"message"',
+    "null",
+    "1",
+    "{}",
+    '{"text": "hello"}',
+    '{"type": "whisper", "text": "hello"}',
+    '{"type": null, "text": "hello"}',
+    '{"type": ["message"], "text": "hello"}',
+    '{"type": {"message": 1}, "text": "hello"}',
+    '{"type": "message"}',
+    '{"type": "message", "text": null}',
+    '{"type": "message", "text": 1}',
+    '{"type": "message", "text": ["hello"]}',
+    b"\x00\x01",
+    b"",
+    b'{"type": "message", "text": "hello"}',
+)
+"""What a client may send by mistake or on purpose, and what must be answered with an error."""
+BAD_DIRECT = (
+    '{"type": "direct", "text": "hello"}',
+    '{"type": "direct", "to": "Ada"}',
+    '{"type": "direct", "to": null, "text": "hello"}',
+    '{"type": "direct", "to": ["Ada"], "text": "hello"}',
+    '{"type": "direct", "to": "Ada", "text": 1}',
+)
+TEXTS = ("hello", "", "안녕하세요 <b>&amp;</b>", '{"type": "left", "name": "Ada"}', "two\nlines", "x" * 100_000)
+
+
+class Members:
+    """The members of an answer's rooms.
+
+    Args:
+        subject: the running answer.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+
+    @staticmethod
+    def room(kind: str = "lobby") -> str:
+        """A room that no other check uses, so that checks can run side by side."""
+        return f"{kind}-{next(_numbers)}"
+
+    @staticmethod
+    def path(room: str, name: str, **query: str) -> str:
+        """The path of a socket."""
+        more = "".join(f"&{key}={quote(value, safe='')}" for key, value in query.items())
+        return f"/ws/{quote(room, safe='')}?name={quote(name, safe='')}{more}"
+
+    def tab(self, room: str, name: str, *, narrow: bool = False) -> AbstractAsyncContextManager[Client]:
+        """A new socket of this name."""
+        return self.subject.client(self.path(room, name), narrow=narrow)
+
+    async def enters(self, tab: Client, *names: str, likely: str) -> None:
+        """The first frame of a new tab is the list of these names.
+
+        Raises:
+            Failure: it is not.
+        """
+        await tab.gets({"type": "members", "names": sorted(names)}, likely=likely)
+
+    async def are(self, room: str, *names: str, after: str, likely: str) -> None:
+        """`GET /rooms/{room_id}/members` has these names now.
+
+        Raises:
+            Failure: it has others.
+        """
+        path = self.list_path(room)
+        got = await self.subject.get_json(path, likely=likely)
+        if got != {"names": sorted(names)}:
+            expect = show({"names": sorted(names)})
+            raise Failure(sent=f"GET {path}", after=after, got=show(got), expect=expect, likely=likely)
+
+    async def come_to_nothing(self, room: str, *, after: str, likely: str) -> None:
+        """`GET /rooms/{room_id}/members` comes to answer 404, within the patience.
+
+        Raises:
+            Failure: it does not.
+        """
+        await self.subject.comes_to_answer(404, self.list_path(room), after=after, likely=likely)
+
+    @staticmethod
+    def list_path(room: str) -> str:
+        """Where the names of a room can be asked for."""
+        return f"/rooms/{quote(room, safe='')}/members"
+
+    async def remove(self, room: str, name: str, *, expect: int = 204, after: str | None = None, likely: str) -> None:
+        """`DELETE /rooms/{room_id}/members/{name}`.
+
+        Raises:
+            Failure: the status is another one, or a 204 has a body.
+        """
+        path = f"{self.list_path(room)}/{quote(name, safe='')}"
+        response = await self.subject.request("DELETE", path, likely=likely)
+        if response.status_code != expect or (expect == 204 and response.content):
+            got = f"status {response.status_code}, {show(response.text)}"
+            raise Failure(
+                sent=f"DELETE {path}",
+                after=after,
+                got=got,
+                expect=f"status {expect}" + (" without a body" if expect == 204 else ""),
+                likely=likely,
+                broken=response.status_code == 500,
+            )
+
+
+def said(sender: str, text: str) -> dict[str, Any]:
+    """A message as everybody in the room gets it."""
+    return {"type": "message", "from": sender, "text": text}
+
+
+def joined(name: str) -> dict[str, Any]:
+    """The notice that a member has come."""
+    return {"type": "joined", "name": name}
+
+
+def left(name: str) -> dict[str, Any]:
+    """The notice that a member has gone."""
+    return {"type": "left", "name": name}
+
+
+class View:
+    """Who is in the room, as one tab has been told.
+
+    Args:
+        tab: it has been told nothing yet.
+        own: its name.
+    """
+
+    def __init__(self, tab: Client, own: str) -> None:
+        self.tab = tab
+        self.own = own
+        self.who = f"a tab of {own}"
+        self.names: set[str] | None = None
+        """Who is there, as far as it knows."""
+        self._told: list[str] = []
+
+    async def settles(self, names: set[str], *, after: str, likely: str) -> None:
+        """Read what comes until exactly these names are there.
+
+        Raises:
+            Failure: it does not come to that, or what comes does not add up.
+        """
+        while self.names != names:
+            try:
+                await self._next(after, likely)
+            except Failure as failure:
+                if "no answer" not in failure.got or self.names is None:
+                    raise
+                got = f"{self.who} knows of {len(self.names)} members"
+                for title, some in (("missing", names - self.names), ("too many", self.names - names)):
+                    got += f", {title}: {', '.join(sorted(some)[:3])}" if some else ""
+                raise Failure(after=after, got=got, expect=f"the {len(names)} who are there", likely=likely) from None
+
+    async def hears(self, message: dict[str, Any], *, after: str, likely: str) -> None:
+        """Read what comes up to this message.
+
+        Raises:
+            Failure: it does not come, or what comes before does not add up.
+        """
+        while await self._next(after, likely) != message:
+            pass
+
+    async def _next(self, after: str, likely: str) -> Any:
+        expect = "the list first, and then notices that fit it: who joins was not there, who leaves was"
+        self.tab.did = after
+        frame = await self.tab.next(expect=expect, likely=likely)
+        self._told.append(show(frame))
+        match value := _object(frame):
+            case {"type": "members", "names": list(names)} if self.names is None:
+                self.names = set(names)
+                fits = self.own in self.names and names == sorted(self.names)
+            case {"type": "joined", "name": str(name)} if self.names is not None:
+                fits = name not in self.names
+                self.names.add(name)
+            case {"type": "left", "name": str(name)} if self.names is not None:
+                fits = name in self.names
+                self.names.discard(name)
+            case {"type": "message"} if self.names is not None:
+                fits = True
+            case _:
+                fits = False
+        if not fits:
+            before = f" after {', '.join(self._told[-4:-1])}" if self._told[:-1] else " first"
+            raise Failure(
+                after=after, got=f"{self.who} was told {self._told[-1]}{before}", expect=expect, likely=likely
+            )
+        return value
+
+
+def _object(frame: str | bytes) -> Any:
+    try:
+        return json.loads(frame) if isinstance(frame, str) else None
+    except ValueError:
+        return None

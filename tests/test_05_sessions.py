@@ -1,0 +1,463 @@
+"""Step 05: what the notebook says of one slot a name, and the checks of the exercise."""
+
+import asyncio
+import contextlib
+import random
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from judge.clients import Client, show
+from judge.members import BAD, BAD_DIRECT, TEXTS, Members, View, joined, left, said
+from judge.model import Failure, check
+from judge.subject import Subject
+
+LOOP = Path(__file__).parent / "judge" / "loop"
+ENDS = ("leave", "finish", "reset")
+LISTED = "a tab's first frame is the list of names, its own among them: register it first, then send the list"
+TABS = "a name may have several tabs: keep a set of sockets for each name, and take the name off with the last"
+OUTSIDE = "the list and the notices overlap: nothing may wait between becoming a member and knowing whom to tell"
+
+
+@pytest.mark.anyio
+class TestLesson:
+    async def test_names(self, lesson: Subject) -> None:
+        """Members hear who joins, who leaves and who says what; what cannot be read is answered with an error."""
+        async with lesson.client("/ws/lobby?name=Ada") as ada, lesson.client("/ws/lobby?name=Grace") as grace:
+            for notice in (joined("Ada"), joined("Grace")):
+                await ada.gets(notice, likely="")
+            await grace.gets(joined("Grace"), likely="")
+            await grace.send({"type": "message", "text": "hello", "from": "Linus"})
+            for member in (ada, grace):
+                await member.gets(said("Grace", "hello"), likely="")
+            for frame in BAD:
+                await ada.send(frame)
+                await ada.gets_error(likely="")
+            await grace.leave()
+            await ada.gets(left("Grace"), likely="")
+        assert await lesson.handshake("/ws/lobby") == 403
+        assert await lesson.handshake(f"/ws/lobby?name={'x' * 21}") == 403
+        assert "Traceback" not in await lesson.settle()
+
+    async def test_one_slot(self, lesson: Subject) -> None:
+        """The second tab takes the slot; the end of the first tab deletes it; the second tab's end is an error."""
+        async with lesson.client("/ws/lobby?name=Grace") as grace:
+            await grace.gets(joined("Grace"), likely="")
+            async with lesson.client("/ws/lobby?name=Ada") as first:
+                await first.gets(joined("Ada"), likely="")
+                async with lesson.client("/ws/lobby?name=Ada") as second:
+                    await second.gets(joined("Ada"), likely="")
+                    # The first tab heard nothing of that: it is out of the room, and does not know.
+                    await grace.send({"type": "message", "text": "one"})
+                    await second.gets(said("Grace", "one"), likely="")
+                    await first.leave()
+                    for message in (joined("Ada"), joined("Ada"), said("Grace", "one"), left("Ada")):
+                        await grace.gets(message, likely="")
+                    # Now the second tab is out too, though its connection is open.
+                    await grace.send({"type": "message", "text": "two"})
+                    await grace.gets(said("Grace", "two"), likely="")
+                    await second.send({"type": "message", "text": "am I here?"})
+                    await grace.gets(said("Ada", "am I here?"), likely="")
+                    await second.leave()
+        assert "KeyError: 'Ada'" in await lesson.settle()
+
+    async def test_page(self, lesson: Subject) -> None:
+        """The browser page is served at /."""
+        assert (await lesson.get("/", likely="")).headers["content-type"].startswith("text/html")
+
+
+class TestExercise:
+    @check(1, "asks for a name of 1 to 20 characters")
+    async def test_names(self, subject: Subject) -> None:
+        room = Members.room()
+        for query in ("", "?name=", f"?name={'x' * 21}", f"?name={quote('한' * 21)}", "?nickname=Ada"):
+            answer = await subject.handshake(f"/ws/{room}{query}")
+            if answer != 403:
+                if not isinstance(answer, int):
+                    await answer.close()
+                got = f"HTTP {answer}" if isinstance(answer, int) else "the socket accepted"
+                likely = "name: Annotated[str, Query(min_length=1, max_length=20)] refuses it before the endpoint runs"
+                raise Failure(sent=f"a handshake for /ws/{room}{query}", got=got, expect="HTTP 403", likely=likely)
+        for name in ("A", "x" * 20, "한" * 20, "a b&c=<d>"):
+            async with subject.client(Members.path(room, name)):
+                pass
+
+    @check(1, "tells each new tab who is there")
+    async def test_list(self, subject: Subject) -> None:
+        members = Members(subject)
+        room, elsewhere = members.room(), members.room("lab 한글")
+        async with members.tab(room, "Linus") as linus:
+            await members.enters(linus, "Linus", likely=LISTED)
+            async with members.tab(room, "Ada & 한") as ada, members.tab(room, "Grace") as grace:
+                await members.enters(ada, "Ada & 한", "Linus", likely=LISTED)
+                await members.enters(grace, "Ada & 한", "Grace", "Linus", likely=LISTED)
+                async with members.tab(room, "Linus") as second:
+                    await members.enters(second, "Ada & 한", "Grace", "Linus", likely=LISTED)
+                async with members.tab(elsewhere, "Linus") as other:
+                    await members.enters(other, "Linus", likely="names of other rooms are on the list too")
+
+    @check(1, "tells the others who joined and who left, and nobody of itself")
+    async def test_notices(self, subject: Subject) -> None:
+        members = Members(subject)
+        room = members.room()
+        own = "a name hears of itself: tell the others only, and none of the name's own tabs"
+        async with members.tab(room, "Grace") as grace, members.tab(members.room("lab"), "Linus") as linus:
+            await members.enters(grace, "Grace", likely=LISTED)
+            await members.enters(linus, "Linus", likely=LISTED)
+            for end in ENDS:
+                async with members.tab(room, "Ada") as ada:
+                    await members.enters(ada, "Ada", "Grace", likely=LISTED)
+                    grace.did = "the handshake of Ada"
+                    await grace.gets(joined("Ada"), likely="the others are not told of who joins, or not once")
+                    await ada.send({"type": "message", "text": "only this"})
+                    await ada.gets(said("Ada", "only this"), likely=own)
+                    await grace.gets(said("Ada", "only this"), likely="more than one notice for one who joins")
+                    await getattr(ada, end)()
+                    grace.did = f"Ada ended with {ada.did}"
+                    await grace.gets(left("Ada"), likely="the others are not told of who leaves, however that happens")
+            await linus.send({"type": "message", "text": "nothing"})
+            await linus.gets(said("Linus", "nothing"), likely="notices go to other rooms too")
+
+    @check(1, "keeps list and notices in step, however many come and go at once")
+    async def test_at_once(self, subject: Subject) -> None:
+        members = Members(subject)
+        room = members.room()
+        async with contextlib.AsyncExitStack() as stack:
+
+            async def enter(name: str) -> View:
+                return View(await stack.enter_async_context(members.tab(room, name)), name)
+
+            staying = await asyncio.gather(*(enter(f"Ada {number}") for number in range(12)))
+            going = await asyncio.gather(*(enter(f"Grace {number}") for number in range(12)))
+            # Others come while those go.
+            late, *_ = await asyncio.gather(
+                asyncio.gather(*(enter(f"Linus {number}") for number in range(8))),
+                *(view.tab.leave() for view in going),
+            )
+            staying += late
+            there = {view.own for view in staying}
+            after = "32 members came and 12 of them left, many at once"
+            for view in staying:
+                await view.settles(there, after=after, likely=OUTSIDE)
+            await staying[0].tab.send({"type": "message", "text": "done"})
+            for view in staying:
+                await view.hears(said(staying[0].own, "done"), after=after, likely=OUTSIDE)
+                await view.settles(there, after=after, likely=OUTSIDE)
+
+    @check(2, "passes a message on to every tab in the room, with its sender")
+    async def test_message(self, subject: Subject) -> None:
+        members = Members(subject)
+        room = members.room()
+        async with (
+            members.tab(room, "Ada") as ada,
+            members.tab(members.room("lab"), "Grace") as elsewhere,
+            members.tab(room, "Grace") as grace,
+            members.tab(room, "Grace") as second,
+        ):
+            await self._skip(ada, 2)
+            for tab in (elsewhere, grace, second):
+                await self._skip(tab, 1)
+            likely = "every tab in the room, the sender's too, gets type, from and text: from is the name of the socket"
+            for text in TEXTS:
+                await ada.send({"type": "message", "text": text})
+                await ada.gets(said("Ada", text), likely=likely)
+                for tab in (grace, second):
+                    tab.did = f"{show(text)} from Ada, in the same room"
+                    await tab.gets(said("Ada", text), likely=likely)
+            for extra in ({"from": "Linus"}, {"from": 1, "to": "Grace", "id": None}, {"name": "Linus", "x": [{}]}):
+                await ada.send({"type": "message", "text": "hello"} | extra)
+                for tab in (ada, grace, second):
+                    tab.did = show({"type": "message", "text": "hello"} | extra)
+                    await tab.gets(
+                        said("Ada", "hello"), likely="what the client wrote besides type and text counts for nothing"
+                    )
+            await elsewhere.send({"type": "message", "text": "here"})
+            await elsewhere.gets(said("Grace", "here"), likely="a message goes to other rooms too")
+
+    @check(2, "answers what it cannot read with an error, to that socket alone")
+    async def test_bad(self, subject: Subject) -> None:
+        members = Members(subject)
+        room = members.room()
+        likely = "each bad frame is answered, the loop goes on: read() gives None, also for a binary frame"
+        async with (
+            members.tab(room, "Ada") as ada,
+            members.tab(room, "Ada") as second,
+            members.tab(room, "Grace") as grace,
+        ):
+            await self._skip(ada, 2)
+            await self._skip(second, 2)
+            await self._skip(grace, 1)
+            for frame in (*BAD, *BAD_DIRECT):
+                await ada.send(frame)
+                await ada.gets_error(likely=likely)
+            await ada.send({"type": "message", "text": "hello"})
+            for tab in (ada, second, grace):
+                tab.did = "a good message after the bad ones"
+                await tab.gets(said("Ada", "hello"), likely="the error goes to other tabs too, or comes twice")
+
+    @check(2, "loses nothing to a tab that vanishes")
+    async def test_vanished(self, subject: Subject) -> None:
+        members = Members(subject)
+        likely = "a send to a tab that is gone raises in the endpoint of whoever sends: catch it around each send"
+        for end in ENDS:
+            room = members.room()
+            async with (
+                members.tab(room, "Grace") as grace,
+                members.tab(room, "Linus") as gone,
+                members.tab(room, "Linus") as also_gone,
+                members.tab(room, "Ada") as ada,
+            ):
+                await self._skip(ada, 1)
+                await self._skip(grace, 3)
+                await asyncio.gather(getattr(gone, end)(), getattr(also_gone, end)())
+                # One of these finds the tabs gone, whenever the server hears of it.
+                for number in range(3):
+                    await ada.send({"type": "message", "text": f"text {number}"})
+                heard: dict[str, list[object]] = {}
+                for who, tab in (("the sender", ada), ("another member", grace)):
+                    tab.did = f"three messages, after two tabs of Linus sent {gone.did}"
+                    wanted = [said("Ada", f"text {number}") for number in range(3)] + [left("Linus")]
+                    heard[who] = [
+                        await tab.next_object(expect="three messages, and that Linus left", likely=likely)
+                        for _ in wanted
+                    ]
+                    if sorted(map(show, heard[who])) != sorted(map(show, wanted)):
+                        got = f"{who} got {', '.join(map(show, heard[who]))}"
+                        raise Failure(
+                            after=tab.did, got=got, expect="three messages, and that Linus left once", likely=likely
+                        )
+
+    @check(3, "passes a direct message to all tabs of one name, and to nobody else")
+    async def test_direct(self, subject: Subject) -> None:
+        members = Members(subject)
+        room = members.room()
+        async with (
+            members.tab(room, "Ada") as ada,
+            members.tab(room, "Ada") as ada_too,
+            members.tab(room, "Grace") as grace,
+            members.tab(room, "Grace") as grace_too,
+            members.tab(room, "Linus") as linus,
+            members.tab(members.room("lab"), "Grace") as elsewhere,
+        ):
+            for tab, frames in ((ada, 3), (ada_too, 3), (grace, 2), (grace_too, 2), (linus, 1), (elsewhere, 1)):
+                await self._skip(tab, frames)
+
+            def whispered(text: str) -> dict[str, str]:
+                return {"type": "direct", "from": "Ada", "text": text}
+
+            likely = "exactly type, from and text, to every tab of that name: look for the name in this room"
+            for text in TEXTS[:4]:
+                await ada.send({"type": "direct", "to": "Grace", "text": text, "from": "Linus"})
+                for tab in (grace, grace_too):
+                    tab.did = f"{show(text)} from Ada to Grace, who has two tabs"
+                    await tab.gets(whispered(text), likely=likely)
+            await ada.send({"type": "direct", "to": "Ada", "text": "note to self"})
+            for tab in (ada, ada_too):
+                tab.did = "a direct message of Ada to Ada, who has two tabs"
+                await tab.gets(
+                    whispered("note to self"),
+                    likely="the sender gets its direct messages too, or one to oneself misses a tab",
+                )
+            for absent in ("Nobody", "grace", "", "Ada "):
+                await ada.send({"type": "direct", "to": absent, "text": "hello?"})
+                await ada.gets_error(likely="nobody has this name in this room, and the asking tab is not told")
+            await elsewhere.send({"type": "direct", "to": "Ada", "text": "hello?"})
+            await elsewhere.gets_error(likely="a name in another room is reached: look in the room of the socket only")
+            await linus.send({"type": "message", "text": "that is all"})
+            for tab in (ada, ada_too, grace, grace_too, linus):
+                tab.did = "a message of Linus, after direct messages and errors of Ada"
+                await tab.gets(
+                    said("Linus", "that is all"),
+                    likely="a direct message or its error goes to a tab that it is not for, or twice",
+                )
+
+    @check(4, "takes several tabs of one name for one person")
+    async def test_tabs(self, subject: Subject) -> None:
+        members = Members(subject)
+        for order in ((0, 1, 2), (2, 1, 0), (1, 2, 0)):
+            room = members.room()
+            async with (
+                members.tab(room, "Grace") as grace,
+                members.tab(room, "Ada") as one,
+                members.tab(room, "Ada") as two,
+                members.tab(room, "Ada") as three,
+            ):
+                await self._skip(grace, 1)
+                for tab in (one, two, three):
+                    await members.enters(tab, "Ada", "Grace", likely=LISTED)
+                grace.did = "three handshakes of Ada"
+                await grace.gets(joined("Ada"), likely=TABS)
+                tabs = [(one, two, three)[number] for number in order]
+                for number, end in enumerate(("leave", "reset")):
+                    await getattr(tabs[number], end)()
+                    await self._hears_no_left(grace, tabs[number + 1 :])
+                await tabs[2].leave()
+                grace.did = "the last tab of Ada left"
+                await grace.gets(left("Ada"), likely=TABS)
+        room = members.room()
+        async with members.tab(room, "Grace") as grace, contextlib.AsyncExitStack() as stack:
+            await self._skip(grace, 1)
+            tabs = [await stack.enter_async_context(members.tab(room, "Ada")) for _ in range(4)]
+            await asyncio.gather(*(tab.leave() for tab in tabs))
+            grace.did = "four tabs of Ada came, and left at the same time"
+            for notice in (joined("Ada"), left("Ada")):
+                await grace.gets(notice, likely=TABS)
+            await grace.send({"type": "message", "text": "alone"})
+            await grace.gets(said("Grace", "alone"), likely="left is told more than once for one name")
+
+    @staticmethod
+    async def _hears_no_left(grace: Client, rest: list[Client]) -> None:
+        """After a tab has ended, the others of its name still hear, and nobody was told that it left."""
+        # The end of the tab has no sign: so several messages, with time for it in between.
+        for number in range(3):
+            await grace.send({"type": "message", "text": f"text {number}"})
+            for tab in (grace, *rest):
+                tab.did = "a tab of Ada ended, others are still open, and Grace said something"
+                await tab.gets(said("Grace", f"text {number}"), likely=TABS)
+
+    @check(5, "answers who is in a room")
+    async def test_members(self, subject: Subject) -> None:
+        members = Members(subject)
+        room, ghost = members.room("lobby 한글"), members.room("ghost")
+        await self._is_not_there(subject, ghost)
+        await self._is_not_there(subject, ghost)
+        likely = "each name once, sorted, in this room only"
+        async with members.tab(room, "Grace"), members.tab(room, "Ada"), members.tab(room, "Ada") as second:
+            await members.enters(second, "Ada", "Grace", likely=LISTED)
+            async with members.tab(members.room("lab"), "Linus"):
+                await members.are(room, "Ada", "Grace", after="Grace, two tabs of Ada, Linus elsewhere", likely=likely)
+        likely = "an empty room is kept: take the room away with its last member"
+        await members.come_to_nothing(room, after="the last members left", likely=likely)
+        async with members.tab(room, "Linus") as linus:
+            await members.enters(linus, "Linus", likely="names of those who left are still there")
+            await members.are(room, "Linus", after="the room had been empty, and Linus came", likely=likely)
+
+    @staticmethod
+    async def _is_not_there(subject: Subject, room: str) -> None:
+        path = Members.list_path(room)
+        response = await subject.get(path, likely="an HTTP route for the names of a room")
+        if response.status_code != 404:
+            likely = "a room that nobody is in is answered with HTTPException(404), and asking must not make it"
+            got = f"status {response.status_code}, {show(response.text)}"
+            raise Failure(sent=f"GET {path}", got=got, expect="status 404", likely=likely)
+
+    @check(6, "removes a member: every tab is closed with 1008, the name is off the list, the others hear it once")
+    async def test_remove(self, subject: Subject) -> None:
+        members = Members(subject)
+        room, lab = members.room(), members.room("lab")
+        likely = "DELETE takes the name off the list first, tells the others once, and closes every tab of the name"
+        async with (
+            members.tab(room, "Grace") as grace,
+            members.tab(room, "Ada") as one,
+            members.tab(room, "Ada") as two,
+            members.tab(lab, "Ada") as elsewhere,
+        ):
+            await self._skip(grace, 2)
+            await self._skip(elsewhere, 1)
+            await members.remove(room, "Nobody", expect=404, likely="a member that is not there is answered with 404")
+            await members.remove(lab, "Grace", expect=404, likely="a member of another room is not in this one")
+            await members.remove(members.room(), "Ada", expect=404, likely="a room that is not there gives 404")
+            await members.remove(room, "Ada", after="two tabs of Ada are in the room", likely=likely)
+            await members.are(room, "Grace", after="DELETE was answered with 204", likely=likely)
+            grace.did = "Ada, who has two tabs, was removed"
+            await grace.gets(left("Ada"), likely=likely)
+            for tab in (one, two):
+                tab.did = "Ada, who has two tabs, was removed"
+                await tab.is_closed(1008, "removed", likely=likely)
+            await members.remove(room, "Ada", expect=404, after="it was removed before", likely=likely)
+            await grace.send({"type": "message", "text": "gone"})
+            await grace.gets(said("Grace", "gone"), likely="left is told again when the removed tabs have ended")
+            await elsewhere.send({"type": "message", "text": "here"})
+            await elsewhere.gets(said("Ada", "here"), likely="tabs of the same name in other rooms are removed too")
+            await members.remove(room, "Grace", after="the last member", likely=likely)
+            await self._is_not_there(subject, room)
+
+    @check(6, "lets a removed name come back at once")
+    async def test_comes_back(self, subject: Subject) -> None:
+        members = Members(subject)
+        room = members.room()
+        likely = (
+            "the end of the removed tab takes the new one along: look whether the tab that ends is still in its place"
+        )
+        async with members.tab(room, "Grace") as grace, members.tab(room, "Ada") as old:
+            await self._skip(grace, 2)
+            # A tab that does not read does not answer the close frame, so its endpoint ends late.
+            old.stop_reading()
+            await members.remove(
+                room, "Ada", after="its tab has stopped reading", likely="the answer waits for the tab"
+            )
+            await grace.gets(left("Ada"), likely=likely)
+            async with members.tab(room, "Ada") as new:
+                await members.enters(new, "Ada", "Grace", likely=likely)
+                await grace.gets(joined("Ada"), likely=likely)
+                old.read_again()
+                old.did = "its name was removed and came back with a new tab"
+                await old.is_closed(1008, "removed", likely=likely)
+                await self._hears_no_left(grace, [new])
+                await members.are(room, "Ada", "Grace", after="the removed tab has ended", likely=likely)
+                await new.send({"type": "direct", "to": "Grace", "text": "back"})
+                grace.did = "a direct message of the name that came back"
+                await grace.gets({"type": "direct", "from": "Ada", "text": "back"}, likely=likely)
+
+    @check(7, "counts open sockets and rooms, and leaves nothing behind")
+    async def test_sessions(self, subject: Subject) -> None:
+        # The counts are of the whole server, and so are its tasks.
+        async with subject.another(extra=["--loop", "counting:new_loop"], PYTHONPATH=str(LOOP)) as own:
+            members = Members(own)
+            await self._counts(own, 0, 0, after="nobody has come yet", likely="a fresh server has no sessions")
+            before = unfinished(own)
+            chance = random.Random(5)
+            for _ in range(3):
+                async with contextlib.AsyncExitStack() as stack:
+                    rooms = [members.room() for _ in range(3)]
+                    tabs: list[tuple[str, str, Client]] = []
+                    for number in range(18):
+                        room, name = rooms[number % 3], chance.choice(("Ada", "Grace", "Linus"))
+                        tabs.append((room, name, await stack.enter_async_context(members.tab(room, name))))
+                    for _, _, tab in tabs:
+                        await self._skip(tab, 1)
+                    likely = "every open socket counts, also a second tab; a room counts once"
+                    await self._counts(own, 18, 3, after="18 handshakes for 3 rooms", likely=likely)
+                    chance.shuffle(tabs)
+                    for room, name, tab in tabs[:6]:
+                        await tab.send(chance.choice(("no JSON", '{"type": "message", "text": "bye"}')))
+                        await own.request("DELETE", f"{members.list_path(room)}/{name}", likely=likely)
+                    await asyncio.gather(*(getattr(tab, chance.choice(ENDS))() for _, _, tab in tabs[6:15]))
+                    # A handshake that is refused, and one whose client does not stay to hear the list.
+                    await own.handshake(members.path(rooms[0], "x" * 21))
+                    async with members.tab(rooms[0], "Ada") as brief:
+                        await brief.reset()
+                likely = "a socket is forgotten after some ends only: put the end into finally, and drop empty rooms"
+                await own.becomes(
+                    "/debug/sessions",
+                    lambda value: value == {"sessions": 0, "rooms": 0},
+                    after="joins, leaves, drops and removals, and everybody has gone",
+                    expect='{"sessions": 0, "rooms": 0} within 2 s of the last goodbye',
+                    likely=likely,
+                )
+            if not await asyncio.to_thread(own.server.wait_for, lambda _: unfinished(own) == before, own.patience):
+                raise Failure(
+                    after="joins, leaves, drops and removals, and everybody has gone",
+                    got=f"{unfinished(own) or 'no'} tasks that have not ended",
+                    expect=f"as before the first handshake: {before}",
+                    likely="a task is started for a member and nobody ends it: cancel it and await it in finally",
+                )
+
+    @staticmethod
+    async def _counts(subject: Subject, sessions: int, rooms: int, *, after: str, likely: str) -> None:
+        got = await subject.get_json("/debug/sessions", likely=likely)
+        expected = {"sessions": sessions, "rooms": rooms}
+        if got != expected:
+            raise Failure(sent="GET /debug/sessions", after=after, got=show(got), expect=show(expected), likely=likely)
+
+    @staticmethod
+    async def _skip(tab: Client, frames: int) -> None:
+        """Read the list and the notices that another check has looked at."""
+        for _ in range(frames):
+            await tab.next(expect="the list of members, or a notice", likely=LISTED)
+
+
+def unfinished(subject: Subject) -> str:
+    """The tasks that have not ended, as the server's log had them last; see judge/loop/counting.py."""
+    lines = [line for line in subject.server.log if line.startswith("unfinished tasks: ")]
+    return lines[-1].partition(": ")[2] if lines else ""
