@@ -165,6 +165,8 @@ class Client:
     async def reset(self) -> None:
         """Vanish without a word: RST, the way a crashed machine or a broken network does."""
         self.did = "nothing more: the connection broke, without a close frame (RST)"
+        if self.connection.transport.is_closing():
+            return  # the server was faster
         linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
         self.connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.connection.transport.abort()
