@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import random
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -12,7 +11,6 @@ from judge.members import BAD, BAD_DIRECT, TEXTS, Members, View, joined, left, s
 from judge.model import Failure, check
 from judge.subject import Subject
 
-LOOP = Path(__file__).parent / "judge" / "loop"
 ENDS = ("leave", "finish", "reset")
 LISTED = "a tab's first frame is the list of names, its own among them: register it first, then send the list"
 TABS = "a name may have several tabs: keep a set of sockets for each name, and take the name off with the last"
@@ -402,10 +400,10 @@ class TestExercise:
     @check(7, "counts open sockets and rooms, and leaves nothing behind")
     async def test_sessions(self, subject: Subject) -> None:
         # The counts are of the whole server, and so are its tasks.
-        async with subject.another(extra=["--loop", "counting:new_loop"], PYTHONPATH=str(LOOP)) as own:
+        async with subject.another(counting=True) as own:
             members = Members(own)
             await self._counts(own, 0, 0, after="nobody has come yet", likely="a fresh server has no sessions")
-            before = unfinished(own)
+            before = await own.unfinished()
             chance = random.Random(5)
             for _ in range(3):
                 async with contextlib.AsyncExitStack() as stack:
@@ -435,13 +433,7 @@ class TestExercise:
                     expect='{"sessions": 0, "rooms": 0} within 2 s of the last goodbye',
                     likely=likely,
                 )
-            if not await asyncio.to_thread(own.server.wait_for, lambda _: unfinished(own) == before, own.patience):
-                raise Failure(
-                    after="joins, leaves, drops and removals, and everybody has gone",
-                    got=f"{unfinished(own) or 'no'} tasks that have not ended",
-                    expect=f"as before the first handshake: {before}",
-                    likely="a task is started for a member and nobody ends it: cancel it and await it in finally",
-                )
+            await own.comes_to_be_idle(before, after="joins, leaves, drops and removals, and everybody has gone")
 
     @staticmethod
     async def _counts(subject: Subject, sessions: int, rooms: int, *, after: str, likely: str) -> None:
@@ -455,9 +447,3 @@ class TestExercise:
         """Read the list and the notices that another check has looked at."""
         for _ in range(frames):
             await tab.next(expect="the list of members, or a notice", likely=LISTED)
-
-
-def unfinished(subject: Subject) -> str:
-    """The tasks that have not ended, as the server's log had them last; see judge/loop/counting.py."""
-    lines = [line for line in subject.server.log if line.startswith("unfinished tasks: ")]
-    return lines[-1].partition(": ")[2] if lines else ""

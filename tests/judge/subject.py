@@ -194,17 +194,20 @@ class Subject:
         return Subject(server, self.patience, self.folder)
 
     @contextlib.asynccontextmanager
-    async def another(self, *, port: int = 0, extra: Sequence[str] = (), **settings: str) -> "AsyncIterator[Subject]":
+    async def another(self, *, port: int = 0, counting: bool = False, **settings: str) -> "AsyncIterator[Subject]":
         """The same answer in a server that this check has for itself, and may end as it likes.
 
         Args:
             port: of the server; 0 lets the system choose.
-            extra: further arguments of uvicorn.
+            counting: whether its log says which tasks are unfinished; see loop/counting.py.
             settings: for its environment.
 
         Raises:
             Failure: it does not start.
         """
+        extra = ("--loop", "counting:new_loop") if counting else ()
+        if counting:
+            settings["PYTHONPATH"] = str(Path(__file__).with_name("loop"))
         other = await self._start(self.server.target, self.folder, settings, port=port, extra=extra)
         self._started.append(other)
         try:
@@ -212,6 +215,31 @@ class Subject:
         finally:
             await other.settle()
             await other.close()
+
+    async def unfinished(self) -> str:
+        """The tasks that have not ended; the server was started with `counting`."""
+        start = len(self.server.log)
+        await asyncio.to_thread(self.server.wait_for, lambda log: bool(_counts(log[start:])), self.patience)
+        return (_counts(self.server.log[start:]) or ["unknown"])[-1]
+
+    async def comes_to_be_idle(self, before: str, *, after: str) -> None:
+        """Wait until no other tasks are unfinished than `before`, within the patience.
+
+        Args:
+            before: what `unfinished` gave.
+            after: what has happened since.
+
+        Raises:
+            Failure: it does not come to that.
+        """
+        start = len(self.server.log)
+        if not await asyncio.to_thread(self.server.wait_for, lambda log: before in _counts(log[start:]), self.patience):
+            raise Failure(
+                after=after,
+                got=f"unfinished tasks: {await self.unfinished()}",
+                expect=f"those of before: {before}",
+                likely="a task was started for a member and nobody ends it: cancel it and await it in finally",
+            )
 
     async def settle(self) -> str:
         """Let the server finish what it is at, and give its log, with those of the further servers.
@@ -245,3 +273,8 @@ class Subject:
                 await (await task).close()
         await self._http.aclose()
         await asyncio.to_thread(self.server.kill)
+
+
+def _counts(log: list[str]) -> list[str]:
+    """What the lines of loop/counting.py say."""
+    return [line.partition(": ")[2] for line in log if line.startswith("unfinished tasks: ")]

@@ -10,7 +10,7 @@ import asyncio
 from typing import Any
 
 PAUSE = 0.05
-"""Seconds between two looks."""
+"""Seconds between two lines."""
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -30,11 +30,10 @@ def new_loop() -> asyncio.AbstractEventLoop:
             task.add_done_callback(unfinished.pop)
         return task
 
-    def look(before: list[str] | None = None) -> None:
+    def look() -> None:
         names = sorted(unfinished.values())
-        if names != before:
-            print(f"unfinished tasks: {len(names)} ({', '.join(names)})", flush=True)
-        loop.call_later(PAUSE, look, names)
+        print(f"unfinished tasks: {len(names)} ({', '.join(names)})", flush=True)
+        loop.call_later(PAUSE, look)
 
     loop.set_task_factory(factory)
     loop.call_soon(look)
