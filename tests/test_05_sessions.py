@@ -64,6 +64,11 @@ class TestLesson:
         assert (await lesson.get("/", likely="")).headers["content-type"].startswith("text/html")
 
 
+def whispered(sender: str, text: str) -> dict[str, str]:
+    """A direct message as its receiver gets it."""
+    return {"type": "direct", "from": sender, "text": text}
+
+
 class TestExercise:
     @check(1, "asks for a name of 1 to 20 characters")
     async def test_names(self, subject: Subject) -> None:
@@ -89,32 +94,38 @@ class TestExercise:
             async with members.tab(room, "Ada & 한") as ada, members.tab(room, "Grace") as grace:
                 await members.enters(ada, "Ada & 한", "Linus", likely=LISTED)
                 await members.enters(grace, "Ada & 한", "Grace", "Linus", likely=LISTED)
-                async with members.tab(room, "Linus") as second:
-                    await members.enters(second, "Ada & 한", "Grace", "Linus", likely=LISTED)
                 async with members.tab(elsewhere, "Linus") as other:
                     await members.enters(other, "Linus", likely="names of other rooms are on the list too")
 
     @check(1, "tells the others who joined and who left, and nobody of itself")
     async def test_notices(self, subject: Subject) -> None:
         members = Members(subject)
-        room = members.room()
+        room, lab = members.room(), members.room("lab")
         own = "a name hears of itself: tell the others only, and none of the name's own tabs"
-        async with members.tab(room, "Grace") as grace, members.tab(members.room("lab"), "Linus") as linus:
+        once = "the others are told of who joins and of who leaves, once each"
+        async with members.tab(room, "Grace") as grace, members.tab(lab, "Linus") as elsewhere:
             await members.enters(grace, "Grace", likely=LISTED)
-            await members.enters(linus, "Linus", likely=LISTED)
+            await members.enters(elsewhere, "Linus", likely=LISTED)
             for end in ENDS:
-                async with members.tab(room, "Ada") as ada:
+                async with members.tab(room, "Ada") as ada, members.tab(room, "Linus") as linus:
                     await members.enters(ada, "Ada", "Grace", likely=LISTED)
-                    grace.did = "the handshake of Ada"
-                    await grace.gets(joined("Ada"), likely="the others are not told of who joins, or not once")
-                    await ada.send({"type": "message", "text": "only this"})
-                    await ada.gets(said("Ada", "only this"), likely=own)
-                    await grace.gets(said("Ada", "only this"), likely="more than one notice for one who joins")
+                    await members.enters(linus, "Ada", "Grace", "Linus", likely=LISTED)
+                    ada.did = "the handshake of Ada, and then that of Linus"
+                    await ada.gets(joined("Linus"), likely=own)
+                    grace.did = "the handshake of Ada, while Grace is in the room"
+                    await grace.gets(joined("Ada"), likely=own if end == ENDS[0] else once)
+                    grace.did = "the handshakes of Ada and of Linus"
+                    await grace.gets(joined("Linus"), likely=once)
                     await getattr(ada, end)()
-                    grace.did = f"Ada ended with {ada.did}"
-                    await grace.gets(left("Ada"), likely="the others are not told of who leaves, however that happens")
-            await linus.send({"type": "message", "text": "nothing"})
-            await linus.gets(said("Linus", "nothing"), likely="notices go to other rooms too")
+                    for tab in (grace, linus):
+                        tab.did = f"Ada ended with {ada.did}"
+                        await tab.gets(left("Ada"), likely=f"{once}, however that happens")
+                    await linus.leave()
+                    grace.did = "Ada left, and then Linus"
+                    await grace.gets(left("Linus"), likely=once)
+            async with members.tab(lab, "Ada"):
+                elsewhere.did = "a handshake of Ada, after others came and went in another room"
+                await elsewhere.gets(joined("Ada"), likely="notices go to other rooms too")
 
     @check(1, "keeps list and notices in step, however many come and go at once")
     async def test_at_once(self, subject: Subject) -> None:
@@ -122,27 +133,28 @@ class TestExercise:
         room = members.room()
         async with contextlib.AsyncExitStack() as stack:
 
-            async def enter(name: str) -> View:
-                return View(await stack.enter_async_context(members.tab(room, name)), name)
+            async def enter(*names: str) -> list[View]:
+                tabs = await subject.clients_at_once(*(members.path(room, name) for name in names))
+                for tab in tabs:
+                    stack.push_async_callback(tab.end)
+                return [View(tab, name) for tab, name in zip(tabs, names, strict=True)]
 
-            staying = await asyncio.gather(*(enter(f"Ada {number}") for number in range(12)))
-            going = await asyncio.gather(*(enter(f"Grace {number}") for number in range(12)))
+            staying = await enter(*(f"Ada {number}" for number in range(12)))
+            going = await enter(*(f"Grace {number}" for number in range(12)))
             # Others come while those go.
-            late, *_ = await asyncio.gather(
-                asyncio.gather(*(enter(f"Linus {number}") for number in range(8))),
-                *(view.tab.leave() for view in going),
-            )
-            staying += late
+            leaving = [asyncio.create_task(view.tab.leave()) for view in going]
+            staying += await enter(*(f"Linus {number}" for number in range(8)))
+            await asyncio.gather(*leaving)
             there = {view.own for view in staying}
             after = "32 members came and 12 of them left, many at once"
             for view in staying:
                 await view.settles(there, after=after, likely=OUTSIDE)
-            await staying[0].tab.send({"type": "message", "text": "done"})
+            # One more, so that whatever else was on the way has come before.
+            await enter("Zoe")
             for view in staying:
-                await view.hears(said(staying[0].own, "done"), after=after, likely=OUTSIDE)
-                await view.settles(there, after=after, likely=OUTSIDE)
+                await view.settles(there | {"Zoe"}, after=f"{after}, and then one more", likely=OUTSIDE)
 
-    @check(2, "passes a message on to every tab in the room, with its sender")
+    @check(2, "passes a message on to everybody in the room, with its sender")
     async def test_message(self, subject: Subject) -> None:
         members = Members(subject)
         room = members.room()
@@ -150,25 +162,23 @@ class TestExercise:
             members.tab(room, "Ada") as ada,
             members.tab(members.room("lab"), "Grace") as elsewhere,
             members.tab(room, "Grace") as grace,
-            members.tab(room, "Grace") as second,
         ):
             await self._skip(ada, 2)
-            for tab in (elsewhere, grace, second):
-                await self._skip(tab, 1)
-            likely = "every tab in the room, the sender's too, gets type, from and text: from is the name of the socket"
+            await self._skip(elsewhere, 1)
+            await self._skip(grace, 1)
+            likely = "everybody in the room, the sender too, gets type, from and text: from is the name of the socket"
             for text in TEXTS:
                 await ada.send({"type": "message", "text": text})
                 await ada.gets(said("Ada", text), likely=likely)
-                for tab in (grace, second):
-                    tab.did = f"{show(text)} from Ada, in the same room"
-                    await tab.gets(said("Ada", text), likely=likely)
+                grace.did = f"{show(text)} from Ada, in the same room"
+                await grace.gets(said("Ada", text), likely=likely)
+            likely = "what the client wrote besides type and text counts for nothing"
             for extra in ({"from": "Linus"}, {"from": 1, "to": "Grace", "id": None}, {"name": "Linus", "x": [{}]}):
-                await ada.send({"type": "message", "text": "hello"} | extra)
-                for tab in (ada, grace, second):
-                    tab.did = show({"type": "message", "text": "hello"} | extra)
-                    await tab.gets(
-                        said("Ada", "hello"), likely="what the client wrote besides type and text counts for nothing"
-                    )
+                message = {"type": "message", "text": "hello"} | extra
+                await ada.send(message)
+                for tab in (ada, grace):
+                    tab.did = show(message)
+                    await tab.gets(said("Ada", "hello"), likely=likely)
             await elsewhere.send({"type": "message", "text": "here"})
             await elsewhere.gets(said("Grace", "here"), likely="a message goes to other rooms too")
 
@@ -176,98 +186,79 @@ class TestExercise:
     async def test_bad(self, subject: Subject) -> None:
         members = Members(subject)
         room = members.room()
-        likely = "each bad frame is answered, the loop goes on: read() gives None, also for a binary frame"
-        async with (
-            members.tab(room, "Ada") as ada,
-            members.tab(room, "Ada") as second,
-            members.tab(room, "Grace") as grace,
-        ):
+        likely = "each bad frame is answered and the loop goes on: read() gives None, also for a binary frame"
+        async with members.tab(room, "Ada") as ada, members.tab(room, "Grace") as grace:
             await self._skip(ada, 2)
-            await self._skip(second, 2)
             await self._skip(grace, 1)
             for frame in (*BAD, *BAD_DIRECT):
                 await ada.send(frame)
                 await ada.gets_error(likely=likely)
             await ada.send({"type": "message", "text": "hello"})
-            for tab in (ada, second, grace):
+            for tab in (ada, grace):
                 tab.did = "a good message after the bad ones"
-                await tab.gets(said("Ada", "hello"), likely="the error goes to other tabs too, or comes twice")
+                await tab.gets(said("Ada", "hello"), likely="the error goes to others too, or comes twice")
 
-    @check(2, "loses nothing to a tab that vanishes")
+    @check(2, "loses nothing to a member that vanishes")
     async def test_vanished(self, subject: Subject) -> None:
         members = Members(subject)
-        likely = "a send to a tab that is gone raises in the endpoint of whoever sends: catch it around each send"
+        likely = "a send to a member that is gone raises in the endpoint of whoever sends: catch it around each send"
         for end in ENDS:
             room = members.room()
             async with (
                 members.tab(room, "Grace") as grace,
-                members.tab(room, "Linus") as gone,
-                members.tab(room, "Linus") as also_gone,
                 members.tab(room, "Ada") as ada,
+                contextlib.AsyncExitStack() as stack,
             ):
-                await self._skip(ada, 1)
-                await self._skip(grace, 3)
-                await asyncio.gather(getattr(gone, end)(), getattr(also_gone, end)())
-                # One of these finds the tabs gone, whenever the server hears of it.
+                names = [f"Linus {number}" for number in range(6)]
+                gone = [await stack.enter_async_context(members.tab(room, name)) for name in names]
+                await self._skip(grace, 8)
+                await self._skip(ada, 7)
+                # All at once: the notice that one has left then finds others gone whom nobody has missed yet.
+                await subject.at_once(*(getattr(tab, end)() for tab in gone))
+                wanted = [left(name) for name in names]
                 for number in range(3):
                     await ada.send({"type": "message", "text": f"text {number}"})
-                heard: dict[str, list[object]] = {}
+                    wanted.append(said("Ada", f"text {number}"))
+                expect = "three messages, and that each of the six left"
                 for who, tab in (("the sender", ada), ("another member", grace)):
-                    tab.did = f"three messages, after two tabs of Linus sent {gone.did}"
-                    wanted = [said("Ada", f"text {number}") for number in range(3)] + [left("Linus")]
-                    heard[who] = [
-                        await tab.next_object(expect="three messages, and that Linus left", likely=likely)
-                        for _ in wanted
-                    ]
-                    if sorted(map(show, heard[who])) != sorted(map(show, wanted)):
-                        got = f"{who} got {', '.join(map(show, heard[who]))}"
-                        raise Failure(
-                            after=tab.did, got=got, expect="three messages, and that Linus left once", likely=likely
-                        )
+                    tab.did = f"three messages, after six members sent {gone[0].did}"
+                    heard = [await tab.next_object(expect=expect, likely=likely) for _ in wanted]
+                    if sorted(map(show, heard)) != sorted(map(show, wanted)):
+                        got = f"{who} got {', '.join(map(show, heard))}"
+                        raise Failure(after=tab.did, got=got, expect=f"{expect}, once each", likely=likely)
 
-    @check(3, "passes a direct message to all tabs of one name, and to nobody else")
+    @check(3, "passes a direct message to its member, and to nobody else")
     async def test_direct(self, subject: Subject) -> None:
         members = Members(subject)
         room = members.room()
         async with (
             members.tab(room, "Ada") as ada,
-            members.tab(room, "Ada") as ada_too,
             members.tab(room, "Grace") as grace,
-            members.tab(room, "Grace") as grace_too,
             members.tab(room, "Linus") as linus,
-            members.tab(members.room("lab"), "Grace") as elsewhere,
+            members.tab(members.room("lab"), "Zoe") as elsewhere,
         ):
-            for tab, frames in ((ada, 3), (ada_too, 3), (grace, 2), (grace_too, 2), (linus, 1), (elsewhere, 1)):
+            for tab, frames in ((ada, 3), (grace, 2), (linus, 1), (elsewhere, 1)):
                 await self._skip(tab, frames)
-
-            def whispered(text: str) -> dict[str, str]:
-                return {"type": "direct", "from": "Ada", "text": text}
-
-            likely = "exactly type, from and text, to every tab of that name: look for the name in this room"
+            likely = "exactly type, from and text, to the member of that name: look for the name in this room"
             for text in TEXTS[:4]:
                 await ada.send({"type": "direct", "to": "Grace", "text": text, "from": "Linus"})
-                for tab in (grace, grace_too):
-                    tab.did = f"{show(text)} from Ada to Grace, who has two tabs"
-                    await tab.gets(whispered(text), likely=likely)
+                grace.did = f"{show(text)} from Ada to Grace alone"
+                await grace.gets(whispered("Ada", text), likely=likely)
             await ada.send({"type": "direct", "to": "Ada", "text": "note to self"})
-            for tab in (ada, ada_too):
-                tab.did = "a direct message of Ada to Ada, who has two tabs"
-                await tab.gets(
-                    whispered("note to self"),
-                    likely="the sender gets its direct messages too, or one to oneself misses a tab",
-                )
-            for absent in ("Nobody", "grace", "", "Ada "):
+            echoed = "the sender gets a copy of its direct messages"
+            await ada.gets(whispered("Ada", "note to self"), likely=f"{echoed}, or none of one to itself")
+            for absent in ("Nobody", "grace", "", "Ada ", "Zoe"):
                 await ada.send({"type": "direct", "to": absent, "text": "hello?"})
-                await ada.gets_error(likely="nobody has this name in this room, and the asking tab is not told")
-            await elsewhere.send({"type": "direct", "to": "Ada", "text": "hello?"})
-            await elsewhere.gets_error(likely="a name in another room is reached: look in the room of the socket only")
-            await linus.send({"type": "message", "text": "that is all"})
-            for tab in (ada, ada_too, grace, grace_too, linus):
-                tab.did = "a message of Linus, after direct messages and errors of Ada"
-                await tab.gets(
-                    said("Linus", "that is all"),
-                    likely="a direct message or its error goes to a tab that it is not for, or twice",
+                await ada.gets_error(
+                    likely="nobody has this name here, and the asking tab is not told; or other rooms are searched"
                 )
+            await linus.send({"type": "message", "text": "that is all"})
+            likely = "a direct message or its error goes to somebody it is not for, or twice"
+            for tab in (ada, grace, linus):
+                tab.did = "a message of Linus, after direct messages and errors of Ada"
+                await tab.gets(said("Linus", "that is all"), likely=likely)
+            await elsewhere.send({"type": "message", "text": "here"})
+            await elsewhere.gets(said("Zoe", "here"), likely=likely)
 
     @check(4, "takes several tabs of one name for one person")
     async def test_tabs(self, subject: Subject) -> None:
@@ -282,7 +273,7 @@ class TestExercise:
             ):
                 await self._skip(grace, 1)
                 for tab in (one, two, three):
-                    await members.enters(tab, "Ada", "Grace", likely=LISTED)
+                    await members.enters(tab, "Ada", "Grace", likely=f"{TABS}; and the list is for each tab")
                 grace.did = "three handshakes of Ada"
                 await grace.gets(joined("Ada"), likely=TABS)
                 tabs = [(one, two, three)[number] for number in order]
@@ -296,12 +287,49 @@ class TestExercise:
         async with members.tab(room, "Grace") as grace, contextlib.AsyncExitStack() as stack:
             await self._skip(grace, 1)
             tabs = [await stack.enter_async_context(members.tab(room, "Ada")) for _ in range(4)]
-            await asyncio.gather(*(tab.leave() for tab in tabs))
+            await subject.at_once(*(tab.leave() for tab in tabs))
             grace.did = "four tabs of Ada came, and left at the same time"
             for notice in (joined("Ada"), left("Ada")):
                 await grace.gets(notice, likely=TABS)
             await grace.send({"type": "message", "text": "alone"})
             await grace.gets(said("Grace", "alone"), likely="left is told more than once for one name")
+
+    @check(4, "reaches every tab of a name")
+    async def test_every_tab(self, subject: Subject) -> None:
+        members = Members(subject)
+        room = members.room()
+        async with (
+            members.tab(room, "Ada") as ada,
+            members.tab(room, "Ada") as ada_too,
+            members.tab(room, "Grace") as grace,
+            members.tab(room, "Grace") as grace_too,
+        ):
+            for tab, frames in ((ada, 2), (ada_too, 2), (grace, 1), (grace_too, 1)):
+                await self._skip(tab, frames)
+            await ada.send({"type": "message", "text": "hello"})
+            for tab in (ada, ada_too, grace, grace_too):
+                tab.did = "a message of Ada; she and Grace have two tabs each"
+                await tab.gets(said("Ada", "hello"), likely=TABS)
+            await ada.send({"type": "direct", "to": "Grace", "text": "psst"})
+            for tab in (grace, grace_too):
+                tab.did = "a direct message of Ada to Grace, who has two tabs"
+                await tab.gets(whispered("Ada", "psst"), likely="a direct message goes to every tab of its name")
+            await ada.send({"type": "direct", "to": "Ada", "text": "note to self"})
+            for tab in (ada, ada_too):
+                tab.did = "a direct message of Ada to Ada, who has two tabs"
+                await tab.gets(
+                    whispered("Ada", "note to self"),
+                    likely="a direct message to oneself goes to all own tabs, and one to another goes to none of them",
+                )
+            for frame in ("no JSON", '{"type": "direct", "to": "Nobody", "text": ""}'):
+                await ada.send(frame)
+                await ada.gets_error(likely="the tab that asked is told")
+            await grace.send({"type": "message", "text": "that is all"})
+            for tab in (ada, ada_too, grace, grace_too):
+                tab.did = "a message of Grace, after direct messages and errors of one tab of Ada"
+                await tab.gets(
+                    said("Grace", "that is all"), likely="an error goes to other tabs than the one that asked"
+                )
 
     @staticmethod
     async def _hears_no_left(grace: Client, rest: list[Client]) -> None:
@@ -374,9 +402,7 @@ class TestExercise:
     async def test_comes_back(self, subject: Subject) -> None:
         members = Members(subject)
         room = members.room()
-        likely = (
-            "the end of the removed tab takes the new one along: look whether the tab that ends is still in its place"
-        )
+        likely = "the removed name is ignored for good, or the end of its old tab takes the new one along"
         async with members.tab(room, "Grace") as grace, members.tab(room, "Ada") as old:
             await self._skip(grace, 2)
             # A tab that does not read does not answer the close frame, so its endpoint ends late.
@@ -395,7 +421,7 @@ class TestExercise:
                 await members.are(room, "Ada", "Grace", after="the removed tab has ended", likely=likely)
                 await new.send({"type": "direct", "to": "Grace", "text": "back"})
                 grace.did = "a direct message of the name that came back"
-                await grace.gets({"type": "direct", "from": "Ada", "text": "back"}, likely=likely)
+                await grace.gets(whispered("Ada", "back"), likely=likely)
 
     @check(7, "counts open sockets and rooms, and leaves nothing behind")
     async def test_sessions(self, subject: Subject) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import socket
 import struct
 import sys
@@ -181,6 +182,14 @@ class Client:
         async with asyncio.timeout(self.patience):
             await self.connection.wait_closed()
 
+    async def end(self) -> None:
+        """Say goodbye, and wait for no answer that may not come."""
+        # close() waits until its frame is written: behind a server that does not read, for ever.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(self.patience, 0.3)):
+                await self.connection.close()
+        self.connection.transport.abort()
+
     def stop_reading(self) -> None:
         """Read nothing more from the socket, so that the buffers on the way to here fill up."""
         self.connection.transport.pause_reading()
@@ -210,7 +219,13 @@ def same(one: Any, other: Any) -> bool:
 
 
 async def handshake(
-    url: str, patience: float, *, narrow: bool = False, headers: dict[str, str] | None = None
+    url: str,
+    patience: float,
+    *,
+    narrow: bool = False,
+    headers: dict[str, str] | None = None,
+    sock: socket.socket | None = None,
+    asked: asyncio.Event | None = None,
 ) -> ClientConnection | int:
     """Open a connection, or learn with which HTTP status it was refused.
 
@@ -220,24 +235,22 @@ async def handshake(
         narrow: whether the kernel keeps as little as it can for this client, so that a client
             which stops reading soon stops the server's sends.
         headers: further HTTP headers.
+        sock: a socket that is connected already; by default a new one.
+        asked: set when the request is on its way.
 
     Raises:
         TimeoutError: there was no answer in time.
         OSError: the server is gone.
         websockets.InvalidHandshake: the answer was no HTTP.
     """
-    sock = None
     if narrow:
-        host, port = url.split("/")[2].split(":")
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, (host, int(port)))
+        sock = await connected(url, narrow=True)
     try:
         return await connect(
             url,
             sock=sock,
             additional_headers=headers,
+            logger=_logger(asked) if asked else None,
             # Compressed frames would be too small to fill a buffer.
             compression=None,
             open_timeout=patience,
@@ -251,9 +264,40 @@ async def handshake(
         return error.response.status_code
 
 
-@contextlib.asynccontextmanager
-async def client(url: str, patience: float, *, narrow: bool = False) -> AsyncIterator[Client]:
-    """A client that must get in. At the end it leaves, if it has not yet.
+async def connected(url: str, *, narrow: bool = False) -> socket.socket:
+    """A socket that is connected to the server of this address, and has sent nothing yet; see `handshake`."""
+    host, port = url.split("/")[2].split(":")
+    sock = socket.socket()
+    if narrow:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, (host, int(port)))
+    return sock
+
+
+def _logger(asked: asyncio.Event) -> logging.Logger:
+    """A logger for a connection, which sets this event when the request has been written."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if str(record.msg).startswith("> GET"):
+                asked.set()
+
+    logger = logging.Logger("client", logging.DEBUG)
+    logger.addHandler(Handler())
+    return logger
+
+
+async def open_client(
+    url: str,
+    patience: float,
+    *,
+    narrow: bool = False,
+    headers: dict[str, str] | None = None,
+    sock: socket.socket | None = None,
+    asked: asyncio.Event | None = None,
+) -> Client:
+    """A client that must get in; see `handshake`.
 
     Raises:
         Failure: the handshake was refused or not answered.
@@ -262,7 +306,7 @@ async def client(url: str, patience: float, *, narrow: bool = False) -> AsyncIte
     sent = f"a handshake for {path}"
     expect = "the socket accepted"
     try:
-        connection = await handshake(url, patience, narrow=narrow)
+        connection = await handshake(url, patience, narrow=narrow, headers=headers, sock=sock, asked=asked)
     except TimeoutError:
         raise Failure(
             sent=sent,
@@ -283,11 +327,20 @@ async def client(url: str, patience: float, *, narrow: bool = False) -> AsyncIte
             likely=HANDSHAKES.get(connection, "the handshake decoder in README.md knows what the status means"),
             broken=True,
         )
+    return Client(connection, patience)
+
+
+@contextlib.asynccontextmanager
+async def client(
+    url: str, patience: float, *, narrow: bool = False, headers: dict[str, str] | None = None
+) -> AsyncIterator[Client]:
+    """A client that must get in; see `handshake`. At the end it leaves, if it has not yet.
+
+    Raises:
+        Failure: the handshake was refused or not answered.
+    """
+    opened = await open_client(url, patience, narrow=narrow, headers=headers)
     try:
-        yield Client(connection, patience)
+        yield opened
     finally:
-        # close() waits until its frame is written: behind a server that does not read, for ever.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(patience, 0.3)):
-                await connection.close()
-        connection.transport.abort()
+        await opened.end()

@@ -171,15 +171,6 @@ class View:
                     got += f", {title}: {', '.join(sorted(some)[:3])}" if some else ""
                 raise Failure(after=after, got=got, expect=f"the {len(names)} who are there", likely=likely) from None
 
-    async def hears(self, message: dict[str, Any], *, after: str, likely: str) -> None:
-        """Read what comes up to this message.
-
-        Raises:
-            Failure: it does not come, or what comes before does not add up.
-        """
-        while await self._next(after, likely) != message:
-            pass
-
     async def _next(self, after: str, likely: str) -> Any:
         expect = "the list first, and then notices that fit it: who joins was not there, who leaves was"
         self.tab.did = after

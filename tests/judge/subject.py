@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,39 @@ class Subject:
     async def handshake(self, path: str) -> clients.ClientConnection | int:
         """Try a handshake; see `clients.handshake`."""
         return await clients.handshake(self.server.ws(path), self.patience)
+
+    async def clients_at_once(self, *paths: str) -> list[clients.Client]:
+        """New clients whose handshakes reach the server together. Whoever asks for them ends them.
+
+        Raises:
+            Failure: one of them was refused.
+        """
+        asked = [asyncio.Event() for _ in paths]
+        sockets = [await clients.connected(self.server.url) for _ in paths]
+        # The server takes new connections one after another, and has taken them when it answers this.
+        await self.get("/still-there", likely="something blocks the event loop")
+        with self.held_up():
+            opening = [
+                asyncio.create_task(clients.open_client(self.server.ws(path), self.patience, sock=sock, asked=event))
+                for path, sock, event in zip(paths, sockets, asked, strict=True)
+            ]
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.patience):
+                    await asyncio.gather(*(event.wait() for event in asked))
+        return await asyncio.gather(*opening)
+
+    async def at_once(self, *actions: Coroutine[Any, Any, object]) -> None:
+        """Do all of this so that it reaches the server together.
+
+        Args:
+            actions: each writes at once and may then wait for an answer.
+        """
+        with self.held_up():
+            doing = [asyncio.create_task(action) for action in actions]
+            # Each has had its turn, and has written.
+            for _ in range(3):
+                await asyncio.sleep(0)
+        await asyncio.gather(*doing)
 
     async def get(self, path: str, *, likely: str) -> httpx.Response:
         """`GET path`.
@@ -135,6 +168,20 @@ class Subject:
             said = f"status {response.status_code}, {clients.show(response.text)}" if response else "nothing"
             got = f"GET {path} still answers {said} after {self.patience:g} s"
             raise Failure(after=after, got=got, expect=f"status {status}", likely=likely) from None
+
+    @contextlib.contextmanager
+    def held_up(self) -> "Iterator[None]":
+        """Hold the server up, so that whatever is sent meanwhile reaches it at once, as under load."""
+        import psutil
+
+        process = psutil.Process(self.server.pid)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.suspend()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
 
     async def stands_still(self, progress: Callable[[], int]) -> None:
         """Wait until `progress` has not changed while the server answered three requests.

@@ -1,0 +1,36 @@
+"""Step 05: the socket."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
+
+from .manager import Manager, Session, send
+from .messages import EXPECTED, Direct, Message, read
+
+router = APIRouter()
+
+
+@router.websocket("/ws/{room_id}")
+async def chat(
+    websocket: WebSocket, room_id: str, manager: Manager, name: Annotated[str, Query(min_length=1, max_length=20)]
+) -> None:
+    await websocket.accept()
+    session = Session(room_id, name, websocket)
+    await manager.join(session)
+    try:
+        while True:
+            event = await websocket.receive()
+            websocket._raise_on_disconnect(event)
+            if session not in manager.sessions:
+                continue
+            message = read(event)
+            if isinstance(message, Message):
+                await send(manager.of(room_id), {"type": "message", "from": name, "text": message.text})
+            elif isinstance(message, Direct) and manager.of(room_id, message.to):
+                await send(manager.of(room_id, message.to), {"type": "direct", "from": name, "text": message.text})
+            else:
+                await send([session], {"type": "error", "detail": EXPECTED})
+    except WebSocketDisconnect:
+        pass
+    finally:
+        await manager.leave(session)

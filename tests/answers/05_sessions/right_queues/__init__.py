@@ -1,0 +1,1 @@
+"""Each tab has a queue and a task that empties it; all changes are made without an await."""

@@ -1,0 +1,30 @@
+"""Step 05: what can be asked and done about members over HTTP."""
+
+from fastapi import APIRouter, HTTPException
+
+from .manager import Manager
+
+router = APIRouter()
+
+
+@router.get("/rooms/{room_id}/members")
+async def list_members(room_id: str, manager: Manager) -> dict[str, list[str]]:
+    if room_id not in manager.rooms:
+        raise HTTPException(404)
+    return {"names": sorted(manager.rooms[room_id])}
+
+
+@router.delete("/rooms/{room_id}/members/{name}", status_code=204)
+async def remove_member(room_id: str, name: str, manager: Manager) -> None:
+    tabs = manager.rooms.get(room_id, {}).get(name)
+    if not tabs:
+        raise HTTPException(404)
+    manager.leave(room_id, name, *tabs)
+    for tab in tabs:
+        tab.queue.put_nowait((1008, "removed"))
+
+
+@router.get("/debug/sessions")
+async def count_sessions(manager: Manager) -> dict[str, int]:
+    sessions = sum(len(tabs) for room in manager.rooms.values() for tabs in room.values())
+    return {"sessions": sessions, "rooms": len(manager.rooms)}

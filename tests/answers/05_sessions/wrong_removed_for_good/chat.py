@@ -1,0 +1,33 @@
+"""Step 05: the socket."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, WebSocket
+
+from .manager import Manager, send
+from .messages import EXPECTED, Direct, Message, read
+
+router = APIRouter()
+Name = Annotated[str, Query(min_length=1, max_length=20)]
+
+
+@router.websocket("/ws/{room_id}")
+async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager) -> None:
+    await websocket.accept()
+    try:
+        await manager.join(room_id, name, websocket)
+        while (event := await websocket.receive())["type"] != "websocket.disconnect":
+            if (room_id, name) in manager.removed:
+                continue  # Removed: what it sent before it knew is for nobody.
+            match read(event):
+                case Message(text=text):
+                    await send(manager.everybody(room_id), {"type": "message", "from": name, "text": text})
+                case Direct(to=to, text=text):
+                    if tabs := list(manager.tabs(room_id, to)):
+                        await send(tabs, {"type": "direct", "from": name, "text": text})
+                    else:
+                        await send([websocket], {"type": "error", "detail": f"{to} is not in this room"})
+                case None:
+                    await send([websocket], {"type": "error", "detail": EXPECTED})
+    finally:
+        await manager.leave(room_id, name, websocket)
