@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import httpx
 import pytest
 from browser import chromium
 from workshop.course import ROOT, find_step, steps
@@ -361,7 +362,8 @@ class TestAddress:
             page.goto(address)
             assert card(page).get_by_label("Address").input_value() == expected
             folder = address.split("?")[0].rpartition("/")[0]
-            assert asked == [address, f"{folder}/page.css", f"{folder}/page.js"], "the page needs nothing but its files"
+            files = [f"{folder}/{name}" for name in ("page.css", "page.js", "session.js")]
+            assert asked == [address, *files], "the page needs nothing but its files"
 
     def test_other_port(self, page: "Page", lesson: Server, parrot: Server) -> None:
         """A page from one server talks to another, and a path is made a full address."""
@@ -545,9 +547,8 @@ class TestAccess:
         grace = card(page, "Grace")
         page.keyboard.press("Enter")
         wait_for_rows(grace, "← received open", 1)
-        page.keyboard.press("Shift+Tab")
-        page.keyboard.press("Shift+Tab")
-        page.keyboard.press("Shift+Tab")
+        for _ in range(4):
+            page.keyboard.press("Shift+Tab")
         page.keyboard.press("Enter")
         grace.wait_for(state="detached")
         assert page.evaluate("document.activeElement.id") == "add"
@@ -558,6 +559,7 @@ class TestAccess:
         press(page.locator("header"), "Add a connection")
         page.get_by_text("How this page works").click()
         ada, grace = card(page), card(page, "Grace")
+        ada.get_by_text("Log in, come back").click()
         connect(ada)
         send(ada, "00 01 ff", "Send as binary (hex)")
         send(ada, "Ada" * 400)
@@ -621,6 +623,98 @@ class TestAccess:
         described = ada.get_by_label("Message").get_attribute("aria-describedby")
         for part in described.split():
             assert page.locator(f"#{part}").count() == 1, part
+
+
+class TestSessions:
+    """What the page knows of the messages of the course. The parrot says whatever it is told to say."""
+
+    def start(self, page: "Page", parrot: Server, *, again: bool = False) -> "Locator":
+        """Connect a card, which comes back by itself or not."""
+        page.goto(f"{parrot.url}/?address=/ws/lobby")
+        ada = card(page)
+        ada.get_by_text("Log in, come back").click()
+        if again:
+            ada.get_by_label("Come back by itself").check()
+        connect(ada)
+        return ada
+
+    def test_members(self, page: "Page", parrot: Server) -> None:
+        """The list, who joins and who leaves; a notice without a list before it changes nothing."""
+        ada = self.start(page, parrot)
+        there = ada.locator(".members")
+
+        def hear(**message: object) -> str:
+            before = rows(ada, "← received text").count()
+            send(ada, json.dumps(message, ensure_ascii=False))
+            wait_for_rows(ada, "← received text", before + 1)
+            return there.text_content()
+
+        assert hear(type="joined", name="Grace") == ""
+        assert hear(type="members", names=["Ada", "Grace"]) == "In the room: Ada, Grace"
+        assert hear(type="joined", name="Eve") == "In the room: Ada, Eve, Grace"
+        assert hear(type="joined", name="Eve") == "In the room: Ada, Eve, Grace"
+        assert hear(type="left", name="Ada") == "In the room: Eve, Grace"
+        assert hear(type="left", name="nobody") == "In the room: Eve, Grace"
+        for what, text in HOSTILE.items():
+            hear(type="members", names=[text])
+            assert_plain(page, what)
+        assert hear(type="members", names="no list").startswith("In the room: ")
+        press(ada, "Close")
+        wait_for_rows(ada, "← received close", 1)
+        assert there.text_content() == "", "who is there is not known any more"
+
+    def test_answers_pings(self, page: "Page", parrot: Server) -> None:
+        """A ping of the server is answered, unless you say no."""
+        ada = self.start(page, parrot)
+        send(ada, '{"type": "ping"}')
+        wait_for_rows(ada, "← received text", 2)
+        assert contents(ada, "→ sent text") == ['{"type": "ping"}', '{"type": "pong"}']
+        ada.get_by_label("Answer pings of the server").uncheck()
+        send(ada, '{"type": "ping"}')
+        send(ada, "that is all")
+        wait_for_rows(ada, "← received text", 4)
+        assert contents(ada, "→ sent text")[2:] == ['{"type": "ping"}', "that is all"]
+
+    def test_comes_back(self, page: "Page", parrot: Server) -> None:
+        """It comes back after a loss, with the id of the last message, and not when it was sent away or left itself."""
+        ada = self.start(page, parrot, again=True)
+        send(ada, '{"type": "message", "id": 7, "from": "Grace", "text": "hello"}')
+        wait_for_rows(ada, "← received text", 1)
+        send(ada, "close 1012 restart")
+        wait_for_rows(ada, "← received open", 2)
+        assert contents(ada, "→ sent open")[-1].endswith("/ws/lobby?after=7")
+        assert re.fullmatch(r"The next try comes in 0\.[2-5] s\.", contents(ada, "• browser wait")[-1])
+        press(ada, "Drop without a goodbye")
+        wait_for_rows(ada, "← received open", 3)
+        for code in (1000, 1008, 4401):
+            send(ada, f"close {code} go away")
+            wait_for_rows(ada, "← received close", rows(ada, "← received open").count() - 1)
+            assert ada.locator(".state").text_content() == "Closed", code
+            connect(ada)
+        assert rows(ada, "• browser wait").count() == 2
+        assert contents(ada, "→ sent open")[-1].endswith("/ws/lobby"), "Connect begins anew"
+        send(ada, "close 1013 too slow")
+        wait_for_rows(ada, "• browser wait", 3)
+        press(ada, "Close")
+        assert ada.locator(".state").text_content() == "Closed", "Close ends the waiting too"
+
+    def test_log_in(self, page: "Page", parrot: Server) -> None:
+        """A login that fails is told in one sentence, and nothing is connected."""
+        page.goto(f"{parrot.url}/?address=/ws/lobby")
+        ada = card(page)
+        ada.get_by_text("Log in, come back").click()
+        ada.get_by_label("User").fill("Ada")
+        press(ada, "Connect")
+        ada.get_by_text("Not logged in: token was answered with HTTP 40").wait_for()
+        page.route("**/token", lambda route: route.fulfill(status=401))
+        press(ada, "Connect")
+        ada.get_by_text("Not logged in: the user or the password is wrong.").wait_for()
+        page.unroute("**/token")
+        page.route("**/token", lambda route: route.fulfill(json={"access_token": "secret", "token_type": "bearer"}))
+        page.route("**/ticket", lambda route: route.fulfill(json={"ticket": route.request.headers["authorization"]}))
+        connect(ada)
+        assert contents(ada, "→ sent open")[-1].endswith("/ws/lobby?ticket=…"), "a ticket is not shown"
+        assert "secret" not in page.content()
 
 
 class TestSolutions:
@@ -829,4 +923,58 @@ class TestSolutions:
             wait_for_rows(listener, "← received close", 1)
             assert contents(listener, "← received close")[0].startswith("1008, policy violation.")
             self.talk(first, "still here", "still here", first)
+            assert "Traceback" not in "\n".join(server.log)
+
+    def test_step_05_sessions(
+        self, open_tab: Callable[[], "Page"], lesson: Server, serve: Callable[[int], Server]
+    ) -> None:
+        """Members with names: who is there, in how many tabs, messages with their sender, and a removal."""
+        strange = "<b>&amp;\u202eAda</b>"
+
+        def path(name: str) -> str:
+            return server.ws(f"/ws/lobby?name={quote(name, safe='')}")
+
+        def frame(**value: object) -> str:
+            value = {"from" if key == "sender" else key: each for key, each in value.items()}
+            return as_shown(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+        def say(text: str) -> str:
+            return json.dumps({"type": "message", "text": text}, ensure_ascii=False)
+
+        with serve(5) as server:
+            page, other = open_tab(), open_tab()
+            first = self.join(page, lesson, path("Grace"))
+            second = self.join(other, lesson, path(strange))
+            wait_for_rows(first, "← received text", 2)
+            there = as_shown(f"In the room: {strange}, Grace")
+            for tab in (first, second):
+                assert tab.locator(".members").text_content() == there
+            assert_plain(other, "a name")
+            also = self.join_too(other, "Grace", path(strange))
+            self.talk(first, say("hello"), frame(type="message", sender="Grace", text="hello"), first, also)
+            wait_for_rows(second, "← received text", 2)
+            for what, text in HOSTILE.items():
+                expected = frame(type="message", sender=strange, text=text)
+                self.talk(second, say(text), expected, first, second, also)
+                assert_plain(page, what)
+            whisper = json.dumps({"type": "direct", "to": strange, "text": "psst"})
+            self.talk(first, whisper, frame(type="direct", sender="Grace", text="psst"), second, also)
+            send(first, "no JSON")
+            wait_for_rows(first, "← received text", 4 + len(HOSTILE))
+            assert contents(first, "← received text")[-1].startswith('{"type":"error"')
+
+            # One of two tabs drops, and nobody is told; then the other goes with its page.
+            self.leave(server, lambda: press(second, "Drop without a goodbye"))
+            self.talk(first, say("still two"), frame(type="message", sender="Grace", text="still two"), first, also)
+            assert first.locator(".members").text_content() == there
+            self.leave(server, other.close)
+            first.get_by_text("In the room: Grace", exact=True).wait_for()
+
+            other = open_tab()
+            second = self.join(other, lesson, path("Ada"))
+            httpx.delete(f"{server.url}/rooms/lobby/members/Ada", trust_env=False).raise_for_status()
+            wait_for_rows(second, "← received close", 1)
+            assert contents(second, "← received close")[0].startswith("1008, policy violation. Reason: removed.")
+            first.get_by_text("In the room: Grace", exact=True).wait_for()
+            self.refuse(second, server.ws("/ws/lobby"))
             assert "Traceback" not in "\n".join(server.log)

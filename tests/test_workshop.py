@@ -17,7 +17,7 @@ import psutil
 import pytest
 from kernels import Kernel, copy_of_the_course, kernel
 from websockets import ConnectionClosed, connect
-from workshop import ROOT, CourseError, Server, StartupError, Wire, close_codes, find_step
+from workshop import ROOT, CourseError, Server, StartupError, Timeline, Wire, close_codes, find_step
 from workshop import preflight as preflight_module
 from workshop.serving import Screen
 
@@ -435,3 +435,22 @@ def test_nest_asyncio_drops_cells(tmp_path: Path) -> None:
         while last not in answered:
             answered.add(running.client.get_shell_msg(timeout=30)["parent_header"]["msg_id"])
         assert identities[2] not in answered
+
+
+class TestTimeline:
+    def test_bars(self) -> None:
+        """A bar for each span; what is begun twice or ended twice counts once; what has not ended goes on."""
+        timeline = Timeline()
+        assert repr(timeline) == "Nothing has been recorded yet."
+        for label in ("Ada", "<b>Grace"):
+            timeline.begin(label)
+            timeline.begin(label)
+        timeline.end("Ada")
+        timeline.end("Ada")
+        timeline.end("nobody")
+        timeline.begin("Ada")
+        drawn = timeline._repr_html_()
+        assert drawn.count("<rect") == 3
+        assert drawn.count("to the end</title>") == 2
+        assert "&lt;b&gt;Grace" in drawn and "<b>" not in drawn
+        assert re.fullmatch(r"Ada: 0 ms to \d+ ms, \d+ ms to the end\n<b>Grace: \d+ ms to the end", repr(timeline))

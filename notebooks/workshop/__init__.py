@@ -11,6 +11,7 @@ from .course import ROOT, CourseError, find_step, steps
 from .page import page
 from .server import Server, StartupError
 from .serving import serve
+from .timeline import Timeline
 from .wire import Wire
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "CourseError",
     "Server",
     "StartupError",
+    "Timeline",
     "Wire",
     "check",
     "compare",

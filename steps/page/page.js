@@ -1,6 +1,8 @@
 // The browser page of the course: several WebSocket clients side by side.
 // What comes from the wire is only ever put in as text, so that no message can become part of the page.
 
+import { comesBack, namesAfter, objectIn, pause, ticketFor } from "./session.js";
+
 const NAMES = ["Ada", "Grace", "Linus"];
 const MOST_ROWS = 500;
 const LONGEST_LINE = 240;
@@ -155,6 +157,11 @@ function addConnection() {
   const row = makeLog(log, find(".quiet"));
   let frame = null;
   let socket = null;
+  let names = null; // who is in the room, once the server has said so
+  let lastId = null; // of the messages, from step 07 on
+  let tries = 0; // to come back
+  let waiting; // the timer of the next try
+  let loggingIn = false;
 
   made += 1;
   heading.id = `name-${made}`;
@@ -186,29 +193,88 @@ function addConnection() {
     state.dataset.state = text;
   }
 
+  function showNames(list) {
+    names = list;
+    find(".members").textContent = names ? shown(`In the room: ${names.join(", ")}`) : "";
+  }
+
   function release() {
     frame?.remove();
     frame = null;
     socket = null;
+    showNames(null);
+  }
+
+  function stopWaiting() {
+    clearTimeout(waiting);
+    waiting = undefined;
   }
 
   function connect(form) {
     complain(form);
-    if (frame) return complain(form, "This connection has not ended yet: close it or drop it first.");
+    if (frame || loggingIn) return complain(form, "This connection has not ended yet: close it or drop it first.");
+    stopWaiting();
+    lastId = null;
+    tries = 0;
+    begin(form, {});
+  }
+
+  /** Log in, if there is a user, and connect with these parameters more in the address. */
+  async function begin(form, more) {
+    if (field("user").value) {
+      loggingIn = true;
+      show("Logging in");
+      try {
+        more.ticket = await ticketFor(field("user").value, field("password").value);
+      } catch (error) {
+        show("Not connected");
+        return complain(form, error.message, field("password"));
+      } finally {
+        loggingIn = false;
+      }
+      if (!card.isConnected) return;
+    }
     // The socket lives in a frame of its own, because taking that frame away is what makes Drop possible.
     frame = document.createElement("iframe");
     frame.hidden = true;
     frame.title = "Holds the socket";
-    frame.addEventListener("load", () => open(form), { once: true });
+    frame.addEventListener("load", () => open(form, more), { once: true });
     card.append(frame);
   }
 
-  function open(form) {
+  function comeBack(form) {
+    const milliseconds = pause(tries);
+    tries += 1;
+    show("Waiting");
+    row("here", "wait", `The next try comes in ${(milliseconds / 1000).toFixed(1)} s.`);
+    waiting = setTimeout(() => {
+      stopWaiting();
+      begin(form, lastId === null ? {} : { after: lastId });
+    }, milliseconds);
+  }
+
+  function received(text) {
+    row("received", "text", text);
+    const message = objectIn(text);
+    if (namesAfter(names, message) !== names) showNames(namesAfter(names, message));
+    if (message.type === "message" || message.type === "ack") tries = 0;
+    if (message.type === "message" && Number.isInteger(message.id)) lastId = message.id;
+    if (message.type === "ping" && field("answer").checked) {
+      const pong = '{"type": "pong"}';
+      send("text", pong, pong);
+    }
+  }
+
+  function open(form, more) {
     const input = field("address");
     let opened = false;
+    let address;
     try {
       input.value = resolve(input.value);
-      socket = new frame.contentWindow.WebSocket(input.value);
+      address = new URL(input.value);
+      for (const [key, value] of Object.entries(more)) address.searchParams.set(key, value);
+      // As it was written, if there is nothing to add.
+      socket = new frame.contentWindow.WebSocket(Object.keys(more).length ? address : input.value);
     } catch (error) {
       release();
       const secure = error.name === "SecurityError";
@@ -217,7 +283,8 @@ function addConnection() {
     }
     socket.binaryType = "arraybuffer";
     show("Connecting");
-    row("sent", "open", `Handshake to ${socket.url}`);
+    if (more.ticket) address.searchParams.set("ticket", "…");
+    row("sent", "open", `Handshake to ${more.ticket ? decodeURI(address.href) : socket.url}`);
     socket.onopen = () => {
       opened = true;
       show("Open");
@@ -225,7 +292,7 @@ function addConnection() {
       row("received", "open", extension ? `Accepted, with ${extension}` : "Accepted");
     };
     socket.onmessage = ({ data }) => {
-      if (typeof data === "string") row("received", "text", data);
+      if (typeof data === "string") received(data);
       else row("received", "binary", hex(data));
     };
     socket.onerror = () => {
@@ -239,6 +306,7 @@ function addConnection() {
       show("Closed");
       complain(find(".connect"));
       release();
+      if (field("reconnect").checked && comesBack(code)) comeBack(form);
     };
   }
 
@@ -291,6 +359,10 @@ function addConnection() {
     if (bytes > 123) {
       return complain(form, `The reason has ${bytes} bytes in UTF-8, and 123 is the most.`, field("reason"));
     }
+    if (waiting !== undefined) {
+      stopWaiting();
+      return show("Closed");
+    }
     if (!socket || socket.readyState > WebSocket.OPEN) return complain(form, "There is no open connection to close.");
     const said = code ? `${code}, ${meaning(number)}. ${reason ? `Reason: ${reason}.` : "No reason."}` : "Without a code.";
     row("sent", "close", said);
@@ -302,12 +374,14 @@ function addConnection() {
   function drop(form) {
     complain(form);
     if (!socket) return complain(form, "There is no connection to drop.");
+    const again = field("reconnect").checked && socket.readyState === WebSocket.OPEN;
     // A browser says goodbye with 1001 for a socket whose page, frame or worker goes away. Chromium puts that close
     // frame behind what is still to be sent, and what does not fit its pipe of 128 KiB at once dies with the frame.
     if (socket.readyState === WebSocket.OPEN) socket.send(new Uint8Array(2 ** 20));
     release();
     show("Dropped");
     row("here", "close", "Dropped inside a large message, with no close frame in Chromium. The server gets no more.");
+    if (again) comeBack(find(".connect"));
   }
 
   function submit(selector, action) {
@@ -328,6 +402,7 @@ function addConnection() {
   find(".drop").addEventListener("click", () => drop(ending));
   find(".clear").addEventListener("click", () => log.replaceChildren());
   find(".remove").addEventListener("click", () => {
+    stopWaiting();
     card.remove();
     document.querySelector("#add").focus();
   });

@@ -1,0 +1,199 @@
+"""Random joins, leaves, drops and messages, against a model that says what each tab must hear."""
+
+import contextlib
+import json
+import socket
+import struct
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule, run_state_machine_as_test
+from websockets.sync.client import ClientConnection, connect
+from workshop.course import find_step
+from workshop.server import Server
+
+DEADLINE = 5.0
+"""Seconds for anything that must come."""
+ROOMS = st.sampled_from(["lobby", "lab 한글"])
+NAMES = st.sampled_from(["Ada", "Grace", "Li/nus & <b>"])
+# No lone surrogates, because UTF-8 has none: RFC 3629, section 3.
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+BAD = st.sampled_from(["", "no JSON", "[]", "{}", '{"type": "message"}', '{"type": "direct", "text": ""}', b"\x00"])
+
+
+@dataclass(eq=False)
+class Tab:
+    """One connection, and what it must hear next."""
+
+    room: str
+    name: str
+    connection: ClientConnection
+    expected: list[dict[str, Any]] = field(default_factory=list)
+
+    def hears(self) -> None:
+        """Read what it must have heard by now."""
+        for message in self.expected:
+            got = json.loads(self.connection.recv(timeout=DEADLINE))
+            if message["type"] == "error":
+                assert got.keys() == {"type", "detail"}
+                assert got["type"] == "error"
+            else:
+                assert got == message
+        self.expected.clear()
+
+
+class Sessions(RuleBasedStateMachine):
+    """The rooms of step 05: every tab hears what the model says, in its order, and nothing else."""
+
+    server: ClassVar[Server | None] = None
+    """The solution; one serves all examples until one of them fails."""
+    tabs = Bundle("tabs")
+
+    def __init__(self) -> None:
+        super().__init__()
+        if Sessions.server is None:
+            step = find_step(5)
+            Sessions.server = Server(step.target("exercise"), step.solution)
+            Sessions.server.wait_until_ready()
+        self.open: list[Tab] = []
+        self.stack = contextlib.ExitStack()
+        self.http = httpx.Client(base_url=self.server.url, timeout=DEADLINE, trust_env=False)
+
+    def of(self, room: str, name: str | None = None) -> list[Tab]:
+        """The open tabs of a room, or of one name in it."""
+        return [tab for tab in self.open if tab.room == room and name in (None, tab.name)]
+
+    def tell(self, tabs: list[Tab], **message: str) -> None:
+        """From now on these tabs must hear this."""
+        for tab in tabs:
+            tab.expected.append({"from" if key == "sender" else key: value for key, value in message.items()})
+
+    def settle(self) -> None:
+        """Everybody has heard what happened, and the server has as many sessions and rooms as the model."""
+        for tab in self.open:
+            tab.hears()
+        expected = {"sessions": len(self.open), "rooms": len({tab.room for tab in self.open})}
+        deadline = time.monotonic() + DEADLINE
+        while (got := self.http.get("/debug/sessions").json()) != expected:
+            assert time.monotonic() < deadline, f"the server has {got}, the model {expected}"
+        for room in {tab.room for tab in self.open}:
+            names = self.http.get(f"/rooms/{quote(room)}/members").json()["names"]
+            assert names == sorted({tab.name for tab in self.of(room)})
+
+    @rule(target=tabs, room=ROOMS, name=NAMES)
+    def join(self, room: str, name: str) -> Tab:
+        """Somebody opens a tab."""
+        url = self.server.ws(f"/ws/{quote(room)}?name={quote(name, safe='')}")
+        tab = Tab(room, name, self.stack.enter_context(connect(url, proxy=None)))
+        others = self.of(room)
+        if not self.of(room, name):
+            self.tell(others, type="joined", name=name)
+        self.open.append(tab)
+        tab.expected.append({"type": "members", "names": sorted({other.name for other in self.of(room)})})
+        self.settle()
+        return tab
+
+    @rule(tab=consumes(tabs), how=st.sampled_from(["leave", "finish", "reset"]))
+    def leave(self, tab: Tab, how: str) -> None:
+        """A tab closes politely, or its program ends, or its network breaks."""
+        if tab not in self.open:
+            return  # it was removed before
+        self.open.remove(tab)
+        if not self.of(tab.room, tab.name):
+            self.tell(self.of(tab.room), type="left", name=tab.name)
+        if how == "leave":
+            tab.connection.close()
+        else:
+            if how == "reset":
+                linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+                tab.connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                tab.connection.close_socket()
+            else:
+                tab.connection.socket.shutdown(socket.SHUT_WR)
+        self.settle()
+
+    @rule(tab=tabs, text=TEXTS)
+    def say(self, tab: Tab, text: str) -> None:
+        """A tab says something to its room."""
+        if tab in self.open:
+            self.tell(self.of(tab.room), type="message", sender=tab.name, text=text)
+            tab.connection.send(json.dumps({"type": "message", "text": text, "from": "nobody"}))
+            self.settle()
+
+    @rule(tab=tabs, to=NAMES, text=TEXTS)
+    def whisper(self, tab: Tab, to: str, text: str) -> None:
+        """A tab says something to one name."""
+        if tab in self.open:
+            if receivers := self.of(tab.room, to):
+                self.tell(receivers, type="direct", sender=tab.name, text=text)
+            else:
+                self.tell([tab], type="error")
+            tab.connection.send(json.dumps({"type": "direct", "to": to, "text": text}))
+            self.settle()
+
+    @rule(tab=tabs, frame=BAD)
+    def stammer(self, tab: Tab, frame: str | bytes) -> None:
+        """A tab sends what nobody can read. The error comes next, so nothing else was on the way."""
+        if tab in self.open:
+            self.tell([tab], type="error")
+            tab.connection.send(frame)
+            self.settle()
+
+    @rule(room=ROOMS, name=NAMES)
+    def remove(self, room: str, name: str) -> None:
+        """Somebody removes a name from a room."""
+        removed = self.of(room, name)
+        response = self.http.delete(f"/rooms/{quote(room)}/members/{quote(name, safe='')}")
+        assert response.status_code == (204 if removed else 404)
+        self.open = [tab for tab in self.open if tab not in removed]
+        if removed:
+            self.tell(self.of(room), type="left", name=name)
+        for tab in removed:
+            with pytest.raises(Exception, match="1008.* removed"):
+                tab.connection.recv(timeout=DEADLINE)
+            assert (tab.connection.close_code, tab.connection.close_reason) == (1008, "removed")
+        self.settle()
+
+    def teardown(self) -> None:
+        """Everybody goes, and nothing is left."""
+        server, Sessions.server = self.server, None
+        with self.stack, contextlib.ExitStack() as failing:
+            self.stack.callback(self.http.close)
+            failing.callback(server.kill)
+            for tab in self.open[:]:
+                self.leave(tab, "leave")
+            assert "Traceback" not in "\n".join(server.log)
+            # The next example may have it.
+            failing.pop_all()
+            Sessions.server = server
+
+
+QUIET = settings(
+    # The same examples at each run: a test is red because of a change, and not by chance.
+    derandomize=True,
+    # No search for the shortest example: each step of it would wait for what does not come.
+    phases=[Phase.generate],
+    report_multiple_bugs=False,
+    database=None,
+    deadline=None,
+    max_examples=20,
+    stateful_step_count=25,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def test_sessions() -> None:
+    """Whatever happens in whatever order, every tab of step 05 hears what it must, and nothing is left behind."""
+    try:
+        run_state_machine_as_test(Sessions, settings=QUIET)
+    finally:
+        if Sessions.server is not None:
+            Sessions.server.kill()
+            Sessions.server = None
