@@ -1,0 +1,36 @@
+"""Step 06, lesson: a name and a password are exchanged for a token, and a token for a name."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, status
+from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm
+
+from . import tokens
+from .users import HASHES, hasher
+
+router = APIRouter()
+# It reads the header Authorization: Bearer, of a request and of a handshake, and answers 401 if there is none.
+bearer = OAuth2PasswordBearer(tokenUrl="token")
+Form = Annotated[OAuth2PasswordRequestForm, Depends()]
+
+
+# No async, so FastAPI runs it in a thread: a hash is slow on purpose, and nobody else has to wait for it.
+@router.post("/token")
+def log_in(form: Form) -> dict[str, str]:
+    if form.username not in HASHES or not hasher.verify(form.password, HASHES[form.username]):
+        raise HTTPException(
+            status.HTTP_401_UNAUTHORIZED, "Wrong name or password", headers={"WWW-Authenticate": "Bearer"}
+        )
+    return {"access_token": tokens.issue(form.username), "token_type": "bearer"}
+
+
+async def get_name(token: Annotated[str, Depends(bearer)]) -> str:
+    name = tokens.read(token)
+    if name not in HASHES:
+        raise HTTPException(
+            status.HTTP_401_UNAUTHORIZED, "This token does not count", headers={"WWW-Authenticate": "Bearer"}
+        )
+    return name
+
+
+Name = Annotated[str, Depends(get_name)]

@@ -1,0 +1,23 @@
+"""Step 06, lesson: the application. New is POST /token."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from . import chat, login, members
+from .manager import ConnectionManager
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    yield {"manager": ConnectionManager()}
+
+
+app = FastAPI(lifespan=lifespan)
+app.include_router(login.router)
+app.include_router(chat.router)
+app.include_router(members.router)
+app.frontend("/", directory=Path(__file__).parents[2] / "page")

@@ -1,0 +1,31 @@
+"""Step 06, exercise: the application, and the one object that knows who is where.
+
+In the folder of the course:
+
+Run it:    uvicorn exercise.main:app --app-dir steps/06_auth --reload
+Judge it:  pytest --exercise 6
+
+What is to do stands in auth.py, tokens.py, tickets.py, chat.py, members.py and manager.py. This file, settings.py,
+users.py and messages.py are ready.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from . import auth, chat, members
+from .manager import ConnectionManager
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    # What is yielded here, every connection finds in its state.
+    yield {"manager": ConnectionManager()}
+
+
+app = FastAPI(lifespan=lifespan)
+app.include_router(auth.router)
+app.include_router(chat.router)
+app.include_router(members.router)

@@ -1,0 +1,16 @@
+"""Step 06, exercise, ready for you: settings, read from the environment when the server starts."""
+
+import os
+import secrets
+
+
+def setting(name: str, default: str) -> str:
+    """A variable of the environment. An empty one counts as unset: an empty key would be everybody's key."""
+    return os.environ.get(name) or default
+
+
+# Unset, it is another one at each start, and the tokens of the run before are worth nothing.
+SECRET_KEY = setting("SECRET_KEY", secrets.token_urlsafe(32))
+TOKEN_SECONDS = float(setting("TOKEN_SECONDS", "900"))
+TICKET_SECONDS = float(setting("TICKET_SECONDS", "30"))
+ALLOWED_ORIGINS = setting("ALLOWED_ORIGINS", "http://127.0.0.1:8000,http://localhost:8000").split(",")
