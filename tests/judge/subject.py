@@ -40,13 +40,15 @@ class Subject:
         limits = httpx.Limits(max_keepalive_connections=0)
         self._http = httpx.AsyncClient(base_url=server.url, timeout=patience, limits=limits, trust_env=False)
 
-    def client(self, path: str = "/ws", *, narrow: bool = False) -> AbstractAsyncContextManager[clients.Client]:
+    def client(
+        self, path: str = "/ws", *, narrow: bool = False, headers: dict[str, str] | None = None
+    ) -> AbstractAsyncContextManager[clients.Client]:
         """A client on a socket of the answer; see `clients.client`."""
-        return clients.client(self.server.ws(path), self.patience, narrow=narrow)
+        return clients.client(self.server.ws(path), self.patience, narrow=narrow, headers=headers)
 
-    async def handshake(self, path: str) -> clients.ClientConnection | int:
+    async def handshake(self, path: str, *, headers: dict[str, str] | None = None) -> clients.ClientConnection | int:
         """Try a handshake; see `clients.handshake`."""
-        return await clients.handshake(self.server.ws(path), self.patience)
+        return await clients.handshake(self.server.ws(path), self.patience, headers=headers)
 
     async def clients_at_once(self, *paths: str) -> list[clients.Client]:
         """New clients whose handshakes reach the server together. Whoever asks for them ends them.

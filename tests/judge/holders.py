@@ -1,0 +1,223 @@
+"""Those who hold a token or a ticket, in step 06: how they get in, and what they then hear."""
+
+import asyncio
+import itertools
+import json
+import weakref
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import jwt
+
+from .clients import Client, ClientConnection, parsed, show
+from .model import Failure
+from .subject import Subject
+
+PASSWORDS = {"Ada": "lovelace", "Grace": "hopper", "Linus": "torvalds"}
+HASHING = 10.0
+"""Seconds that a login may take: several hashes are made at a time, perhaps on a busy machine."""
+NOTICES = ("members", "joined", "left")
+
+_marks = itertools.count(1)
+_logins: "weakref.WeakKeyDictionary[Subject, dict[str, asyncio.Task[httpx.Response]]]" = weakref.WeakKeyDictionary()
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header that carries a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """What a token says, whoever signed it.
+
+    Raises:
+        Failure: it is no JWT.
+    """
+    try:
+        return jwt.decode(token, options={"verify_signature": False})
+    except jwt.PyJWTError as error:
+        raise Failure(
+            sent="POST /token with Ada's password",
+            got=f"an access_token that is no JWT: {error}",
+            expect="a JWT with sub, aud and exp",
+            likely="jwt.encode({...}, SECRET_KEY, algorithm='HS256') makes one",
+        ) from None
+
+
+class Member(Client):
+    """A client in a room that other checks use too: it takes no notice of what is not about its own check."""
+
+    def __init__(self, connection: ClientConnection, patience: float, mark: str) -> None:
+        super().__init__(connection, patience)
+        self.mark = mark
+
+    async def next(self, *, expect: str, likely: str) -> str | bytes:
+        """The next frame that is no notice, and no message of another check."""
+        while True:
+            frame = await super().next(expect=expect, likely=likely)
+            value = parsed(frame) if isinstance(frame, str) else None
+            if not isinstance(value, dict):
+                return frame
+            text = value.get("text")
+            elsewhere = isinstance(text, str) and not text.startswith(self.mark)
+            if value.get("type") not in NOTICES and not elsewhere:
+                return frame
+
+    async def says(self, text: str, **extra: object) -> None:
+        """Send a message to the room."""
+        await self.send({"type": "message", "text": f"{self.mark} {text}", **extra})
+
+    async def hears(self, sender: str, text: str, *, kind: str = "message", likely: str) -> None:
+        """The next frame is this message.
+
+        Raises:
+            Failure: it is another one, or none comes.
+        """
+        await self.gets({"type": kind, "from": sender, "text": f"{self.mark} {text}"}, likely=likely)
+
+
+class Door:
+    """The ways into an answer, for one check.
+
+    Args:
+        subject: the running answer.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.mark = f"[{next(_marks)}]"
+        """The beginning of every text of this check: lobby and lab are everybody's."""
+
+    async def post(self, path: str, *, headers: dict[str, str] | None = None, **form: str) -> httpx.Response:
+        """`POST path`, with the fields of a form if there are any."""
+        return await self.subject.request(
+            "POST",
+            path,
+            likely=f"an endpoint for POST {path} that answers",
+            timeout=HASHING,
+            headers=headers,
+            data=form or None,
+        )
+
+    async def answer_to(self, name: str) -> httpx.Response:
+        """What `POST /token` answers to this user; every check of a server gets the same, as a hash takes long."""
+        logins = _logins.setdefault(self.subject, {})
+        if name not in logins:
+            logins[name] = asyncio.create_task(self.post("/token", username=name, password=PASSWORDS[name]))
+        return await asyncio.shield(logins[name])
+
+    async def log_in(self, name: str, *, anew: bool = False) -> str:
+        """A token of this user.
+
+        Args:
+            name: of the user.
+            anew: whether it is one that no other check has.
+
+        Raises:
+            Failure: there is none.
+        """
+        if anew:
+            response = await self.post("/token", username=name, password=PASSWORDS[name])
+        else:
+            response = await self.answer_to(name)
+        return self._field(response, "access_token", f"POST /token with the name {name} and the right password")
+
+    async def buy(self, token: str) -> str:
+        """A ticket.
+
+        Raises:
+            Failure: there is none.
+        """
+        response = await self.post("/ticket", headers=bearer(token))
+        return self._field(response, "ticket", "POST /ticket with a good token as Authorization: Bearer")
+
+    @staticmethod
+    def _field(response: httpx.Response, field: str, sent: str) -> str:
+        value = parsed(response.text)
+        found = value.get(field) if isinstance(value, dict) else None
+        if response.status_code != 200 or not isinstance(found, str) or not found:
+            raise Failure(
+                sent=sent,
+                got=f"status {response.status_code}, {show(response.text)}",
+                expect=f'status 200 and {{"{field}": "..."}}',
+                likely="the route is missing or answers something else, or refuses who is good",
+                broken=response.status_code == 500,
+            )
+        return found
+
+    @asynccontextmanager
+    async def member(
+        self,
+        room: str,
+        *,
+        token: str | None = None,
+        ticket: str | None = None,
+        origin: str | None = None,
+        more: str = "",
+    ) -> AsyncIterator[Member]:
+        """A member that must get in, by token or ticket."""
+        path = f"/ws/{room}" + (f"?ticket={ticket}" if ticket else "") + more
+        headers = (bearer(token) if token else {}) | ({"Origin": origin} if origin else {})
+        async with self.subject.client(path, headers=headers) as client:
+            yield Member(client.connection, client.patience, self.mark)
+
+    async def refuses(
+        self,
+        path: str,
+        what: str,
+        *,
+        headers: dict[str, str] | None = None,
+        statuses: tuple[int, ...] = (401, 403),
+        after: str | None = None,
+        likely: str,
+    ) -> None:
+        """A handshake is refused.
+
+        Args:
+            path: of the socket, with its query.
+            what: what the client shows.
+            headers: of the handshake.
+            statuses: the statuses that are right.
+            after: what happened before.
+            likely: the mistake, if it is not refused.
+
+        Raises:
+            Failure: it is not, or with another status.
+        """
+        answer = await self.subject.handshake(path, headers=headers)
+        if answer in statuses:
+            return
+        if not isinstance(answer, int):
+            got = "the socket accepted"
+            try:
+                async with asyncio.timeout(min(self.subject.patience, 0.3)):
+                    got += f", and {show(await answer.recv())}"
+            except (TimeoutError, OSError, EOFError):
+                pass
+            except Exception:
+                got += f", and then closed, code {answer.close_code}"
+            await answer.close()
+        else:
+            got = f"HTTP {answer}"
+            if answer == 500:
+                likely = "an error leaves the dependency or the endpoint: what cannot be read is no token"
+            elif answer in (401, 403):
+                likely = f"it is refused, but for another reason than it should be. {likely}"
+        raise Failure(
+            sent=f"a handshake for {path.partition('?')[0]} with {what}",
+            after=after,
+            got=got,
+            expect=f"HTTP {' or '.join(map(str, statuses))}",
+            likely=likely,
+            broken=answer == 500,
+        )
+
+
+def forged(token: str, key: str, changes: dict[str, Any]) -> str:
+    """A token like this one, signed with a key, with other claims; None takes a claim out."""
+    claims = claims_of(token) | changes
+    claims = {claim: value for claim, value in claims.items() if value is not None}
+    # Not jwt.encode(), which refuses some of what is to be tried.
+    return jwt.api_jws.PyJWS().encode(json.dumps(claims).encode(), key, "HS256")
