@@ -1,0 +1,1 @@
+"""A number for each user that goes up with a logout, a task that watches each socket, tickets with a deadline."""

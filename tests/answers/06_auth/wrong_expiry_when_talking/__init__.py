@@ -1,0 +1,5 @@
+"""The time is looked at with each message, so who is silent stays.
+
+Refused by: test_expires
+Says: silent, opened with its token
+"""
