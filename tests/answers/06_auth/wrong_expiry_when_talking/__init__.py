@@ -1,5 +1,5 @@
 """The time is looked at with each message, so who is silent stays.
 
 Refused by: test_expires
-Says: silent, opened with its token
+Says: on a socket that is silent
 """
