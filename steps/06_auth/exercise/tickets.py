@@ -6,7 +6,7 @@ from .tokens import Grant
 #         and the expiry of the token that bought it.
 
 
-def sell(grant: Grant) -> str:
+async def sell(grant: Grant) -> str:
     return ""
 
 

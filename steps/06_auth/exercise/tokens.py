@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from .users import User
 
+# TODO 1: issue() makes what POST /token answers.
 # TODO 2: a token is a JWT with HS256, signed with SECRET_KEY. Its claims are at least sub, aud, which is "chat", and
 #         exp, all required on reading. What is wrong in any way is no token: no error leaves read().
 

@@ -1,5 +1,5 @@
 """A client without an Origin is no browser, and is taken for a foreign page.
 
 Refused by: test_let_in
-Says: HTTP 403
+Says: I got    HTTP 403
 """

@@ -13,6 +13,7 @@ from .tokens import Grant
 from .users import NOBODYS_HASH, USERS, hasher
 
 bearer = OAuth2PasswordBearer(tokenUrl="token", auto_error=False)
+# The token of a request or a handshake, or None if there is no header Authorization: Bearer.
 Bearer = Annotated[str | None, Depends(bearer)]
 Form = Annotated[OAuth2PasswordRequestForm, Depends()]
 

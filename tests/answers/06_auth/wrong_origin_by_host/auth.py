@@ -15,6 +15,7 @@ from .users import NOBODYS_HASH, USERS, hasher
 
 HOSTS = {urlsplit(origin).hostname for origin in ALLOWED_ORIGINS}
 bearer = OAuth2PasswordBearer(tokenUrl="token", auto_error=False)
+# The token of a request or a handshake, or None if there is no header Authorization: Bearer.
 Bearer = Annotated[str | None, Depends(bearer)]
 Form = Annotated[OAuth2PasswordRequestForm, Depends()]
 

@@ -1,0 +1,32 @@
+"""What can be asked and done about members over HTTP."""
+
+from fastapi import APIRouter, BackgroundTasks, Depends, HTTPException, status
+
+from .auth import get_grant
+from .manager import Manager, close
+
+router = APIRouter(dependencies=[Depends(get_grant)])
+
+
+@router.get("/rooms/{room_id}/members")
+async def list_members(room_id: str, manager: Manager) -> dict[str, list[str]]:
+    names = manager.names(room_id)
+    if not names:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such room")
+    return {"names": names}
+
+
+# :path, because a name may hold a slash.
+@router.delete("/rooms/{room_id}/members/{name:path}", status_code=status.HTTP_204_NO_CONTENT)
+async def remove_member(room_id: str, name: str, manager: Manager, background: BackgroundTasks) -> None:
+    if not manager.tabs(room_id, name):
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such member")
+    tabs = await manager.remove(room_id, name)
+    # After the answer, because a tab that does not read cannot be closed until it does.
+    background.add_task(close, tabs, status.WS_1008_POLICY_VIOLATION, "removed")
+
+
+@router.get("/debug/sessions")
+async def count_sessions(manager: Manager) -> dict[str, int]:
+    rooms = manager.rooms.values()
+    return {"sessions": sum(len(tabs) for room in rooms for tabs in room.values()), "rooms": len(rooms)}
