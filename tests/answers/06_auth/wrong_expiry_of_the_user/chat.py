@@ -1,0 +1,41 @@
+"""The socket."""
+
+from fastapi import APIRouter, WebSocket
+
+from .auth import Visitor
+from .manager import Manager, close, send
+from .messages import EXPECTED, Direct, Message, read
+
+LOG_IN_AGAIN = 4401
+
+router = APIRouter()
+
+
+@router.websocket("/ws/{room_id}")
+async def chat(websocket: WebSocket, room_id: str, visitor: Visitor, manager: Manager) -> None:
+    name = visitor.user.name
+    await websocket.accept()
+    try:
+        async with manager.session(visitor):
+            await manager.join(room_id, name, websocket)
+            while (event := await websocket.receive())["type"] != "websocket.disconnect":
+                if websocket not in manager.tabs(room_id, name):
+                    continue  # Removed: what it sent before it knew is for nobody.
+                if visitor.user.rights[room_id] != "write":
+                    await send([websocket], {"type": "error", "detail": "you may only read here"})
+                    continue
+                match read(event):
+                    case Message(text=text):
+                        await send(manager.everybody(room_id), {"type": "message", "from": name, "text": text})
+                    case Direct(to=to, text=text):
+                        if tabs := list(manager.tabs(room_id, to)):
+                            await send(tabs, {"type": "direct", "from": name, "text": text})
+                        else:
+                            await send([websocket], {"type": "error", "detail": f"{to} is not in this room"})
+                    case None:
+                        await send([websocket], {"type": "error", "detail": EXPECTED})
+    except TimeoutError:
+        manager.end_sessions(visitor.user)
+        await close([websocket], LOG_IN_AGAIN, "log in again")
+    finally:
+        await manager.leave(room_id, name, websocket)
