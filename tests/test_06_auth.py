@@ -5,6 +5,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -26,7 +27,7 @@ from workshop.server import Server
 KEY = "a key for the checks, long enough for HS256"
 KEYED = {
     "SECRET_KEY": KEY,
-    "TICKET_SECONDS": "1",
+    "TICKET_SECONDS": "2",
     "ALLOWED_ORIGINS": "https://chat.example,https://www.chat.example:8443",
 }
 """Settings of a further server. Tokens for it can be forged, and its tickets end soon."""
@@ -86,8 +87,8 @@ async def hears(connection: ClientConnection, kind: str) -> dict[str, Any]:
     return message
 
 
-class TestLessonInABrowser:
-    """What a page sees of a handshake: the last column of the table in the notebook."""
+class TestInABrowser:
+    """What a page can send and sees of a handshake: the last column of the table in the notebook."""
 
     SEES = """async ([address, protocols, message]) => {
         const socket = new WebSocket(address, protocols);
@@ -107,13 +108,25 @@ class TestLessonInABrowser:
         with chromium() as browser, Server("app.ways:app", folder) as ways, Server("app.main:app", folder) as lesson:
             page = browser.new_page()
             page.goto(f"{lesson.url}/")
-            form = {"username": "Ada", "password": "lovelace"}
-            good = httpx.post(f"{ways.url}/token", data=form, timeout=HASHING, trust_env=False).json()["access_token"]
+            good, of_the_lesson = (
+                httpx.post(
+                    f"{server.url}/token",
+                    data={"username": "Ada", "password": "lovelace"},
+                    timeout=HASHING,
+                    trust_env=False,
+                ).json()["access_token"]
+                for server in (ways, lesson)
+            )
 
             def sees(address: str, protocols: tuple[str, ...] = (), message: str | None = None) -> dict[str, Any]:
                 return page.evaluate(self.SEES, [address, protocols, message])
 
             assert sees(lesson.ws("/ws/lobby")) == self.HIDDEN
+            # A third argument, as programs have it, is not looked at.
+            header = f"{{headers: {json.dumps(bearer(of_the_lesson))}}}"
+            made = f"new WebSocket({json.dumps(lesson.ws('/ws/lobby'))}, [], {header})"
+            code = f"new Promise((resolve) => {{ {made}.onclose = (event) => resolve(event.code); }})"
+            assert page.evaluate(code) == 1006
             # The page is one of another port: CORS keeps it from an answer over HTTP, and from no socket.
             assert sees(ways.ws(f"/query?token={good}"))["text"] == "hello Ada"
             assert "TypeError" in page.evaluate(
@@ -127,6 +140,30 @@ class TestLessonInABrowser:
             assert (seen["opened"], seen["text"], seen["code"]) == (True, None, 4401)
             assert sees(ways.ws("/closed-before")) == self.HIDDEN
             assert sees(ways.ws("/closed-after"))["code"] == 4401
+
+    def test_ticket(self) -> None:
+        """With the solution, a page of an allowed origin gets in with a ticket, and the browser says its origin."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        settings = {"ALLOWED_ORIGINS": f"http://127.0.0.1:{port}"}
+        folder = find_step(6).solution
+        buy = """async () => {
+            const form = new URLSearchParams({username: "Ada", password: "lovelace"});
+            const {access_token} = await (await fetch("/token", {method: "POST", body: form})).json();
+            const headers = {Authorization: `Bearer ${access_token}`};
+            return (await (await fetch("/ticket", {method: "POST", headers})).json()).ticket;
+        }"""
+        with chromium() as browser, Server("exercise.main:app", folder, port=port, environment=settings) as server:
+            page = browser.new_page()
+            page.goto(f"{server.url}/openapi.json")
+            seen = page.evaluate(self.SEES, [server.ws(f"/ws/lobby?ticket={page.evaluate(buy)}"), [], None])
+            assert json.loads(seen["text"]) == {"type": "members", "names": ["Ada"]}
+            # The same page by another name of the same machine: it is of another origin, and the ticket does not help.
+            page.goto(f"http://localhost:{port}/openapi.json")
+            ticket = page.evaluate(buy)
+            assert page.evaluate(self.SEES, [server.ws(f"/ws/lobby?ticket={ticket}"), [], None]) == self.HIDDEN
+            assert server.wait_for(lambda log: any(f'{ticket}" 403' in line for line in log), 2)
 
 
 @pytest.mark.anyio
@@ -510,10 +547,10 @@ class TestExercise:
         token = await door.log_in("Ada")
         ticket = await door.buy(token)
         # Its time is what is judged here, so it has to pass.
-        await asyncio.sleep(1.1)
+        await asyncio.sleep(2.1)
         await door.refuses(
             f"/ws/lobby?ticket={ticket}",
-            "a ticket that was sold 1.1 s before, with TICKET_SECONDS=1",
+            "a ticket that was sold 2.1 s before, with TICKET_SECONDS=2",
             likely="note when a ticket ends, or let loop.call_later() take it away",
         )
 

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import jwt
 
@@ -20,8 +21,7 @@ def sell(grant: Grant) -> str:
         "sub": grant.user.name,
         "issued": grant.issued,
         "expires": grant.expires,
-        # Not exp: PyJWT would cut its fraction off.
-        "until": time.time() + TICKET_SECONDS,
+        "exp": datetime.now(UTC) + timedelta(seconds=TICKET_SECONDS),
     }
     return jwt.encode(claims, SECRET_KEY, "HS256")
 
@@ -32,12 +32,12 @@ def use(ticket: str) -> Grant | None:
         del _used[jti]
     try:
         claims = jwt.decode(
-            ticket, SECRET_KEY, ["HS256"], audience="ticket", options={"require": ["aud", "jti", "sub"]}
+            ticket, SECRET_KEY, ["HS256"], audience="ticket", options={"require": ["aud", "jti", "sub", "exp"]}
         )
     except jwt.PyJWTError:
         return None
     if claims["jti"] in _used:
         return None
-    _used[claims["jti"]] = claims["until"]
+    _used[claims["jti"]] = claims["exp"]
     grant = Grant(USERS[claims["sub"]], claims["issued"], claims["expires"])
-    return grant if now < claims["until"] and tokens.is_good(grant) else None
+    return grant if tokens.is_good(grant) else None
