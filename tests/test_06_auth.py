@@ -800,36 +800,46 @@ class TestExercise:
     async def test_same_second(self, subject: Subject) -> None:
         # A user that the other check of logging out does not know.
         door = Door(await subject.under(**LOGOUTS))
-        for _ in range(4):
-            # As much of one second as there is.
+
+        async def begin_a_second() -> int:
             await asyncio.sleep(1 - time.time() % 1)
-            second = int(time.time())
-            before = await door.log_in("Linus", anew=True)
-            await self._answers(204, door, "/logout", "a good token", bearer(before), likely="204, no body")
-            new = await door.log_in("Linus", anew=True)
-            in_one_second = int(time.time()) == second
-            after = "a login, a logout and a login" + (", in one second" if in_one_second else "")
-            await door.refuses(
-                "/ws/lobby",
-                "a token from before the logout",
-                headers=bearer(before),
-                after=after,
-                likely=f"what is noted must not be in whole seconds: {LOGGED_OUT}",
-            )
-            answer = await door.subject.handshake("/ws/lobby", headers=bearer(new))
-            if isinstance(answer, int):
-                raise Failure(
-                    sent="a handshake for /ws/lobby with a token from after the logout",
-                    after=after,
-                    got=f"HTTP {answer}",
-                    expect="the socket accepted",
-                    likely="what is noted is in whole seconds, or the two tokens are the same: "
-                    "iat with its fraction, or a number that goes up, tells them apart",
-                    broken=answer == 500,
-                )
-            await answer.close()
-            if in_one_second:
+            return int(time.time())
+
+        await begin_a_second()
+        token = await door.log_in("Linus", anew=True)
+        # Between this login and the logout there is no hash, so they are in one second.
+        token = await self._logs_out_and_in(door, token, "a logout and a login right after a login")
+        for _ in range(4):
+            second = await begin_a_second()
+            token = await self._logs_out_and_in(door, token, "a logout and a login, in one second")
+            if int(time.time()) == second:
                 return
+
+    @staticmethod
+    async def _logs_out_and_in(door: Door, token: str, after: str) -> str:
+        """The token is refused after the logout, and the one that is given next is not."""
+        await TestExercise._answers(204, door, "/logout", "a good token", bearer(token), likely="204, no body")
+        new = await door.log_in("Linus", anew=True)
+        answer = await door.subject.handshake("/ws/lobby", headers=bearer(new))
+        if isinstance(answer, int):
+            raise Failure(
+                sent="a handshake for /ws/lobby with a token from after the logout",
+                after=after,
+                got=f"HTTP {answer}",
+                expect="the socket accepted",
+                likely="what is noted is in whole seconds, or the two tokens are the same: "
+                "iat with its fraction, or a number that goes up, tells them apart",
+                broken=answer == 500,
+            )
+        await answer.close()
+        await door.refuses(
+            "/ws/lobby",
+            "a token from before the logout",
+            headers=bearer(token),
+            after=after,
+            likely=f"what is noted must not be in whole seconds: {LOGGED_OUT}",
+        )
+        return new
 
     @check(7, "logs a user out, everywhere and at once")
     async def test_logout(self, subject: Subject) -> None:

@@ -38,6 +38,7 @@ SYMPTOMS = (
     (r"list\.remove\(x\): x not in list", "the member is removed twice: once by the loop, once when its endpoint ends"),
     (r"JSONDecodeError", "nothing catches the error that json raises for a text that is not JSON"),
     (r"ValidationError", "nothing catches the error that Pydantic raises for a message of another shape"),
+    (r"^jwt\.exceptions\.", "nothing catches the errors of PyJWT: jwt.PyJWTError is the parent of all of them"),
     (r"RecursionError", "a function calls itself, or JSON nested too deep is read without a catch"),
     (
         r"UnicodeDecodeError",
