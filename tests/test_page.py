@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +72,10 @@ async def app(scope, receive, send):
         await solution(scope, receive, send)
     finally:
         print("ENDED", scope["type"], flush=True)
+"""
+# An answer whose logins and tickets the page needs serves the page itself, as the lesson does.
+WITH_PAGE = f"""
+solution.frontend("/", directory={str(PAGE)!r})
 """
 
 HOSTILE = {
@@ -721,15 +726,16 @@ class TestSolutions:
     """Two tabs against the worked solution of each step: for a step 05_name, write test_step_05_name."""
 
     @pytest.fixture
-    def serve(self, tmp_path: Path) -> Callable[[int], Server]:
+    def serve(self, tmp_path: Path) -> Callable[..., Server]:
         """Starts the solution of a step, to be used with `with`; its log says when a socket has ended."""
 
-        def serve(number: int) -> Server:
+        def serve(number: int, *, with_page: bool = False, port: int = 0, **settings: str) -> Server:
             step = find_step(number)
             module = step.target("exercise").removesuffix(":app")
             # uvicorn's own log says nothing when a client vanishes.
-            (tmp_path / "watched.py").write_text(WATCHED.format(folder=str(step.solution), module=module), "utf-8")
-            return Server("watched:app", tmp_path)
+            source = WATCHED.format(folder=str(step.solution), module=module) + (WITH_PAGE if with_page else "")
+            (tmp_path / "watched.py").write_text(source, "utf-8")
+            return Server("watched:app", tmp_path, port=port, environment=settings)
 
         return serve
 
@@ -978,3 +984,62 @@ class TestSolutions:
             first.get_by_text("In the room: Grace", exact=True).wait_for()
             self.refuse(second, server.ws("/ws/lobby"))
             assert "Traceback" not in "\n".join(server.log)
+
+    def test_step_06_auth(self, open_tab: Callable[[], "Page"], serve: Callable[..., Server]) -> None:
+        """The page logs in, buys a ticket and gets in; who may not is not let in, and a reader is told so."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        origin = f"http://127.0.0.1:{port}"
+
+        def join(page: "Page", room: str, user: str, password: str) -> "Locator":
+            page.goto(f"{origin}/?address=/ws/{room}")
+            client = card(page)
+            client.get_by_text("Log in, come back").click()
+            client.get_by_label("User").fill(user)
+            client.get_by_label("Password").fill(password)
+            return client
+
+        def say(text: str) -> str:
+            return json.dumps({"type": "message", "text": text}, ensure_ascii=False)
+
+        with serve(6, with_page=True, port=port, ALLOWED_ORIGINS=origin) as server:
+            page, other = open_tab(), open_tab()
+            first = join(page, "lab", "Ada", "hopper")
+            press(first, "Connect")
+            first.get_by_text("Not logged in: the user or the password is wrong.").wait_for()
+            assert rows(first, "→ sent open").count() == 0
+            first.get_by_label("Password").fill("lovelace")
+            connect(first)
+            second = join(other, "lab", "Grace", "hopper")
+            connect(second)
+            for tab in (first, second):
+                tab.get_by_text("In the room: Ada, Grace", exact=True).wait_for()
+            heard = '{"type":"message","from":"Ada","text":"hello"}'
+            self.talk(first, say("hello"), heard, first, second)
+            for what, text in HOSTILE.items():
+                value = {"type": "message", "from": "Ada", "text": text}
+                expected = as_shown(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+                self.talk(first, say(text), expected, first, second)
+                assert_plain(other, what)
+            # Grace may only read here.
+            before = rows(second, "← received text").count()
+            send(second, say("may I?"))
+            wait_for_rows(second, "← received text", before + 1)
+            assert contents(second, "← received text")[-1].startswith('{"type":"error"')
+            # Without a ticket, and where Linus may not be, nobody is let in; and the page is not told why.
+            press(other.locator("header"), "Add a connection")
+            self.refuse(card(other, "Grace"), server.ws("/ws/lab"))
+            third = join(open_tab(), "lab", "Linus", "torvalds")
+            press(third, "Connect")
+            wait_for_rows(third, "• browser close", 1)
+            assert contents(third, "• browser close")[0].startswith("1006, ")
+            self.leave(server, other.close)
+            first.get_by_text("In the room: Ada", exact=True).wait_for()
+            # It comes back with a new ticket, because a ticket is good once.
+            first.get_by_label("Come back by itself").check()
+            press(first, "Drop without a goodbye")
+            wait_for_rows(first, "← received open", 2)
+            log = "\n".join(server.log)
+            assert "Traceback" not in log
+            assert not re.search(r"eyJ|Bearer|lovelace", log), "no token and no password in the log"
