@@ -21,6 +21,7 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager)
         manager.join(room_id, tab)
         while (event := await websocket.receive())["type"] != "websocket.disconnect":
             tab.unanswered = 0
+            await manager.catch_up(room_id)
             if tab not in manager.tabs(room_id, name):
                 continue  # Removed: what it sent before it knew is for nobody.
             match read(event):
@@ -35,7 +36,7 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager)
                     pass
                 case None:
                     manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED})
-            # What one client sends in a burst may all be here already: the writers need their turn in between.
+            # All that one client sent in a burst may be here already. The others need their turn in between.
             await asyncio.sleep(0)
     finally:
         manager.leave(room_id, tab)

@@ -1,28 +1,17 @@
-"""Step 07, solution: one socket of a member, what waits for it, and the task that hands it on."""
+"""Step 07, solution: one socket of a member, and what waits for it."""
 
 import asyncio
-import sys
 from collections import deque
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine, Generator
 from typing import Any
 
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.types import Message
 
-from .settings import MOST_WAITING, PATIENCE
+from .settings import BEHIND, CAUGHT_UP, MOMENT, MOST_WAITING, PATIENCE
 
 # What a send to a member that is gone raises: the first time, and every later time.
 GONE = (WebSocketDisconnect, RuntimeError)
-
-if sys.version_info >= (3, 12):
-
-    def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        # It runs at once, up to its first wait: while the socket takes what it is given, it ends without one.
-        return asyncio.eager_task_factory(asyncio.get_running_loop(), work)
-
-else:
-    start = asyncio.create_task
 
 
 class Tab:
@@ -31,37 +20,74 @@ class Tab:
         self.name = name
         self.unanswered = 0
         self.waiting: deque[Message] = deque()
+        self.behind_since: float | None = None
         self.writer: asyncio.Task[None] | None = None
 
     def put(self, frame: Message) -> bool:
-        """Send a frame when it is its turn, or say that too many are waiting."""
+        """Send a frame when it is its turn. False: too many are waiting."""
         if len(self.waiting) >= MOST_WAITING:
             return False
         self._put(frame)
         return True
 
     def close(self, code: int, reason: str) -> None:
-        """Send what is waiting, then the close code, and end the connection however far that came."""
+        """Send what is waiting, then the code."""
         self._put({"type": "websocket.close", "code": code, "reason": reason})
         self._abort_later()
 
     def end(self) -> None:
-        """The client is gone, or the server is to end: nothing can be sent any more."""
+        """Nothing can be sent any more, because one side has said goodbye or the connection is lost."""
         if self.writer:
             self.writer.cancel()
         self._abort_later()
 
+    async def catch_up(self) -> None:
+        """Return when this tab is not far behind, or has had its moment and still is."""
+        clock = asyncio.get_running_loop().time
+        while self.behind_since is not None and clock() < self.behind_since + MOMENT:
+            await asyncio.sleep(0.001)
+
     def _abort_later(self) -> None:
-        # Closing waits until everything is written. Where nobody reads, that is for ever.
+        # A connection is closed when everything is written. Where nobody reads, that is never.
         asyncio.get_running_loop().call_later(PATIENCE, self.websocket.state.abort)
 
     def _put(self, frame: Message) -> None:
+        if self.waiting:
+            self.waiting.append(frame)
+            if len(self.waiting) == BEHIND and self.behind_since is None:
+                self.behind_since = asyncio.get_running_loop().time()
+            return
+        # The first step of a send is made here, up to where it would wait. A socket that takes what it is given never
+        # makes it wait, so the send is over with this step and costs no task.
+        sending = self.websocket.send(frame)
+        try:
+            step = sending.send(None)
+        except (StopIteration, *GONE):
+            return  # It is sent, or for nobody: that a tab is gone is for its own endpoint.
         self.waiting.append(frame)
-        if self.writer is None or self.writer.done():
-            self.writer = start(self._write())
+        self.writer = asyncio.create_task(self._write(Begun(sending, step)))
 
-    async def _write(self) -> None:
-        with suppress(*GONE):
+    async def _write(self, begun: "Begun") -> None:
+        try:
+            await begun
+            self.waiting.popleft()
             while self.waiting:
                 await self.websocket.send(self.waiting[0])
                 self.waiting.popleft()
+                if len(self.waiting) == CAUGHT_UP:
+                    self.behind_since = None
+        except GONE:
+            self.waiting.clear()
+
+
+class Begun:
+    """Awaits the rest of a coroutine whose first step has been made."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None], step: object) -> None:
+        self.coroutine = coroutine
+        self.step = step
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        # The step is what the coroutine waits for. The task that awaits this waits for it in its place.
+        yield self.step
+        yield from self.coroutine.__await__()
