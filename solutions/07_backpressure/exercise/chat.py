@@ -16,7 +16,7 @@ Name = Annotated[str, Query(min_length=1, max_length=20)]
 @router.websocket("/ws/{room_id}")
 async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager) -> None:
     await websocket.accept()
-    tab = Tab(websocket, name)
+    tab = Tab(name, websocket.state.connection)
     try:
         manager.join(room_id, tab)
         while (event := await websocket.receive())["type"] != "websocket.disconnect":

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from . import chat, members
-from .abortable import Abortable
+from .connection import WithConnection
 from .manager import ConnectionManager
 from .settings import HEARTBEAT
 
@@ -29,6 +29,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
 
 
 app = FastAPI(lifespan=lifespan)
-app.add_middleware(Abortable)
+app.add_middleware(WithConnection)
 app.include_router(chat.router)
 app.include_router(members.router)
