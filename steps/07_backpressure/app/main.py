@@ -1,0 +1,23 @@
+"""Step 07, lesson: the application, and the one object that knows who is where."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from . import chat, members
+from .manager import ConnectionManager
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    # What is yielded here, every connection finds in its state.
+    yield {"manager": ConnectionManager()}
+
+
+app = FastAPI(lifespan=lifespan)
+app.include_router(chat.router)
+app.include_router(members.router)
+app.frontend("/", directory=Path(__file__).parents[2] / "page")
