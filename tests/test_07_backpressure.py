@@ -1,0 +1,525 @@
+"""Step 07: what the notebook says of a queue for each member, and the checks of the exercise."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psutil
+import pytest
+from judge.clients import Client, parsed, show
+from judge.members import BAD, BAD_DIRECT, Members, joined, left
+from judge.model import Failure, check
+from judge.subject import Subject
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
+
+LARGE = "x" * 65_536
+"""A text of which the kernel keeps some dozens for a member that does not read."""
+WAITING = 64
+"""Frames that may wait for a member."""
+DROPPED_BY = 300
+"""By so many large messages a member that reads nothing is dropped, however much the kernel took."""
+ROUND = 130
+"""Messages that pass beside a member that stops reading, to see how long the others wait."""
+LONGEST_WAIT = 0.1
+HELD = 6.0
+"""Seconds that the process may hold the socket of a member that was dropped."""
+GROWTH = 40
+"""MiB that the process may grow."""
+BEAT = 0.3
+"""Seconds between two pings in these checks."""
+LATE = 0.5
+"""Seconds that a busy machine may be late with what is due."""
+GONE_AFTER = 3.0
+"""Seconds from SIGTERM to the end of the process."""
+
+IDS = 'a message is exactly {"type": "message", "id": I, "from": N, "text": T}, ids 1, 2, 3, ... in each room'
+ONE_ORDER = "the order differs when something is awaited between two members: number it and queue it for all at once"
+STALLS = "a send to the member that does not read is awaited where messages are passed on: only its own task may wait"
+DROP = "what waits for a member has no limit, or a full one loses messages: at 64 frames, drop the member at the next"
+LISTED = "a dropped member stays on the list: take it off the room and tell the others at the moment of the drop"
+ABORT = (
+    "close() waits until everything is written, for a member that reads nothing for ever: "
+    "abort the transport after a while; a small ASGI middleware can reach it"
+)
+CODE = "close with 1013 after what is on the way, and give the member half a second before the transport is aborted"
+BURST = (
+    "uvicorn hands the endpoint many frames before another task runs, so every queue fills: "
+    "await asyncio.sleep(0) after each message"
+)
+PINGS = '{"type": "ping"} goes to every member every HEARTBEAT seconds, from one task that lifespan starts'
+LIFE = "every frame is a sign of life, a binary or a bad one too, and nothing else is: not the join alone, not pongs"
+SHUTDOWN = (
+    "uvicorn waits for the stuck connection before lifespan hears of the end: its endpoint does get "
+    "websocket.disconnect, with code 1012; abort the transport a moment later"
+)
+
+
+def said(number: int, sender: str, text: str) -> dict[str, Any]:
+    """A message as everybody in the room gets it."""
+    return {"type": "message", "id": number, "from": sender, "text": text}
+
+
+def in_one_piece(texts: list[str]) -> bytes:
+    """Messages as the bytes that a client sends, for one write."""
+    frames = (Frame(Opcode.TEXT, json.dumps({"type": "message", "text": text}).encode()) for text in texts)
+    return b"".join(frame.serialize(mask=True) for frame in frames)
+
+
+def memory(subject: Subject) -> float:
+    """MiB that the server's process holds."""
+    return psutil.Process(subject.server.pid).memory_info().rss / 2**20
+
+
+def holds(subject: Subject, tab: Client) -> bool:
+    """Whether the server's process has a socket whose other end is this client's."""
+    port = tab.connection.local_address[1]
+    found = psutil.Process(subject.server.pid).net_connections()
+    return any(one.raddr and one.raddr.port == port for one in found)
+
+
+async def let_go(subject: Subject, tab: Client, *, after: str, likely: str = ABORT) -> None:
+    """Wait until the process no longer holds the client's socket.
+
+    Raises:
+        Failure: it takes too long.
+    """
+    try:
+        async with asyncio.timeout(HELD):
+            while await asyncio.to_thread(holds, subject, tab):
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        got = f"the process still holds the socket of the stuck member after {HELD:g} s"
+        raise Failure(after=after, got=got, expect=f"the socket gone within {HELD:g} s", likely=likely) from None
+
+
+async def read_on(tab: Client, seconds: float) -> list[Any]:
+    """What comes within this time, until the connection ends."""
+    frames: list[Any] = []
+    with contextlib.suppress(TimeoutError, ConnectionClosed):
+        async with asyncio.timeout(seconds):
+            while True:
+                frame = await tab.connection.recv()
+                frames.append(parsed(frame) if isinstance(frame, str) else frame)
+    return frames
+
+
+class Room:
+    """Ada, who sends, and others who read, in a room beside members who do not."""
+
+    def __init__(self, ada: Client, *others: Client) -> None:
+        self.ada = ada
+        self.all = (ada, *others)
+        self.number = 0
+        """Of the last message."""
+        self.left: set[str] = set()
+        """Of whom Ada has heard that they left."""
+
+    async def say(self, text: str, *, after: str) -> float:
+        """Ada says something; how many seconds it takes until all have it.
+
+        Raises:
+            Failure: one of them does not get it.
+        """
+        self.number += 1
+        start = time.perf_counter()
+        await self.ada.send({"type": "message", "text": text})
+        await asyncio.gather(*(self._hears(tab, after) for tab in self.all))
+        return time.perf_counter() - start
+
+    async def _hears(self, tab: Client, after: str) -> None:
+        tab.after = after
+        tab.did = f"message {self.number} of Ada"
+        while True:
+            value = await tab.next_object(expect=f"message {self.number}", likely=STALLS)
+            if isinstance(value, dict) and value.get("type") == "message":
+                if value.get("id") == self.number:
+                    return
+                expect = f"message {self.number}"
+                raise Failure(after=after, sent=tab.did, got=show(value), expect=expect, likely=IDS)
+            if tab is self.ada and isinstance(value, dict) and value.get("type") == "left":
+                self.left.add(value["name"])
+
+    async def fill(self, name: str, *, since: int, after: str) -> None:
+        """Ada says large things until she hears that the member who does not read has left.
+
+        Args:
+            name: of that member.
+            since: the number of the last message before it stopped reading.
+            after: what has happened.
+
+        Raises:
+            Failure: it comes too late, too early, or not.
+        """
+        while name not in self.left:
+            if self.number - since == DROPPED_BY:
+                got = f"no left after {DROPPED_BY} messages of 64 KiB"
+                expect = "the kernel takes some dozens, 64 frames may wait, and at the next the member is dropped"
+                raise Failure(after=after, got=got, expect=expect, likely=DROP)
+            await self.say(LARGE, after=after)
+        # The last message was one too many; left came before it or after it.
+        if self.number - since <= WAITING:
+            got = f"left after {self.number - since} messages"
+            expect = f"{WAITING} frames may wait, beyond what the kernel took"
+            raise Failure(after=after, got=got, expect=expect, likely="the limit is lower than 64 frames")
+
+
+@contextlib.asynccontextmanager
+async def a_room(subject: Subject, *names: str) -> AsyncIterator[tuple[str, Room]]:
+    """A room with members of these names who read, of whom the first one sends; and what it is called."""
+    members = Members(subject)
+    room = members.room()
+    async with contextlib.AsyncExitStack() as stack:
+        yield room, Room(*[await stack.enter_async_context(members.tab(room, name)) for name in names])
+
+
+@pytest.mark.anyio
+class TestLesson:
+    pass
+
+
+class TestExercise:
+    @check(1, "numbers the messages of each room, also when it was empty")
+    async def test_ids(self, subject: Subject) -> None:
+        members = Members(subject)
+        room, lab = members.room(), members.room("lab")
+        for first in (1, 4):
+            async with members.tab(room, "Ada") as ada, members.tab(lab, "Linus") as linus:
+                await self._skip(ada, 1)
+                await self._skip(linus, 1)
+                likely = IDS
+                for number in range(first, first + 3):
+                    await ada.send({"type": "message", "text": f"text {number}", "id": 7, "from": "Linus"})
+                    await ada.gets(said(number, "Ada", f"text {number}"), likely=likely)
+                    likely = "what was no message took a number, or another room's message did"
+                    await ada.send("no JSON")
+                    await ada.gets_error(likely="what cannot be read is answered with an error")
+                    await ada.send({"type": "direct", "to": "Ada", "text": "note"})
+                    await ada.gets({"type": "direct", "from": "Ada", "text": "note"}, likely="a direct one has no id")
+                    await linus.send({"type": "message", "text": "there"})
+                    await linus.gets(said(number, "Linus", "there"), likely="each room counts for itself")
+                await ada.leave()
+                await linus.leave()
+                likely = "an empty room is no room any more, but its count stays"
+                for name in (room, lab):
+                    await members.come_to_nothing(name, after="the last member left", likely=likely)
+
+    @check(1, "tells all members the same, in one order")
+    async def test_order(self, subject: Subject) -> None:
+        members = Members(subject)
+        room = members.room()
+        names = [f"Ada {number}" for number in range(10)]
+        async with contextlib.AsyncExitStack() as stack:
+            tabs = [await stack.enter_async_context(members.tab(room, name)) for name in names]
+
+            async def talk(tab: Client, name: str) -> None:
+                for number in range(20):
+                    await tab.send({"type": "message", "text": f"{name}: {number}"})
+
+            await asyncio.gather(*(talk(tab, name) for tab, name in zip(tabs, names, strict=True)))
+            seen = [await self._messages(tab, 200, likely=BURST) for tab in tabs]
+        after = "ten members sent 20 messages each"
+        for one in seen:
+            for mine, other in zip(one, seen[0], strict=True):
+                if mine != other:
+                    got = f"one member got {show(mine)}, another one at that place {show(other)}"
+                    raise Failure(after=after, got=got, expect="one order", likely=ONE_ORDER)
+        for name in names:
+            texts = [message["text"] for message in seen[0] if message["from"] == name]
+            if texts != [f"{name}: {number}" for number in range(20)]:
+                expect = "what one member sent, in the order in which it was sent"
+                likely = "a task for each message: tasks do not keep an order, a queue does"
+                raise Failure(after=after, got=show(texts), expect=expect, likely=likely)
+
+    @staticmethod
+    async def _messages(tab: Client, count: int, *, likely: str) -> list[Any]:
+        """The next so many messages, which must have the ids 1, 2, 3, ..."""
+        messages: list[Any] = []
+        while len(messages) < count:
+            tab.did = f"{count} messages, of which {len(messages)} have come"
+            value = await tab.next_object(expect=f"message {len(messages) + 1}", likely=likely)
+            if isinstance(value, dict) and value.get("type") == "message":
+                messages.append(value)
+                if value != said(len(messages), value.get("from", ""), value.get("text", "")):
+                    got = show(value)
+                    raise Failure(sent=tab.did, got=got, expect=f"a message with the id {len(messages)}", likely=IDS)
+        return messages
+
+    @check(1, "still does what step 05 asked for")
+    async def test_as_before(self, subject: Subject) -> None:
+        members = Members(subject)
+        room = members.room()
+        likely = "this is as in step 05: see the solution there"
+        async with (
+            members.tab(room, "Grace") as grace,
+            members.tab(room, "Ada") as ada,
+            members.tab(room, "Ada") as two,
+        ):
+            await members.enters(grace, "Grace", likely=likely)
+            for tab in (ada, two):
+                await members.enters(tab, "Ada", "Grace", likely=likely)
+            await grace.gets(joined("Ada"), likely=likely)
+            for frame in (*BAD, *BAD_DIRECT):
+                await ada.send(frame)
+                await ada.gets_error(likely=likely)
+            await ada.send({"type": "direct", "to": "Nobody", "text": "hello"})
+            await ada.gets_error(likely=likely)
+            await grace.send({"type": "direct", "to": "Ada", "text": "hello"})
+            for tab in (ada, two):
+                await tab.gets({"type": "direct", "from": "Grace", "text": "hello"}, likely=likely)
+            await two.reset()
+            await members.are(room, "Ada", "Grace", after="one of Ada's two tabs ended", likely=likely)
+            await members.remove(room, "Nobody", expect=404, likely=likely)
+            await members.remove(room, "Ada", likely=likely)
+            await grace.gets(left("Ada"), likely=likely)
+            await ada.is_closed(1008, "removed", likely=likely)
+            async with members.tab(room, "Ada") as back:
+                await members.enters(back, "Ada", "Grace", likely=likely)
+                await grace.gets(joined("Ada"), likely=likely)
+                await back.finish()
+                await grace.gets(left("Ada"), likely=likely)
+            for query in ("", "?name=", f"?name={'x' * 21}"):
+                answer = await subject.handshake(f"/ws/{room}{query}")
+                if answer != 403:
+                    got = f"HTTP {answer}" if isinstance(answer, int) else "the socket accepted"
+                    raise Failure(sent=f"a handshake for /ws/{room}{query}", got=got, expect="HTTP 403", likely=likely)
+
+    @check(2, "drops a member that takes nothing, lets go of its socket, and stays small")
+    async def test_stuck(self, subject: Subject) -> None:
+        async with subject.another(counting=True) as own:
+            members = Members(own)
+            before = await own.unfinished()
+            async with a_room(own, "Ada") as (room, talk), members.tab(room, "Linus", narrow=True) as linus:
+                after = "Linus stopped reading"
+                await talk.say("hello", after="everybody reads")
+                linus.stop_reading()
+                least = most = memory(own)
+                await talk.fill("Linus", since=1, after=after)
+                dropped = asyncio.create_task(let_go(own, linus, after="Linus was dropped"))
+                await members.are(room, "Ada", after="Ada heard that Linus left", likely=LISTED)
+                while talk.number < 800:
+                    await talk.say(LARGE, after=after)
+                    if talk.number % 10 == 0:
+                        most = max(most, memory(own))
+                if most - least > GROWTH:
+                    got = f"the process grew by {most - least:.0f} MiB"
+                    expect = f"less than {GROWTH} MiB while 800 messages of 64 KiB pass"
+                    raise Failure(after=after, got=got, expect=expect, likely=DROP)
+                await dropped
+                path, counts = "/debug/sessions", {"sessions": 1, "rooms": 1}
+                got = await own.get_json(path, likely="this is as in step 05")
+                if got != counts:
+                    raise Failure(sent=f"GET {path}", after=after, got=show(got), expect=show(counts), likely=LISTED)
+            await own.comes_to_be_idle(before, after="a member was dropped, and the others left")
+
+    @check(2, "lets nobody wait for the one who takes nothing")
+    async def test_nobody_waits(self, subject: Subject) -> None:
+        longest = []
+        # A busy machine may hold up anything once, but not each time.
+        for _ in range(3):
+            async with (
+                a_room(subject, "Ada", "Grace") as (room, talk),
+                Members(subject).tab(room, "Linus", narrow=True) as linus,
+            ):
+                linus.stop_reading()
+                waits = [await talk.say(LARGE, after="Linus stopped reading") for _ in range(ROUND)]
+            longest.append(max(waits))
+            if longest[-1] <= LONGEST_WAIT:
+                return
+        got = f"{1000 * min(longest):.0f} ms until Ada and Grace had a message"
+        expect = f"{1000 * LONGEST_WAIT:.0f} ms at most"
+        raise Failure(after="Linus stopped reading", got=got, expect=expect, likely=STALLS)
+
+    @check(2, "gives a dropped member that reads again what was on the way, and 1013")
+    async def test_reads_again(self, subject: Subject) -> None:
+        async with a_room(subject, "Ada") as (room, talk), Members(subject).tab(room, "Linus") as linus:
+            linus.stop_reading()
+            await talk.fill("Linus", since=0, after="Linus stopped reading")
+            # The contract's own time.
+            await asyncio.sleep(0.3)
+            linus.read_again()
+            linus.did = "nothing; it was dropped, and reads again 0.3 s later"
+            frames = await linus.is_closed(1013, likely=CODE)
+            values = [parsed(frame) if isinstance(frame, str) else frame for frame in frames]
+            ids = [value.get("id") for value in values if isinstance(value, dict) and value.get("type") == "message"]
+            if not ids or ids != list(range(1, len(ids) + 1)):
+                gap = next((number for number, pair in enumerate(ids, 1) if pair != number), 1)
+                got = f"message {ids[gap - 1]} where message {gap} was due" if ids else "no message at all"
+                likely = "messages are thrown away for a member that stays: drop the member, not its messages"
+                expect = "messages 1, 2, 3, ... without a gap, then 1013"
+                raise Failure(sent=linus.did, got=got, expect=expect, likely=likely)
+
+    @check(2, "drops nobody who reads, however large the burst")
+    async def test_burst(self, subject: Subject) -> None:
+        members = Members(subject)
+        for count, size in ((400, 20), (2000, 20), (400, 2000)):
+            room = members.room()
+            async with contextlib.AsyncExitStack() as stack:
+                tabs = [await stack.enter_async_context(members.tab(room, name)) for name in ("Ada", "Grace", "Linus")]
+                texts = [f"{number}".ljust(size) for number in range(count)]
+                tabs[0].connection.transport.write(in_one_piece(texts))
+                for tab in tabs:
+                    await self._messages(tab, count, likely=BURST)
+
+    @check(3, "sends a ping every HEARTBEAT seconds, and answers no pong")
+    async def test_ping(self, subject: Subject) -> None:
+        members = Members(await subject.under(HEARTBEAT=str(BEAT)))
+        room = members.room()
+        async with members.tab(room, "Ada") as ada, members.tab(room, "Grace") as grace:
+            await grace.send({"type": "message", "text": "here"})
+            for tab in (ada, grace):
+                # There may have been a ping among the notices.
+                while await tab.next_object(expect="message 1", likely=IDS) != said(1, "Grace", "here"):
+                    pass
+                tab.did = f"nothing yet; HEARTBEAT={BEAT}"
+            times = []
+            for _ in range(5):
+                for tab in (ada, grace):
+                    await tab.gets({"type": "ping"}, likely=PINGS)
+                times.append(time.perf_counter())
+                await ada.send({"type": "pong"})
+                await ada.send({"type": "pong", "more": [1]})
+                await grace.send("no JSON")
+                await grace.gets_error(likely="what cannot be read is answered with an error")
+            took = times[-1] - times[0]
+            if not 4 * BEAT - LATE / 2 < took < 4 * BEAT + 2 * LATE:
+                got = f"{took:.2f} s from the first ping to the fifth"
+                raise Failure(after=f"HEARTBEAT={BEAT}", got=got, expect=f"{4 * BEAT:.1f} s", likely=PINGS)
+
+    @check(3, "takes every frame for a sign of life, and nothing else")
+    async def test_silence(self, subject: Subject) -> None:
+        members = Members(await subject.under(HEARTBEAT=str(BEAT)))
+        room = members.room()
+        signs: dict[str, str | bytes | dict[str, Any]] = {
+            "message": {"type": "message", "text": "hello"},
+            "pong": {"type": "pong"},
+            "direct": {"type": "direct", "to": "Nobody", "text": "hello"},
+            "no JSON": "hello",
+            "binary": b"\x00",
+        }
+        async with contextlib.AsyncExitStack() as stack:
+            watching = await stack.enter_async_context(members.tab(room, "watching"))
+
+            async def live() -> None:
+                while True:
+                    await watching.send({"type": "pong"})
+                    await asyncio.sleep(BEAT)
+
+            async def fall_silent(kind: str) -> None:
+                tab = await stack.enter_async_context(members.tab(room, kind))
+                if kind != "nothing":
+                    # Not with the first ping, so that it shows from when the time counts.
+                    await asyncio.sleep(2 * BEAT)
+                    await tab.send(signs[kind])
+                last = time.perf_counter()
+                pongs = asyncio.create_task(self._pong(tab))
+                await read_on(tab, 4 * BEAT + 2 * LATE)
+                pongs.cancel()
+                self._is_due(kind, tab, time.perf_counter() - last)
+
+            living = asyncio.create_task(live())
+            heard = asyncio.create_task(read_on(watching, 6 * BEAT + 3 * LATE))
+            await asyncio.gather(*(fall_silent(kind) for kind in (*signs, "nothing")))
+            likely = "a member whose time is over is off the list when its connection is closed"
+            await members.are(room, "watching", after="all others were closed with 4408", likely=likely)
+            await watching.send({"type": "message", "text": "alone"})
+            await watching.leave()
+            living.cancel()
+            gone = [value["name"] for value in await heard if isinstance(value, dict) and value.get("type") == "left"]
+            if sorted(gone) != sorted([*signs, "nothing"]):
+                got = f"left of {', '.join(gone) or 'nobody'}"
+                raise Failure(after="six members fell silent", got=got, expect="one left for each", likely=likely)
+
+    @staticmethod
+    async def _pong(tab: Client) -> None:
+        """Protocol pongs, which every client sends by itself, also when the program behind it hangs."""
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await tab.connection.pong()
+                await asyncio.sleep(BEAT / 3)
+
+    @staticmethod
+    def _is_due(kind: str, tab: Client, took: float) -> None:
+        sent = f"{'only the handshake' if kind == 'nothing' else f'a last frame ({kind})'}; HEARTBEAT={BEAT}"
+        expect = f"close code 4408 between {3 * BEAT:.1f} and {4 * BEAT:.1f} s after it"
+        if tab.connection.close_code is None:
+            got = f"the connection still open after {took:.2f} s"
+            likely = "nobody looks for silent members, or protocol pongs are taken for a sign of life"
+        elif tab.connection.close_code != 4408:
+            got = f"close code {tab.connection.close_code}"
+            likely = "the close code for a silent member is 4408"
+        elif took < 2.9 * BEAT:
+            got, likely = f"4408 after {took:.2f} s", LIFE
+        elif took > 4 * BEAT + LATE:
+            got, likely = f"4408 after {took:.2f} s", "it is closed later than four intervals after the last frame"
+        else:
+            return
+        raise Failure(sent=sent, got=got, expect=expect, likely=likely)
+
+    @check(3, "lets go of the socket of a silent member that takes nothing")
+    async def test_silent_and_stuck(self, subject: Subject) -> None:
+        members = Members(await subject.under(HEARTBEAT=str(BEAT)))
+        async with a_room(members.subject, "Ada") as (room, talk), members.tab(room, "Linus", narrow=True) as linus:
+            linus.stop_reading()
+            after = f"Linus sends nothing and reads nothing; HEARTBEAT={BEAT}"
+            for _ in range(40):
+                await talk.say(4 * LARGE, after=after)
+            try:
+                async with asyncio.timeout(4 * BEAT + 2 * LATE):
+                    while "Linus" not in talk.left:
+                        await talk.say("still there?", after=after)
+                        await asyncio.sleep(BEAT / 3)
+            except TimeoutError:
+                got = "no left of Linus"
+                raise Failure(after=after, got=got, expect="Linus off the list", likely=PINGS) from None
+            await let_go(members.subject, linus, after=after)
+
+    @check(4, "ends within 3 s of SIGTERM, whoever is stuck, and tells who reads")
+    async def test_terminates(self, subject: Subject) -> None:
+        if sys.platform == "win32":
+            return  # there is no SIGTERM to be heard
+        await asyncio.gather(*(self._terminate(subject, kind) for kind in ("nobody", "one", "dropped")))
+
+    @staticmethod
+    async def _terminate(subject: Subject, kind: str) -> None:
+        async with (
+            subject.another() as own,
+            a_room(own, "Ada", "Grace") as (room, talk),
+            contextlib.AsyncExitStack() as stack,
+        ):
+            after = "everybody reads"
+            if kind != "nobody":
+                linus = await stack.enter_async_context(Members(own).tab(room, "Linus", narrow=True))
+                linus.stop_reading()
+                after = "Linus stopped reading"
+                for _ in range(40):
+                    await talk.say(4 * LARGE, after=after)
+                if kind == "dropped":
+                    await talk.fill("Linus", since=0, after=after)
+                    after += ", and was dropped"
+            os.kill(own.server.pid, signal.SIGTERM)
+            start = time.perf_counter()
+            for tab in talk.all:
+                tab.did, tab.after = "nothing; SIGTERM went to the process", after
+                await tab.is_closed(1012, likely="uvicorn closes with 1012 by itself, if the endpoint lets it")
+            # It returns when the process has let go of its output.
+            await asyncio.to_thread(own.server.wait_for, lambda log: False, GONE_AFTER - (time.perf_counter() - start))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    while own.server.exit_code is None:
+                        await asyncio.sleep(0.01)
+            if own.server.exit_code is None:
+                got = f"the process still running after {GONE_AFTER:g} s"
+                raise Failure(sent="SIGTERM to the process", after=after, got=got, expect="its end", likely=SHUTDOWN)
+
+    @staticmethod
+    async def _skip(tab: Client, frames: int) -> None:
+        """Read the list and the notices that another check has looked at."""
+        for _ in range(frames):
+            await tab.next(expect="the list of members, or a notice", likely="this is as in step 05")
