@@ -1,0 +1,35 @@
+"""The application, the manager, and the heart that beats for all members."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import FrameType
+from typing import Any
+
+from fastapi import FastAPI
+
+from . import chat, members
+from .connection import WithConnection
+from .manager import ConnectionManager
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    manager = ConnectionManager()
+    loop = asyncio.get_running_loop()
+    uvicorns_handler = signal.getsignal(signal.SIGTERM)
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(loop.call_later, 1, manager.abort_all)
+        if callable(uvicorns_handler):
+            uvicorns_handler(number, frame)
+
+    signal.signal(signal.SIGTERM, terminate)
+    yield {"manager": manager}
+
+
+app = FastAPI(lifespan=lifespan)
+app.add_middleware(WithConnection)
+app.include_router(chat.router)
+app.include_router(members.router)

@@ -1,0 +1,3 @@
+"""A task group in each endpoint: one task reads, one writes, one counts the time. A wrapper around the application, and
+weak references, lead to the transport.
+"""
