@@ -44,7 +44,7 @@ LATE = 0.5
 GONE_AFTER = 3.0
 """Seconds from SIGTERM to the end of the process."""
 
-MANY = 160
+MANY = 200
 """Large messages, more than enough to drop a member of the lesson that reads nothing."""
 GATHER = """
 
