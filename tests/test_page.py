@@ -1043,3 +1043,45 @@ class TestSolutions:
             log = "\n".join(server.log)
             assert "Traceback" not in log
             assert not re.search(r"eyJ|Bearer|lovelace", log), "no token and no password in the log"
+
+    def test_step_07_backpressure(
+        self, open_tab: Callable[[], "Page"], lesson: Server, serve: Callable[..., Server]
+    ) -> None:
+        """The page answers pings and stays; a page that does not is closed with 4408; a stop says 1012 to everybody."""
+
+        def path(name: str) -> str:
+            return server.ws(f"/ws/lobby?name={quote(name, safe='')}")
+
+        def heard(number: int, sender: str, text: str) -> str:
+            value = {"type": "message", "id": number, "from": sender, "text": text}
+            return as_shown(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+        def say(text: str) -> str:
+            return json.dumps({"type": "message", "text": text}, ensure_ascii=False)
+
+        with serve(7, HEARTBEAT="0.5") as server:
+            page, other = open_tab(), open_tab()
+            first = self.join(page, lesson, path("Ada"))
+            second = self.join(other, lesson, path("<b>Grace"))
+            first.get_by_text("In the room: <b>Grace, Ada", exact=True).wait_for()
+            texts = list(HOSTILE.values())
+            for number, text in enumerate(texts, 1):
+                sender, name = (first, "Ada") if number % 2 else (second, "<b>Grace")
+                send(sender, say(text))
+                for tab in (first, second):
+                    messages = tab.get_by_role("log").locator(".row.text.received", has_text=f'"id":{number},')
+                    messages.wait_for()
+                    content = "node => (node.querySelector('pre') ?? node.querySelector('.content')).textContent"
+                    assert messages.evaluate(content) == heard(number, name, text)
+                assert_plain(page, f"text {number}")
+            rows(first, '→ sent text {"type": "pong"}').nth(4).wait_for()
+            assert first.locator(".state").text_content() == "Open", "who answers stays"
+            second.get_by_text("Log in, come back").click()
+            second.get_by_label("Answer pings of the server").uncheck()
+            wait_for_rows(second, "← received close", 1)
+            assert contents(second, "← received close")[0].startswith("4408, timed out, like HTTP 408.")
+            first.get_by_text("In the room: Ada", exact=True).wait_for()
+            server.stop(5)
+            wait_for_rows(first, "← received close", 1)
+            assert contents(first, "← received close")[0].startswith("1012, service restart.")
+            assert "Traceback" not in "\n".join(server.log)

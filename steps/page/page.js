@@ -301,8 +301,10 @@ function addConnection() {
     };
     socket.onclose = ({ code, reason, wasClean }) => {
       const why = reason ? `Reason: ${reason}` : "No reason";
-      const how = wasClean ? "Clean: both sides sent a close frame" : "Not clean: the server sent no close frame";
-      row(wasClean ? "received" : "here", "close", `${code}, ${meaning(code)}. ${why}. ${how}.`);
+      // 1006 is the browser's own word for it. Any other code came in a close frame.
+      const lost = code === 1006 ? "the server sent no close frame" : "the connection was lost before it was answered";
+      const how = wasClean ? "Clean: both sides sent a close frame" : `Not clean: ${lost}`;
+      row(code === 1006 ? "here" : "received", "close", `${code}, ${meaning(code)}. ${why}. ${how}.`);
       show("Closed");
       complain(find(".connect"));
       release();
