@@ -67,6 +67,7 @@ BURST = (
     "uvicorn hands the endpoint many frames before another task runs, so every queue fills: "
     "await asyncio.sleep(0) after each message"
 )
+PING = {"type": "ping"}
 PINGS = '{"type": "ping"} goes to every member every HEARTBEAT seconds, from one task that lifespan starts'
 LIFE = "every frame is a sign of life, a binary or a bad one too, and nothing else is: not the join alone, not pongs"
 SHUTDOWN = (
@@ -187,7 +188,7 @@ class Room:
 @contextlib.asynccontextmanager
 async def a_room(subject: Subject, *names: str) -> AsyncIterator[tuple[str, Room]]:
     """A room with members of these names who read, of whom the first one sends; and what it is called."""
-    members = Members(subject)
+    members = Members(subject, PING)
     room = members.room()
     async with contextlib.AsyncExitStack() as stack:
         yield room, Room(*[await stack.enter_async_context(members.tab(room, name)) for name in names])
@@ -222,7 +223,7 @@ class TestLesson:
     @staticmethod
     async def _waits(subject: Subject, room: str) -> list[float]:
         """How long Grace waited for each message of Ada, up to one that does not come, while Linus reads nothing."""
-        members = Members(subject)
+        members = Members(subject, PING)
         waits: list[float] = []
         async with (
             members.tab(room, "Ada") as ada,
@@ -300,7 +301,7 @@ class TestLesson:
 class TestExercise:
     @check(1, "numbers the messages of each room, also when it was empty")
     async def test_ids(self, subject: Subject) -> None:
-        members = Members(subject)
+        members = Members(subject, PING)
         room, lab = members.room(), members.room("lab")
         for first in (1, 4):
             async with members.tab(room, "Ada") as ada, members.tab(lab, "Linus") as linus:
@@ -325,7 +326,7 @@ class TestExercise:
 
     @check(1, "tells all members the same, in one order")
     async def test_order(self, subject: Subject) -> None:
-        members = Members(subject)
+        members = Members(subject, PING)
         room = members.room()
         names = [f"Ada {number}" for number in range(10)]
         async with contextlib.AsyncExitStack() as stack:
@@ -374,7 +375,7 @@ class TestExercise:
 
     @check(1, "still does what step 05 asked for")
     async def test_as_before(self, subject: Subject) -> None:
-        members = Members(subject)
+        members = Members(subject, PING)
         room = members.room()
         likely = "this is as in step 05: see the solution there"
         async with (
@@ -446,7 +447,7 @@ class TestExercise:
         for _ in range(3):
             async with (
                 a_room(subject, "Ada", "Grace") as (room, talk),
-                Members(subject).tab(room, "Linus", narrow=True) as linus,
+                Members(subject, PING).tab(room, "Linus", narrow=True) as linus,
             ):
                 linus.stop_reading()
                 waits = [await talk.say(LARGE, after="Linus stopped reading") for _ in range(ROUND)]
@@ -459,7 +460,7 @@ class TestExercise:
 
     @check(2, "gives a dropped member that reads again what was on the way, and 1013")
     async def test_reads_again(self, subject: Subject) -> None:
-        async with a_room(subject, "Ada") as (room, talk), Members(subject).tab(room, "Linus") as linus:
+        async with a_room(subject, "Ada") as (room, talk), Members(subject, PING).tab(room, "Linus") as linus:
             linus.stop_reading()
             await talk.fill("Linus", since=0, after="Linus stopped reading")
             # The contract's own time.
@@ -478,7 +479,7 @@ class TestExercise:
 
     @check(2, "drops nobody who reads, however large the burst")
     async def test_burst(self, subject: Subject) -> None:
-        members = Members(subject)
+        members = Members(subject, PING)
         for count, size in ((400, 20), (2000, 20), (400, 2000)):
             room = members.room()
             async with contextlib.AsyncExitStack() as stack:

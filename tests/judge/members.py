@@ -2,7 +2,8 @@
 
 import itertools
 import json
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -50,10 +51,12 @@ class Members:
 
     Args:
         subject: the running answer.
+        overhears: a message that the tabs take no notice of; see `Client.overhears`.
     """
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, overhears: dict[str, Any] | None = None) -> None:
         self.subject = subject
+        self.overhears = overhears
 
     @staticmethod
     def room(kind: str = "lobby") -> str:
@@ -66,9 +69,12 @@ class Members:
         more = "".join(f"&{key}={quote(value, safe='')}" for key, value in query.items())
         return f"/ws/{quote(room, safe='')}?name={quote(name, safe='')}{more}"
 
-    def tab(self, room: str, name: str, *, narrow: bool = False) -> AbstractAsyncContextManager[Client]:
+    @asynccontextmanager
+    async def tab(self, room: str, name: str, *, narrow: bool = False) -> AsyncIterator[Client]:
         """A new socket of this name."""
-        return self.subject.client(self.path(room, name), narrow=narrow)
+        async with self.subject.client(self.path(room, name), narrow=narrow) as tab:
+            tab.overhears = self.overhears
+            yield tab
 
     async def enters(self, tab: Client, *names: str, likely: str) -> None:
         """The first frame of a new tab is the list of these names.
