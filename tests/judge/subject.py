@@ -36,6 +36,8 @@ class Subject:
         """Further servers that the checks share, each while it starts or runs."""
         self._started: list[Subject] = []
         """Servers that single checks have started for themselves."""
+        self._logs: list[list[str]] = []
+        """Of other processes that run the answer."""
         # Connections are not kept, so that a check never waits behind another one's request.
         limits = httpx.Limits(max_keepalive_connections=0)
         self._http = httpx.AsyncClient(base_url=server.url, timeout=patience, limits=limits, trust_env=False)
@@ -265,6 +267,11 @@ class Subject:
             await other.settle()
             await other.close()
 
+    def new_log(self) -> list[str]:
+        """A log for another process that runs the answer, which counts as one of the server's."""
+        self._logs.append([])
+        return self._logs[-1]
+
     async def unfinished(self) -> str:
         """The tasks that have not ended; the server was started with `counting`."""
         start = len(self.server.log)
@@ -312,7 +319,8 @@ class Subject:
             if task.done() and not task.cancelled() and not task.exception():
                 log += "\n" + await task.result().settle()
                 self.blocked = self.blocked or task.result().blocked
-        return "\n".join([log, *("\n".join(other.server.log) for other in self._started)])
+        more = [*(other.server.log for other in self._started), *self._logs]
+        return "\n".join([log, *map("\n".join, more)])
 
     async def close(self) -> None:
         """End the conversation and the server."""

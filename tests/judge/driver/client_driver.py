@@ -1,0 +1,65 @@
+"""Runs the client of an answer, in a process of its own, as the judge tells it to.
+
+    PYTHONPATH=tests/judge/driver:steps/08_reconnect python -m client_driver ws://127.0.0.1:8000/control
+
+Commands come and events go as JSON, over a connection to the judge.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+from exercise.client import ResilientClient
+from websockets.asyncio.client import connect
+
+
+async def main(control: str) -> None:
+    """Do what comes over the connection, until it ends."""
+    clients: dict[int, tuple[Any, asyncio.Task[None]]] = {}
+    mine: set[asyncio.Task[Any]] = set()
+
+    def start(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine)
+        mine.add(task)
+        task.add_done_callback(mine.discard)
+        return task
+
+    async with connect(control, max_size=None, ping_interval=None, proxy=None) as judge:
+
+        async def say(event: str, **more: Any) -> None:
+            await judge.send(json.dumps({"event": event, **more}))
+
+        async def read(number: int, client: Any) -> None:
+            async for item in client:
+                await say("item", client=number, item=item)
+            await say("over", client=number, stopped=client.stopped)
+
+        async def send(number: int, client: Any, text: str) -> None:
+            try:
+                await say("sent", client=number, text=text, id=await client.send(text))
+            except ConnectionError:
+                await say("failed", client=number, text=text)
+
+        before = asyncio.all_tasks()
+        async for frame in judge:
+            command = json.loads(frame)
+            number = command.pop("client")
+            match command.pop("do"):
+                case "begin":
+                    client = ResilientClient(**command)
+                    await client.__aenter__()
+                    clients[number] = (client, start(read(number, client)))
+                case "send":
+                    start(send(number, clients[number][0], command["text"]))
+                case "end":
+                    client, reading = clients[number]
+                    await client.__aexit__(None, None, None)
+                    # Whatever waits for an ended client is told so.
+                    await asyncio.wait([reading, *mine], timeout=1)
+                    left = [repr(task.get_coro()) for task in asyncio.all_tasks() - before if task not in mine]
+                    await say("ended", client=number, left=left, waiting=len(mine))
+
+
+asyncio.run(main(sys.argv[1]))

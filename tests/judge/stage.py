@@ -1,0 +1,209 @@
+"""A server that the judge plays, for an answer that is a client, and the process which that client runs in."""
+
+import asyncio
+import contextlib
+import json
+import os
+import threading
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from workshop.process import end, start_module
+
+from .clients import show
+from .model import Failure
+from .subject import Subject
+
+DRIVER = Path(__file__).with_name("driver")
+
+
+class Visit:
+    """One try of the client to connect."""
+
+    def __init__(self, connection: ServerConnection, request: Request) -> None:
+        self.connection = connection
+        self.query = parse_qs(urlsplit(request.path).query, keep_blank_values=True)
+        self.at = asyncio.get_running_loop().time()
+        self._answer: asyncio.Future[HTTPStatus | None] = asyncio.get_running_loop().create_future()
+        self._open = asyncio.Event()
+        self._over = asyncio.Event()
+
+    async def decide(self) -> Response | None:
+        """What the judge decides about the handshake."""
+        status = await self._answer
+        return self.connection.respond(status, "") if status else None
+
+    async def stay(self) -> None:
+        """The life of the connection, as the library calls it."""
+        self._open.set()
+        await self._over.wait()
+
+    def refuse(self, status: int) -> None:
+        """Answer the handshake with this status."""
+        self._answer.set_result(HTTPStatus(status))
+
+    async def accept(self) -> None:
+        """Accept the handshake."""
+        self._answer.set_result(None)
+        await self._open.wait()
+
+    async def send(self, *messages: dict[str, Any]) -> None:
+        """Send these as JSON."""
+        for message in messages:
+            await self.connection.send(json.dumps(message))
+
+    async def close(self, code: int) -> None:
+        """Close with this code."""
+        await self.connection.close(code)
+        self._over.set()
+
+    def drop(self) -> None:
+        """End the connection without a close frame."""
+        self.connection.transport.abort()
+        self._over.set()
+
+
+class Stage:
+    """The judge's server, and the client of the answer that visits it.
+
+    Args:
+        patience: seconds to wait for the client.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self.patience = patience
+        self.port = 0
+        self.did = "it was started"
+        """What happened last, for the message of a failure."""
+        self._visits: asyncio.Queue[Visit] = asyncio.Queue()
+        self._events: dict[int, asyncio.Queue[dict[str, Any]]] = {}
+        self._control: asyncio.Future[ServerConnection] = asyncio.get_running_loop().create_future()
+        self._of: dict[ServerConnection, Visit] = {}
+
+    async def decide(self, connection: ServerConnection, request: Request) -> Response | None:
+        """What is done about a handshake."""
+        if request.path == "/control":
+            return None
+        self._of[connection] = Visit(connection, request)
+        self._visits.put_nowait(self._of[connection])
+        return await self._of[connection].decide()
+
+    async def receive(self, connection: ServerConnection) -> None:
+        """What is done with a connection."""
+        if connection in self._of:
+            return await self._of[connection].stay()
+        self._control.set_result(connection)
+        with contextlib.suppress(ConnectionClosed):
+            async for frame in connection:
+                event = json.loads(frame)
+                self.events(event["client"]).put_nowait(event)
+
+    def events(self, client: int) -> asyncio.Queue[dict[str, Any]]:
+        """What a client has done, as the driver tells it."""
+        return self._events.setdefault(client, asyncio.Queue())
+
+    async def do(self, action: str, client: int = 0, **more: Any) -> None:
+        """Tell the driver to do something."""
+        control = await self._within(self._control, expect="exercise/client.py can be imported", likely=IMPORT)
+        await control.send(json.dumps({"do": action, "client": client, **more}))
+
+    async def begin(self, client: int = 0, *, url: str = "", **more: Any) -> None:
+        """Start a client, by default one that visits the judge."""
+        url = url or f"ws://127.0.0.1:{self.port}/ws/lobby?name=Ada"
+        await self.do("begin", client, url=url, **more)
+
+    async def visit(self, *, likely: str, seconds: float = 0) -> Visit:
+        """The next try of the client to connect.
+
+        Raises:
+            Failure: there is none.
+        """
+        return await self._within(
+            self._visits.get(), expect="the client connects", likely=likely, seconds=seconds or self.patience
+        )
+
+    async def next(self, client: int = 0, *, expect: str, likely: str, seconds: float = 0) -> dict[str, Any]:
+        """The next thing that a client has done.
+
+        Raises:
+            Failure: there is none.
+        """
+        return await self._within(self.events(client).get(), expect=expect, likely=likely, seconds=seconds)
+
+    async def does(self, event: str, client: int = 0, *, likely: str, **more: Any) -> None:
+        """The next thing that a client does is this.
+
+        Raises:
+            Failure: it does something else, or nothing.
+        """
+        expect = f"{event} {show(more)}"
+        got = await self.next(client, expect=expect, likely=likely)
+        if got != {"event": event, "client": client, **more}:
+            del got["client"]
+            raise Failure(after=self.did, got=f"{got.pop('event')} {show(got)}", expect=expect, likely=likely)
+
+    async def says(self, visit: Visit, *, likely: str) -> Any:
+        """The next frame of the client, as an object.
+
+        Raises:
+            Failure: there is none, or it is no JSON.
+        """
+        try:
+            frame = await self._within(
+                visit.connection.recv(), expect="a frame of the client", likely=likely, seconds=self.patience
+            )
+            return json.loads(frame)
+        except (ValueError, ConnectionClosed) as error:
+            raise Failure(after=self.did, got=str(error), expect="a JSON object", likely=likely) from None
+
+    async def _within(self, coming: Any, *, expect: str, likely: str, seconds: float = 0) -> Any:
+        seconds = seconds or self.patience
+        try:
+            async with asyncio.timeout(seconds):
+                return await coming
+        except TimeoutError:
+            got = f"nothing within {seconds:g} s"
+            raise Failure(after=self.did, got=got, expect=expect, likely=likely, broken=True) from None
+
+
+IMPORT = "exercise/client.py cannot be imported, or has no ResilientClient"
+
+
+@contextlib.asynccontextmanager
+async def stage(subject: Subject, *, patience: float = 0) -> AsyncIterator[Stage]:
+    """A server that the judge plays, and the client of the answer in a process of its own.
+
+    Args:
+        subject: the answer.
+        patience: seconds to wait for the client; by default those of the subject, and some for its start.
+    """
+    played = Stage(patience or subject.patience + 3)
+    async with serve(
+        played.receive, "127.0.0.1", 0, process_request=played.decide, close_timeout=0.2, ping_interval=None
+    ) as server:
+        played.port = server.sockets[0].getsockname()[1]
+        places = f"{DRIVER}{os.pathsep}{subject.folder}"
+        process = start_module("client_driver", [f"ws://127.0.0.1:{played.port}/control"], {"PYTHONPATH": places})
+        log = subject.new_log()
+
+        def read() -> None:
+            for line in process.stdout:
+                log.append(line.decode("utf-8", "replace").rstrip())
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        try:
+            yield played
+        finally:
+            await asyncio.to_thread(end, process)
+            await asyncio.to_thread(reader.join, 2)
+            for visit in played._of.values():
+                if not visit._answer.done():
+                    visit._answer.set_result(HTTPStatus.SERVICE_UNAVAILABLE)
+                visit._over.set()

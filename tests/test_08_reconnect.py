@@ -1,0 +1,640 @@
+"""Step 08: what the notebook says of losing and doubling, and the checks of the exercise."""
+
+import asyncio
+import contextlib
+import json
+import random
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from judge.clients import Client, parsed, show
+from judge.members import BAD, Members
+from judge.model import Failure, check
+from judge.stage import Stage, Visit, stage
+from judge.subject import Subject
+
+KEPT = 100
+SECONDS = 6
+"""How long the last check kills the server."""
+REPLAY = (
+    "after=ID replays the messages with a larger id, each once and in order, after the list and before anything new"
+)
+ATOMIC = "between the replay and the first new message something waits: join and replay without an await in between"
+ONCE = "the key of a sender in a room stands for one message: look it up before anything else"
+WRITTEN = (
+    "a message is passed on or acknowledged before it is in the file: write it first, and do not leave it in a buffer"
+)
+
+
+def message(number: int, sender: str, text: str) -> dict[str, Any]:
+    """A message as everybody in the room gets it."""
+    return {"type": "message", "id": number, "from": sender, "text": text}
+
+
+def ack(key: str, number: int) -> dict[str, Any]:
+    """The acknowledgement of a message."""
+    return {"type": "ack", "key": key, "id": number}
+
+
+async def say(tab: Client, *texts: str, first: int = 1, who: str = "Ada", likely: str = REPLAY) -> None:
+    """Send these texts, and wait until they have come back."""
+    for text in texts:
+        await tab.send({"type": "message", "text": text})
+    tab.did = f"{len(texts)} messages of {who}"
+    for number, text in enumerate(texts, first):
+        await tab.gets(message(number, who, text), likely=likely)
+
+
+def numbers(start: int, stop: int) -> list[str]:
+    """Texts for messages."""
+    return [f"text {number}" for number in range(start, stop + 1)]
+
+
+@contextlib.asynccontextmanager
+async def back(subject: Subject, room: str, name: str, *, narrow: bool = False, **query: Any) -> AsyncIterator[Client]:
+    """A tab that has read its list of members."""
+    path = Members.path(room, name, **{key: str(value) for key, value in query.items()})
+    async with subject.client(path, narrow=narrow) as tab:
+        if not narrow:
+            first = await tab.next_object(expect="the list of members", likely=REPLAY)
+            if not isinstance(first, dict) or first.get("type") != "members":
+                raise Failure(sent=f"a handshake for {path}", got=show(first), expect="the list first", likely=REPLAY)
+        yield tab
+
+
+class TestExercise:
+    @check(1, "replays what was missed, and nothing without after")
+    async def test_replay(self, subject: Subject) -> None:
+        room, other = Members.room("lobby 한글"), Members.room("lab")
+        async with back(subject, room, "Ada") as ada, back(subject, other, "Ada") as elsewhere:
+            await say(ada, *numbers(1, 3), "", "다섯 <b>")
+            await say(elsewhere, "elsewhere")
+            texts = [*numbers(1, 3), "", "다섯 <b>"]
+            for after in (2, 0, 4):
+                async with back(subject, room, "Grace", after=after) as grace:
+                    for number in range(after + 1, 6):
+                        grace.did = f"a handshake with after={after}, when 5 messages are there"
+                        await grace.gets(message(number, "Ada", texts[number - 1]), likely=REPLAY)
+                    await grace.send("no JSON")
+                    await grace.gets_error(likely="something comes after the replay, or twice")
+                await self._hears_of(ada, "Grace")
+            for query in ({}, {"after": 5}):
+                async with back(subject, room, "Grace", **query) as grace:
+                    await grace.send("no JSON")
+                    await grace.gets_error(
+                        likely="without after, or with the id of the last message, nothing is replayed"
+                    )
+                await self._hears_of(ada, "Grace")
+        async with back(subject, Members.room("empty"), "Ada", after=0) as ada:
+            await ada.send("no JSON")
+            await ada.gets_error(likely="in a room where nothing was said, after=0 replays nothing")
+
+    @staticmethod
+    async def _hears_of(tab: Client, name: str) -> None:
+        for kind in ("joined", "left"):
+            await tab.gets({"type": kind, "name": name}, likely="joined and left are told as before, and not replayed")
+
+    @check(1, "refuses what is no id of the room")
+    async def test_refused(self, subject: Subject) -> None:
+        room, empty = Members.room(), Members.room("empty")
+        async with back(subject, room, "Ada") as ada:
+            await say(ada, *numbers(1, 2))
+            tries = [
+                (room, each) for each in ("x", "-1", "1.5", "", "nan", "1e0", "3", "99999999999999999999", "9" * 5000)
+            ]
+            for where, after in [*tries, (empty, "1")]:
+                path = f"/ws/{where}?name=Grace&after={quote(after)}"
+                answer = await subject.handshake(path)
+                if answer != 403:
+                    if not isinstance(answer, int):
+                        await answer.close()
+                    raise Failure(
+                        sent=f"a handshake with after={after[:30]}, when the last id is {2 if where == room else 0}",
+                        got=f"HTTP {answer}" if isinstance(answer, int) else "the socket accepted",
+                        expect="HTTP 403",
+                        likely="after is a whole number from 0 to the last id of the room; refuse it before accept",
+                    )
+            await ada.send("no JSON")
+            await ada.gets_error(likely="a refused visitor is announced to the room")
+
+    @check(1, "says how many are lost when the last 100 do not hold them, and keeps them for an empty room")
+    async def test_gap(self, subject: Subject) -> None:
+        room = Members.room()
+        likely = 'the last 100 are kept; {"type": "gap", "missed": n} says how many between after and them are lost'
+        async with back(subject, room, "Ada") as ada:
+            await say(ada, *numbers(1, 130))
+        empty = "history ends with the last member: keep it apart from the members of the room"
+        await Members(subject).come_to_nothing(
+            room, after="the last member left", likely="a room stays without members"
+        )
+        for after in (10, 29, 30, 31, 0):
+            missed = max(130 - KEPT - after, 0)
+            async with back(subject, room, "Grace", after=after) as grace:
+                grace.did = f"a handshake with after={after}; 130 messages were sent, and everybody had left"
+                if missed:
+                    await grace.gets({"type": "gap", "missed": missed}, likely=likely)
+                for number in range(after + missed + 1, 131):
+                    await grace.gets(message(number, "Ada", f"text {number}"), likely=likely if missed else empty)
+                await say(grace, likely=empty)
+                await grace.send("no JSON")
+                await grace.gets_error(likely=likely)
+        async with back(subject, room, "Grace") as grace:
+            await say(grace, "next", first=131, who="Grace", likely="ids begin anew when the room was empty")
+
+    @check(1, "replays more than 64 to one that reads late, and loses and doubles nothing meanwhile")
+    async def test_late_reader(self, subject: Subject) -> None:
+        room = Members.room()
+        large = "x" * 65_536
+        async with back(subject, room, "Ada") as ada:
+            await say(ada, *(f"{number} {large}" for number in range(1, KEPT + 1)))
+            async with back(subject, room, "Grace", narrow=True, after=0) as grace:
+                grace.stop_reading()
+                await ada.gets(
+                    {"type": "joined", "name": "Grace"}, likely="joined is told when the member is on the list"
+                )
+                await say(ada, *(f"text {number}" for number in range(KEPT + 1, KEPT + 31)), first=KEPT + 1)
+                grace.read_again()
+                grace.did = "a handshake with after=0, 100 messages of 64 KiB to replay, 30 new ones, and then it read"
+                likely = f"the replay counts as waiting, and the member is dropped; or {ATOMIC}"
+                list_first = await grace.next_object(expect="the list of members", likely=likely)
+                if list_first != {"type": "members", "names": ["Ada", "Grace"]}:
+                    raise Failure(after=grace.did, got=show(list_first), expect="the list first", likely=likely)
+                for number in range(1, KEPT + 31):
+                    text = f"{number} {large}" if number <= KEPT else f"text {number}"
+                    await grace.gets(message(number, "Ada", text), likely=likely)
+                await grace.send("no JSON")
+                await grace.gets_error(likely=likely)
+
+    @check(1, "loses and doubles nothing to who joins under load")
+    async def test_under_load(self, subject: Subject) -> None:
+        room = Members.room()
+        total = 80
+        async with back(subject, room, "Ada") as ada, contextlib.AsyncExitStack() as stack:
+            later: list[Client] = []
+            texts = numbers(1, total)
+            for number in range(0, total, 20):
+                sockets = [Members.path(room, f"Grace {number} {each}", after="0") for each in range(3)]
+                sending = asyncio.create_task(self._send(ada, texts[number : number + 20]))
+                later += await subject.clients_at_once(*sockets)
+                await sending
+            for tab in later:
+                stack.push_async_callback(tab.end)
+            for tab in later:
+                got: list[int] = []
+                tab.did = "a handshake with after=0, while Ada was sending 80 messages"
+                while len(got) < total:
+                    value = await tab.next_object(expect="messages 1 to 80, each once, in order", likely=ATOMIC)
+                    if isinstance(value, dict) and value.get("type") == "message":
+                        got.append(value.get("id"))
+                        if got[-1] != len(got):
+                            raise Failure(
+                                after=tab.did,
+                                got=f"message {got[-1]} as number {len(got)}",
+                                expect="messages 1 to 80, each once, in order",
+                                likely=ATOMIC,
+                            )
+
+    @staticmethod
+    async def _send(tab: Client, texts: list[str]) -> None:
+        for text in texts:
+            await tab.send({"type": "message", "text": text})
+
+    @check(2, "acknowledges a message that has a key, and no other")
+    async def test_ack(self, subject: Subject) -> None:
+        room = Members.room()
+        async with back(subject, room, "Grace") as grace, back(subject, room, "Ada") as ada:
+            await grace.gets({"type": "joined", "name": "Ada"}, likely=REPLAY)
+            for number, key in enumerate(("k", "K" * 64, "열쇠", "a b"), 1):
+                await ada.send({"type": "message", "text": f"text {number}", "key": key})
+                await self._both(ada, message(number, "Ada", f"text {number}"), ack(key, number))
+                grace.did = "a message of Ada with a key"
+                await grace.gets(message(number, "Ada", f"text {number}"), likely="key is no part of what others get")
+            await say(ada, "no key", first=5, likely="a message without a key gets no acknowledgement")
+            bad = [{"key": ""}, {"key": "k" * 65}, {"key": 1}, {"key": ["k"]}, {"key": {}}]
+            for frame in [*({"type": "message", "text": "x"} | each for each in bad), *BAD]:
+                await ada.send(frame)
+                await ada.gets_error(
+                    likely="a key is a text of 1 to 64 characters; what is bad gets an error and no id"
+                )
+            await say(ada, "still here", first=6)
+            for number, text in ((5, "no key"), (6, "still here")):
+                await grace.gets(message(number, "Ada", text), likely="an ack or an error goes to others too")
+
+    @staticmethod
+    async def _both(tab: Client, *wanted: dict[str, Any]) -> None:
+        """The next frames are these, in any order."""
+        expect = " and ".join(map(show, wanted))
+        likely = "the sender gets its message like everybody, and besides that one acknowledgement with key and id"
+        got = [await tab.next_object(expect=expect, likely=likely) for _ in wanted]
+        if sorted(map(show, got)) != sorted(map(show, wanted)):
+            raise Failure(sent=tab.did, got=" and ".join(map(show, got)), expect=expect, likely=likely)
+
+    @check(2, "passes a message on once, however often its key comes")
+    async def test_once(self, subject: Subject) -> None:
+        room, lab = Members.room(), Members.room("lab")
+        async with back(subject, room, "Grace") as grace:
+            async with back(subject, room, "Ada") as ada:
+                await ada.send({"type": "message", "text": "hello", "key": "k"})
+                await self._both(ada, message(1, "Ada", "hello"), ack("k", 1))
+                for text in ("hello", "another text"):
+                    await ada.send({"type": "message", "text": text, "key": "k"})
+                    await ada.gets(ack("k", 1), likely=ONCE)
+            async with back(subject, room, "Ada") as again, back(subject, lab, "Ada") as elsewhere:
+                await again.send({"type": "message", "text": "hello", "key": "k"})
+                again.did = "the same key again, on a new connection"
+                await again.gets(ack("k", 1), likely=ONCE)
+                await elsewhere.send({"type": "message", "text": "here", "key": "k"})
+                elsewhere.did = "the same key in another room"
+                await self._both(elsewhere, message(1, "Ada", "here"), ack("k", 1))
+                await grace.send({"type": "message", "text": "mine", "key": "k"})
+                told = [{"type": "joined", "name": "Ada"}, message(1, "Ada", "hello"), {"type": "left", "name": "Ada"}]
+                told += [{"type": "joined", "name": "Ada"}]
+                for value in told:
+                    grace.did = "two messages of Ada with the same key, and a third from a new connection"
+                    await grace.gets(value, likely=ONCE)
+                grace.did = "the same key from another sender"
+                await self._both(grace, message(2, "Grace", "mine"), ack("k", 2))
+                await again.gets(message(2, "Grace", "mine"), likely="a key of one sender is none of another one's")
+
+    @check(2, "knows the last 1000 keys of a room")
+    async def test_many_keys(self, subject: Subject) -> None:
+        room = Members.room()
+        many = 1000
+        async with back(subject, room, "Ada") as ada:
+            sending = asyncio.create_task(
+                self._send_all(ada, [{"type": "message", "text": "", "key": f"k{number}"} for number in range(many)])
+            )
+            acks: dict[str, int] = {}
+            while len(acks) < many:
+                value = await ada.next_object(expect=f"{many} acknowledgements", likely="each key gets one")
+                if isinstance(value, dict) and value.get("type") == "ack":
+                    acks[value.get("key")] = value.get("id")
+            await sending
+            for number in (0, 1, many // 2, many - 1):
+                await ada.send({"type": "message", "text": "", "key": f"k{number}"})
+                ada.did = f"key number {number + 1} of {many} again"
+                await ada.gets(
+                    ack(f"k{number}", number + 1), likely="keys are forgotten too soon, such as with the last 100"
+                )
+
+    @staticmethod
+    async def _send_all(tab: Client, frames: list[dict[str, Any]]) -> None:
+        for frame in frames:
+            await tab.send(frame)
+
+    @check(3, "goes on after a kill: ids, the last 100, and keys")
+    async def test_journal(self, subject: Subject) -> None:
+        room, lab = Members.room("lobby 한글"), Members.room("lab")
+        likely = "a message is not in JOURNAL, or what is there is not read at the start: ids, messages and keys"
+        with tempfile.TemporaryDirectory() as folder:
+            journal = str(Path(folder) / "journal")
+            async with subject.another(JOURNAL=journal) as own:
+                async with back(own, room, "Ada") as ada, back(own, lab, "Grace") as grace:
+                    await say(ada, *numbers(1, 118), "줄\n끝  <b>")
+                    await ada.send({"type": "message", "text": "last", "key": "k"})
+                    await self._both(ada, message(120, "Ada", "last"), ack("k", 120))
+                    await say(grace, "here", who="Grace")
+                    own.server.kill()
+            async with subject.another(JOURNAL=journal) as own:
+                async with back(own, room, "Grace", after=10) as grace, back(own, lab, "Ada", after=0) as ada:
+                    grace.did = "120 messages, kill -9, a start on the same file, and a handshake with after=10"
+                    await grace.gets({"type": "gap", "missed": 10}, likely=likely)
+                    for number in range(21, 119):
+                        await grace.gets(message(number, "Ada", f"text {number}"), likely=likely)
+                    await grace.gets(message(119, "Ada", "줄\n끝  <b>"), likely=likely)
+                    await grace.gets(message(120, "Ada", "last"), likely=likely)
+                    await ada.gets(message(1, "Grace", "here"), likely=likely)
+                    async with back(own, room, "Ada") as again:
+                        await again.send({"type": "message", "text": "last", "key": "k"})
+                        again.did = "the key of a message before the kill"
+                        await again.gets(ack("k", 120), likely=likely)
+                        await say(again, "next", first=121, likely=likely)
+
+    @check(3, "has a message in the journal before anybody hears of it")
+    async def test_written_first(self, subject: Subject) -> None:
+        room = Members.room()
+        with tempfile.TemporaryDirectory() as folder:
+            journal = str(Path(folder) / "journal")
+            known = 0
+            for turn in range(3):
+                async with subject.another(JOURNAL=journal) as own:
+                    if turn:
+                        answer = await own.handshake(Members.path(room, "Grace", after=str(known)))
+                        if isinstance(answer, int):
+                            raise Failure(
+                                after=f"message {known} was heard, and the server was killed at once and started again",
+                                got=f"HTTP {answer} for after={known}",
+                                expect=f"message {known} is known",
+                                likely=WRITTEN,
+                            )
+                        await answer.close()
+                    async with back(own, room, "Ada") as ada:
+                        await ada.send({"type": "message", "text": "x", "key": f"k{turn}"})
+                        ada.did = "a message with a key"
+                        first = await ada.next_object(expect="the message, or its acknowledgement", likely=WRITTEN)
+                        own.server.kill()
+                        if isinstance(first, dict) and isinstance(first.get("id"), int):
+                            known = first["id"]
+
+    @check(4, "asks for what it missed, sends again what is not acknowledged, and hands nothing on twice")
+    async def test_client(self, subject: Subject) -> None:
+        async with stage(subject) as play:
+            await play.begin(after=7, base=0.05, cap=0.1)
+            visit = await self._visits(play, after="7")
+            play.did = "the server sent messages 8 and 9, a gap and a ping"
+            items = [message(8, "Grace", "eight"), message(9, "Ada", "nine"), {"type": "gap", "missed": 2}]
+            await visit.send({"type": "members", "names": ["Ada"]}, *items[:2], {"type": "joined", "name": "Grace"})
+            await visit.send(items[1], items[0], {"type": "ping"})
+            for item in items[:2]:
+                await play.does(
+                    "item", item=item, likely="message and gap objects are handed on as they came, each once"
+                )
+            pong = await play.says(visit, likely="a ping is answered with a pong")
+            if pong != {"type": "pong"}:
+                likely = 'a {"type": "ping"} of the server is answered with {"type": "pong"}'
+                raise Failure(after=play.did, got=show(pong), expect='{"type": "pong"}', likely=likely)
+            # Three sends: one is acknowledged, the connection is lost, the others come again, in order.
+            for text in ("one", "두", "three"):
+                await play.do("send", text=text)
+            sent = [await self._message(play, visit, text) for text in ("one", "두", "three")]
+            await visit.send(ack(sent[0], 10))
+            await play.does("sent", text="one", id=10, likely="send() gives the id of its acknowledgement")
+            visit.drop()
+            play.did = "three messages were sent, one was acknowledged, and the connection was lost"
+            visit = await self._visits(play, after="9")
+            again = [await self._message(play, visit, text) for text in ("두", "three")]
+            if again != sent[1:]:
+                likely = "a message that is sent again keeps its key: otherwise the server takes it for a new one"
+                raise Failure(after=play.did, got=f"keys {again}", expect=f"keys {sent[1:]}", likely=likely)
+            await visit.send(message(10, "Ada", "one"), message(11, "Ada", "두"), ack(sent[1], 11), items[2])
+            for item in (message(10, "Ada", "one"), message(11, "Ada", "두")):
+                await play.does("item", item=item, likely="what comes after a reconnect is handed on")
+                if item["id"] == 11:
+                    break
+            await self._any_order(
+                play, ("sent", {"text": "두", "id": 11}), ("item", {"item": items[2]}), likely="a gap is handed on too"
+            )
+            # Sent while there is no connection, so it comes after what is waiting.
+            await visit.close(1012)
+            play.did = "a close with 1012, a text was sent meanwhile, and three is not acknowledged"
+            await play.do("send", text="four")
+            visit = await play.visit(likely="1012 is no reason to stop")
+            await visit.accept()
+            await self._message(play, visit, "three")
+            key = await self._message(play, visit, "four")
+            await visit.send(ack(sent[2], 12), ack(key, 13), ack("nobody's", 14))
+            await play.does("sent", text="three", id=12, likely="each send() gets the id of its own key")
+            await play.does("sent", text="four", id=13, likely="each send() gets the id of its own key")
+            if len({*sent, key}) != 4:
+                raise Failure(got=f"keys {[*sent, key]}", expect="a key of its own for each message", likely=ONCE)
+
+    async def _visits(self, play: Stage, *, after: str) -> Visit:
+        visit = await play.visit(likely="the client connects, and again when the connection was lost")
+        if visit.query != {"name": ["Ada"], "after": [after]}:
+            raise Failure(
+                after=play.did,
+                got=f"a handshake with {visit.query}",
+                expect=f"name=Ada and after={after}, the last id handed on",
+                likely="each connect asks for after= the last id, and leaves the rest of the address as it is",
+            )
+        await visit.accept()
+        return visit
+
+    @staticmethod
+    async def _message(play: Stage, visit: Visit, text: str) -> str:
+        likely = "what is not acknowledged is sent on each connection, in the order of the calls, with a key"
+        while (got := await play.says(visit, likely=likely)) == {"type": "pong"}:
+            pass
+        key = got.get("key") if isinstance(got, dict) else None
+        if (
+            not isinstance(key, str)
+            or not 1 <= len(key) <= 64
+            or got.get("text") != text
+            or got.get("type") != "message"
+        ):
+            expect = show({"type": "message", "text": text, "key": "..."})
+            raise Failure(after=play.did, got=show(got), expect=expect, likely=likely)
+        return key
+
+    @staticmethod
+    async def _any_order(play: Stage, *wanted: tuple[str, dict[str, Any]], likely: str) -> None:
+        expected = [{"event": event, "client": 0, **more} for event, more in wanted]
+        got = [await play.next(expect=show(expected), likely=likely) for _ in wanted]
+        if sorted(map(show, got)) != sorted(map(show, expected)):
+            raise Failure(after=play.did, got=show(got), expect=show(expected), likely=likely)
+
+    @check(4, "leaves no task behind, and tells whoever waits")
+    async def test_ends(self, subject: Subject) -> None:
+        likely = "at the end of async with: end every task and await it, and let each send() raise ConnectionError"
+        async with stage(subject) as play:
+            # Connected, between two tries, and before an answer to the handshake.
+            for number in range(3):
+                await play.begin(number, base=5 if number == 1 else 0.05)
+                visit = await play.visit(likely="the client connects")
+                if number == 0:
+                    await visit.accept()
+                elif number == 1:
+                    visit.refuse(503)
+                await play.do("send", number, text="hello")
+                if number == 0:
+                    await play.says(visit, likely="a message is sent on the connection")
+                play.did = "the client was ended, while a send() waits for its acknowledgement"
+                await play.do("end", number)
+                got = [await play.next(number, expect="failed, over, ended", likely=likely) for _ in range(3)]
+                events = sorted(event["event"] for event in got)
+                ended = next((event for event in got if event["event"] == "ended"), {})
+                if events != ["ended", "failed", "over"] or ended.get("left") or ended.get("waiting"):
+                    raise Failure(
+                        after=play.did,
+                        got=f"{', '.join(events)}; unfinished: {ended.get('left') or 'nothing'}",
+                        expect="send() raises ConnectionError, the iteration ends, nothing is unfinished",
+                        likely=likely,
+                    )
+                await play.do("send", number, text="too late")
+                late = "send() after the end raises ConnectionError"
+                await play.does("failed", number, text="too late", likely=late)
+
+    @check(5, "waits longer and longer, at random, until something has come")
+    async def test_delays(self, subject: Subject) -> None:
+        base, cap, slow = 0.04, 0.32, 1.0
+        async with stage(subject) as play:
+            await play.begin(base=base, cap=cap)
+            visits = [await play.visit(likely="the client connects")]
+            waits: list[float] = []
+            for number in range(9):
+                before = visits[-1]
+                # Refused, lost, closed, accepted and then lost: none of these is a reason to begin anew.
+                if number % 3 == 0:
+                    before.refuse(503)
+                elif number % 3 == 1:
+                    await before.accept()
+                    await before.send({"type": "members", "names": ["Ada"]}, {"type": "ping"})
+                    before.drop()
+                else:
+                    await before.accept()
+                    await before.close(1013)
+                ended = asyncio.get_running_loop().time()
+                play.did = f"{number + 1} tries that ended without a message"
+                visits.append(await play.visit(likely="it tries again, after each of them"))
+                waits.append(visits[-1].at - ended)
+                longest = min(cap, base * 2**number)
+                # The end of a connection takes a moment to arrive, so it may seem to wait a little less.
+                self._fits(play, waits[-1], longest / 2 - 0.01, longest + slow)
+            steady = waits[3:]
+            if max(steady) - min(steady) < 0.005:
+                likely = "the delay is random between half and the whole, so that not all clients come back together"
+                got = f"six waits between {min(steady):.3f} and {max(steady):.3f} s"
+                raise Failure(after=play.did, got=got, expect="waits that differ", likely=likely)
+        for reset in (message(1, "Grace", "hello"), None):
+            async with stage(subject) as play:
+                # With this base a wait that was not reset is longer than anything else here.
+                await play.begin(base=0.02, cap=30)
+                for _ in range(7):
+                    (await play.visit(likely="it tries again", seconds=play.patience + 3)).refuse(503)
+                visit = await play.visit(likely="it tries again", seconds=play.patience + 5)
+                await visit.accept()
+                if reset:
+                    await visit.send(reset)
+                    await play.does("item", item=reset, likely="a message is handed on")
+                else:
+                    await play.do("send", text="hello")
+                    key = await self._message(play, visit, "hello")
+                    await visit.send(ack(key, 1))
+                    await play.does("sent", text="hello", id=1, likely="send() gives the id")
+                ended = asyncio.get_running_loop().time()
+                visit.drop()
+                play.did = (
+                    f"seven refused tries, and then {'a message' if reset else 'an ack'} before the connection was lost"
+                )
+                visit = await play.visit(likely="a message or an ack sets n to 0 again", seconds=play.patience + 3)
+                self._fits(play, visit.at - ended, 0.0, 0.02 + slow)
+
+    @staticmethod
+    def _fits(play: Stage, wait: float, least: float, most: float) -> None:
+        if not least <= wait <= most:
+            likely = (
+                "delay n is random between half and the whole of min(cap, base * 2**n); n is 0 again when a message or "
+                "an ack has come, and a handshake alone does not reset it"
+            )
+            got = f"the next try after {wait:.3f} s"
+            raise Failure(
+                after=play.did, got=got, expect=f"after {max(least, 0):.3f} s or more, and then soon", likely=likely
+            )
+
+    @check(6, "stops for good when it is told to, and for nothing else")
+    async def test_stops(self, subject: Subject) -> None:
+        async with stage(subject) as play:
+            for number, code in enumerate((1008, 4401, 401, 403)):
+                await play.begin(number, base=0.02, cap=0.05)
+                visit = await play.visit(likely="the client connects")
+                if code > 999:
+                    await visit.accept()
+                    await visit.send(message(1, "Grace", "hello"))
+                    await play.do("send", number, text="hello")
+                    await self._message(play, visit, "hello")
+                    await visit.close(code)
+                    wanted = [("item", None), ("failed", None), ("over", code)]
+                else:
+                    visit.refuse(code)
+                    wanted = [("over", code)]
+                play.did = f"the server {'closed with' if code > 999 else 'answered the handshake with HTTP'} {code}"
+                likely = f"{code} is final: the iteration ends, send() raises ConnectionError, and stopped is {code}"
+                got = [await play.next(number, expect="an end", likely=likely) for _ in wanted]
+                ends = sorted((event["event"], event.get("stopped")) for event in got)
+                if ends != sorted(wanted, key=str) and sorted(map(str, ends)) != sorted(map(str, wanted)):
+                    raise Failure(after=play.did, got=show(ends), expect=show(sorted(wanted, key=str)), likely=likely)
+                await play.do("send", number, text="too late")
+                await play.does("failed", number, text="too late", likely=likely)
+            await play.begin(9, base=0.02, cap=0.05)
+            going_on = "refused handshakes with 5xx and every other close code are no reason to stop"
+            for code in (1000, 1001, 1011, 1012, 1013, 4408, 500, 502, 503, 504):
+                visit = await play.visit(likely=going_on)
+                play.did = f"the server {'closed with' if code > 999 else 'answered the handshake with HTTP'} {code}"
+                if code > 999:
+                    await visit.accept()
+                    await visit.close(code)
+                else:
+                    visit.refuse(code)
+            visit = await play.visit(likely=going_on)
+            await visit.accept()
+            await visit.send(message(1, "Grace", "hello"))
+            await play.does("item", 9, item=message(1, "Grace", "hello"), likely=going_on)
+
+    @check(7, "loses and doubles nothing while the server is killed again and again")
+    async def test_all(self, subject: Subject) -> None:
+        names = ("Ada", "Grace", "Linus")
+        chance = random.Random(8)
+        clock = asyncio.get_running_loop().time
+        with tempfile.TemporaryDirectory() as folder:
+            settings = {"JOURNAL": str(Path(folder) / "journal")}
+            async with contextlib.AsyncExitStack() as stack, stage(subject, patience=10) as play:
+                own = await stack.enter_async_context(subject.another(**settings))
+                port = own.server.port
+                for number, name in enumerate(names):
+                    await play.begin(number, url=own.server.ws(f"/ws/lobby?name={name}"), base=0.05, cap=0.3)
+                until = clock() + SECONDS
+                talking = asyncio.gather(*(self._talk(play, number, until) for number in range(3)))
+                try:
+                    while clock() < until:
+                        await asyncio.sleep(chance.uniform(0.3, 0.9))
+                        if chance.random() < 0.5:
+                            own.server.kill()
+                        else:
+                            await asyncio.to_thread(own.server.stop, 4)
+                        own = await stack.enter_async_context(subject.another(port=port, **settings))
+                    ids = await talking
+                finally:
+                    talking.cancel()
+                    await asyncio.gather(talking, return_exceptions=True)
+                expected = {sent: text for each in ids for text, sent in each.items()}
+                after = "three clients talked for 6 s, while the server was killed and started again"
+                total = sum(map(len, ids))
+                if sorted(expected) != list(range(1, total + 1)):
+                    got = (
+                        f"{total} sends ended well, with {len(expected)} different ids up to {max(expected, default=0)}"
+                    )
+                    raise Failure(after=after, got=got, expect="ids 1, 2, 3, ... one for each send", likely=WRITTEN)
+                for number, name in enumerate(names):
+                    await self._has_all(play, number, name, expected, after)
+
+    @staticmethod
+    async def _talk(play: Stage, client: int, until: float) -> dict[str, int]:
+        """Let a client say one thing after another; what it said, with the ids."""
+        ids: dict[str, int] = {}
+        play.items = getattr(play, "items", {})
+        items = play.items.setdefault(client, [])
+        number = 0
+        likely = "every send() ends with an id at last, whatever becomes of the server meanwhile"
+        while asyncio.get_running_loop().time() < until:
+            number += 1
+            text = f"{client}: {number}"
+            await play.do("send", client, text=text)
+            while text not in ids:
+                event = await play.next(client, expect=f"the acknowledgement of {text!r}", likely=likely)
+                if event["event"] == "item":
+                    items.append(event["item"])
+                elif event["event"] == "sent" and event["text"] == text:
+                    ids[text] = event["id"]
+                else:
+                    raise Failure(got=show(event), expect=f"the acknowledgement of {text!r}", likely=likely)
+            await asyncio.sleep(0.015)
+        return ids
+
+    @staticmethod
+    async def _has_all(play: Stage, client: int, name: str, expected: dict[int, str], after: str) -> None:
+        """This reader has every message once, in order, and no gap."""
+        items = play.items[client]
+        likely = "after= the last id handed on, a replay without holes, and keys that survive the kill"
+        while len(items) < len(expected):
+            event = await play.next(client, expect=f"{len(expected)} messages for {name}", likely=likely)
+            items.append(event.get("item"))
+        for number, item in enumerate(items, 1):
+            text = expected.get(number, "nothing more")
+            who = ("Ada", "Grace", "Linus")[int(text[0])] if number in expected else ""
+            if item != message(number, who, text):
+                expect = show(message(number, who, text))
+                raise Failure(after=after, got=f"{name} was handed {show(item)}", expect=expect, likely=likely)
