@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,14 @@ class Subject:
         """Try a handshake; see `clients.handshake`."""
         return await clients.handshake(self.server.ws(path), self.patience, headers=headers)
 
-    async def clients_at_once(self, *paths: str) -> list[clients.Client]:
+    async def clients_at_once(
+        self, *paths: str, meanwhile: Callable[[], Awaitable[object]] | None = None
+    ) -> list[clients.Client]:
         """New clients whose handshakes reach the server together. Whoever asks for them ends them.
+
+        Args:
+            paths: of the sockets.
+            meanwhile: something else to be sent that reaches the server together with them.
 
         Raises:
             Failure: one of them was refused.
@@ -70,6 +76,8 @@ class Subject:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.patience):
                     await asyncio.gather(*(event.wait() for event in asked))
+                    if meanwhile is not None:
+                        await meanwhile()
         return await asyncio.gather(*opening)
 
     async def at_once(self, *actions: Coroutine[Any, Any, object]) -> None:

@@ -124,6 +124,7 @@ class ResilientClient:
             pass  # nobody is there, or not yet
 
     def _address(self) -> str:
+        """The address with after= in its query."""
         parts = urlsplit(self.url)
         query = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name != "after"]
         return parts._replace(query=urlencode([*query, ("after", self.after)])).geturl()

@@ -9,10 +9,21 @@ import asyncio
 import json
 import sys
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, ClassVar
 
 from exercise.client import ResilientClient
 from websockets.asyncio.client import connect
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """Notes for how long it was asked to wait. What the clock shows afterwards depends on the machine too."""
+
+    waits: ClassVar[list[float]] = []
+
+    def call_at(self, when: float, *arguments: Any, **options: Any) -> asyncio.TimerHandle:
+        """Note this, and do what any loop does."""
+        self.waits.append(when - self.time())
+        return super().call_at(when, *arguments, **options)
 
 
 async def main(control: str) -> None:
@@ -53,13 +64,17 @@ async def main(control: str) -> None:
                     clients[number] = (client, start(read(number, client)))
                 case "send":
                     start(send(number, clients[number][0], command["text"]))
+                case "waits":
+                    await say("waits", client=number, seconds=Loop.waits)
+                    Loop.waits.clear()
                 case "end":
                     client, reading = clients[number]
                     await client.__aexit__(None, None, None)
+                    left = [repr(task.get_coro()) for task in asyncio.all_tasks() - before if task not in mine]
                     # Whatever waits for an ended client is told so.
                     await asyncio.wait([reading, *mine], timeout=1)
-                    left = [repr(task.get_coro()) for task in asyncio.all_tasks() - before if task not in mine]
                     await say("ended", client=number, left=left, waiting=len(mine))
 
 
-asyncio.run(main(sys.argv[1]))
+with asyncio.Runner(loop_factory=Loop) as runner:
+    runner.run(main(sys.argv[1]))

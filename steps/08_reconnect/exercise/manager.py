@@ -1,0 +1,106 @@
+"""Step 08, exercise: who is where, and who is told what. No change waits for anything: all members see one order."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from fastapi import Depends
+from fastapi.requests import HTTPConnection
+from starlette.types import Message
+
+from .encoding import encode
+from .journal import Journal
+from .tab import Tab
+
+# TODO 1: ?after=ID replays what was said after that message: each once, in order, right after the list of members and
+#         before anything new, and not counted against the 64 that may wait. Keep the last 100 messages of each room,
+#         also of one that is empty. What they no longer hold is told first: {"type": "gap", "missed": n}.
+# TODO 2: a message with a key is known again: the same key of the same sender in the same room gets the same id, and
+#         is not passed on again. Keep the last 1000 keys of each room.
+# TODO 3: a message is in the journal before anybody hears of it, and at the start everything in the journal is there
+#         again: ids, messages and keys.
+
+
+class ConnectionManager:
+    def __init__(self, journal: Journal) -> None:
+        self.rooms: dict[str, dict[str, set[Tab]]] = {}
+        self.journal = journal
+        # Kept for empty rooms too, because their numbers go on.
+        self.last_ids: Counter[str] = Counter()
+
+    def names(self, room_id: str) -> list[str]:
+        return sorted(self.rooms.get(room_id, {}))
+
+    def tabs(self, room_id: str, name: str) -> set[Tab]:
+        return self.rooms.get(room_id, {}).get(name, set())
+
+    def everybody(self, room_id: str, but: str | None = None) -> list[Tab]:
+        room = self.rooms.get(room_id, {})
+        return [tab for name, tabs in room.items() if name != but for tab in tabs]
+
+    def join(self, room_id: str, tab: Tab) -> None:
+        room = self.rooms.setdefault(room_id, {})
+        is_new = tab.name not in room
+        room.setdefault(tab.name, set()).add(tab)
+        self.send(room_id, [tab], {"type": "members", "names": self.names(room_id)})
+        if is_new:
+            self.send(room_id, self.everybody(room_id, but=tab.name), {"type": "joined", "name": tab.name})
+
+    def leave(self, room_id: str, *tabs: Tab) -> None:
+        """Take these tabs off the list, those that are on it, and tell the others whose last one it was."""
+        gone = []
+        for tab in tabs:
+            rest = self.tabs(room_id, tab.name)
+            # A tab that was removed is not here any more, and the name may have come back with another one.
+            if tab in rest:
+                rest.remove(tab)
+                if not rest:
+                    del self.rooms[room_id][tab.name]
+                    gone.append(tab.name)
+        if not self.rooms.get(room_id, True):
+            del self.rooms[room_id]
+        for name in gone:
+            self.send(room_id, self.everybody(room_id), {"type": "left", "name": name})
+
+    def close(self, room_id: str, tabs: Iterable[Tab], code: int, reason: str) -> None:
+        tabs = list(tabs)
+        for tab in tabs:
+            tab.close(code, reason)
+        self.leave(room_id, *tabs)
+
+    def message(self, room_id: str, name: str, text: str) -> int:
+        """Pass a message on, and give its id."""
+        self.last_ids[room_id] += 1
+        message = {"type": "message", "id": self.last_ids[room_id], "from": name, "text": text}
+        self.send(room_id, self.everybody(room_id), message)
+        return self.last_ids[room_id]
+
+    def send(self, room_id: str, tabs: Iterable[Tab], message: dict[str, Any]) -> None:
+        self.send_frame(room_id, tabs, encode(message))
+
+    def send_frame(self, room_id: str, tabs: Iterable[Tab], frame: Message) -> None:
+        if full := [tab for tab in tabs if not tab.put(frame)]:
+            self.close(room_id, full, 1013, "too slow")
+
+    async def catch_up(self, room_id: str) -> None:
+        """Hold up whoever is about to send, while a tab that reads is far behind."""
+        for tab in self.everybody(room_id):
+            if tab.behind_since is not None:
+                await tab.catch_up()
+
+    def beat(self) -> None:
+        for room_id in list(self.rooms):
+            tabs = self.everybody(room_id)
+            self.close(room_id, [tab for tab in tabs if tab.unanswered == 3], 4408, "no sign of life")
+            for tab in self.everybody(room_id):
+                tab.unanswered += 1
+            self.send(room_id, self.everybody(room_id), {"type": "ping"})
+
+
+# HTTPConnection is what a Request and a WebSocket have in common, so both kinds of routes can ask for the manager.
+async def get_manager(connection: HTTPConnection) -> ConnectionManager:
+    manager: ConnectionManager = connection.state.manager
+    return manager
+
+
+Manager = Annotated[ConnectionManager, Depends(get_manager)]

@@ -1,0 +1,1 @@
+"""Step 08: nothing. The database has the history."""

@@ -1,0 +1,1 @@
+"""The client is one loop that waits for a frame or for something to send, whichever comes first."""

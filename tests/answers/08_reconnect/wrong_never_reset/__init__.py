@@ -1,0 +1,5 @@
+"""The delay only ever grows.
+
+Refused by: test_reset
+Says: n is 0 again
+"""

@@ -1,0 +1,5 @@
+"""Whoever waits for an acknowledgement when the client ends waits for ever.
+
+Refused by: test_ends
+Says: let each send() raise ConnectionError
+"""
