@@ -5,8 +5,10 @@ import json
 import socket
 import struct
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -15,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule, run_state_machine_as_test
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from workshop.course import find_step
 from workshop.server import Server
@@ -175,6 +178,135 @@ class Sessions(RuleBasedStateMachine):
             Sessions.server = server
 
 
+class Reconnects(RuleBasedStateMachine):
+    """The rooms of step 08: whoever comes back hears what it missed, and a kill of the server loses nothing."""
+
+    KEPT = 100
+    server: ClassVar[Server | None] = None
+    """The solution; each example begins with a new one, because it lives on its journal."""
+    tabs = Bundle("tabs")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = contextlib.ExitStack()
+        self.journal = str(Path(self.stack.enter_context(tempfile.TemporaryDirectory())) / "journal")
+        self.open: list[Tab] = []
+        # What was said, as sender, text and key; the id is the place.
+        self.said: dict[str, list[tuple[str, str, str]]] = {}
+        self.start()
+
+    def start(self) -> None:
+        """Start the solution on the journal of this example."""
+        step = find_step(8)
+        Reconnects.server = Server(step.target("exercise"), step.solution, environment={"JOURNAL": self.journal})
+        self.server.wait_until_ready()
+
+    def of(self, room: str, name: str | None = None) -> list[Tab]:
+        """The open tabs of a room, or of one name in it."""
+        return [tab for tab in self.open if tab.room == room and name in (None, tab.name)]
+
+    def message(self, room: str, number: int) -> dict[str, Any]:
+        """The message with this id, as everybody gets it."""
+        sender, text, _ = self.said[room][number - 1]
+        return {"type": "message", "id": number, "from": sender, "text": text}
+
+    def settle(self) -> None:
+        """Everybody has heard what happened."""
+        for tab in self.open:
+            tab.hears()
+
+    @rule(target=tabs, room=ROOMS, name=NAMES, back=st.none() | st.integers(0, 130))
+    def join(self, room: str, name: str, back: int | None) -> Tab:
+        """Somebody comes, and knows everything but so many of the last messages, or nothing of messages."""
+        last = len(self.said.get(room, []))
+        after = None if back is None else max(last - back, 0)
+        query = "" if after is None else f"&after={after}"
+        url = self.server.ws(f"/ws/{quote(room)}?name={quote(name, safe='')}{query}")
+        tab = Tab(room, name, self.stack.enter_context(connect(url, proxy=None)))
+        if not self.of(room, name):
+            for other in self.of(room):
+                other.expected.append({"type": "joined", "name": name})
+        self.open.append(tab)
+        tab.expected.append({"type": "members", "names": sorted({other.name for other in self.of(room)})})
+        if after is not None:
+            first = max(after, last - self.KEPT) + 1
+            if first > after + 1:
+                tab.expected.append({"type": "gap", "missed": first - after - 1})
+            tab.expected += [self.message(room, number) for number in range(first, last + 1)]
+        self.settle()
+        return tab
+
+    @rule(room=ROOMS, name=NAMES, beyond=st.integers(1, 3))
+    def come_from_the_future(self, room: str, name: str, beyond: int) -> None:
+        """An id that nobody has is refused, and nobody hears of it."""
+        after = len(self.said.get(room, [])) + beyond
+        with pytest.raises(InvalidStatus) as refused:
+            connect(
+                self.server.ws(f"/ws/{quote(room)}?name={quote(name, safe='')}&after={after}"), proxy=None
+            ).__enter__()
+        assert refused.value.response.status_code == 403
+
+    @rule(tab=consumes(tabs))
+    def leave(self, tab: Tab) -> None:
+        """A tab closes."""
+        if tab not in self.open:
+            return  # the server was killed meanwhile
+        self.open.remove(tab)
+        if not self.of(tab.room, tab.name):
+            for other in self.of(tab.room):
+                other.expected.append({"type": "left", "name": tab.name})
+        tab.connection.close()
+        self.settle()
+        if not self.of(tab.room, tab.name):
+            self.wait_until_gone(tab)
+
+    def wait_until_gone(self, tab: Tab) -> None:
+        """The name of a tab is off the list, also when nobody was there to hear it."""
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            response = httpx.get(f"{self.server.url}/rooms/{quote(tab.room)}/members", trust_env=False)
+            if response.status_code == 404 or tab.name not in response.json()["names"]:
+                return
+            assert time.monotonic() < deadline, f"{tab.name} is still there"
+
+    @rule(tab=tabs, text=TEXTS, key=st.sampled_from(["", "k1", "k2", "열쇠"]), times=st.sampled_from([1, 1, 1, 60]))
+    def say(self, tab: Tab, text: str, key: str, times: int) -> None:
+        """A tab says something, once or many times, with a key or without."""
+        if tab not in self.open:
+            return
+        said = self.said.setdefault(tab.room, [])
+        for _ in range(times):
+            known = next((n for n, (who, _, k) in enumerate(said, 1) if key and (who, k) == (tab.name, key)), None)
+            number = known or len(said) + 1
+            if not known:
+                said.append((tab.name, text, key))
+                for other in self.of(tab.room):
+                    other.expected.append(self.message(tab.room, number))
+            if key:
+                tab.expected.append({"type": "ack", "key": key, "id": number})
+            tab.connection.send(json.dumps({"type": "message", "text": text} | ({"key": key} if key else {})))
+        self.settle()
+
+    @rule()
+    def kill(self) -> None:
+        """The server is killed and started again on its journal."""
+        self.server.kill()
+        self.open.clear()
+        self.start()
+
+    def teardown(self) -> None:
+        """Nothing was said behind anybody's back, and the log has no error."""
+        with self.stack:
+            try:
+                for tab in self.open:
+                    tab.expected.append({"type": "error"})
+                    tab.connection.send("no JSON")
+                self.settle()
+                assert "Traceback" not in "\n".join(self.server.log)
+            finally:
+                self.server.kill()
+
+
 QUIET = settings(
     # The same examples at each run: a test is red because of a change, and not by chance.
     derandomize=True,
@@ -197,3 +329,8 @@ def test_sessions() -> None:
         if Sessions.server is not None:
             Sessions.server.kill()
             Sessions.server = None
+
+
+def test_reconnects() -> None:
+    """Whatever happens in whatever order, nobody who comes back to step 08 loses or doubles a message."""
+    run_state_machine_as_test(Reconnects, settings=settings(QUIET, max_examples=6, stateful_step_count=20))

@@ -55,6 +55,8 @@ class Client:
         """What the last thing sent was, for the message of a failure."""
         self.after: str | None = None
         """What else had happened before."""
+        self.overhears: dict[str, Any] | None = None
+        """A message that may come at any time, such as a ping, and is no answer to anything."""
 
     async def send(self, message: str | bytes | dict[str, Any]) -> None:
         """Send a text, bytes, or an object as JSON. A connection that is closed is not an error here."""
@@ -73,7 +75,10 @@ class Client:
         """
         try:
             async with asyncio.timeout(self.patience):
-                return await self.connection.recv()
+                while True:
+                    frame = await self.connection.recv()
+                    if self.overhears is None or parsed(frame) != self.overhears:
+                        return frame
         except TimeoutError:
             got = f"no answer within {self.patience:g} s"
         except ConnectionClosed:
@@ -205,10 +210,10 @@ def closing(connection: ClientConnection) -> str:
     return f"code {connection.close_code}{reason}"
 
 
-def parsed(text: str) -> Any:
-    """The JSON value of a text, or the text itself if it is none."""
+def parsed(text: str | bytes) -> Any:
+    """The JSON value of a text, or what it is if it is none."""
     try:
-        return json.loads(text)
+        return json.loads(text) if isinstance(text, str) else text
     except ValueError:
         return text
 
