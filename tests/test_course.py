@@ -1,6 +1,7 @@
 """The course is whole: every step has its parts, and what is said in two places agrees."""
 
 import ast
+import difflib
 import importlib
 import importlib.metadata
 import json
@@ -70,6 +71,18 @@ def missing_parts(step: Step, root: Path = ROOT) -> list[str]:
     return [f"Step {step.name} lacks {what}: {path}." for path, what in parts.items() if not (root / path).exists()]
 
 
+def new_lines(step: Step, path: Path) -> int:
+    """How many lines of a lesson's file are not in the file of the same name of any earlier solution."""
+    lines = path.read_text("utf-8").splitlines()
+    counts = [len(lines)]
+    for earlier in steps()[: step.number - 1]:
+        before = earlier.solution / "exercise" / path.name
+        if before.exists():
+            same = difflib.SequenceMatcher(None, before.read_text("utf-8").splitlines(), lines, autojunk=False)
+            counts.append(len(lines) - sum(block.size for block in same.get_matching_blocks()))
+    return min(counts)
+
+
 class TestSteps:
     @each_step()
     def test_is_complete(self, step: Step) -> None:
@@ -98,11 +111,11 @@ class TestSteps:
 
     @each_step()
     def test_lesson_is_short(self, step: Step) -> None:
-        """A lesson's longest file fits on a screen or two."""
+        """What is new in a lesson's longest file fits on a screen or two."""
         must_be_as_shipped(step)
         package = step.folder / "app"
         for path in python_in(package) or [step.folder / "main.py"]:
-            assert len(path.read_text("utf-8").splitlines()) <= LONGEST_LESSON, path
+            assert new_lines(step, path) <= LONGEST_LESSON, path
 
     @each_step()
     def test_shape(self, step: Step) -> None:

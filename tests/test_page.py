@@ -1085,3 +1085,53 @@ class TestSolutions:
             wait_for_rows(first, "← received close", 1)
             assert contents(first, "← received close")[0].startswith("1012, service restart.")
             assert "Traceback" not in "\n".join(server.log)
+
+    def test_step_08_reconnect(
+        self, open_tab: Callable[[], "Page"], lesson: Server, serve: Callable[..., Server], tmp_path: Path
+    ) -> None:
+        """The page comes back by itself and misses nothing, also when the server is killed."""
+        settings = {"JOURNAL": str(tmp_path / "journal")}
+
+        def say(text: str, **more: str) -> str:
+            return json.dumps({"type": "message", "text": text} | more, ensure_ascii=False)
+
+        def heard(client: "Locator") -> list[str]:
+            texts = [json.loads(text) for text in contents(client, "← received text")]
+            return [f"{each['id']} {each['text']}" for each in texts if each["type"] == "message"]
+
+        with serve(8, **settings) as server:
+            page, other = open_tab(), open_tab()
+            first = self.join(page, lesson, server.ws("/ws/lobby?name=Ada"))
+            second = self.join(other, lesson, server.ws("/ws/lobby?name=Grace"))
+            for client in (first, second):
+                client.get_by_text("Log in, come back").click()
+                client.get_by_label("Come back by itself").check()
+            first.get_by_text("In the room: Ada, Grace", exact=True).wait_for()
+            texts = [text for what, text in HOSTILE.items() if what not in ("100 kB", "control characters")]
+            texts += ["one", "two"]
+            for number, text in enumerate(texts, 1):
+                send(first, say(text, key=f"k{number}"))
+                rows(second, "← received text").filter(has_text=f'"id":{number},').wait_for()
+                assert_plain(other, text)
+            rows(first, "← received text").filter(has_text=f'"key":"k{len(texts)}"').wait_for()
+            press(second, "Drop without a goodbye")
+            rows(second, "• browser wait").wait_for()
+            send(first, say("meanwhile"))
+            texts.append("meanwhile")
+            wait_for_rows(second, "← received open", 2)
+            rows(second, "← received text").filter(has_text="meanwhile").wait_for()
+            server.kill()
+            for client in (first, second):
+                rows(client, "• browser wait").last.wait_for()
+            with serve(8, port=server.port, **settings) as again:
+                for client, times in ((first, 2), (second, 3)):
+                    wait_for_rows(client, "← received open", times)
+                    # A try that came too early may have been one more.
+                    assert contents(client, "→ sent open")[-1].endswith(f"&after={len(texts)}")
+                send(second, say("still here"))
+                texts.append("still here")
+                rows(first, "← received text").filter(has_text="still here").wait_for()
+                rows(second, "← received text").filter(has_text="still here").wait_for()
+                assert "Traceback" not in "\n".join([*server.log, *again.log])
+            expected = [as_shown(f"{number} {text}") for number, text in enumerate(texts, 1)]
+            assert heard(first) == heard(second) == expected
