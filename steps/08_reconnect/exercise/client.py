@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 from collections import deque
 from contextlib import suppress
 from types import TracebackType
@@ -40,9 +41,12 @@ class ResilientClient:
         self.stopped: int | None = None
         """The close code or HTTP status that stopped it for good."""
         self._inbox: deque[dict[str, Any]] = deque()
+        # By key, in the order in which they were sent: the text, and who waits for its id.
+        self._unacknowledged: dict[str, tuple[str, asyncio.Future[int]]] = {}
         self._ended = False
-        # Told whenever something is in the inbox, or has ended.
+        # Told whenever one of these three has changed.
         self._changed = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._stay())
@@ -51,6 +55,7 @@ class ResilientClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        assert self._task is not None
         self._task.cancel()
 
     async def send(self, text: str) -> int:
@@ -62,7 +67,20 @@ class ResilientClient:
         Raises:
             ConnectionError: the client has stopped or ended.
         """
-        raise ConnectionError("this client cannot send yet")
+        if self._task is None or self._ended:
+            raise ConnectionError("the client has ended, or was not begun with async with")
+        key = uuid.uuid4().hex
+        acknowledged: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._unacknowledged[key] = (text, acknowledged)
+        await self._tell()
+        try:
+            return await acknowledged
+        finally:
+            self._unacknowledged.pop(key, None)
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
 
     def __aiter__(self) -> Self:
         """The messages and gaps, as they come, until the client stops or ends."""
@@ -87,9 +105,7 @@ class ResilientClient:
                 async for frame in websocket:
                     message = json.loads(frame)
                     if message["type"] in ("message", "gap"):
-                        async with self._changed:
-                            self._inbox.append(message)
-                            self._changed.notify_all()
-        async with self._changed:
-            self._ended = True
-            self._changed.notify_all()
+                        self._inbox.append(message)
+                        await self._tell()
+        self._ended = True
+        await self._tell()

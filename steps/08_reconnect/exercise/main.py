@@ -5,8 +5,8 @@ In the folder of the course:
 Run it:    uvicorn exercise.main:app --app-dir steps/08_reconnect --reload
 Judge it:  pytest --exercise 8
 
-What is to do stands in manager.py, chat.py and tab.py for the server, and in client.py. The rest is ready: also
-journal.py, the file that outlives the process, which nobody uses so far.
+What is to do stands in manager.py and chat.py for the server, and in client.py. The rest is ready: also journal.py,
+the file that outlives the process, and begin_with() in tab.py. Nobody uses these so far.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Step 08, exercise: one socket of a member, and what waits for it."""
+"""Step 08, exercise, ready for you: one socket of a member, and what waits for it."""
 
 import asyncio
 from collections import deque
@@ -17,12 +17,20 @@ class Tab:
         self.connection = connection
         self.unanswered = 0
         self.waiting: deque[Message] = deque()
+        # Of those that wait, the first so many were missed before it came, and do not count.
+        self.replaying = 0
         self.behind_since: float | None = None
         self.writer: asyncio.Task[None] | None = None
 
+    def begin_with(self, frames: list[Message]) -> None:
+        """Send these first, however many they are."""
+        for frame in frames:
+            self.put(frame, len(frames))
+        self.replaying = len(self.waiting)
+
     def put(self, frame: Message, most_waiting: int = MOST_WAITING) -> bool:
         """Send a frame when it is its turn. False: too many are waiting."""
-        if len(self.waiting) >= most_waiting:
+        if len(self.waiting) - self.replaying >= most_waiting:
             return False
         if self.waiting:
             self.waiting.append(frame)
@@ -43,14 +51,18 @@ class Tab:
     async def _write(self, begun: "Begun") -> None:
         try:
             await begun
-            self.waiting.popleft()
+            self._sent()
             while self.waiting:
                 await self.connection.send(self.waiting[0])
-                self.waiting.popleft()
+                self._sent()
                 if len(self.waiting) == CAUGHT_UP:
                     self.behind_since = None
         except GONE:
             self.waiting.clear()
+
+    def _sent(self) -> None:
+        self.waiting.popleft()
+        self.replaying = max(self.replaying - 1, 0)
 
     async def catch_up(self) -> None:
         """Return when this tab is not far behind, or has had its moment and still is."""
