@@ -73,10 +73,6 @@ async def app(scope, receive, send):
     finally:
         print("ENDED", scope["type"], flush=True)
 """
-# An answer whose logins and tickets the page needs serves the page itself, as the lesson does.
-WITH_PAGE = f"""
-solution.frontend("/", directory={str(PAGE)!r})
-"""
 
 HOSTILE = {
     "a script": "<script>document.title = 'owned'; alert(1)</script>",
@@ -729,11 +725,11 @@ class TestSolutions:
     def serve(self, tmp_path: Path) -> Callable[..., Server]:
         """Starts the solution of a step, to be used with `with`; its log says when a socket has ended."""
 
-        def serve(number: int, *, with_page: bool = False, port: int = 0, **settings: str) -> Server:
+        def serve(number: int, *, port: int = 0, **settings: str) -> Server:
             step = find_step(number)
             module = step.target("exercise").removesuffix(":app")
             # uvicorn's own log says nothing when a client vanishes.
-            source = WATCHED.format(folder=str(step.solution), module=module) + (WITH_PAGE if with_page else "")
+            source = WATCHED.format(folder=str(step.solution), module=module)
             (tmp_path / "watched.py").write_text(source, "utf-8")
             return Server("watched:app", tmp_path, port=port, environment=settings)
 
@@ -1003,7 +999,7 @@ class TestSolutions:
         def say(text: str) -> str:
             return json.dumps({"type": "message", "text": text}, ensure_ascii=False)
 
-        with serve(6, with_page=True, port=port, ALLOWED_ORIGINS=origin) as server:
+        with serve(6, port=port, ALLOWED_ORIGINS=origin) as server:
             page, other = open_tab(), open_tab()
             first = join(page, "lab", "Ada", "hopper")
             press(first, "Connect")

@@ -20,3 +20,5 @@ app = FastAPI(lifespan=lifespan)
 app.include_router(auth.router)
 app.include_router(chat.router)
 app.include_router(members.router)
+# The page of the course, to log in from a browser. The folder counts from the one where uvicorn is started.
+app.frontend("/", directory="steps/page")

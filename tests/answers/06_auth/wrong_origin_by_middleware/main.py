@@ -23,3 +23,5 @@ app.add_middleware(CORSMiddleware, allow_origins=ALLOWED_ORIGINS, allow_credenti
 app.include_router(auth.router)
 app.include_router(chat.router)
 app.include_router(members.router)
+# The page of the course, to log in from a browser. The folder counts from the one where uvicorn is started.
+app.frontend("/", directory="steps/page")
