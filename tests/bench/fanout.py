@@ -1,0 +1,318 @@
+"""How much a broadcast costs, side by side: python tests/bench/fanout.py
+
+Rooms of the course, the room of FastAPI's documentation, python-socketio, and as the reference the broadcast of the
+websockets library. All servers run at the same time, on one core, and the load on another. Every round measures each
+of them once, in turn; the tables have medians of the rounds, and medians of the ratios in a round.
+
+Where the system cannot pin a process to a core, the figures are less steady.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import importlib.util
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent
+TESTS = BENCH.parent
+sys.path[:0] = [str(BENCH), str(TESTS), str(TESTS.parent / "notebooks")]
+
+import psutil  # noqa: E402
+from load import Room, Run, masked  # noqa: E402
+from picture import bars  # noqa: E402
+from workshop.course import Step, steps  # noqa: E402
+from workshop.server import Server  # noqa: E402
+
+MEMBERS = (10, 100, 1000)
+IN_FLIGHT = (1, 16)
+DELIVERIES = 20_000
+ROUNDS = 5
+LARGE = "x" * 65_536
+LARGE_MESSAGES = 400
+STALLED = 1.0
+"""Seconds after which a healthy member counts as stalled."""
+TEXT = "hello from the benchmark"
+# A heartbeat would be a frame more, now and then.
+SETTINGS = {"HEARTBEAT": "3600"}
+
+
+@dataclass
+class Subject:
+    """A server under measurement."""
+
+    label: str
+    server: Server
+    path: str = "/ws/bench"
+    """Of a socket. All members have one name, so that nobody is told who joins."""
+    json: bool = True
+    """Whether a message is an object with a type and a text."""
+    events: bool = False
+    """Whether it speaks Socket.IO."""
+
+    def message(self, text: str) -> bytes:
+        """What a client sends to say this."""
+        if self.events:
+            return f'42["message",{json.dumps(text)}]'.encode()
+        return json.dumps({"type": "message", "text": text}).encode() if self.json else text.encode()
+
+    def room(self, text: str = TEXT, deflate: bool = False) -> Room:
+        """A room with nobody in it yet."""
+        hello = masked(b"40") if self.events else b""
+        return Room(self.server.port, self.path, self.message(text), hello, deflate)
+
+    def cpu(self) -> float:
+        """Seconds of a processor that its process has used so far."""
+        if sys.platform == "linux":
+            # The clock of a process, to the nanosecond: clock_getcpuclockid(3).
+            return time.clock_gettime((~self.server.pid << 3) | 2)
+        times = psutil.Process(self.server.pid).cpu_times()
+        return times.user + times.system
+
+    def memory(self) -> int:
+        """Bytes that its process holds."""
+        return psutil.Process(self.server.pid).memory_info().rss
+
+
+def pin(pid: int, core: int) -> None:
+    """Keep a process on one core, where the system can do that."""
+    if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
+        for task in psutil.Process(pid).threads():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(task.id, {core})
+
+
+@contextlib.contextmanager
+def subjects(deflate: bool = False) -> Iterator[list[Subject]]:
+    """Every server, started and pinned; the reference is the first."""
+    named = {step.name[3:]: step for step in steps()}
+    extra = () if deflate else ("--ws-per-message-deflate", "false")
+    with contextlib.ExitStack() as stack:
+        found: list[Subject] = []
+
+        def add(
+            label: str, target: str, folder: Path, *, settings: dict[str, str] | None = None, **more: object
+        ) -> None:
+            server = Server(target, folder, environment=SETTINGS | (settings or {}), extra=extra)
+            stack.callback(server.kill)
+            server.wait_until_ready(30)
+            pin(server.pid, 0)
+            found.append(Subject(label, server, **more))
+
+        def course(step: Step, part: str, label: str, **settings: str) -> None:
+            folder = step.folder if part == "lesson" else step.solution
+            has_names = step.number >= 5
+            path = "/ws/bench" + ("?name=Ada" if has_names else "")
+            add(label, step.target(part), folder, settings=settings, path=path, json=has_names)
+
+        raw = RawServer(deflate)
+        stack.callback(raw.kill)
+        raw.wait_until_ready(30)
+        pin(raw.pid, 0)
+        found.append(Subject("websockets.broadcast", raw, json=False))
+        add("FastAPI's documentation", "documented:app", BENCH / "servers", json=False)
+        course(named["rooms"], "lesson", "03 rooms, lesson")
+        course(named["rooms"], "exercise", "03 rooms, solution")
+        course(named["backpressure"], "exercise", "07 backpressure")
+        course(named["reconnect"], "exercise", "08 reconnect")
+        if importlib.util.find_spec("socketio"):
+            path = "/socket.io/?EIO=4&transport=websocket"
+            add("python-socketio", "events:app", BENCH / "servers", path=path, events=True)
+        yield found
+
+
+class RawServer(Server):
+    """The reference: no uvicorn around it."""
+
+    def __init__(self, deflate: bool) -> None:
+        environment = {"PYTHONPATH": str(BENCH / "servers")} | ({"DEFLATE": "1"} if deflate else {})
+        super().__init__("raw", BENCH / "servers", module="raw", environment=environment)
+
+    def _arguments(self) -> list[str]:
+        return []
+
+    def wait_until_ready(self, seconds: float = 10.0) -> None:
+        """Wait until it takes connections, and learn its port."""
+        sign = "Uvicorn running on"
+        assert self.wait_for(lambda log: any(sign in line for line in log), seconds), self.log
+        self.port = int(next(line for line in self.log if sign in line).rpartition(":")[2])
+
+
+@dataclass
+class Figures:
+    """What was measured of one subject in one setting, a value a round."""
+
+    cpu: list[float]
+    """Microseconds of the server's processor for each delivery."""
+    rate: list[float]
+    """Deliveries a second."""
+    latencies: list[float]
+    """Seconds to the last member, of all rounds."""
+
+
+async def fan_out(
+    found: list[Subject], members: int, rounds: int, deflate: bool = False
+) -> tuple[dict[tuple[str, int], Figures], dict[str, float], float]:
+    """Measure the same room on all servers, in turn.
+
+    Args:
+        found: the servers.
+        members: how many are in each room.
+        rounds: how often each is measured.
+        deflate: whether the members ask for compression.
+
+    Returns:
+        The figures by label and messages in flight; kilobytes for each connection; how busy the load was, from 0 to 1.
+    """
+    rooms = {subject.label: subject.room(deflate=deflate) for subject in found}
+    memory = {}
+    for subject in found:
+        before = subject.memory()
+        await rooms[subject.label].join(members)
+        memory[subject.label] = (subject.memory() - before) / members / 1024
+    figures = {(subject.label, flying): Figures([], [], []) for subject in found for flying in IN_FLIGHT}
+    messages = max(20, DELIVERIES // members)
+    busy, took = time.process_time(), time.perf_counter()
+    for _ in range(rounds):
+        for flying in IN_FLIGHT:
+            for subject in found:
+                before = subject.cpu()
+                run: Run = await rooms[subject.label].talk(messages, flying)
+                one = figures[subject.label, flying]
+                one.cpu.append((subject.cpu() - before) / run.deliveries * 1e6)
+                one.rate.append(run.deliveries / run.seconds)
+                one.latencies += run.latencies
+    busy = (time.process_time() - busy) / (time.perf_counter() - took)
+    for room in rooms.values():
+        room.leave()
+    return figures, memory, busy
+
+
+async def beside_a_stuck_member(subject: Subject) -> tuple[float, float]:
+    """The longest wait of a healthy member beside one that never reads, and how much the server's memory grew.
+
+    Returns:
+        Seconds, infinite if it was stalled; and mebibytes.
+    """
+    room = subject.room(LARGE)
+    await room.join(1)
+    stuck = subject.room()
+    await stuck.join(1)
+    stuck.members[0].transport.pause_reading()
+    await room.join(1)
+    before, most, longest = subject.memory(), 0, 0.0
+    try:
+        for _ in range(LARGE_MESSAGES):
+            run = await room.talk(1, 1, STALLED)
+            longest = max(longest, *run.latencies)
+            most = max(most, subject.memory())
+    except TimeoutError:
+        longest = float("inf")
+    most = max(most, subject.memory())
+    for each in (room, stuck):
+        each.leave()
+    return longest, (most - before) / 2**20
+
+
+def percentile(values: list[float], part: float) -> float:
+    """The value that so large a part of the values does not exceed."""
+    return sorted(values)[min(len(values) - 1, int(part * len(values)))]
+
+
+def table(title: str, head: list[str], rows: list[list[str]]) -> None:
+    """Print a table."""
+    print(f"\n{title}")
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    for row in [head, *rows]:
+        print(
+            "  ".join(
+                cell.ljust(width) if not place else cell.rjust(width)
+                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ),
+            flush=True,
+        )
+
+
+async def measure_all(found: list[Subject], members: list[int], rounds: int, deflate: bool) -> dict[str, float]:
+    """Measure rooms of these sizes and print a table for each.
+
+    Returns:
+        Microseconds of the server's processor for each delivery, by label: in the largest room up to 100, with one
+        message in flight.
+    """
+    drawn: dict[str, float] = {}
+    for size in members:
+        figures, memory, busy = await fan_out(found, size, rounds, deflate)
+        rows = []
+        for subject in found:
+            row = [subject.label]
+            for flying in IN_FLIGHT:
+                one, base = figures[subject.label, flying], figures[found[0].label, flying]
+                ratio = statistics.median(mine / its for mine, its in zip(one.cpu, base.cpu, strict=True))
+                row += [
+                    f"{statistics.median(one.cpu):.2f}",
+                    f"{ratio:.2f}",
+                    f"{statistics.median(one.rate) / 1000:.0f}",
+                    f"{percentile(one.latencies, 0.5) * 1000:.2f}",
+                    f"{percentile(one.latencies, 0.99) * 1000:.2f}",
+                ]
+            rows.append([*row, f"{memory[subject.label]:.0f}"])
+            if size <= 100:
+                drawn[subject.label] = statistics.median(figures[subject.label, IN_FLIGHT[0]].cpu)
+        columns = ["µs CPU", "ratio", "1000/s", "p50 ms", "p99 ms"]
+        head = ["one in flight, then sixteen", *columns, *columns, "KiB each"]
+        how = ", with permessage-deflate" if deflate else ""
+        table(f"{size} members{how}; the load was busy {busy:.0%} of the time", head, rows)
+    return drawn
+
+
+async def measure_stuck(found: list[Subject]) -> None:
+    """Print what one stuck member does to the others."""
+    rows = []
+    for subject in found:
+        longest, growth = await beside_a_stuck_member(subject)
+        rows.append(
+            [
+                subject.label,
+                "stalled" if longest == float("inf") else f"{longest * 1000:.0f} ms",
+                f"{growth:.0f} MiB",
+            ]
+        )
+    table(f"{LARGE_MESSAGES} messages of 64 KiB beside a member that never reads", ["", "longest wait", "growth"], rows)
+
+
+def main() -> None:
+    """Measure everything and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
+    parser.add_argument("--members", type=int, nargs="+", default=list(MEMBERS), help="sizes of the rooms")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each server is measured")
+    parser.add_argument("--picture", default="fanout.svg", help="where to write the picture")
+    arguments = parser.parse_args()
+    if sys.platform != "win32":
+        import resource
+
+        # A room of 1000 on each server is more than a process may usually open.
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    pin(os.getpid(), 1)
+    start = time.perf_counter()
+    print(f"Python {sys.version.split()[0]}, medians of {arguments.rounds} rounds; the ratio is to the first line")
+    with subjects() as found:
+        drawn = asyncio.run(measure_all(found, arguments.members, arguments.rounds, False))
+        asyncio.run(measure_stuck(found))
+    with subjects(deflate=True) as found:
+        asyncio.run(measure_all(found, [min(100, max(arguments.members))], arguments.rounds, True))
+    file = Path(arguments.picture)
+    title = "Microseconds of the server's processor for each delivery, one message in flight"
+    file.write_text(bars(title, drawn), "utf-8")
+    print(f"\nThe picture is in {file}. It took {time.perf_counter() - start:.0f} s.")
+
+
+if __name__ == "__main__":
+    main()

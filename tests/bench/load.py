@@ -1,0 +1,227 @@
+"""The load of the benchmark: members that count frames. Bare asyncio protocols, so that they are no bottleneck."""
+
+import asyncio
+import base64
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+def masked(text: bytes) -> bytes:
+    """A text frame of a client: RFC 6455, section 5.2, masked with zeros, which changes nothing."""
+    size = len(text)
+    if size < 126:
+        head = bytes((0x81, 0x80 | size))
+    elif size < 65_536:
+        head = bytes((0x81, 0x80 | 126)) + size.to_bytes(2, "big")
+    else:
+        head = bytes((0x81, 0x80 | 127)) + size.to_bytes(8, "big")
+    return head + bytes(4) + text
+
+
+class Member(asyncio.Protocol):
+    """One connection. It answers nothing, and looks at no more of a frame than its head.
+
+    Args:
+        path: of the socket.
+        deflate: whether to ask for permessage-deflate, as browsers do.
+        hello: a frame to send when the handshake is done.
+        on_frame: called with each data frame that has arrived, by number.
+    """
+
+    def __init__(self, path: str, deflate: bool, hello: bytes, on_frame: Callable[[int], None]) -> None:
+        self.path = path
+        self.deflate = deflate
+        self.hello = hello
+        self.on_frame = on_frame
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ended = False
+        self.frames = 0
+        self.transport: asyncio.Transport
+        self._head = b""
+        self._missing = 0
+        self._counts = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask for the upgrade."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        extension = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n" if self.deflate else ""
+        key = base64.b64encode(os.urandom(16)).decode()
+        request = f"GET {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        request += f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{extension}\r\n"
+        transport.write(request.encode())
+
+    def data_received(self, data: bytes) -> None:
+        """Take the answer to the handshake, and then count."""
+        if not self.ready.done():
+            data = self._head + data
+            head, found, rest = data.partition(b"\r\n\r\n")
+            if not found:
+                self._head = data
+                return
+            self._head = b""
+            if not head.startswith(b"HTTP/1.1 101"):
+                self.ready.set_exception(ConnectionError(head.decode("latin-1")))
+                return
+            if self.deflate and b"permessage-deflate" not in head:
+                self.ready.set_exception(ConnectionError("the server does not compress"))
+                return
+            self.ready.set_result(None)
+            if self.hello:
+                self.transport.write(self.hello)
+            data = rest
+        self._count(data)
+
+    def _count(self, data: bytes) -> None:
+        place, size = 0, len(data)
+        while place < size:
+            if self._missing:
+                step = min(self._missing, size - place)
+                place += step
+                self._missing -= step
+                if self._missing:
+                    return
+            else:
+                head = self._head + data[place : place + 10]
+                if len(head) < 2 or len(head) < self._head_size(head):
+                    self._head = head
+                    return
+                length = self._head_size(head)
+                place += length - len(self._head)
+                self._head = b""
+                # Control frames have the highest bit of the opcode set.
+                self._counts = not head[0] & 0x08
+                code = head[1] & 0x7F
+                self._missing = code if code < 126 else int.from_bytes(head[2:length], "big")
+                if self._missing:
+                    continue
+            if self._counts:
+                self.frames += 1
+                self.on_frame(self.frames)
+
+    @staticmethod
+    def _head_size(head: bytes) -> int:
+        return {126: 4, 127: 10}.get(head[1] & 0x7F, 2)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Note that it has ended."""
+        self.ended = True
+        if not self.ready.done():
+            self.ready.set_exception(ConnectionError("the connection ended in the handshake"))
+
+
+@dataclass
+class Run:
+    """What one run of a room took."""
+
+    deliveries: int
+    seconds: float
+    latencies: list[float] = field(default_factory=list)
+    """Seconds from sending a message to its arrival at the last member."""
+
+
+class Room:
+    """Members of one room, and messages that the first of them sends.
+
+    Args:
+        port: of the server.
+        path: of the sockets.
+        message: what is sent, as a text.
+        hello: a frame that each member sends first.
+        deflate: whether to ask for compression.
+    """
+
+    def __init__(self, port: int, path: str, message: bytes, hello: bytes = b"", deflate: bool = False) -> None:
+        self.port = port
+        self.path = path
+        self.frame = masked(message)
+        self.hello = hello
+        self.deflate = deflate
+        self.members: list[Member] = []
+        self._arrived: dict[int, int] = {}
+        self._sent: dict[int, float] = {}
+        self._base: dict[int, int] = {}
+        self._run: Run | None = None
+        self._left = 0
+        self._number = 0
+        self._over: asyncio.Future[Run] | None = None
+
+    async def join(self, number: int) -> None:
+        """Let so many members more join, and wait until nothing moves."""
+        for start in range(0, number, 50):
+            some = [await self._connect() for _ in range(min(50, number - start))]
+            await asyncio.gather(*(member.ready for member in some))
+            self.members += some
+        await self.quiet()
+
+    async def _connect(self) -> Member:
+        def make() -> Member:
+            return Member(self.path, self.deflate, self.hello, lambda number: self._note(member, number))
+
+        _, member = await asyncio.get_running_loop().create_connection(make, "127.0.0.1", self.port)
+        return member
+
+    async def quiet(self) -> None:
+        """Wait until no frame has come for a tenth of a second."""
+        before = -1
+        while before != (now := sum(member.frames for member in self.members)):
+            before = now
+            await asyncio.sleep(0.1)
+
+    def _note(self, member: Member, number: int) -> None:
+        if self._run is None:
+            return
+        number -= self._base[id(member)]
+        arrived = self._arrived.get(number, 0) + 1
+        self._arrived[number] = arrived
+        if arrived == len(self._base):
+            del self._arrived[number]
+            now = time.perf_counter()
+            self._run.latencies.append(now - self._sent.pop(number))
+            if self._left:
+                self._send()
+            elif not self._sent and self._over is not None and not self._over.done():
+                self._over.set_result(self._run)
+
+    def _send(self) -> None:
+        self._left -= 1
+        self._number += 1
+        self._sent[self._number] = time.perf_counter()
+        self.members[0].transport.write(self.frame)
+
+    async def talk(self, messages: int, in_flight: int, seconds: float = 60) -> Run:
+        """Send messages, so many at a time, until each has arrived everywhere.
+
+        Args:
+            messages: how many.
+            in_flight: how many may be on the way.
+            seconds: the longest that this may take.
+
+        Raises:
+            TimeoutError: some have not arrived by then.
+        """
+        self._base = {id(member): member.frames for member in self.members}
+        self._arrived.clear()
+        self._sent.clear()
+        self._number = 0
+        self._left = messages
+        self._over = asyncio.get_running_loop().create_future()
+        self._run = Run(messages * len(self.members), 0.0)
+        start = time.perf_counter()
+        for _ in range(min(in_flight, messages)):
+            self._send()
+        try:
+            async with asyncio.timeout(seconds):
+                run = await self._over
+        finally:
+            self._run = None
+        run.seconds = time.perf_counter() - start
+        return run
+
+    def leave(self) -> None:
+        """End all connections."""
+        for member in self.members:
+            member.transport.abort()
+        self.members.clear()

@@ -1,0 +1,24 @@
+"""The benchmark runs; what it measures is for a machine with nothing else to do."""
+
+import subprocess
+import sys
+import xml.etree.ElementTree
+from pathlib import Path
+
+from workshop.course import ROOT
+
+LABELS = ("websockets.broadcast", "FastAPI's documentation", "03 rooms, lesson", "07 backpressure", "python-socketio")
+
+
+def test_fanout(tmp_path: Path) -> None:
+    """It prints its tables with every server in them, and writes the picture."""
+    picture = tmp_path / "fanout.svg"
+    command = [sys.executable, "tests/bench/fanout.py", "--members", "4", "--rounds", "1", "--picture", str(picture)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 members; the load was busy" in done.stdout
+    assert "4 members, with permessage-deflate" in done.stdout
+    drawn = "".join(xml.etree.ElementTree.parse(picture).getroot().itertext())
+    for label in LABELS:
+        assert done.stdout.count(f"\n{label}") == 3, label
+        assert label in drawn
