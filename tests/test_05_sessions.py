@@ -428,7 +428,9 @@ class TestExercise:
         # The counts are of the whole server, and so are its tasks.
         async with subject.another(counting=True) as own:
             members = Members(own)
-            await self._counts(own, 0, 0, after="nobody has come yet", likely="a fresh server has no sessions")
+            await own.get(members.list_path(members.room("ghost")), likely="a room that nobody is in")
+            asked = "a fresh server has no sessions, and asking who is in a room does not make it"
+            await self._counts(own, 0, 0, after="nobody has come yet, and somebody asked about a room", likely=asked)
             before = await own.unfinished()
             chance = random.Random(5)
             for _ in range(3):

@@ -131,13 +131,29 @@ class TestLesson:
             await grace.send("no JSON")
             await grace.gets_error(likely="")
 
+    async def test_swallows(self, lesson: Subject) -> None:
+        """A key that another sender has used too swallows the message."""
+        async with back(lesson, "lab", "Ada") as ada, back(lesson, "lab", "Linus") as linus:
+            await ada.gets({"type": "joined", "name": "Linus"}, likely="")
+            await ada.send({"type": "message", "text": "from Ada", "key": "1"})
+            for tab in (ada, linus):
+                await tab.gets(message(1, "Ada", "from Ada"), likely="")
+            await ada.gets(ack("1", 1), likely="")
+            await linus.send({"type": "message", "text": "from Linus", "key": "1"})
+            await linus.gets(ack("1", 1), likely="")
+            await ada.send("no JSON")
+            await ada.gets_error(likely="")
+
     async def test_silent_hole(self, lesson: Subject) -> None:
-        """An id that the server does not know is accepted, and nothing is replayed or said."""
+        """An id that the server does not know is accepted, nothing is replayed, and ids below it come next."""
         async with back(lesson, "lab", "Ada") as ada:
             await say(ada, "a new day")
-        async with back(lesson, "lab", "Grace", after=5) as grace:
-            await grace.send("no JSON")
-            await grace.gets_error(likely="")
+            async with back(lesson, "lab", "Grace", after=8) as grace:
+                await grace.send("no JSON")
+                await grace.gets_error(likely="")
+                await ada.gets({"type": "joined", "name": "Grace"}, likely="")
+                await say(ada, "good morning", first=2)
+                await grace.gets(message(2, "Ada", "good morning"), likely="")
 
     async def test_page(self, lesson: Subject) -> None:
         """The browser page is served at /."""
@@ -161,7 +177,8 @@ class TestExercise:
                     await grace.gets_error(likely="something comes after the replay, or twice")
                 await self._hears_of(ada, "Grace")
             for query in ({}, {"after": 5}):
-                async with back(subject, room, "Grace", **query) as grace:
+                last = "after= the id of the last message is right, and replays nothing"
+                async with back(subject, room, "Grace", likely=last, **query) as grace:
                     await grace.send("no JSON")
                     await grace.gets_error(
                         likely="without after, or with the id of the last message, nothing is replayed"
@@ -281,13 +298,19 @@ class TestExercise:
     @check(2, "acknowledges a message that has a key, and no other")
     async def test_ack(self, subject: Subject) -> None:
         room = Members.room()
-        async with back(subject, room, "Grace") as grace, back(subject, room, "Ada") as ada:
+        async with (
+            back(subject, room, "Grace") as grace,
+            back(subject, room, "Ada") as other,
+            back(subject, room, "Ada") as ada,
+        ):
             await grace.gets({"type": "joined", "name": "Ada"}, likely=REPLAY)
             for number, key in enumerate(("k", "K" * 64, "열쇠", "a b"), 1):
                 await ada.send({"type": "message", "text": f"text {number}", "key": key})
                 await self._both(ada, message(number, "Ada", f"text {number}"), ack(key, number))
-                grace.did = "a message of Ada with a key"
-                await grace.gets(message(number, "Ada", f"text {number}"), likely="key is no part of what others get")
+                for tab in (grace, other):
+                    tab.did = "a message of Ada with a key"
+                    likely = "the ack goes to the socket that sent the message, and the key to nobody else"
+                    await tab.gets(message(number, "Ada", f"text {number}"), likely=likely)
             await say(ada, "no key", first=5, likely="a message without a key gets no acknowledgement")
             bad = [{"key": ""}, {"key": "k" * 65}, {"key": 1}, {"key": ["k"]}, {"key": {}}]
             for frame in [*({"type": "message", "text": "x"} | each for each in bad), *BAD]:
@@ -297,13 +320,14 @@ class TestExercise:
                 )
             await say(ada, "still here", first=6)
             for number, text in ((5, "no key"), (6, "still here")):
-                await grace.gets(message(number, "Ada", text), likely="an ack or an error goes to others too")
+                for tab in (grace, other):
+                    await tab.gets(message(number, "Ada", text), likely="an ack or an error goes to others too")
 
     @staticmethod
-    async def _both(tab: Client, *wanted: dict[str, Any]) -> None:
+    async def _both(tab: Client, *wanted: dict[str, Any], likely: str = "") -> None:
         """The next frames are these, in any order."""
         expect = " and ".join(map(show, wanted))
-        likely = "the sender gets its message like everybody, and besides that one acknowledgement with key and id"
+        likely = likely or "the sender gets its message like everybody, and besides that one ack with key and id"
         got = [await tab.next_object(expect=expect, likely=likely) for _ in wanted]
         if sorted(map(show, got)) != sorted(map(show, wanted)):
             raise Failure(sent=tab.did, got=" and ".join(map(show, got)), expect=expect, likely=likely)
@@ -324,7 +348,8 @@ class TestExercise:
                 await again.gets(ack("k", 1), likely=ONCE)
                 await elsewhere.send({"type": "message", "text": "here", "key": "k"})
                 elsewhere.did = "the same key in another room"
-                await self._both(elsewhere, message(1, "Ada", "here"), ack("k", 1))
+                rooms = f"{ONCE}; and look for room, sender and key together"
+                await self._both(elsewhere, message(1, "Ada", "here"), ack("k", 1), likely=rooms)
                 await grace.send({"type": "message", "text": "mine", "key": "k"})
                 told = [{"type": "joined", "name": "Ada"}, message(1, "Ada", "hello"), {"type": "left", "name": "Ada"}]
                 told += [{"type": "joined", "name": "Ada"}]
@@ -338,7 +363,7 @@ class TestExercise:
     @check(2, "knows the last 1000 keys of a room")
     async def test_many_keys(self, subject: Subject) -> None:
         room = Members.room()
-        many = 1000
+        many = 1005
         async with back(subject, room, "Ada") as ada:
             sending = asyncio.create_task(
                 self._send_all(ada, [{"type": "message", "text": "", "key": f"k{number}"} for number in range(many)])
@@ -349,7 +374,7 @@ class TestExercise:
                 if isinstance(value, dict) and value.get("type") == "ack":
                     acks[value.get("key")] = value.get("id")
             await sending
-            for number in (0, 1, many // 2, many - 1):
+            for number in (many - 1000, many - 999, many // 2, many - 1):
                 await ada.send({"type": "message", "text": "", "key": f"k{number}"})
                 ada.did = f"key number {number + 1} of {many} again"
                 await ada.gets(
@@ -364,12 +389,14 @@ class TestExercise:
     @check(3, "goes on after a kill: ids, the last 100, and keys")
     async def test_journal(self, subject: Subject) -> None:
         room, lab = Members.room("lobby 한글"), Members.room("lab")
-        likely = "a message is not in JOURNAL, or what is there is not read at the start: ids, messages and keys"
+        likely = "a message is not in JOURNAL when it is heard, or what is there is not read: ids, messages and keys"
         with tempfile.TemporaryDirectory() as folder:
             journal = str(Path(folder) / "journal")
             async with subject.another(JOURNAL=journal) as own:
                 async with back(own, room, "Ada") as ada, back(own, lab, "Grace") as grace:
-                    await say(ada, *numbers(1, 118), "줄\n끝  <b>")
+                    await ada.send({"type": "message", "text": "text 1", "key": "old"})
+                    await self._both(ada, message(1, "Ada", "text 1"), ack("old", 1))
+                    await say(ada, *numbers(2, 118), "줄\n끝  <b>", first=2)
                     await ada.send({"type": "message", "text": "last", "key": "k"})
                     await self._both(ada, message(120, "Ada", "last"), ack("k", 120))
                     await say(grace, "here", who="Grace")
@@ -390,6 +417,9 @@ class TestExercise:
                         await again.send({"type": "message", "text": "last", "key": "k"})
                         again.did = "the key of a message before the kill"
                         await again.gets(ack("k", 120), likely=likely)
+                        await again.send({"type": "message", "text": "text 1", "key": "old"})
+                        again.did = "the key of the first of 120 messages before the kill"
+                        await again.gets(ack("old", 1), likely=f"{likely}, the last 1000")
                         await say(again, "next", first=121, likely=likely)
 
     @check(3, "has a message in the journal before anybody hears of it")
@@ -508,6 +538,31 @@ class TestExercise:
         if sorted(map(show, got)) != sorted(map(show, expected)):
             raise Failure(after=play.did, got=show(got), expect=show(expected), likely=likely)
 
+    @check(4, "hands on each message once, also to one who asks late")
+    async def test_late(self, subject: Subject) -> None:
+        likely = "what is in the inbox must not be asked for again, or be left out when it comes; a stop loses nothing"
+        async with stage(subject) as play:
+            await play.begin(read=False, base=0.02, cap=0.05)
+            for _ in range(3):
+                visit = await play.visit(likely="the client connects, and again when the connection was lost")
+                await visit.accept()
+                after = int(visit.query.get("after", ["0"])[0])
+                await visit.send(*(message(number, "Grace", f"text {number}") for number in range(after + 1, 4)))
+                await visit.send({"type": "ping"})
+                # When this is answered, what came before has been taken.
+                await play.says(visit, likely="a ping is answered with a pong")
+                visit.drop()
+            visit = await play.visit(likely="the client connects again")
+            await visit.accept()
+            await visit.close(1008)
+            await play.do("read")
+            play.did = (
+                "three connections brought messages 1 to 3, then one was closed with 1008, and then somebody read"
+            )
+            for number in (1, 2, 3):
+                await play.does("item", item=message(number, "Grace", f"text {number}"), likely=likely)
+            await play.does("over", stopped=1008, likely=likely)
+
     @check(4, "leaves no task behind, and tells whoever waits")
     async def test_ends(self, subject: Subject) -> None:
         likely = "at the end of async with: end every task and await it, and let each send() raise ConnectionError"
@@ -555,11 +610,14 @@ class TestExercise:
                 elif number == 2:
                     await before.accept()
                     await before.close(1013)
+                elif number == 3:
+                    before.vanish()
                 else:
                     before.refuse(503)
                 ended = asyncio.get_running_loop().time()
                 play.did = f"{number + 1} tries that ended without a message"
-                visits.append(await play.visit(likely="it tries again, after each of them"))
+                every = "it tries again: after 5xx, a close, a loss, and when the server dies in the handshake"
+                visits.append(await play.visit(likely=every))
                 longest = min(cap, base * 2**number)
                 # The end of a connection takes a moment to arrive, so it may seem to wait a little less.
                 self._fits(play, visits[-1].at - ended, longest / 2 - 0.01, longest + SLOW)

@@ -16,16 +16,17 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 BENCH = Path(__file__).resolve().parent
 TESTS = BENCH.parent
 sys.path[:0] = [str(BENCH), str(TESTS), str(TESTS.parent / "notebooks")]
 
 import psutil  # noqa: E402
-from load import Room, Run, masked  # noqa: E402
+from load import Room, masked  # noqa: E402
 from picture import bars  # noqa: E402
 from workshop.course import Step, steps  # noqa: E402
 from workshop.server import Server  # noqa: E402
@@ -34,6 +35,7 @@ MEMBERS = (10, 100, 1000)
 IN_FLIGHT = (1, 16)
 DELIVERIES = 20_000
 ROUNDS = 5
+T = TypeVar("T")
 LARGE = "x" * 65_536
 LARGE_MESSAGES = 400
 STALLED = 1.0
@@ -80,6 +82,15 @@ class Subject:
         return psutil.Process(self.server.pid).memory_info().rss
 
 
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run this on the fastest loop that there is, as uvicorn does."""
+    if importlib.util.find_spec("uvloop"):
+        import uvloop
+
+        return uvloop.run(work)
+    return asyncio.run(work)
+
+
 def pin(pid: int, core: int) -> None:
     """Keep a process on one core, where the system can do that."""
     if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
@@ -92,7 +103,8 @@ def pin(pid: int, core: int) -> None:
 def subjects(deflate: bool = False) -> Iterator[list[Subject]]:
     """Every server, started and pinned; the reference is the first."""
     named = {step.name[3:]: step for step in steps()}
-    extra = () if deflate else ("--ws-per-message-deflate", "false")
+    # The members answer no ping, because they look at no frame.
+    extra = ("--ws-ping-interval", "3600", *(() if deflate else ("--ws-per-message-deflate", "false")))
     with contextlib.ExitStack() as stack:
         found: list[Subject] = []
 
@@ -178,17 +190,20 @@ async def fan_out(
         memory[subject.label] = (subject.memory() - before) / members / 1024
     figures = {(subject.label, flying): Figures([], [], []) for subject in found for flying in IN_FLIGHT}
     messages = max(20, DELIVERIES // members)
-    busy, took = time.process_time(), time.perf_counter()
+    busy, start = time.process_time(), time.perf_counter()
     for _ in range(rounds):
         for flying in IN_FLIGHT:
             for subject in found:
                 before = subject.cpu()
-                run: Run = await rooms[subject.label].talk(messages, flying)
+                try:
+                    took = await rooms[subject.label].talk(messages, flying)
+                except TimeoutError:
+                    raise SystemExit(f"{subject.label}: not every message arrived at every member.") from None
                 one = figures[subject.label, flying]
-                one.cpu.append((subject.cpu() - before) / run.deliveries * 1e6)
-                one.rate.append(run.deliveries / run.seconds)
-                one.latencies += run.latencies
-    busy = (time.process_time() - busy) / (time.perf_counter() - took)
+                one.cpu.append((subject.cpu() - before) / took.deliveries * 1e6)
+                one.rate.append(took.deliveries / took.seconds)
+                one.latencies += took.latencies
+    busy = (time.process_time() - busy) / (time.perf_counter() - start)
     for room in rooms.values():
         room.leave()
     return figures, memory, busy
@@ -209,8 +224,7 @@ async def beside_a_stuck_member(subject: Subject) -> tuple[float, float]:
     before, most, longest = subject.memory(), 0, 0.0
     try:
         for _ in range(LARGE_MESSAGES):
-            run = await room.talk(1, 1, STALLED)
-            longest = max(longest, *run.latencies)
+            longest = max(longest, *(await room.talk(1, 1, STALLED)).latencies)
             most = max(most, subject.memory())
     except TimeoutError:
         longest = float("inf")
@@ -304,10 +318,10 @@ def main() -> None:
     start = time.perf_counter()
     print(f"Python {sys.version.split()[0]}, medians of {arguments.rounds} rounds; the ratio is to the first line")
     with subjects() as found:
-        drawn = asyncio.run(measure_all(found, arguments.members, arguments.rounds, False))
-        asyncio.run(measure_stuck(found))
+        drawn = run(measure_all(found, arguments.members, arguments.rounds, False))
+        run(measure_stuck(found))
     with subjects(deflate=True) as found:
-        asyncio.run(measure_all(found, [min(100, max(arguments.members))], arguments.rounds, True))
+        run(measure_all(found, [min(100, max(arguments.members))], arguments.rounds, True))
     file = Path(arguments.picture)
     title = "Microseconds of the server's processor for each delivery, one message in flight"
     file.write_text(bars(title, drawn), "utf-8")

@@ -48,6 +48,11 @@ class Visit:
         """Answer the handshake with this status."""
         self._answer.set_result(HTTPStatus(status))
 
+    def vanish(self) -> None:
+        """End the connection in the middle of the handshake."""
+        self.connection.transport.abort()
+        self._answer.set_result(HTTPStatus.SERVICE_UNAVAILABLE)
+
     async def accept(self) -> None:
         """Accept the handshake."""
         self._answer.set_result(None)

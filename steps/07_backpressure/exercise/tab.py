@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import WebSocket, WebSocketDisconnect
 
 # TODO 2: 64 frames may wait for a tab beyond what the kernel took; at the next it is dropped and off the list at once.
-#         If it reads again within half a second, it finds what was on the way, then close code 1013. If it does not,
+#         If it reads again within half a second, it finds all that waited for it, then close code 1013. If it does not,
 #         the process holds its socket for 6 seconds at most. Nobody else waits longer than 100 ms. A member that reads
 #         is never dropped, however large the burst: 400 messages may come in one piece.
 # TODO 4: on SIGTERM, every member that reads gets 1012, and the process is gone within 3 seconds, whoever is stuck.

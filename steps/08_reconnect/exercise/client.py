@@ -15,8 +15,8 @@ from websockets.exceptions import ConnectionClosed
 # TODO 4: come back when the connection ends. Each connect carries after= the last id handed on. A message that is not
 #         acknowledged is sent again, with its key, in order. Nothing is handed on twice. A ping gets a pong.
 #         At the end every task is ended and awaited, and whoever waits in send() gets ConnectionError.
-# TODO 5: before try n, from 0, wait between half and the whole of min(cap, base * 2**n), at random. n is 0 again when
-#         a message or an ack has come; a handshake alone does not reset it.
+# TODO 5: connect at once. After that, wait before try n, from 0, between half and the whole of min(cap, base * 2**n),
+#         at random. n is 0 again when a message or an ack has come; a handshake alone does not reset it.
 # TODO 6: stop for good on the close codes 1008 and 4401 and on HTTP 401 and 403; `stopped` is that code. Refused
 #         connections, 5xx and every other close code are tried again.
 # TODO 7: three of these, a server with a JOURNAL, and somebody who kills it again and again: every send() ends well,

@@ -28,7 +28,8 @@ class Loop(asyncio.SelectorEventLoop):
 
 async def main(control: str) -> None:
     """Do what comes over the connection, until it ends."""
-    clients: dict[int, tuple[Any, asyncio.Task[None]]] = {}
+    clients: dict[int, Any] = {}
+    readers: dict[int, asyncio.Task[None]] = {}
     mine: set[asyncio.Task[Any]] = set()
 
     def start(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -59,20 +60,24 @@ async def main(control: str) -> None:
             number = command.pop("client")
             match command.pop("do"):
                 case "begin":
+                    reads = command.pop("read", True)
                     client = ResilientClient(**command)
                     await client.__aenter__()
-                    clients[number] = (client, start(read(number, client)))
+                    clients[number] = client
+                    if reads:
+                        readers[number] = start(read(number, client))
+                case "read":
+                    readers[number] = start(read(number, clients[number]))
                 case "send":
-                    start(send(number, clients[number][0], command["text"]))
+                    start(send(number, clients[number], command["text"]))
                 case "waits":
                     await say("waits", client=number, seconds=Loop.waits)
                     Loop.waits.clear()
                 case "end":
-                    client, reading = clients[number]
-                    await client.__aexit__(None, None, None)
+                    await clients[number].__aexit__(None, None, None)
                     left = [repr(task.get_coro()) for task in asyncio.all_tasks() - before if task not in mine]
                     # Whatever waits for an ended client is told so.
-                    await asyncio.wait([reading, *mine], timeout=1)
+                    await asyncio.wait([readers[number], *mine], timeout=1)
                     await say("ended", client=number, left=left, waiting=len(mine))
 
 

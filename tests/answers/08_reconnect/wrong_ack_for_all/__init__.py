@@ -1,5 +1,5 @@
 """The acknowledgement goes to the whole room.
 
 Refused by: test_ack
-Says: key is no part of what others get
+Says: the ack goes to the socket that sent the message
 """
