@@ -77,7 +77,7 @@ class ConnectionManager:
     def beat(self) -> None:
         for room_id in list(self.rooms):
             tabs = self.everybody(room_id)
-            self.close(room_id, [tab for tab in tabs if tab.unanswered == 6], 4408, "no sign of life")
+            self.close(room_id, [tab for tab in tabs if tab.unanswered == 4], 4408, "no sign of life")
             for tab in self.everybody(room_id):
                 tab.unanswered += 1
             self.send(room_id, self.everybody(room_id), {"type": "ping"})
