@@ -152,6 +152,8 @@ class RedisBroker:
 
     async def _back(self) -> None:
         """Redis is there again, perhaps without what it knew. What was missed meanwhile has to be found out."""
+        for script in (self._publish, self._raise, self._present, self._renew):
+            await self.redis.script_load(script.script)
         async with self.redis.pipeline(transaction=False) as all_rooms:
             for room_id, last_id in self.last_ids.items():
                 # Ids that were given once are not given again.

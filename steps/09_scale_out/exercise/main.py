@@ -1,0 +1,51 @@
+"""Step 09, exercise: the application, the manager with its broker, and the heart that beats for all members.
+
+In the folder of the course:
+
+Run it:    uvicorn exercise.main:app --app-dir steps/09_scale_out --reload
+Judge it:  pytest --exercise 9
+
+What is to do stands in redis_broker.py. The rest is ready: broker.py says what a broker is asked for, memory.py is one
+for a single process, manager.py uses it, and scripts.py has two scripts that Redis runs.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from . import chat, members
+from .broker import Broker
+from .connection import WithConnection
+from .journal import Journal
+from .manager import ConnectionManager
+from .memory import MemoryBroker
+from .redis_broker import RedisBroker
+from .settings import BROKER, HEARTBEAT, JOURNAL
+
+
+async def beat(manager: ConnectionManager) -> None:
+    while True:
+        await asyncio.sleep(HEARTBEAT)
+        manager.beat()
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    broker: Broker = MemoryBroker(Journal(JOURNAL)) if BROKER == "memory://" else RedisBroker(BROKER)
+    manager = ConnectionManager(broker)
+    await broker.start(manager)
+    heart = asyncio.create_task(beat(manager))
+    # What is yielded here, every connection finds in its state.
+    yield {"manager": manager}
+    heart.cancel()
+    await asyncio.gather(*manager.tasks)
+    await broker.stop()
+
+
+app = FastAPI(lifespan=lifespan)
+app.add_middleware(WithConnection)
+app.include_router(chat.router)
+app.include_router(members.router)
