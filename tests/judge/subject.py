@@ -38,6 +38,8 @@ class Subject:
         """Servers that single checks have started for themselves."""
         self._logs: list[list[str]] = []
         """Of other processes that run the answer."""
+        self.at_end: list[Callable[[], object]] = []
+        """Called when the subject is closed, after its servers: ends what they needed."""
         # Connections are not kept, so that a check never waits behind another one's request.
         limits = httpx.Limits(max_keepalive_connections=0)
         self._http = httpx.AsyncClient(base_url=server.url, timeout=patience, limits=limits, trust_env=False)
@@ -338,6 +340,8 @@ class Subject:
                 await (await task).close()
         await self._http.aclose()
         await asyncio.to_thread(self.server.kill)
+        for call in self.at_end:
+            await asyncio.to_thread(call)
 
 
 def _counts(log: list[str]) -> list[str]:

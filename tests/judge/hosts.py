@@ -1,0 +1,162 @@
+"""Several servers with one answer, as separate machines would be, and the Redis between them."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from workshop.redis_server import RedisServer
+
+from .clients import Client, show
+from .model import Failure
+from .subject import Subject
+
+NO_REDIS = not shutil.which("redis-server") and not os.environ.get("CI")
+"""Whether checks that only a real Redis can serve have to be left out. Where CI is set, it must be there."""
+
+
+@dataclass
+class Hosts:
+    """Servers that share a Redis."""
+
+    redis: RedisServer
+    servers: list[Subject]
+    number: int = 0
+    """How many servers have been started on this Redis."""
+
+    def __getitem__(self, place: int) -> Subject:
+        return self.servers[place]
+
+
+_shared: WeakKeyDictionary[Subject, asyncio.Task[Hosts]] = WeakKeyDictionary()
+
+
+async def shared_hosts(subject: Subject) -> Hosts:
+    """Three servers that all checks of a subject share. No check ends one of them."""
+    if subject not in _shared:
+        _shared[subject] = asyncio.create_task(_start(subject))
+    return await asyncio.shield(_shared[subject])
+
+
+async def _start(subject: Subject) -> Hosts:
+    redis = await asyncio.to_thread(RedisServer)
+    subject.at_end.append(redis.close)
+    # The name of the host only makes their settings differ: the same ones would be the same server.
+    starting = (subject.under(BROKER=redis.url, HOST=str(number)) for number in range(3))
+    return Hosts(redis, list(await asyncio.gather(*starting)), 3)
+
+
+@contextlib.asynccontextmanager
+async def own_hosts(subject: Subject, number: int, *, real: bool | None = None) -> AsyncIterator[Hosts]:
+    """Servers and a Redis that this check has for itself, and may end as it likes.
+
+    Args:
+        subject: the answer.
+        number: of servers.
+        real: whether it must be a real Redis; None takes what there is.
+    """
+    redis = await asyncio.to_thread(RedisServer, real=real)
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            others = (stack.enter_async_context(subject.another(BROKER=redis.url)) for _ in range(number))
+            yield Hosts(redis, list(await asyncio.gather(*others)), number)
+    finally:
+        await asyncio.to_thread(redis.close)
+
+
+@dataclass
+class Ear:
+    """What one tab has heard, sorted. Messages, notices and acks of different processes may come in any order."""
+
+    tab: Client
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    acks: dict[str, int] = field(default_factory=dict)
+    gaps: list[int] = field(default_factory=list)
+    errors: int = 0
+    notices: list[tuple[str, str]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    directs: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def ids(self) -> list[int]:
+        """Of the messages, in the order in which they came."""
+        return [each.get("id") for each in self.messages]
+
+    async def listen(self, *, expect: str, likely: str) -> None:
+        """Take in the next frame.
+
+        Raises:
+            Failure: there is none, or it is nothing that a member may be told.
+        """
+        value = await self.tab.next_object(expect=expect, likely=likely)
+        match value:
+            case {"type": "message", "id": int(), "from": str(), "text": str()}:
+                self.messages.append(value)
+            case {"type": "ack", "key": str(key), "id": int(number)}:
+                self.acks[key] = number
+            case {"type": "gap", "missed": int(missed)}:
+                self.gaps.append(missed)
+            case {"type": "error", "detail": str()}:
+                self.errors += 1
+            case {"type": "joined" | "left" as kind, "name": str(name)}:
+                self.notices.append((kind, name))
+            case {"type": "members", "names": list(names)}:
+                self.names = names
+            case {"type": "direct"}:
+                self.directs.append(value)
+            case {"type": "ping"}:
+                pass
+            case _:
+                raise Failure(sent=self.tab.did, got=show(value), expect=expect, likely=likely)
+
+    async def until(self, holds: Any, *, expect: str, likely: str, after: str, seconds: float = 0) -> None:
+        """Listen until this holds.
+
+        Args:
+            holds: called without arguments.
+            seconds: of patience; by default that of the tab for each frame.
+
+        Raises:
+            Failure: it does not come to that.
+        """
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
+        while not holds():
+            try:
+                await self.listen(expect=expect, likely=likely)
+            except Failure as failure:
+                if "no answer" in failure.got and clock() < end:
+                    continue
+                failure.after, failure.sent = after, None
+                if "no answer" in failure.got:
+                    failure.got = f"{failure.got}, after {self}"
+                raise
+
+    async def settles(self, *, likely: str) -> None:
+        """Listen until a frame that is no JSON has been answered, so that what was on the way is here.
+
+        Raises:
+            Failure: it is not answered.
+        """
+        before = self.errors
+        await self.tab.send("no JSON")
+        expect = "an error for a frame that is no JSON"
+        await self.until(lambda: self.errors > before, expect=expect, likely=likely, after="a frame that is no JSON")
+
+    def __str__(self) -> str:
+        heard = [f"{len(self.messages)} messages"]
+        if self.messages:
+            heard[0] += f" with the ids {shortened(self.ids)}"
+        for title, some in (("acks", self.acks), ("gaps", self.gaps), ("notices", self.notices)):
+            heard += [f"{title} {show(some)}"] if some else []
+        return ", ".join(heard)
+
+
+def shortened(numbers: list[int]) -> str:
+    """The first and the last of many numbers."""
+    texts = [str(number) for number in numbers]
+    return ", ".join(texts if len(texts) < 9 else [*texts[:4], "...", *texts[-4:]])
