@@ -141,13 +141,13 @@ class RedisBroker:
         asked = False
         while True:
             event: dict[str, Any] | None = await pubsub.get_message(timeout=RENEWAL)
+            if event and event["type"] in ("psubscribe", "pmessage"):
+                return event
+            # A connection can end without a word. Whoever only listens has to ask.
             if event is None:
-                # A connection can end without a word. Whoever only listens has to ask.
                 if asked:
                     raise Away
                 await pubsub.ping()
-            elif event["type"] != "pong":
-                return event
             asked = event is None
 
     async def _back(self) -> None:
