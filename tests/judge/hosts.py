@@ -151,7 +151,12 @@ class Ear:
         heard = [f"{len(self.messages)} messages"]
         if self.messages:
             heard[0] += f" with the ids {shortened(self.ids)}"
-        for title, some in (("acks", self.acks), ("gaps", self.gaps), ("errors", self.errors), ("notices", self.notices)):
+        for title, some in (
+            ("acks", self.acks),
+            ("gaps", self.gaps),
+            ("errors", self.errors),
+            ("notices", self.notices),
+        ):
             heard += [f"{title} {show(some)}"] if some else []
         return ", ".join(heard)
 
