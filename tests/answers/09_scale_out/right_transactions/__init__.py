@@ -1,0 +1,1 @@
+"""Transactions with WATCH where the solution has a script, and ids that Redis thinks up for the stream."""

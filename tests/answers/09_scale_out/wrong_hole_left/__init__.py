@@ -1,0 +1,5 @@
+"""What was missed while the connection was away is not read afterwards.
+
+Refused by: test_restarted
+Says: read from the stream what was missed
+"""

@@ -1,0 +1,195 @@
+"""Step 09, solution: who is where, and who is told what. What is heard is passed on without waiting: one order."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from fastapi import Depends
+from fastapi.requests import HTTPConnection
+from starlette.types import Message
+
+from .broker import Away, Broker, Presence, Said
+from .encoding import encode
+from .history import History, gap
+from .tab import Tab
+
+
+class View:
+    """Who is in a room, as its tabs here have been told."""
+
+    def __init__(self) -> None:
+        self.version = -1
+        self.names: dict[str, list[str]] = {}
+
+    def everybody(self) -> set[str]:
+        return {name for names in self.names.values() for name in names}
+
+
+class ConnectionManager:
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.rooms: dict[str, dict[str, set[Tab]]] = {}
+        """The tabs of this process."""
+        self.histories: dict[str, History] = {}
+        """A copy of what the broker keeps, for rooms that have had a tab here."""
+        self.views: dict[str, View] = {}
+        """For rooms that have a tab here."""
+        self.telling = asyncio.Lock()
+        self.untold: set[str] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def history(self, room_id: str) -> History:
+        return self.histories.get(room_id, History())
+
+    def names(self, room_id: str) -> set[str]:
+        """Who is in a room that has a tab here."""
+        return self.views[room_id].everybody() if room_id in self.views else set()
+
+    def tabs(self, room_id: str, name: str) -> set[Tab]:
+        return self.rooms.get(room_id, {}).get(name, set())
+
+    def everybody(self, room_id: str, but: str | None = None) -> list[Tab]:
+        """The tabs that have got their list. Before it, nothing is for them."""
+        room = self.rooms.get(room_id, {})
+        return [tab for name, tabs in room.items() if name != but for tab in tabs if tab.has_list]
+
+    async def join(self, room_id: str, tab: Tab, after: int | None) -> None:
+        self.rooms.setdefault(room_id, {}).setdefault(tab.name, set()).add(tab)
+        await self.tell(room_id)
+        if tab not in self.tabs(room_id, tab.name):
+            return  # Removed before it had its list.
+        members = encode({"type": "members", "names": sorted(self.names(room_id))})
+        # What was before, here, and what comes next, from the room: with no await between, nothing is lost or doubled.
+        tab.begin_with([members, *(self.history(room_id).since(after) if after is not None else [])])
+        tab.has_list = True
+
+    def leave(self, room_id: str, *tabs: Tab) -> None:
+        """Take these tabs out of the room, those that are in it."""
+        gone = [tab for tab in tabs if tab in self.tabs(room_id, tab.name)]
+        for tab in gone:
+            self.tabs(room_id, tab.name).remove(tab)
+            # A name with another tab here stays.
+            if not self.tabs(room_id, tab.name):
+                del self.rooms[room_id][tab.name]
+        if not self.rooms.get(room_id, True):
+            del self.rooms[room_id]
+            self.views.pop(room_id, None)
+        if gone:
+            task = asyncio.create_task(self.tell_if_there(room_id))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    def close(self, room_id: str, tabs: Iterable[Tab], code: int, reason: str) -> None:
+        tabs = list(tabs)
+        for tab in tabs:
+            tab.close(code, reason)
+        self.leave(room_id, *tabs)
+
+    async def tell(self, room_id: str) -> None:
+        """Tell the broker who is here, and the tabs what that changes."""
+        self.untold.add(room_id)
+        # One at a time: what is told last is then what is newest.
+        async with self.telling:
+            presence = await self.broker.present(room_id, sorted(self.rooms.get(room_id, {})))
+            self.untold.discard(room_id)
+            self.see(room_id, presence, whole=True)
+
+    async def tell_if_there(self, room_id: str) -> None:
+        try:
+            await self.tell(room_id)
+        except Away:
+            pass  # It stands in untold, and will be told when the broker is there again.
+
+    async def tell_all(self) -> None:
+        for room_id in self.rooms.keys() | self.untold:
+            await self.tell(room_id)
+
+    async def resume(self) -> None:
+        for view in self.views.values():
+            view.version = -1
+        await self.tell_all()
+
+    async def hear(self, room_id: str, event: Said | Presence | dict[str, Any]) -> None:
+        match event:
+            case Said():
+                if room_id not in self.histories:
+                    return
+                self.pass_on(room_id, event)
+            case Presence():
+                view = self.views.get(room_id)
+                if view and event.version > view.version + 1:
+                    self.see(room_id, await self.broker.members(room_id), whole=True)
+                elif view:
+                    self.see(room_id, event, whole=False)
+            case {"type": "direct", "from": sender, "to": to, "text": text}:
+                self.send(room_id, self.tabs(room_id, to), {"type": "direct", "from": sender, "text": text})
+            case {"type": "remove", "name": name}:
+                self.close(room_id, self.tabs(room_id, name), 1008, "removed")
+
+    async def fill(self, room_id: str) -> None:
+        """Bring the copy of a room's history up to date, and its tabs."""
+        history = self.histories.setdefault(room_id, History())
+        page = await self.broker.read(room_id, history.last_id)
+        for said in page.said:
+            self.pass_on(room_id, said)
+        if page.last_id > history.last_id:
+            self.miss(room_id, page.last_id)
+
+    def pass_on(self, room_id: str, said: Said) -> None:
+        history = self.histories[room_id]
+        if said.id > history.last_id:
+            self.miss(room_id, said.id - 1)
+            history.add(said)
+            self.send_frame(room_id, self.everybody(room_id), said.frame)
+
+    def miss(self, room_id: str, last_id: int) -> None:
+        """The messages up to this one are lost, those that are not here yet."""
+        history = self.histories[room_id]
+        if missed := last_id - history.last_id:
+            self.send_frame(room_id, self.everybody(room_id), gap(missed))
+            history.last_id = last_id
+
+    def see(self, room_id: str, presence: Presence, *, whole: bool) -> None:
+        """Tell the tabs here whose first tab anywhere has come, and whose last one has gone."""
+        if room_id not in self.rooms:
+            return
+        view = self.views.setdefault(room_id, View())
+        if presence.version <= view.version:
+            return
+        before = view.everybody()
+        view.version = presence.version
+        view.names = presence.names if whole else view.names | presence.names
+        now = view.everybody()
+        for kind, names in (("left", before - now), ("joined", now - before)):
+            for name in sorted(names):
+                self.send(room_id, self.everybody(room_id, but=name), {"type": kind, "name": name})
+
+    def send(self, room_id: str, tabs: Iterable[Tab], message: dict[str, Any]) -> None:
+        self.send_frame(room_id, tabs, encode(message))
+
+    def send_frame(self, room_id: str, tabs: Iterable[Tab], frame: Message) -> None:
+        if full := [tab for tab in tabs if not tab.put(frame)]:
+            self.close(room_id, full, 1013, "too slow")
+
+    async def catch_up(self, room_id: str) -> None:
+        """Hold up whoever is about to send, while a tab that reads is far behind."""
+        for tab in self.everybody(room_id):
+            if tab.behind_since is not None:
+                await tab.catch_up()
+
+    def beat(self) -> None:
+        for room_id in list(self.rooms):
+            tabs = self.everybody(room_id)
+            self.close(room_id, [tab for tab in tabs if tab.unanswered == 3], 4408, "no sign of life")
+            for tab in self.everybody(room_id):
+                tab.unanswered += 1
+            self.send(room_id, self.everybody(room_id), {"type": "ping"})
+
+
+# HTTPConnection is what a Request and a WebSocket have in common, so both kinds of routes can ask for the manager.
+async def get_manager(connection: HTTPConnection) -> ConnectionManager:
+    manager: ConnectionManager = connection.state.manager
+    return manager
+
+
+Manager = Annotated[ConnectionManager, Depends(get_manager)]

@@ -1,0 +1,5 @@
+"""Each process remembers the keys that it has seen.
+
+Refused by: test_key
+Says: the keys are known in Redis
+"""

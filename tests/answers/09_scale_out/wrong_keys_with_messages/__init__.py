@@ -1,0 +1,5 @@
+"""As many keys are kept as messages.
+
+Refused by: test_key
+Says: by room and sender
+"""

@@ -1,0 +1,5 @@
+"""The listener ends with its connection.
+
+Refused by: test_empty
+Says: subscribe again
+"""

@@ -1,0 +1,64 @@
+"""Step 09, solution: the socket."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query, WebSocket, status
+
+from .broker import Away
+from .manager import Manager
+from .messages import EXPECTED, Direct, Message, Pong, Request, read
+from .tab import Tab
+
+router = APIRouter()
+Name = Annotated[str, Query(min_length=1, max_length=20)]
+After = Annotated[int | None, Query(ge=0)]
+
+
+@router.websocket("/ws/{room_id}")
+async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager, after: After = None) -> None:
+    try:
+        await manager.fill(room_id)
+    except Away:
+        # Not 403: a client that is refused for good would not come back.
+        raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, "Try again later") from None
+    if after is not None and after > manager.history(room_id).last_id:
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "No message has this id yet")
+    await websocket.accept()
+    tab = Tab(name, websocket.state.connection)
+    try:
+        await manager.join(room_id, tab, after)
+        while (event := await websocket.receive())["type"] != "websocket.disconnect":
+            tab.unanswered = 0
+            await manager.catch_up(room_id)
+            if tab not in manager.tabs(room_id, name):
+                continue  # Removed: what it sent before it knew is for nobody.
+            try:
+                await answer(manager, room_id, tab, read(event))
+            except Away:
+                pass
+            # All that one client sent in a burst may be here already. The others need their turn in between.
+            await asyncio.sleep(0)
+    except Away:
+        tab.close(status.WS_1013_TRY_AGAIN_LATER, "try again later")
+    finally:
+        manager.leave(room_id, tab)
+        tab.end()
+
+
+async def answer(manager: Manager, room_id: str, tab: Tab, request: Request | None) -> None:
+    match request:
+        case Message(text=text, key=key):
+            message_id = await manager.broker.publish(room_id, tab.name, text, key)
+            if key:
+                manager.send(room_id, [tab], {"type": "ack", "key": key, "id": message_id})
+        case Direct(to=to, text=text):
+            if to in manager.names(room_id):
+                direct = {"type": "direct", "from": tab.name, "to": to, "text": text}
+                await manager.broker.send(room_id, direct)
+            else:
+                manager.send(room_id, [tab], {"type": "error", "detail": f"{to} is not in this room"})
+        case Pong():
+            pass
+        case None:
+            manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED})
