@@ -81,17 +81,17 @@ async def are(hosts: Hosts, room: str, *names: str, after: str, likely: str = PR
     Raises:
         Failure: one does not.
     """
+    wanted = show({"names": sorted(names)}) if names else "status 404"
     for host in hosts.servers:
-        if names:
-            await host.becomes(
-                Members.list_path(room),
-                lambda got: got == {"names": sorted(names)},
-                after=after,
-                expect=f"at every process {show({'names': sorted(names)})}",
-                likely=likely,
-            )
-        else:
-            await host.comes_to_answer(404, Members.list_path(room), after=after, likely=likely)
+        path, got = Members.list_path(room), ""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(host.patience):
+                while got != wanted:
+                    answer = await host.get(path, likely=likely)
+                    got = show(answer.json()) if answer.status_code == 200 else f"status {answer.status_code}"
+        if got != wanted:
+            got = f"GET {path} still answers {got} after {host.patience:g} s"
+            raise Failure(after=after, got=got, expect=f"at every process {wanted}", likely=likely)
 
 
 async def try_until_acknowledged(ear: Ear, text: str, key: str, *, after: str, likely: str) -> int:

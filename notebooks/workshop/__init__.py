@@ -9,6 +9,7 @@ from .checking import check, progress
 from .comparing import compare
 from .course import ROOT, CourseError, find_step, steps
 from .page import page
+from .redis_server import redis_server
 from .server import Server, StartupError
 from .serving import serve
 from .timeline import Timeline
@@ -26,6 +27,7 @@ __all__ = [
     "find_step",
     "page",
     "progress",
+    "redis_server",
     "serve",
     "steps",
 ]

@@ -157,7 +157,8 @@ class Ear:
             ("errors", self.errors),
             ("notices", self.notices),
         ):
-            heard += [f"{title} {show(some)}"] if some else []
+            many = isinstance(some, dict | list) and len(some) > 9
+            heard += [f"{len(some)} {title}" if many else f"{title} {show(some)}"] if some else []
         return ", ".join(heard)
 
 

@@ -18,7 +18,7 @@ from .encoding import text_frame
 #
 # TODO 1: publish() gives ids that rise by one in each room, whichever process is asked: INCR. The id, and that every
 #         process hears the message, are one step, or two processes overtake each other: a script.
-# TODO 2: one connection for each process listens, however many rooms and members there are.
+# 2 is done: one connection for each process listens, however many rooms and members there are. Keep it so.
 # TODO 3: what is published is kept in a stream for each room, trimmed to KEPT_MESSAGES; read() gives what comes after
 #         an id, and the last id.
 # TODO 4: present() and members() know the names at all processes. A process that is not heard of for LEASE seconds
