@@ -7,7 +7,14 @@ from pathlib import Path
 
 from workshop.course import ROOT
 
-LABELS = ("websockets.broadcast", "FastAPI's documentation", "03 rooms, lesson", "07 backpressure", "python-socketio")
+LABELS = (
+    "websockets.broadcast",
+    "FastAPI's documentation",
+    "03 rooms, lesson",
+    "07 backpressure",
+    "09 over Redis",
+    "python-socketio",
+)
 
 
 def test_fanout(tmp_path: Path) -> None:

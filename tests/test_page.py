@@ -12,6 +12,7 @@ import httpx
 import pytest
 from browser import chromium
 from workshop.course import ROOT, find_step, steps
+from workshop.redis_server import RedisServer
 from workshop.server import Server
 
 if TYPE_CHECKING:
@@ -1131,3 +1132,44 @@ class TestSolutions:
                 assert "Traceback" not in "\n".join([*server.log, *again.log])
             expected = [as_shown(f"{number} {text}") for number, text in enumerate(texts, 1)]
             assert heard(first) == heard(second) == expected
+
+    def test_step_09_scale_out(
+        self, open_tab: Callable[[], "Page"], lesson: Server, serve: Callable[..., Server]
+    ) -> None:
+        """Two tabs at two processes share a room, and one comes back to the other process without missing anything."""
+        redis = RedisServer()
+
+        def say(text: str) -> str:
+            return json.dumps({"type": "message", "text": text}, ensure_ascii=False)
+
+        def heard(client: "Locator") -> list[str]:
+            texts = [json.loads(text) for text in contents(client, "← received text")]
+            return [f"{each['id']} {each['text']}" for each in texts if each["type"] == "message"]
+
+        try:
+            with serve(9, BROKER=redis.url) as one, serve(9, BROKER=redis.url) as two:
+                page, other = open_tab(), open_tab()
+                first = self.join(page, lesson, one.ws("/ws/lobby?name=Ada"))
+                second = self.join(other, lesson, two.ws("/ws/lobby?name=<b>Grace"))
+                for client in (first, second):
+                    client.get_by_text("In the room: <b>Grace, Ada", exact=True).wait_for()
+                texts = [text for what, text in HOSTILE.items() if what not in ("100 kB", "control characters")]
+                for number, text in enumerate(texts, 1):
+                    send((first, second)[number % 2], say(text))
+                    for client in (first, second):
+                        rows(client, "← received text").filter(has_text=f'"id":{number},').wait_for()
+                    assert_plain(page, text)
+                    assert_plain(other, text)
+                press(second, "Close")
+                first.get_by_text("In the room: Ada", exact=True).wait_for()
+                texts.append("meanwhile")
+                send(first, say("meanwhile"))
+                rows(first, "← received text").filter(has_text="meanwhile").wait_for()
+                second.get_by_label("Address").fill(one.ws(f"/ws/lobby?name=Grace&after={len(texts) - 1}"))
+                connect(second)
+                rows(second, "← received text").filter(has_text="meanwhile").wait_for()
+                expected = [as_shown(f"{number} {text}") for number, text in enumerate(texts, 1)]
+                assert heard(first) == heard(second) == expected
+                assert "Traceback" not in "\n".join([*one.log, *two.log])
+        finally:
+            redis.close()

@@ -29,6 +29,7 @@ import psutil  # noqa: E402
 from load import Room, masked  # noqa: E402
 from picture import bars  # noqa: E402
 from workshop.course import Step, steps  # noqa: E402
+from workshop.redis_server import RedisServer  # noqa: E402
 from workshop.server import Server  # noqa: E402
 
 MEMBERS = (10, 100, 1000)
@@ -36,6 +37,7 @@ IN_FLIGHT = (1, 16)
 DELIVERIES = 20_000
 ROUNDS = 5
 T = TypeVar("T")
+SECOND = "09 over Redis, a second process"
 LARGE = "x" * 65_536
 LARGE_MESSAGES = 400
 STALLED = 1.0
@@ -133,9 +135,15 @@ def subjects(deflate: bool = False) -> Iterator[list[Subject]]:
         course(named["rooms"], "exercise", "03 rooms, solution")
         course(named["backpressure"], "exercise", "07 backpressure")
         course(named["reconnect"], "exercise", "08 reconnect")
+        course(named["scale_out"], "exercise", "09 in memory")
+        redis = RedisServer()
+        stack.callback(redis.close)
+        course(named["scale_out"], "exercise", "09 over Redis", BROKER=redis.url)
         if importlib.util.find_spec("socketio"):
             path = "/socket.io/?EIO=4&transport=websocket"
             add("python-socketio", "events:app", BENCH / "servers", path=path, events=True)
+        # The last one, because it is measured together with another only.
+        course(named["scale_out"], "exercise", SECOND, BROKER=redis.url)
         yield found
 
 
@@ -207,6 +215,40 @@ async def fan_out(
     for room in rooms.values():
         room.leave()
     return figures, memory, busy
+
+
+async def over_two(one: Subject, two: Subject, members: int, rounds: int) -> None:
+    """Print what it takes that a room is shared by two processes, beside the same room in one."""
+    rooms = {"in one process": (one.room(), members), "in two processes": (one.room(), members // 2)}
+    shared = one.path.replace("bench", "shared")
+    rooms["in two processes"][0].path = shared
+    for room, here in rooms.values():
+        await room.join(here)
+        if here < members:
+            await room.join(members - here, two.server.port)
+    rows = {title: ([], [], []) for title in rooms}
+    for _ in range(rounds):
+        for title, (room, _) in rooms.items():
+            before = one.cpu() + two.cpu()
+            took = await room.talk(max(20, DELIVERIES // members), 1)
+            cpu, rate, latencies = rows[title]
+            cpu.append((one.cpu() + two.cpu() - before) / took.deliveries * 1e6)
+            rate.append(took.deliveries / took.seconds / 1000)
+            latencies += took.latencies
+    for room, _ in rooms.values():
+        room.leave()
+    cells = [
+        [
+            title,
+            f"{statistics.median(cpu):.2f}",
+            f"{statistics.median(rate):.0f}",
+            f"{percentile(latencies, 0.5) * 1000:.2f}",
+            f"{percentile(latencies, 0.99) * 1000:.2f}",
+        ]
+        for title, (cpu, rate, latencies) in rows.items()
+    ]
+    head = ["one in flight", "µs CPU of both", "1000/s", "p50 ms", "p99 ms"]
+    table(f"{members} members over Redis, which has the rest of the machine", head, cells)
 
 
 async def beside_a_stuck_member(subject: Subject) -> tuple[float, float]:
@@ -318,9 +360,13 @@ def main() -> None:
     start = time.perf_counter()
     print(f"Python {sys.version.split()[0]}, medians of {arguments.rounds} rounds; the ratio is to the first line")
     with subjects() as found:
+        *found, second = found
         drawn = run(measure_all(found, arguments.members, arguments.rounds, False))
         run(measure_stuck(found))
+        over_redis = next(subject for subject in found if subject.label == "09 over Redis")
+        run(over_two(over_redis, second, min(100, max(arguments.members)), arguments.rounds))
     with subjects(deflate=True) as found:
+        found.pop()
         run(measure_all(found, [min(100, max(arguments.members))], arguments.rounds, True))
     file = Path(arguments.picture)
     title = "Microseconds of the server's processor for each delivery, one message in flight"

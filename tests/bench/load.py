@@ -148,19 +148,24 @@ class Room:
         self._number = 0
         self._over: asyncio.Future[Run] | None = None
 
-    async def join(self, number: int) -> None:
-        """Let so many members more join, and wait until nothing moves."""
+    async def join(self, number: int, port: int = 0) -> None:
+        """Let so many members more join, and wait until nothing moves.
+
+        Args:
+            number: how many.
+            port: of another server of the same room; 0 for the room's own.
+        """
         for start in range(0, number, 50):
-            some = [await self._connect() for _ in range(min(50, number - start))]
+            some = [await self._connect(port or self.port) for _ in range(min(50, number - start))]
             await asyncio.gather(*(member.ready for member in some))
             self.members += some
         await self.quiet()
 
-    async def _connect(self) -> Member:
+    async def _connect(self, port: int) -> Member:
         def make() -> Member:
             return Member(self.path, self.deflate, self.hello, lambda number: self._note(member, number))
 
-        _, member = await asyncio.get_running_loop().create_connection(make, "127.0.0.1", self.port)
+        _, member = await asyncio.get_running_loop().create_connection(make, "127.0.0.1", port)
         return member
 
     async def quiet(self) -> None:
