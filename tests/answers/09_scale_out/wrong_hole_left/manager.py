@@ -114,6 +114,8 @@ class ConnectionManager:
             case Said():
                 if room_id not in self.histories:
                     return
+                if not self.histories[room_id].last_id:
+                    await self.fill(room_id)
                 self.pass_on(room_id, event)
             case Presence():
                 view = self.views.get(room_id)
