@@ -177,7 +177,7 @@ class Figures:
 
 
 async def fan_out(
-    found: list[Subject], members: int, rounds: int, deflate: bool = False
+    found: list[Subject], members: int, rounds: int, deliveries: int, deflate: bool = False
 ) -> tuple[dict[tuple[str, int], Figures], dict[str, float], float]:
     """Measure the same room on all servers, in turn.
 
@@ -185,6 +185,7 @@ async def fan_out(
         found: the servers.
         members: how many are in each room.
         rounds: how often each is measured.
+        deliveries: how many frames of the members are measured at a time.
         deflate: whether the members ask for compression.
 
     Returns:
@@ -197,7 +198,7 @@ async def fan_out(
         await rooms[subject.label].join(members)
         memory[subject.label] = (subject.memory() - before) / members / 1024
     figures = {(subject.label, flying): Figures([], [], []) for subject in found for flying in IN_FLIGHT}
-    messages = max(20, DELIVERIES // members)
+    messages = max(20, deliveries // members)
     busy, start = time.process_time(), time.perf_counter()
     for _ in range(rounds):
         for flying in IN_FLIGHT:
@@ -217,7 +218,7 @@ async def fan_out(
     return figures, memory, busy
 
 
-async def over_two(one: Subject, two: Subject, members: int, rounds: int) -> None:
+async def over_two(one: Subject, two: Subject, members: int, rounds: int, deliveries: int) -> None:
     """Print what it takes that a room is shared by two processes, beside the same room in one."""
     rooms = {"in one process": (one.room(), members), "in two processes": (one.room(), members // 2)}
     shared = one.path.replace("bench", "shared")
@@ -230,7 +231,7 @@ async def over_two(one: Subject, two: Subject, members: int, rounds: int) -> Non
     for _ in range(rounds):
         for title, (room, _) in rooms.items():
             before = one.cpu() + two.cpu()
-            took = await room.talk(max(20, DELIVERIES // members), 1)
+            took = await room.talk(max(20, deliveries // members), 1)
             cpu, rate, latencies = rows[title]
             cpu.append((one.cpu() + two.cpu() - before) / took.deliveries * 1e6)
             rate.append(took.deliveries / took.seconds / 1000)
@@ -251,7 +252,7 @@ async def over_two(one: Subject, two: Subject, members: int, rounds: int) -> Non
     table(f"{members} members over Redis, which has the rest of the machine", head, cells)
 
 
-async def beside_a_stuck_member(subject: Subject) -> tuple[float, float]:
+async def beside_a_stuck_member(subject: Subject, messages: int) -> tuple[float, float]:
     """The longest wait of a healthy member beside one that never reads, and how much the server's memory grew.
 
     Returns:
@@ -265,7 +266,7 @@ async def beside_a_stuck_member(subject: Subject) -> tuple[float, float]:
     await room.join(1)
     before, most, longest = subject.memory(), 0, 0.0
     try:
-        for _ in range(LARGE_MESSAGES):
+        for _ in range(messages):
             longest = max(longest, *(await room.talk(1, 1, STALLED)).latencies)
             most = max(most, subject.memory())
     except TimeoutError:
@@ -295,7 +296,9 @@ def table(title: str, head: list[str], rows: list[list[str]]) -> None:
         )
 
 
-async def measure_all(found: list[Subject], members: list[int], rounds: int, deflate: bool) -> dict[str, float]:
+async def measure_all(
+    found: list[Subject], members: list[int], rounds: int, deliveries: int, deflate: bool
+) -> dict[str, float]:
     """Measure rooms of these sizes and print a table for each.
 
     Returns:
@@ -304,7 +307,7 @@ async def measure_all(found: list[Subject], members: list[int], rounds: int, def
     """
     drawn: dict[str, float] = {}
     for size in members:
-        figures, memory, busy = await fan_out(found, size, rounds, deflate)
+        figures, memory, busy = await fan_out(found, size, rounds, deliveries, deflate)
         rows = []
         for subject in found:
             row = [subject.label]
@@ -328,11 +331,11 @@ async def measure_all(found: list[Subject], members: list[int], rounds: int, def
     return drawn
 
 
-async def measure_stuck(found: list[Subject]) -> None:
+async def measure_stuck(found: list[Subject], messages: int) -> None:
     """Print what one stuck member does to the others."""
     rows = []
     for subject in found:
-        longest, growth = await beside_a_stuck_member(subject)
+        longest, growth = await beside_a_stuck_member(subject, messages)
         rows.append(
             [
                 subject.label,
@@ -340,7 +343,7 @@ async def measure_stuck(found: list[Subject]) -> None:
                 f"{growth:.0f} MiB",
             ]
         )
-    table(f"{LARGE_MESSAGES} messages of 64 KiB beside a member that never reads", ["", "longest wait", "growth"], rows)
+    table(f"{messages} messages of 64 KiB beside a member that never reads", ["", "longest wait", "growth"], rows)
 
 
 def main() -> None:
@@ -348,6 +351,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
     parser.add_argument("--members", type=int, nargs="+", default=list(MEMBERS), help="sizes of the rooms")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each server is measured")
+    parser.add_argument("--deliveries", type=int, default=DELIVERIES, help="frames of the members, each time")
     parser.add_argument("--picture", default="fanout.svg", help="where to write the picture")
     arguments = parser.parse_args()
     if sys.platform != "win32":
@@ -357,17 +361,18 @@ def main() -> None:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     pin(os.getpid(), 1)
+    size = min(100, max(arguments.members))
     start = time.perf_counter()
     print(f"Python {sys.version.split()[0]}, medians of {arguments.rounds} rounds; the ratio is to the first line")
     with subjects() as found:
         *found, second = found
-        drawn = run(measure_all(found, arguments.members, arguments.rounds, False))
-        run(measure_stuck(found))
+        drawn = run(measure_all(found, arguments.members, arguments.rounds, arguments.deliveries, False))
+        run(measure_stuck(found, min(LARGE_MESSAGES, arguments.deliveries)))
         over_redis = next(subject for subject in found if subject.label == "09 over Redis")
-        run(over_two(over_redis, second, min(100, max(arguments.members)), arguments.rounds))
+        run(over_two(over_redis, second, size, arguments.rounds, arguments.deliveries))
     with subjects(deflate=True) as found:
         found.pop()
-        run(measure_all(found, [min(100, max(arguments.members))], arguments.rounds, True))
+        run(measure_all(found, [size], arguments.rounds, arguments.deliveries, True))
     file = Path(arguments.picture)
     title = "Microseconds of the server's processor for each delivery, one message in flight"
     file.write_text(bars(title, drawn), "utf-8")
