@@ -22,7 +22,7 @@ def test_fanout(tmp_path: Path) -> None:
     picture = tmp_path / "fanout.svg"
     little = ("--members", "4", "--rounds", "1", "--deliveries", "80")
     command = [sys.executable, "tests/bench/fanout.py", *little, "--picture", str(picture)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 members; the load was busy" in done.stdout
     assert "4 members, with permessage-deflate" in done.stdout
