@@ -1,6 +1,5 @@
 """Step 04: what the notebook says of the package, and the checks of the exercise."""
 
-import ast
 import asyncio
 import contextlib
 import shutil
@@ -15,6 +14,7 @@ from judge import rooms
 from judge.clients import Client, parsed, show
 from judge.model import Failure, check
 from judge.subject import Subject
+from sources import functions_of
 from workshop.course import find_step
 from workshop.server import Server, StartupError
 
@@ -72,16 +72,6 @@ class Listener:
                 if not isinstance(heard, dict) or heard.keys() != expected.keys():
                     likely = "an announcement is one JSON object with type, room and name and no more: use send_json()"
                 raise Failure(after=after, got=show(frame), expect=show(expected), likely=likely)
-
-
-def functions_of(path: Path) -> dict[str, str]:
-    """The functions of a file, as Python sees them, without their decorators."""
-    found = {}
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            node.decorator_list = []
-            found[node.name] = ast.unparse(node)
-    return found
 
 
 @pytest.mark.anyio

@@ -1,6 +1,5 @@
 """Step 06: what the notebook says of tokens at a handshake, and the checks of the exercise."""
 
-import ast
 import asyncio
 import base64
 import contextlib
@@ -8,7 +7,6 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,6 +18,7 @@ from judge.holders import HASHING, PASSWORDS, Door, Member, bearer, claims_of, f
 from judge.members import BAD, Members, said
 from judge.model import Failure, check
 from judge.subject import Subject
+from sources import functions_of
 from websockets import ConnectionClosed, InvalidStatus, Subprotocol, connect
 from workshop.course import find_step
 from workshop.server import Server
@@ -56,17 +55,6 @@ def b64(value: object) -> str:
     """A part of a JWT."""
     text = value if isinstance(value, str) else json.dumps(value)
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
-
-
-def functions_of(*paths: Path) -> dict[str, str]:
-    """The functions of some files, as Python sees them, without their decorators."""
-    found = {}
-    for path in paths:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                node.decorator_list = []
-                found[node.name] = ast.unparse(node)
-    return found
 
 
 @contextlib.asynccontextmanager
