@@ -199,7 +199,7 @@ class TestExercise:
             if answer != 403:
                 if not isinstance(answer, int):
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(0.2):
+                        async with asyncio.timeout(1):
                             await answer.wait_closed()
                     # 1006 is how the judge's own socket ends, which returns after accept.
                     if answer.close_code not in (None, 1006):

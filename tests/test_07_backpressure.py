@@ -642,7 +642,7 @@ class TestExercise:
             # It returns when the process has let go of its output.
             await asyncio.to_thread(own.server.wait_for, lambda log: False, GONE_AFTER - (time.perf_counter() - start))
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.2):
+                async with asyncio.timeout(2):
                     while own.server.exit_code is None:
                         await asyncio.sleep(0.01)
             if own.server.exit_code is None:

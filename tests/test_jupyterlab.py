@@ -145,6 +145,8 @@ class TestDesk:
         page = browser.new_page(viewport={"width": 1600, "height": 1000})
         try:
             open_desk(page, address, "02_echo")
+            # A file that is saved before is part of the start, and no reason to reload.
+            wait_for_terminal(address, "02_echo", "Application startup complete")
             run_cell(page, "from workshop import")
             cell = run_cell(page, "check(2)")
             card = cell.locator(".jp-OutputArea")

@@ -192,7 +192,7 @@ class Door:
         if not isinstance(answer, int):
             got = "the socket accepted"
             try:
-                async with asyncio.timeout(min(self.subject.patience, 0.3)):
+                async with asyncio.timeout(min(self.subject.patience, 1)):
                     got += f", and {show(await answer.recv())}"
             except (TimeoutError, OSError, EOFError):
                 pass

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -15,6 +16,10 @@ from . import clients
 from .model import Failure
 
 _marks = itertools.count()
+AT_ONCE = 0.5
+"""Seconds after which a server that has not answered two requests counts as blocked."""
+SETTLED = 3.0
+"""Seconds that a server gets to answer them all the same, so that its log is whole on a busy machine too."""
 
 
 class Subject:
@@ -314,16 +319,17 @@ class Subject:
         for in the log, so that what came before it stands there too.
         """
         path = f"/mark-{next(_marks)}"
+        start = time.monotonic()
         try:
-            async with asyncio.timeout(0.5):
-                await self._http.get(path)
-                await self._http.get(path)
+            async with asyncio.timeout(SETTLED):
+                await self._http.get(path, timeout=SETTLED)
+                await self._http.get(path, timeout=SETTLED)
         except (httpx.HTTPError, TimeoutError):
             self.blocked = True  # or it has ended; the log says what it says
         else:
-            self.blocked = False
+            self.blocked = time.monotonic() > start + AT_ONCE
             seen = lambda log: sum(path in line for line in log) >= 2  # noqa: E731
-            await asyncio.to_thread(self.server.wait_for, seen, min(self.patience, 0.5))
+            await asyncio.to_thread(self.server.wait_for, seen, SETTLED)
         log = "\n".join(self.server.log)
         for task in self._others.values():
             if task.done() and not task.cancelled() and not task.exception():
