@@ -34,6 +34,11 @@ class Answer:
         found = re.search(rf"^{label}: (.+)$", self.docstring, re.MULTILINE)
         return found[1] if found else ""
 
+    @property
+    def refused_by(self) -> list[str]:
+        """The checks of which one must refuse it: one, or more where it is a matter of time which of them it meets."""
+        return self.claim("Refused by").split(", ")
+
     def put_into(self, folder: Path) -> None:
         """Lay it into an empty folder, the way `steps/NN_name` holds the reader's answer."""
         if self.path.is_dir():
