@@ -1,10 +1,10 @@
 """Step 07, solution: a connection as uvicorn has it."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 # What a send raises when the connection is lost, and what it raises when it has been closed.
 GONE = (OSError, RuntimeError)
@@ -12,7 +12,8 @@ GONE = (OSError, RuntimeError)
 
 @dataclass(frozen=True)
 class Connection:
-    send: Callable[[Message], Coroutine[Any, Any, None]]
+    send: Send
+    takes_more: Callable[[], bool]
     abort: Callable[[], None]
 
 
@@ -24,8 +25,9 @@ class WithConnection:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            # This send is a method of uvicorn's object for the connection, which also holds the transport. ASGI itself
-            # has no word for ending a connection at once.
+            # This send is a method of uvicorn's object for the connection. ASGI itself has no word for asking whether a
+            # send would wait, nor for ending a connection at once.
             uvicorns_send: Any = send
-            scope["state"]["connection"] = Connection(uvicorns_send, uvicorns_send.__self__.transport.abort)
+            uvicorns = uvicorns_send.__self__
+            scope["state"]["connection"] = Connection(send, uvicorns.writable.is_set, uvicorns.transport.abort)
         await self.app(scope, receive, send)

@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Generator
-from typing import Any
 
 from starlette.types import Message
 
@@ -21,29 +19,18 @@ class Tab:
         self.writer: asyncio.Task[None] | None = None
 
     def put(self, frame: Message, most_waiting: int = MOST_WAITING) -> bool:
-        """Send a frame when it is its turn. False: too many are waiting."""
+        """Let a frame wait until it is its turn. False: too many are waiting."""
         if len(self.waiting) >= most_waiting:
             return False
-        if self.waiting:
-            self.waiting.append(frame)
-            if len(self.waiting) == BEHIND and self.behind_since is None:
-                self.behind_since = asyncio.get_running_loop().time()
-            return True
-        # The first step of the send is made here, up to where it would wait. While the socket takes what it is given,
-        # that is the whole send, and no task is needed.
-        sending = self.connection.send(frame)
-        try:
-            step = sending.send(None)
-        except (StopIteration, *GONE):
-            return True  # It is sent, or for nobody: that a tab is gone is for its own endpoint.
         self.waiting.append(frame)
-        self.writer = asyncio.create_task(self._write(Begun(sending, step)))
+        if len(self.waiting) == 1:
+            self.writer = asyncio.create_task(self._write())
+        if len(self.waiting) == BEHIND and self.behind_since is None:
+            self.behind_since = asyncio.get_running_loop().time()
         return True
 
-    async def _write(self, begun: "Begun") -> None:
+    async def _write(self) -> None:
         try:
-            await begun
-            self.waiting.popleft()
             while self.waiting:
                 await self.connection.send(self.waiting[0])
                 self.waiting.popleft()
@@ -72,16 +59,3 @@ class Tab:
     def _abort_later(self) -> None:
         # A connection is closed once everything is written. Where nobody reads, that is never.
         asyncio.get_running_loop().call_later(PATIENCE, self.connection.abort)
-
-
-class Begun:
-    """Awaits the rest of a coroutine whose first step has been made."""
-
-    def __init__(self, coroutine: Coroutine[Any, Any, None], step: object) -> None:
-        self.coroutine = coroutine
-        self.step = step
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        # The step is what the coroutine waits for. The task that awaits this waits for it in its place.
-        yield self.step
-        yield from self.coroutine.__await__()

@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Generator
-from typing import Any
 
 from starlette.types import Message
 
@@ -25,45 +23,35 @@ class Tab:
 
     def begin_with(self, frames: list[Message]) -> None:
         """Send these first, however many they are."""
-        for frame in frames:
-            self.put(frame, len(frames))
-        self.replaying = len(self.waiting)
+        self.replaying = len(frames)
+        self._wait(*frames)
 
     def put(self, frame: Message, most_waiting: int = MOST_WAITING) -> bool:
-        """Send a frame when it is its turn. False: too many are waiting."""
-        if len(self.waiting) - self.replaying >= most_waiting:
+        """Let a frame wait until it is its turn. False: too many are waiting."""
+        waiting = len(self.waiting) - self.replaying
+        if waiting >= most_waiting:
             return False
-        if self.waiting:
-            self.waiting.append(frame)
-            if len(self.waiting) == BEHIND and self.behind_since is None:
-                self.behind_since = asyncio.get_running_loop().time()
-            return True
-        # The first step of the send is made here, up to where it would wait. While the socket takes what it is given,
-        # that is the whole send, and no task is needed.
-        sending = self.connection.send(frame)
-        try:
-            step = sending.send(None)
-        except (StopIteration, *GONE):
-            return True  # It is sent, or for nobody: that a tab is gone is for its own endpoint.
-        self.waiting.append(frame)
-        self.writer = asyncio.create_task(self._write(Begun(sending, step)))
+        if waiting + 1 == BEHIND and self.behind_since is None:
+            self.behind_since = asyncio.get_running_loop().time()
+        self._wait(frame)
         return True
 
-    async def _write(self, begun: "Begun") -> None:
+    def _wait(self, *frames: Message) -> None:
+        is_first = not self.waiting
+        self.waiting.extend(frames)
+        if is_first:
+            self.writer = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
         try:
-            await begun
-            self._sent()
             while self.waiting:
                 await self.connection.send(self.waiting[0])
-                self._sent()
+                self.waiting.popleft()
+                self.replaying = max(self.replaying - 1, 0)
                 if len(self.waiting) == CAUGHT_UP:
                     self.behind_since = None
         except GONE:
             self.waiting.clear()
-
-    def _sent(self) -> None:
-        self.waiting.popleft()
-        self.replaying = max(self.replaying - 1, 0)
 
     async def catch_up(self) -> None:
         """Return when this tab is not far behind, or has had its moment and still is."""
@@ -85,16 +73,3 @@ class Tab:
     def _abort_later(self) -> None:
         # A connection is closed once everything is written. Where nobody reads, that is never.
         asyncio.get_running_loop().call_later(PATIENCE, self.connection.abort)
-
-
-class Begun:
-    """Awaits the rest of a coroutine whose first step has been made."""
-
-    def __init__(self, coroutine: Coroutine[Any, Any, None], step: object) -> None:
-        self.coroutine = coroutine
-        self.step = step
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        # The step is what the coroutine waits for. The task that awaits this waits for it in its place.
-        yield self.step
-        yield from self.coroutine.__await__()
