@@ -15,8 +15,10 @@ from .clients import Client, show
 from .model import Failure
 from .subject import Subject
 
-NO_REDIS = not shutil.which("redis-server") and not os.environ.get("CI")
-"""Whether checks that only a real Redis can serve have to be left out. Where CI is set, it must be there."""
+REAL = True if os.environ.get("CI") else None
+"""Whether a Redis must be the real one: where CI is set, and else where a check asks for that."""
+NO_REDIS = not shutil.which("redis-server") and not REAL
+"""Whether checks that only a real Redis can serve have to be left out."""
 
 
 @dataclass
@@ -43,7 +45,7 @@ async def shared_hosts(subject: Subject) -> Hosts:
 
 
 async def _start(subject: Subject) -> Hosts:
-    redis = await asyncio.to_thread(RedisServer)
+    redis = await asyncio.to_thread(RedisServer, real=REAL)
     subject.at_end.append(redis.close)
     # The name of the host only makes their settings differ: the same ones would be the same server.
     starting = (subject.under(BROKER=redis.url, HOST=str(number)) for number in range(3))
@@ -59,7 +61,7 @@ async def own_hosts(subject: Subject, number: int, *, real: bool | None = None) 
         number: of servers.
         real: whether it must be a real Redis; None takes what there is.
     """
-    redis = await asyncio.to_thread(RedisServer, real=real)
+    redis = await asyncio.to_thread(RedisServer, real=real or REAL)
     try:
         async with contextlib.AsyncExitStack() as stack:
             others = (stack.enter_async_context(subject.another(BROKER=redis.url)) for _ in range(number))

@@ -22,8 +22,8 @@ class Tab:
 
     def begin_with(self, frames: list[Message]) -> None:
         """Send these first, however many they are."""
-        self.replaying = len(frames)
         self._wait(*frames)
+        self.replaying = len(self.waiting)
 
     def put(self, frame: Message, most_waiting: int = MOST_WAITING) -> bool:
         """Let a frame wait until it is its turn. False: too many are waiting."""

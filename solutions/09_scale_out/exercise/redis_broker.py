@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import random
 import secrets
 from collections.abc import AsyncIterator
@@ -18,6 +19,8 @@ from . import scripts
 from .broker import Away, Listener, Page, Presence, Said
 from .encoding import text_frame
 from .settings import KEPT_KEYS, KEPT_MESSAGES, LEASE, RENEWAL
+
+logger = logging.getLogger(__name__)
 
 CHANNEL = "chat:room:"
 PROCESSES = "chat:processes"
@@ -91,6 +94,7 @@ class RedisBroker:
             both.get(last)
             both.xrange(messages, f"{after + 1}-0", "+")
             last_id, entries = await both.execute()
+        self._know(room_id, int(last_id or 0))
         said = [Said(int(entry.partition("-")[0]), text_frame(fields["said"])) for entry, fields in entries]
         return Page(int(last_id or 0), said)
 
@@ -134,6 +138,10 @@ class RedisBroker:
                         await self._hear(event["channel"].removeprefix(CHANNEL), event["data"])
             except (Away, RedisError, OSError):
                 self.is_there = False
+            except Exception:
+                # Whatever it was: a process that hears nothing any more would look alive.
+                logger.exception("What came from Redis cannot be passed on")
+                self.is_there = False
             # Not all processes in the same moment.
             await asyncio.sleep(random.uniform(0.05, 0.2))
 
@@ -171,13 +179,16 @@ class RedisBroker:
         await self.listener.catch_up(room_id)
         match json.loads(text):
             case {"type": "message", "id": message_id}:
-                self.last_ids[room_id] = max(message_id, self.last_ids.get(room_id, 0))
+                self._know(room_id, message_id)
                 await self.listener.hear(room_id, Said(message_id, text_frame(text)))
             case {"type": "names", "version": version, "process": process, "names": names}:
                 await self.listener.hear(room_id, Presence(version, {process: names}))
             case event:
                 await self.listener.hear(room_id, event)
         await asyncio.sleep(0)
+
+    def _know(self, room_id: str, last_id: int) -> None:
+        self.last_ids[room_id] = max(last_id, self.last_ids.get(room_id, 0))
 
     async def _stay(self) -> None:
         """Renew the lease of this process, and take those off the lists whose lease has run out."""

@@ -9,6 +9,7 @@ from fastapi import Depends
 from fastapi.requests import HTTPConnection
 from starlette.types import Message
 
+from .delivery import at_once, deliver
 from .tab import Tab
 
 
@@ -65,7 +66,7 @@ class ConnectionManager:
 
     def send(self, room_id: str, tabs: Iterable[Tab], message: dict[str, Any]) -> None:
         frame = encode(message)
-        if full := [tab for tab in tabs if not tab.put(frame)]:
+        if full := at_once(deliver(frame, tabs)):
             self.close(room_id, full, 1013, "too slow")
 
     async def catch_up(self, room_id: str) -> None:

@@ -7,6 +7,7 @@ from fastapi import Depends
 from fastapi.requests import HTTPConnection
 from starlette.types import Message
 
+from .delivery import at_once, deliver
 from .encoding import encode
 from .history import History
 from .journal import Journal, Record
@@ -85,7 +86,7 @@ class ConnectionManager:
         self.send_frame(room_id, tabs, encode(message))
 
     def send_frame(self, room_id: str, tabs: Iterable[Tab], frame: Message) -> None:
-        if full := [tab for tab in tabs if not tab.put(frame)]:
+        if full := at_once(deliver(frame, tabs)):
             self.close(room_id, full, 1013, "too slow")
 
     async def catch_up(self, room_id: str) -> None:

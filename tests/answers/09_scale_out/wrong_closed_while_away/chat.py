@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query, WebSocket, status
+from fastapi import APIRouter, HTTPException, Query, WebSocket, WebSocketException, status
 
 from .broker import Away
 from .manager import Manager
@@ -37,7 +37,7 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager,
             # All that one client sent in a burst may be here already. The others need their turn in between.
             await asyncio.sleep(0)
     except Away:
-        tab.close(status.WS_1013_TRY_AGAIN_LATER, "try again later")
+        raise WebSocketException(status.WS_1013_TRY_AGAIN_LATER, "try again later") from None
     finally:
         manager.leave(room_id, tab)
         tab.end()

@@ -135,7 +135,7 @@ class RedisBroker:
             except (Away, RedisError, OSError):
                 self.is_there = False
             # Not all processes in the same moment.
-            await asyncio.sleep(random.uniform(0.05, 0.5))
+            await asyncio.sleep(random.uniform(0.05, 0.2))
 
     async def _next(self, pubsub: PubSub) -> dict[str, Any]:
         asked = False
