@@ -36,6 +36,10 @@ SYMPTOMS = (
         "a member left while the loop was running: loop over a copy",
     ),
     (r"list\.remove\(x\): x not in list", "the member is removed twice: once by the loop, once when its endpoint ends"),
+    (
+        r"^redis\.exceptions\.(?:ResponseError|NoScriptError|DataError)",
+        "Redis does not take a command, or a script has a mistake: the text of the error says which",
+    ),
     (r"JSONDecodeError", "nothing catches the error that json raises for a text that is not JSON"),
     (r"ValidationError", "nothing catches the error that Pydantic raises for a message of another shape"),
     (r"^jwt\.exceptions\.", "nothing catches the errors of PyJWT: jwt.PyJWTError is the parent of all of them"),

@@ -9,11 +9,11 @@ import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
+from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from . import scripts
 from .broker import Away, Listener, Page, Presence, Said
@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 CHANNEL = "chat:room:"
 PROCESSES = "chat:processes"
+# What Redis answers with an error is a mistake in here, and no outage. It belongs in the log.
+UNREACHABLE = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
 
 
 def keys(room_id: str, *kinds: str) -> list[str]:
@@ -75,7 +77,7 @@ class RedisBroker:
             raise Away
         try:
             yield
-        except (RedisError, OSError) as error:
+        except UNREACHABLE as error:
             raise Away from error
 
     async def publish(self, room_id: str, sender: str, text: str, key: str) -> int:
@@ -136,7 +138,7 @@ class RedisBroker:
                     while True:
                         event = await self._next(pubsub)
                         await self._hear(event["channel"].removeprefix(CHANNEL), event["data"])
-            except (Away, RedisError, OSError):
+            except (Away, *UNREACHABLE):
                 self.is_there = False
             except Exception:
                 # Whatever it was: a process that hears nothing any more would look alive.

@@ -1,8 +1,8 @@
 """Step 09, exercise: a broker for many processes, over Redis."""
 
 import asyncio
-import contextlib
 import json
+import logging
 import secrets
 from collections import Counter
 from typing import Any
@@ -27,6 +27,8 @@ from .encoding import text_frame
 #         is asked to resume(), and ids go on from the largest that this process has seen.
 # TODO 6: the same key of the same sender in the same room gives the same id and is not passed on again, whichever
 #         process is asked. Keep the last KEPT_KEYS of a room.
+
+logger = logging.getLogger(__name__)
 
 CHANNEL = "chat:room:"
 
@@ -71,10 +73,15 @@ class RedisBroker:
         await self.redis.publish(CHANNEL + room_id, json.dumps(event))
 
     async def _listen(self) -> None:
-        with contextlib.suppress(RedisError, OSError):
+        try:
             async for event in self.pubsub.listen():
                 if event["type"] == "pmessage":
                     await self._hear(event["channel"].removeprefix(CHANNEL), event["data"])
+        except (RedisError, OSError):
+            pass  # The connection is lost, and nothing is heard any more.
+        except Exception:
+            # Nobody awaits this task, so nobody else would say so.
+            logger.exception("What came from Redis cannot be passed on")
 
     async def _hear(self, room_id: str, text: str) -> None:
         # A burst from another process must not drop a tab that reads.
