@@ -1,5 +1,5 @@
 """A key is known by itself, whoever sent it.
 
 Refused by: test_key
-Says: 156 messages
+Says: 175 messages
 """

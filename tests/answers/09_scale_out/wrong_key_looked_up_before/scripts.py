@@ -1,0 +1,50 @@
+"""Step 09, solution: what Redis does in one go. Nobody else's command comes between two lines of a script."""
+
+PUBLISH = """
+-- KEYS: last id, messages, keys. ARGV: channel, sender and key or nothing, the message without its id, two limits.
+local id = redis.call('INCR', KEYS[1])
+local said = '{"type":"message","id":' .. string.format('%d', id) .. ',' .. string.sub(ARGV[3], 2)
+redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[4], string.format('%d-0', id), 'said', said)
+if ARGV[2] ~= '' then
+    redis.call('ZADD', KEYS[3], id, ARGV[2])
+    redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -1 - tonumber(ARGV[5]))
+end
+redis.call('PUBLISH', ARGV[1], said)
+return id
+"""
+
+RAISE = """
+-- KEYS: last id. ARGV: an id that somebody has seen.
+if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[1]) then
+    redis.call('SET', KEYS[1], ARGV[1])
+end
+"""
+
+PRESENT = """
+-- KEYS: members, version. ARGV: channel, process, its names as JSON, seconds that the list is kept.
+local changed
+if ARGV[3] == '[]' then
+    changed = redis.call('HDEL', KEYS[1], ARGV[2]) == 1
+else
+    changed = redis.call('HGET', KEYS[1], ARGV[2]) ~= ARGV[3]
+    redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
+    redis.call('EXPIRE', KEYS[1], ARGV[4])
+end
+local version = tonumber(redis.call('GET', KEYS[2]) or '0')
+if changed then
+    version = redis.call('INCR', KEYS[2])
+    local names = '{"type":"names","version":' .. string.format('%d', version)
+    names = names .. ',"process":"' .. ARGV[2] .. '","names":' .. ARGV[3] .. '}'
+    redis.call('PUBLISH', ARGV[1], names)
+end
+return {version, redis.call('HGETALL', KEYS[1])}
+"""
+
+RENEW = """
+-- KEYS: processes. ARGV: process, seconds of a lease. Gives the processes whose lease has run out.
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 3600)
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
+"""
