@@ -20,9 +20,9 @@ from workshop.course import ROOT
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-SECONDS = 60
+SECONDS = 120
 """The longest that one thing in JupyterLab may take."""
-RUN_SECONDS = 180
+RUN_SECONDS = 300
 """The longest that all cells of a notebook may take."""
 SETTINGS = {
     # All cells are in the page, also those that are not in view.

@@ -793,10 +793,13 @@ class TestExercise:
             await asyncio.sleep(1 - time.time() % 1)
             return int(time.time())
 
-        await begin_a_second()
-        token = await door.log_in("Linus", anew=True)
-        # Between this login and the logout there is no hash, so they are in one second.
-        token = await self._logs_out_and_in(door, token, "a logout and a login right after a login")
+        # Between a login and its logout there is no hash, so they are in one second, unless the machine is busy.
+        for _ in range(3):
+            second = await begin_a_second()
+            token = await door.log_in("Linus", anew=True)
+            token = await self._logs_out_and_in(door, token, "a logout and a login right after a login")
+            if int(time.time()) == second:
+                break
         for _ in range(4):
             second = await begin_a_second()
             token = await self._logs_out_and_in(door, token, "a logout and a login, in one second")

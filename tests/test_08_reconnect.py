@@ -558,7 +558,7 @@ class TestExercise:
             await visit.close(1008)
             # When this has failed, the client has stopped.
             await play.do("send", text="too late")
-            await play.does("failed", text="too late", likely="1008 is final: send() raises ConnectionError")
+            await play.does("failed", text="too late", likely="1008 is final: let each send() raise ConnectionError")
             await play.do("read")
             play.did = (
                 "three connections brought messages 1 to 3, then one was closed with 1008, and then somebody read"

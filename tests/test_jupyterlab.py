@@ -81,8 +81,8 @@ def test_run_all_twice(step: Step, browser: "Browser", address: str) -> None:
             assert errors_in(page) == []
             assert page.locator(".jp-CodeCell").count() == len(code_of(step.notebook))
             # One diagram in the section Picture, drawn.
-            assert page.locator(".jp-RenderedMermaid img").count() == 1
-            assert page.locator(".jp-OutputArea-output table").last.is_visible()
+            page.locator(".jp-RenderedMermaid img").wait_for()
+            page.locator(".jp-OutputArea-output table").last.wait_for()
         # "Your file: steps/..." opens the file in an editor beside the notebook.
         link = page.locator(".jp-RenderedMarkdown a[href*='steps/']").first
         link.click()
@@ -131,8 +131,8 @@ class TestDesk:
                 page.wait_for_url(f"**/lab/workspaces/{step.name}**")
                 page.wait_for_selector(f".jp-mod-current[data-id] >> text={step.name}.ipynb")
                 page.wait_for_function(IDLE)
-                assert page.locator(".jp-FileEditor").first.is_visible()
-                assert page.locator(".jp-Terminal").first.is_visible()
+                page.locator(".jp-FileEditor").first.wait_for()
+                page.locator(".jp-Terminal").first.wait_for()
                 wait_for_terminal(address, step.name, f"--app-dir steps/{step.name} --reload")
                 wait_for_terminal(address, step.name, "Application startup complete")
                 assert page.locator(".jp-Dialog, .Toastify__toast").count() == 0
@@ -219,6 +219,7 @@ def test_elsewhere(browser: "Browser", tmp_path: Path) -> None:
             page.set_default_timeout(SECONDS * 1000)
             page.goto(address)
             page.wait_for_url("**/user/ada/lab/workspaces/01_hello_world**")
+            page.wait_for_function(IDLE)
             # The browser asks before it leaves a notebook that is not saved.
             page.on("dialog", lambda dialog: dialog.accept())
             open_notebook(page, address, "02_echo")

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import sys
 import time
 import xml.etree.ElementTree
@@ -19,7 +20,7 @@ from kernels import Kernel, copy_of_the_course, kernel
 from websockets import ConnectionClosed, connect
 from workshop import ROOT, CourseError, Server, StartupError, Timeline, Wire, close_codes, find_step
 from workshop import preflight as preflight_module
-from workshop.serving import Screen
+from workshop.serving import PORT, Screen
 
 SERVE = "from workshop import serve\nserver = serve('02_echo')\nprint('pid', server.pid, 'at', server.url)"
 
@@ -184,7 +185,11 @@ class TestLife:
     def test_again(self, tmp_path: Path) -> None:
         """Running the cell again restarts the server at the same address; another step gets another port."""
         course = copy_of_the_course(tmp_path, solved=False)
-        with kernel(course / "notebooks") as running:
+        with contextlib.ExitStack() as stack:
+            # The usual port may go to another test between two starts; a free one does not.
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.create_server(("127.0.0.1", PORT)))
+            running = stack.enter_context(kernel(course / "notebooks"))
             first, url = started(running)
             second, same_url = started(running)
             assert first != second
