@@ -131,8 +131,8 @@ class TestDesk:
                 page.wait_for_url(f"**/lab/workspaces/{step.name}**")
                 page.wait_for_selector(f".jp-mod-current[data-id] >> text={step.name}.ipynb")
                 page.wait_for_function(IDLE)
-                page.locator(".jp-FileEditor").first.wait_for()
-                page.locator(".jp-Terminal").first.wait_for()
+                page.locator(".jp-FileEditor:visible").first.wait_for()
+                page.locator(".jp-Terminal:visible").first.wait_for()
                 wait_for_terminal(address, step.name, f"--app-dir steps/{step.name} --reload")
                 wait_for_terminal(address, step.name, "Application startup complete")
                 assert page.locator(".jp-Dialog, .Toastify__toast").count() == 0
