@@ -1,5 +1,5 @@
 """What cannot be sent is dropped without a word.
 
 Refused by: test_empty
-Says: publish() raises Away
+Says: publish() and send() raise Away
 """
