@@ -3,6 +3,8 @@
 import contextlib
 import json
 import shutil
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +13,8 @@ from pathlib import Path
 from jupyter_client import BlockingKernelClient, KernelManager
 from workshop.course import ROOT, steps
 
+TRANSPORT = "tcp" if sys.platform == "win32" else "ipc"
+"""How to reach a kernel: a TCP port may be taken between the moment in which it was free and its use."""
 DEADLINE = 120.0
 """Seconds for all cells of a notebook."""
 
@@ -99,16 +103,18 @@ class Kernel:
 @contextlib.contextmanager
 def kernel(folder: Path) -> Iterator[Kernel]:
     """A new kernel that works in `folder`, as JupyterLab starts it for a notebook there."""
-    manager = KernelManager()
-    manager.start_kernel(cwd=str(folder))
-    client = manager.client()
-    client.start_channels()
-    try:
-        client.wait_for_ready(timeout=60)
-        yield Kernel(manager, client)
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
+    with tempfile.TemporaryDirectory() as place:
+        sockets = {} if TRANSPORT == "tcp" else {"ip": f"{place}/socket"}
+        manager = KernelManager(transport=TRANSPORT, **sockets)
+        manager.start_kernel(cwd=str(folder))
+        client = manager.client()
+        client.start_channels()
+        try:
+            client.wait_for_ready(timeout=DEADLINE)
+            yield Kernel(manager, client)
+        finally:
+            client.stop_channels()
+            manager.shutdown_kernel(now=True)
 
 
 def code_of(notebook: Path) -> list[str]:

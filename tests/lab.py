@@ -5,8 +5,10 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+from kernels import TRANSPORT
 from websockets.sync.client import connect
 from workshop.course import ROOT
 
@@ -53,6 +56,7 @@ def jupyterlab(
     command = [sys.executable, "-m", "jupyter", *arguments]
     # No port is asked for, so that it takes the first free one from 8888 on.
     command += ["--no-browser", "--allow-root", "--ServerApp.port_retries=200", "--IdentityProvider.token="]
+    command += [f"--KernelManager.transport={TRANSPORT}"]
     settings = course / ".jupyter"
     for name, values in SETTINGS.items():
         file = settings / f"{name}.jupyterlab-settings"
@@ -65,6 +69,7 @@ def jupyterlab(
         | {
             "JUPYTERLAB_SETTINGS_DIR": str(settings),
             "JUPYTERLAB_WORKSPACES_DIR": str(course / ".workspaces"),
+            "JUPYTER_RUNTIME_DIR": (runtime := tempfile.mkdtemp(prefix="lab-")),
         }
     )
     process = subprocess.Popen(
@@ -84,6 +89,7 @@ def jupyterlab(
     finally:
         process.terminate()
         process.wait()
+        shutil.rmtree(runtime, ignore_errors=True)
 
 
 def wait_until_it_listens(address: str) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import contextlib
 import json
-import socket
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -21,6 +20,7 @@ from judge.subject import Subject
 from sources import functions_of
 from websockets import ConnectionClosed, InvalidStatus, Subprotocol, connect
 from workshop.course import find_step
+from workshop.ports import free_port
 from workshop.server import Server
 
 KEY = "a key for the checks, long enough for HS256"
@@ -131,9 +131,7 @@ class TestInABrowser:
 
     def test_ticket(self) -> None:
         """With the solution, a page of an allowed origin gets in with a ticket, and the browser says its origin."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         settings = {"ALLOWED_ORIGINS": f"http://127.0.0.1:{port}"}
         folder = find_step(6).solution
         buy = """async () => {

@@ -556,10 +556,10 @@ class TestExercise:
                 for host in hosts.servers:
                     await self._refuses_for_now(host, room)
                 hosts.redis.forget()
-                await asyncio.to_thread(hosts.redis.start)
                 after = "Redis was killed and came back empty, message 20 was the last before"
                 # The process that knows of messages only because it heard them is back first, and the other one late.
                 with hosts[0].held_up():
+                    await asyncio.to_thread(hosts.redis.start)
                     for number in (21, 22):
                         await self._goes_on(grace, number, after)
                 late = (

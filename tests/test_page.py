@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import httpx
 import pytest
 from browser import chromium
 from workshop.course import ROOT, find_step, steps
+from workshop.ports import free_port
 from workshop.redis_server import RedisServer
 from workshop.server import Server
 
@@ -984,9 +984,7 @@ class TestSolutions:
 
     def test_step_06_auth(self, open_tab: Callable[[], "Page"], serve: Callable[..., Server]) -> None:
         """The page logs in, buys a ticket and gets in; who may not is not let in, and a reader is told so."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         origin = f"http://127.0.0.1:{port}"
 
         def join(page: "Page", room: str, user: str, password: str) -> "Locator":

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from .course import CourseError
+from .ports import free_port
 from .process import end, start_module
 
 CHILD = Path(__file__).with_name("child")
@@ -27,8 +28,7 @@ class RedisServer:
         if real and not self.program:
             raise CourseError("There is no redis-server here: install it, for example with apt install redis-server.")
         self._folder = tempfile.TemporaryDirectory(prefix="redis-", ignore_cleanup_errors=True)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 

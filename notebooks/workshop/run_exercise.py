@@ -36,7 +36,7 @@ def main(name: str, shell: list[str]) -> None:
     root = Path(__file__).resolve().parents[2]
     sys.path.insert(0, str(root / "notebooks"))
     from workshop.course import find_step
-    from workshop.serving import is_free
+    from workshop.ports import is_free
 
     os.chdir(root)
     step = find_step(name)

@@ -1,9 +1,9 @@
 """`serve`: start a lesson or an answer from a notebook, and see its log there."""
 
-import socket
 import sys
 
 from .course import find_step
+from .ports import is_free
 from .server import IN_USE, Server, StartupError
 
 PORT = 8000
@@ -83,16 +83,3 @@ class Screen:
 def _print(line: str) -> None:
     # One write a line: the lines of two threads cannot mix then.
     sys.stdout.write(f"{line}\n")
-
-
-def is_free(port: int) -> bool:
-    """Whether nobody listens on this TCP port of 127.0.0.1."""
-    with socket.socket() as probe:
-        if sys.platform != "win32":
-            # As uvicorn does, so that connections of an earlier server, still closing, do not count.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

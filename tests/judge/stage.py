@@ -88,7 +88,7 @@ class Stage:
         """What happened last, for the message of a failure."""
         self._visits: asyncio.Queue[Visit] = asyncio.Queue()
         self._events: dict[int, asyncio.Queue[dict[str, Any]]] = {}
-        self._control: asyncio.Future[ServerConnection] = asyncio.get_running_loop().create_future()
+        self._control: asyncio.Future[ServerConnection | None] = asyncio.get_running_loop().create_future()
         self._of: dict[ServerConnection, Visit] = {}
 
     async def decide(self, connection: ServerConnection, request: Request) -> Response | None:
@@ -103,11 +103,16 @@ class Stage:
         """What is done with a connection."""
         if connection in self._of:
             return await self._of[connection].stay()
-        self._control.set_result(connection)
+        self.started(connection)
         with contextlib.suppress(ConnectionClosed):
             async for frame in connection:
                 event = json.loads(frame)
                 self.events(event["client"]).put_nowait(event)
+
+    def started(self, control: ServerConnection | None) -> None:
+        """The driver is there, or with None: it has ended."""
+        if not self._control.done():
+            self._control.set_result(control)
 
     def events(self, client: int) -> asyncio.Queue[dict[str, Any]]:
         """What a client has done, as the driver tells it."""
@@ -115,7 +120,11 @@ class Stage:
 
     async def do(self, action: str, client: int = 0, **more: Any) -> None:
         """Tell the driver to do something."""
-        control = await self._within(self._control, expect="exercise/client.py can be imported", likely=IMPORT)
+        # The time that a process needs to start says nothing of the client in it.
+        expect = "exercise/client.py can be imported"
+        control = await self._within(asyncio.shield(self._control), expect=expect, likely=IMPORT, seconds=STARTS_WITHIN)
+        if control is None:
+            raise Failure(after=self.did, got="its process ended", expect=expect, likely=IMPORT, broken=True)
         await control.send(json.dumps({"do": action, "client": client, **more}))
 
     async def begin(self, client: int = 0, *, url: str = "", **more: Any) -> None:
@@ -177,6 +186,8 @@ class Stage:
             raise Failure(after=self.did, got=got, expect=expect, likely=likely, broken=True) from None
 
 
+STARTS_WITHIN = 30.0
+"""Seconds after which a driver that has not come and has not ended hangs."""
 IMPORT = "exercise/client.py cannot be imported, or has no ResilientClient"
 
 
@@ -186,9 +197,10 @@ async def stage(subject: Subject, *, patience: float = 0) -> AsyncIterator[Stage
 
     Args:
         subject: the answer.
-        patience: seconds to wait for the client; by default those of the subject, and some for its start.
+        patience: seconds to wait for the client; by default those of the subject, and some more.
     """
     played = Stage(patience or subject.patience + 3)
+    loop = asyncio.get_running_loop()
     async with serve(
         played.receive, "127.0.0.1", 0, process_request=played.decide, close_timeout=0.2, ping_interval=None
     ) as server:
@@ -200,6 +212,8 @@ async def stage(subject: Subject, *, patience: float = 0) -> AsyncIterator[Stage
         def read() -> None:
             for line in process.stdout:
                 log.append(line.decode("utf-8", "replace").rstrip())
+            with contextlib.suppress(RuntimeError):  # the loop has ended first
+                loop.call_soon_threadsafe(played.started, None)
 
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
