@@ -155,7 +155,12 @@ def wait_for_terminal(address: str, name: str, text: str, times: int = 1) -> Non
     with connect(f"{address.replace('http', 'ws', 1)}/terminals/websocket/{name}") as terminal:
         printed = ""
         while printed.replace("\r\n", "").count(text) < times:
-            kind, *data = json.loads(terminal.recv(timeout=SECONDS))
+            try:
+                kind, *data = json.loads(terminal.recv(timeout=SECONDS))
+            except TimeoutError:
+                raise TimeoutError(
+                    f"{text!r} is not, {times} times, in what the terminal printed:\n{printed}"
+                ) from None
             printed += data[0] if kind == "stdout" else ""
 
 

@@ -723,9 +723,11 @@ class TestExercise:
                 "talking, opened with a ticket": await enter(ticket=await door.buy(token)),
             }
             # Two tokens of one second may be the same one.
-            await asyncio.sleep(end - time.time() - 1.5)
+            await asyncio.sleep(end - time.time() - 1)
             newer = await door.log_in("Ada", anew=True)
             staying = await enter(token=newer)
+            closes = asyncio.create_task(_closed_at(staying))
+            stack.callback(closes.cancel)
             # So late that it would be closed too late if its time began anew.
             await asyncio.sleep(max(0, end - time.time() - 0.5))
             answer = await door.subject.handshake(f"/ws/lobby?ticket={unused.pop()}")
@@ -733,7 +735,17 @@ class TestExercise:
                 stack.push_async_callback(answer.close)
                 members["silent, opened with a ticket just before"] = Member(answer, door.subject.patience, door.mark)
             await asyncio.gather(*(self._closes(*each, end) for each in members.items()))
-            if time.time() < float(claims_of(newer)["exp"]) - 0.2:
+            early = float(claims_of(newer)["exp"]) - 0.2
+            if closes.done() and closes.result() < early:
+                raise Failure(
+                    sent="nothing, on the socket of a newer token of the same user, which has not expired",
+                    got=f"the connection closed, code {staying.connection.close_code}",
+                    expect="the connection still open",
+                    likely=EXPIRES,
+                )
+            closes.cancel()
+            await asyncio.gather(closes, return_exceptions=True)
+            if time.time() < early:
                 await staying.says("hello")
                 staying.did = "a message on the socket of a newer token of the same user, which has not expired"
                 # What the talking ones said came first.
@@ -880,6 +892,13 @@ class TestExercise:
             what = "a ticket from before the logout"
             likely = f"look at the grant again when its ticket is used: {LOGGED_OUT}"
             await door.refuses(f"/ws/lobby?ticket={ticket}", what, after=after, likely=likely)
+
+
+async def _closed_at(member: Member) -> float:
+    """Read on until the connection is closed; when that was, in seconds of `time.time()`."""
+    with contextlib.suppress(ConnectionClosed):
+        await _read(member)
+    return time.time()
 
 
 async def _read(member: Member) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import time
 import xml.etree.ElementTree
@@ -18,7 +19,7 @@ import psutil
 import pytest
 from kernels import Kernel, copy_of_the_course, kernel
 from websockets import ConnectionClosed, connect
-from workshop import ROOT, CourseError, Server, StartupError, Timeline, Wire, close_codes, find_step
+from workshop import ROOT, CourseError, Server, StartupError, Timeline, Wire, close_codes, find_step, run_exercise
 from workshop import preflight as preflight_module
 from workshop.serving import PORT, Screen
 
@@ -103,6 +104,22 @@ class TestLife:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
             os.waitpid(pid, 0)
+
+    def test_taken_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A terminal takes the next port when another one was quicker."""
+        with contextlib.ExitStack() as stack:
+            tried = []
+
+            def uvicorn(command: list[str]) -> subprocess.CompletedProcess:
+                tried.append(port := int(command[-1]))
+                if len(tried) == 1:
+                    stack.enter_context(socket.create_server(("127.0.0.1", port)))
+                return subprocess.CompletedProcess(command, 3)
+
+            monkeypatch.setattr(subprocess, "run", uvicorn)
+            run_exercise.run("exercise:app", "steps/02_echo")
+        assert len(tried) == 2
+        assert tried[0] != tried[1]
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot suspend a process with a signal")
     def test_suspended(self, tmp_path: Path) -> None:

@@ -26,6 +26,30 @@ def wants_it_again() -> bool:
     return True
 
 
+def run(target: str, folder: str) -> None:
+    """Run the server on a free port until it ends.
+
+    Args:
+        target: what to serve, as `module:attribute`.
+        folder: the step's, seen from the course's.
+    """
+    from workshop.ports import is_free
+
+    while True:
+        # 0 lets the system choose.
+        port = next(filter(is_free, PORTS), 0)
+        command = [
+            *("uvicorn", target, "--app-dir", folder),
+            # JupyterLab keeps a copy of each file that you save, and that would be a second change.
+            *("--reload", "--reload-dir", folder, "--reload-exclude", "*-checkpoint.py", "--port", str(port)),
+        ]
+        print(f"$ {shlex.join(command)}", flush=True)
+        status = subprocess.run([sys.executable, "-m", *command]).returncode
+        # Another desk may have taken the port between the look and the start.
+        if status <= 0 or port == 0 or is_free(port):
+            return
+
+
 def main(name: str, shell: list[str]) -> None:
     """Run the exercise until it ends, then the shell.
 
@@ -36,11 +60,9 @@ def main(name: str, shell: list[str]) -> None:
     root = Path(__file__).resolve().parents[2]
     sys.path.insert(0, str(root / "notebooks"))
     from workshop.course import find_step
-    from workshop.ports import is_free
 
     os.chdir(root)
     step = find_step(name)
-    folder = f"steps/{step.name}"
     if sys.platform != "win32":
         # Under nohup it would be ignored from here down, and the server would outlive its terminal.
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -48,15 +70,7 @@ def main(name: str, shell: list[str]) -> None:
     signal.signal(signal.SIGINT, lambda *_: None)
     again = True
     while again:
-        # 0 lets the system choose.
-        port = next(filter(is_free, PORTS), 0)
-        command = [
-            *("uvicorn", step.target("exercise"), "--app-dir", folder),
-            # JupyterLab keeps a copy of each file that you save, and that would be a second change.
-            *("--reload", "--reload-dir", folder, "--reload-exclude", "*-checkpoint.py", "--port", str(port)),
-        ]
-        print(f"$ {shlex.join(command)}", flush=True)
-        subprocess.run([sys.executable, "-m", *command])
+        run(step.target("exercise"), f"steps/{step.name}")
         again = wants_it_again()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.prefix != sys.base_prefix:
