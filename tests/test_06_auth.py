@@ -708,6 +708,17 @@ class TestExercise:
     @check(6, "closes a socket with 4401 when its token expires")
     async def test_expires(self, subject: Subject) -> None:
         door = Door(await subject.under(**SHORT))
+        # Again where the machine was too busy to look before something had expired.
+        for _ in range(3):
+            if await self._saw_it_expire(door):
+                break
+
+    async def _saw_it_expire(self, door: Door) -> bool:
+        """Open sockets with a token and its tickets, and one with a newer token; whether all was seen in time.
+
+        Raises:
+            Failure: one of them is closed too early, too late or otherwise.
+        """
         token = await door.log_in("Ada", anew=True)
         end = float(claims_of(token)["exp"])
         unused = [await door.buy(token) for _ in range(3)]
@@ -722,21 +733,28 @@ class TestExercise:
                 "talking, opened with its token": await enter(token=token),
                 "talking, opened with a ticket": await enter(ticket=await door.buy(token)),
             }
-            # Two tokens of one second may be the same one.
-            await asyncio.sleep(end - time.time() - 1)
-            newer = await door.log_in("Ada", anew=True)
-            staying = await enter(token=newer)
-            closes = asyncio.create_task(_closed_at(staying))
-            stack.callback(closes.cancel)
+
+            async def enter_anew() -> tuple[Member, float, asyncio.Task[float]]:
+                # Two tokens of one second may be the same one.
+                await asyncio.sleep(end - time.time() - 1.3)
+                newer = await door.log_in("Ada", anew=True)
+                member = await enter(token=newer)
+                closes = asyncio.create_task(_closed_at(member))
+                stack.callback(closes.cancel)
+                return member, float(claims_of(newer)["exp"]), closes
+
+            entering = asyncio.create_task(enter_anew())
+            stack.callback(entering.cancel)
             # So late that it would be closed too late if its time began anew.
-            await asyncio.sleep(max(0, end - time.time() - 0.5))
+            await asyncio.sleep(end - time.time() - 0.5)
             answer = await door.subject.handshake(f"/ws/lobby?ticket={unused.pop()}")
+            saw_all = isinstance(answer, ClientConnection) or time.time() < end
             if isinstance(answer, ClientConnection):
                 stack.push_async_callback(answer.close)
                 members["silent, opened with a ticket just before"] = Member(answer, door.subject.patience, door.mark)
-            await asyncio.gather(*(self._closes(*each, end) for each in members.items()))
-            early = float(claims_of(newer)["exp"]) - 0.2
-            if closes.done() and closes.result() < early:
+            await asyncio.gather(entering, *(self._closes(*each, end) for each in members.items()))
+            staying, early, closes = entering.result()
+            if closes.done() and closes.result() < early - 0.2:
                 raise Failure(
                     sent="nothing, on the socket of a newer token of the same user, which has not expired",
                     got=f"the connection closed, code {staying.connection.close_code}",
@@ -745,7 +763,9 @@ class TestExercise:
                 )
             closes.cancel()
             await asyncio.gather(closes, return_exceptions=True)
-            if time.time() < early:
+            if time.time() > early - 0.2:
+                saw_all = False
+            else:
                 await staying.says("hello")
                 staying.did = "a message on the socket of a newer token of the same user, which has not expired"
                 # What the talking ones said came first.
@@ -759,6 +779,7 @@ class TestExercise:
             ("a token that has expired", "/ws/lobby", bearer(token)),
         ):
             await door.refuses(path, what, headers=headers, after=after, likely="a ticket ends with its token")
+        return saw_all
 
     @staticmethod
     async def _closes(how: str, member: Member, end: float) -> None:

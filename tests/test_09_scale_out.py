@@ -645,7 +645,7 @@ class TestExercise:
                         raise Failure(after=after, got=str(ear), expect=expect, likely=likely)
                     if any(kind == "left" for kind, _ in ear.notices):
                         got = show(ear.notices)
-                        likely = "members are taken off the list although their processes are alive"
+                        likely = f"members are taken off the list although their processes are alive: {STAYS}"
                         raise Failure(after=after, got=got, expect="nobody left", likely=likely)
 
     @check(5, "has everybody on the list after Redis was away for longer than a lease")

@@ -1,5 +1,5 @@
 """Each process remembers the keys that it has seen.
 
-Refused by: test_key
+Refused by: test_key, test_restarted
 Says: the keys are known in Redis
 """
