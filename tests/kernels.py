@@ -16,7 +16,7 @@ from workshop.course import ROOT, steps
 TRANSPORT = "tcp" if sys.platform == "win32" else "ipc"
 """How to reach a kernel: a TCP port may be taken between the moment in which it was free and its use."""
 DEADLINE = 120.0
-"""Seconds for all cells of a notebook."""
+"""Seconds for the start of a kernel, and for all cells of a notebook."""
 
 
 @dataclass

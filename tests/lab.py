@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -62,6 +61,8 @@ def jupyterlab(
         file = settings / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values), "utf-8")
+    # Its path is short, because that of a socket may have about a hundred characters.
+    runtime = tempfile.TemporaryDirectory(prefix="lab-", ignore_cleanup_errors=True)
     # Nothing of the one who runs the tests is used or changed.
     environment = (
         os.environ
@@ -69,7 +70,7 @@ def jupyterlab(
         | {
             "JUPYTERLAB_SETTINGS_DIR": str(settings),
             "JUPYTERLAB_WORKSPACES_DIR": str(course / ".workspaces"),
-            "JUPYTER_RUNTIME_DIR": (runtime := tempfile.mkdtemp(prefix="lab-")),
+            "JUPYTER_RUNTIME_DIR": runtime.name,
         }
     )
     process = subprocess.Popen(
@@ -89,7 +90,7 @@ def jupyterlab(
     finally:
         process.terminate()
         process.wait()
-        shutil.rmtree(runtime, ignore_errors=True)
+        runtime.cleanup()
 
 
 def wait_until_it_listens(address: str) -> None:

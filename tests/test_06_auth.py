@@ -753,8 +753,8 @@ class TestExercise:
                 stack.push_async_callback(answer.close)
                 members["silent, opened with a ticket just before"] = Member(answer, door.subject.patience, door.mark)
             await asyncio.gather(entering, *(self._closes(*each, end) for each in members.items()))
-            staying, early, closes = entering.result()
-            if closes.done() and closes.result() < early - 0.2:
+            staying, its_end, closes = entering.result()
+            if closes.done() and closes.result() < its_end - 0.2:
                 raise Failure(
                     sent="nothing, on the socket of a newer token of the same user, which has not expired",
                     got=f"the connection closed, code {staying.connection.close_code}",
@@ -763,7 +763,7 @@ class TestExercise:
                 )
             closes.cancel()
             await asyncio.gather(closes, return_exceptions=True)
-            if time.time() > early - 0.2:
+            if time.time() > its_end - 0.2:
                 saw_all = False
             else:
                 await staying.says("hello")

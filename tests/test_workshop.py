@@ -21,6 +21,7 @@ from kernels import Kernel, copy_of_the_course, kernel
 from websockets import ConnectionClosed, connect
 from workshop import ROOT, CourseError, Server, StartupError, Timeline, Wire, close_codes, find_step, run_exercise
 from workshop import preflight as preflight_module
+from workshop.ports import free_port
 from workshop.serving import PORT, Screen
 
 SERVE = "from workshop import serve\nserver = serve('02_echo')\nprint('pid', server.pid, 'at', server.url)"
@@ -104,6 +105,15 @@ class TestLife:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
             os.waitpid(pid, 0)
+
+    def test_two_desks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Two terminals never get one port, although neither server listens yet; afterwards it is free again."""
+        ports = [free_port(), free_port()]
+        monkeypatch.setattr(run_exercise, "PORTS", ports)
+        with run_exercise.claimed() as one, run_exercise.claimed() as two, run_exercise.claimed() as three:
+            assert [one, two, three] == [*ports, 0]
+        with run_exercise.claimed() as again:
+            assert again == one
 
     def test_taken_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A terminal takes the next port when another one was quicker."""

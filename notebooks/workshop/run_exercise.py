@@ -3,15 +3,20 @@
 python notebooks/workshop/run_exercise.py 02_echo bash
 """
 
+import contextlib
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 PORTS = range(8001, 8100)
 """8000 is left to the lesson, which the notebook runs."""
+CLAIM = 100
+"""What is added to a port for the one that claims it."""
 
 
 def wants_it_again() -> bool:
@@ -26,6 +31,27 @@ def wants_it_again() -> bool:
     return True
 
 
+@contextlib.contextmanager
+def claimed() -> Iterator[int]:
+    """A free port that no other desk takes meanwhile; 0, which lets the system choose, if there is none.
+
+    With --reload, uvicorn has its port long before it listens there. Until then a second uvicorn gets the same port,
+    and neither says a word. So a desk listens at the port CLAIM above, and whoever cannot do that goes on.
+    """
+    from workshop.ports import is_free
+
+    for port in PORTS:
+        try:
+            claim = socket.create_server(("127.0.0.1", port + CLAIM))
+        except OSError:
+            continue
+        with claim:
+            if is_free(port):
+                yield port
+                return
+    yield 0
+
+
 def run(target: str, folder: str) -> None:
     """Run the server on a free port until it ends.
 
@@ -36,16 +62,15 @@ def run(target: str, folder: str) -> None:
     from workshop.ports import is_free
 
     while True:
-        # 0 lets the system choose.
-        port = next(filter(is_free, PORTS), 0)
-        command = [
-            *("uvicorn", target, "--app-dir", folder),
-            # JupyterLab keeps a copy of each file that you save, and that would be a second change.
-            *("--reload", "--reload-dir", folder, "--reload-exclude", "*-checkpoint.py", "--port", str(port)),
-        ]
-        print(f"$ {shlex.join(command)}", flush=True)
-        status = subprocess.run([sys.executable, "-m", *command]).returncode
-        # Another desk may have taken the port between the look and the start.
+        with claimed() as port:
+            command = [
+                *("uvicorn", target, "--app-dir", folder),
+                # JupyterLab keeps a copy of each file that you save, and that would be a second change.
+                *("--reload", "--reload-dir", folder, "--reload-exclude", "*-checkpoint.py", "--port", str(port)),
+            ]
+            print(f"$ {shlex.join(command)}", flush=True)
+            status = subprocess.run([sys.executable, "-m", *command]).returncode
+        # Another program, which claims nothing, may have taken the port between the look and the start.
         if status <= 0 or port == 0 or is_free(port):
             return
 

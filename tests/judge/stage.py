@@ -186,7 +186,7 @@ class Stage:
             raise Failure(after=self.did, got=got, expect=expect, likely=likely, broken=True) from None
 
 
-STARTS_WITHIN = 30.0
+STARTS_WITHIN = 15.0
 """Seconds after which a driver that has not come and has not ended hangs."""
 IMPORT = "exercise/client.py cannot be imported, or has no ResilientClient"
 
