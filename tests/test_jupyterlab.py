@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from lab import IDLE, SECONDS, jupyterlab, open_desk, open_notebook, run_all, ty
 from workshop.course import ROOT, Step, find_step, steps
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, FrameLocator, Locator, Page
 
 pytestmark = [
     # One process runs them all, so that one browser and one JupyterLab are enough.
@@ -42,6 +43,29 @@ def keep_picture(part: "Page | Locator", name: str) -> None:
         part.screenshot(path=Path(PICTURES) / f"{name}.png")
     except Error as error:
         print(f"no picture of {name}: {error}")
+
+
+def connect(frame: "FrameLocator") -> None:
+    """Connect in the browser page, inside a cell or a panel, and wait until its server has accepted.
+
+    The click may be repeated: Chromium drops one on a frame of another site that it has not painted yet. A second one
+    on a connection that has begun changes nothing.
+
+    Args:
+        frame: the page.
+
+    Raises:
+        AssertionError: with what the page says, if it is not accepted in the end.
+    """
+    from playwright.sync_api import TimeoutError
+
+    deadline = time.monotonic() + SECONDS
+    while True:
+        frame.get_by_role("button", name="Connect", exact=True).click()
+        try:
+            return frame.get_by_text("Accepted").wait_for(timeout=5000)
+        except TimeoutError:
+            assert time.monotonic() < deadline, f"not accepted:\n{frame.locator('body').inner_text()}"
 
 
 @pytest.fixture(scope="module")
@@ -189,8 +213,7 @@ class TestDesk:
             beside = page.locator(".jp-LinkedOutputView iframe")
             beside.wait_for()
             frame = beside.content_frame
-            frame.get_by_role("button", name="Connect", exact=True).click()
-            frame.get_by_text("Accepted").wait_for()
+            connect(frame)
             frame.get_by_label("Message").fill("hello")
             frame.get_by_role("button", name="Send as text").click()
             frame.get_by_text("Message text was: hello").wait_for()
@@ -226,8 +249,7 @@ def test_elsewhere(browser: "Browser", tmp_path: Path) -> None:
             run_cell(page, "from workshop import")
             run_cell(page, 'server = serve("02_echo")')
             frame = run_cell(page, "page(server)").locator("iframe").content_frame
-            frame.get_by_role("button", name="Connect", exact=True).click()
-            frame.get_by_text("Accepted").wait_for()
+            connect(frame)
             frame.get_by_label("Message").fill("hello")
             frame.get_by_role("button", name="Send as text").click()
             frame.get_by_text("Message text was: hello").wait_for()
