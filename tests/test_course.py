@@ -5,6 +5,7 @@ import difflib
 import importlib
 import importlib.metadata
 import json
+import os
 import re
 import subprocess
 import sys
@@ -354,6 +355,13 @@ class TestRequirements:
                 continue  # not needed on this system
             assert name in {pin.replace(".", "-") for pin in pinned}, f"{name} is not pinned"
             waiting += [need for need in needs if "extra ==" not in need]
+
+
+@pytest.mark.xdist_group("together")
+def test_groups(request: pytest.FixtureRequest) -> None:
+    """Tests that may not run side by side do not: pytest-xdist finds the group in the name of a test."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        assert request.node.nodeid.endswith("@together")
 
 
 class TestStyle:
