@@ -13,7 +13,8 @@ from .tokens import Grant
 #         nobody else may have to wait for it.
 # TODO 2: a socket is for who sends a good token as Authorization: Bearer. Everybody else is refused with 401 or 403
 #         before the socket is accepted.
-# TODO 3: a socket is also for who has a good ticket as ?ticket=. The way to buy one is here, tickets.py is not ready.
+# TODO 3: a socket is also for who has a good ticket as ?ticket=. A client sends a token or a ticket, not both. The way
+#         to buy one is here, tickets.py is not ready.
 # TODO 5: a handshake with an Origin that is none of ALLOWED_ORIGINS, as a whole, is refused with 403. One without
 #         an Origin is not.
 # TODO 7: POST /logout answers 204 to who sends a good token, and 401 to everybody else. Every token and every ticket
