@@ -14,9 +14,11 @@ import sys
 import threading
 from pathlib import Path
 
+HERE = str(Path(__file__).parent)
+
 
 def end_with(pipe: int) -> None:
-    """Wait until nobody holds the other end of `pipe`, then end this process and its children.
+    """Wait until no process holds the other end of `pipe`, then end this process and its children.
 
     Args:
         pipe: an open file descriptor.
@@ -29,13 +31,25 @@ def end_with(pipe: int) -> None:
         os.killpg(0, signal.SIGKILL)
 
 
-if __name__ == "__main__":
+def leave_path() -> None:
+    """Take the folder of this script off the path: Python puts it there, and `python -m` would not."""
+    sys.path = [entry for entry in sys.path if entry != HERE]
+
+
+def run(arguments: list[str]) -> None:
+    """Watch the starter, and run a module as the main program of this process.
+
+    Args:
+        arguments: the module's name, and its command line.
+    """
     lifeline = os.dup(0)
-    # input() in a lesson or an answer gets an end of file and cannot wait for ever.
+    # input() in a lesson or an answer gets an end of file and can't wait indefinitely.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     threading.Thread(target=end_with, args=(lifeline,), daemon=True).start()
-    # Python puts the folder of a script on the path; `python -m` would not.
-    here = str(Path(__file__).parent)
-    sys.path = [entry for entry in sys.path if entry != here]
-    sys.argv = sys.argv[1:]
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    sys.argv = arguments
+    runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    leave_path()
+    run(sys.argv[1:])

@@ -39,6 +39,8 @@ class Server:
         extra: further arguments of the command.
         environment: settings added to the environment of the child.
         on_line: called with each line of the log, from a thread.
+        cold: whether it's a new Python in any case. Otherwise it's a fork of one that has imported the libraries,
+            where the system can: see `template.py`.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Server:
         extra: Sequence[str] = (),
         environment: dict[str, str] | None = None,
         on_line: Callable[[str], object] | None = None,
+        cold: bool = False,
     ) -> None:
         self.target = target
         self.app_dir = app_dir.resolve()
@@ -64,7 +67,9 @@ class Server:
         self._on_line = on_line
         self._news = threading.Condition()
         self._at_end = False
-        self._process = start_module(module, self._arguments(), environment)
+        # The process that uvicorn starts with --reload is a new Python anyway.
+        warm = module == "uvicorn" and not reload and not cold
+        self._process = start_module(module, self._arguments(), environment, warm=warm, path=[self.app_dir])
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

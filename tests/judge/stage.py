@@ -206,7 +206,8 @@ async def stage(subject: Subject, *, patience: float = 0) -> AsyncIterator[Stage
     ) as server:
         played.port = server.sockets[0].getsockname()[1]
         places = f"{DRIVER}{os.pathsep}{subject.folder}"
-        process = start_module("client_driver", [f"ws://127.0.0.1:{played.port}/control"], {"PYTHONPATH": places})
+        address = f"ws://127.0.0.1:{played.port}/control"
+        process = start_module("client_driver", [address], {"PYTHONPATH": places}, warm=True)
         log = subject.new_log()
 
         def read() -> None:

@@ -227,27 +227,35 @@ class Subject:
         """
         return await self._shared(f"{module}:app", Path(__file__).parent, {"ANSWER": str(self.folder)})
 
-    async def under(self, **settings: str) -> "Subject":
+    async def under(self, *, cold: bool = False, **settings: str) -> "Subject":
         """The same answer in a further server, with settings of its own.
 
         Args:
+            cold: whether it's a new Python, with a `hash()` of its own for strings. Forks of one process share theirs.
             settings: for its environment. Every check of one subject gets the same server for the same settings.
 
         Raises:
             Failure: it does not start.
         """
-        return await self._shared(self.server.target, self.folder, settings)
+        return await self._shared(self.server.target, self.folder, settings, cold)
 
-    async def _shared(self, target: str, folder: Path, settings: dict[str, str]) -> "Subject":
-        key = (target, *sorted(settings.items()))
+    async def _shared(self, target: str, folder: Path, settings: dict[str, str], cold: bool = False) -> "Subject":
+        key = (target, cold, *sorted(settings.items()))
         if key not in self._others:
-            self._others[key] = asyncio.create_task(self._start(target, folder, settings))
+            self._others[key] = asyncio.create_task(self._start(target, folder, settings, cold=cold))
         return await asyncio.shield(self._others[key])
 
     async def _start(
-        self, target: str, folder: Path, settings: dict[str, str], *, port: int = 0, extra: Sequence[str] = ()
+        self,
+        target: str,
+        folder: Path,
+        settings: dict[str, str],
+        *,
+        port: int = 0,
+        extra: Sequence[str] = (),
+        cold: bool = False,
     ) -> "Subject":
-        server = Server(target, folder, port=port, environment=settings, extra=extra)
+        server = Server(target, folder, port=port, environment=settings, extra=extra, cold=cold)
         try:
             await asyncio.to_thread(server.wait_until_ready)
         except StartupError as error:
@@ -260,12 +268,15 @@ class Subject:
         return Subject(server, self.patience, self.folder)
 
     @contextlib.asynccontextmanager
-    async def another(self, *, port: int = 0, counting: bool = False, **settings: str) -> "AsyncIterator[Subject]":
+    async def another(
+        self, *, port: int = 0, counting: bool = False, cold: bool = False, **settings: str
+    ) -> "AsyncIterator[Subject]":
         """The same answer in a server that this check has for itself, and may end as it likes.
 
         Args:
             port: of the server; 0 lets the system choose.
             counting: whether its log says which tasks are unfinished; see loop/counting.py.
+            cold: whether it's a new Python, with a `hash()` of its own for strings; see `under`.
             settings: for its environment.
 
         Raises:
@@ -274,7 +285,7 @@ class Subject:
         extra = ("--loop", "counting:new_loop") if counting else ()
         if counting:
             settings["PYTHONPATH"] = str(Path(__file__).with_name("loop"))
-        other = await self._start(self.server.target, self.folder, settings, port=port, extra=extra)
+        other = await self._start(self.server.target, self.folder, settings, port=port, extra=extra, cold=cold)
         self._started.append(other)
         try:
             yield other

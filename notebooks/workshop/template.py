@@ -1,0 +1,206 @@
+"""A process that has imported the libraries of the lessons, and forks a child for each server.
+
+    python template.py
+
+A server spends most of its first second on imports that are the same each time. A child of this process
+has them already, so it's ready in a few hundredths of a second. This process imports nothing of the course
+and nothing of yours. Its standard input is a socket of its starter; see `warm.py` for what comes through it.
+It ends when that socket is closed.
+"""
+
+import importlib
+import json
+import os
+import selectors
+import signal
+import socket
+import struct
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import launch
+
+PRELOADED = (
+    # What `uvicorn` imports when it starts with the protocols and the loop of `uvicorn[standard]`.
+    *("uvicorn", "uvicorn.main", "uvicorn.lifespan.on", "uvicorn.loops.auto", "uvicorn.protocols.http.auto"),
+    *("uvicorn.loops.uvloop", "uvicorn.protocols.http.httptools_impl"),
+    *("uvicorn.protocols.websockets.auto", "uvicorn.protocols.websockets.websockets_sansio_impl"),
+    # What lessons and answers import.
+    *("fastapi", "fastapi.concurrency", "fastapi.middleware.cors", "fastapi.security", "fastapi.staticfiles"),
+    *("pydantic", "python_multipart.multipart", "jwt", "pwdlib.hashers.argon2"),
+    *("redis.asyncio", "websockets.asyncio.client", "uuid"),
+)
+"""Modules that are imported before the first fork. One that's missing is left to the child, which then says so."""
+FDS = 3
+"""File descriptors that come with a request: standard input, standard output, and the socket for the status."""
+
+
+@dataclass
+class Request:
+    """What a child is to run."""
+
+    arguments: list[str]
+    """The module's name, and its command line."""
+    environment: dict[str, str]
+    folder: str
+    """The working folder."""
+    path: list[str]
+    """Folders that the module puts on Python's path."""
+
+
+@dataclass
+class Template:
+    """The state of this process.
+
+    Args:
+        starter: the socket on which requests come.
+    """
+
+    starter: socket.socket
+    statuses: dict[int, socket.socket] = field(default_factory=dict)
+    """By the process id of each child that hasn't ended, the socket that its starter reads the exit code from."""
+
+    def serve(self) -> Request | None:
+        """Fork a child for each request.
+
+        Returns:
+            In a child, its request. In this process, None when the starter has ended.
+        """
+        woken, waker = socket.socketpair()
+        for end in (woken, waker):
+            end.setblocking(False)
+        # Python writes a byte there for each signal, so that the loop below wakes up when a child ends.
+        signal.set_wakeup_fd(waker.fileno())
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.starter, selectors.EVENT_READ)
+            selector.register(woken, selectors.EVENT_READ)
+            while True:
+                ready = [key.fileobj for key, _ in selector.select()]
+                if woken in ready:
+                    woken.recv(4096)
+                    self._report_ended()
+                if self.starter not in ready:
+                    continue
+                if (received := self._receive()) is None:
+                    return None
+                request, fds = received
+                if self._fork(fds):
+                    signal.set_wakeup_fd(-1)
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    # A child that kept these would hide from the starter that this process has ended.
+                    for end in (woken, waker, self.starter, *self.statuses.values()):
+                        end.close()
+                    return request
+
+    def _receive(self) -> tuple[Request, list[int]] | None:
+        header, fds, _, _ = socket.recv_fds(self.starter, 4, FDS)
+        text = b""
+        while header and len(text) < (size := struct.unpack("!I", header)[0]):
+            if not (more := self.starter.recv(size - len(text))):
+                return None
+            text += more
+        return (Request(**json.loads(text)), fds) if header else None
+
+    def _fork(self, fds: list[int]) -> bool:
+        """Fork; whether this is the child. It has its own session, and its standard streams are those of the starter."""
+        pid = os.fork()
+        if pid:
+            self.statuses[pid] = socket.socket(fileno=fds.pop())
+            send_line(self.statuses[pid], f"pid {pid}")
+            for fd in fds:
+                os.close(fd)
+            return False
+        os.setsid()
+        stdin, stdout, _ = fds
+        for fd, standard in ((stdin, 0), (stdout, 1), (stdout, 2)):
+            os.dup2(fd, standard)
+        for fd in fds:
+            os.close(fd)
+        return True
+
+    def _report_ended(self) -> None:
+        while self.statuses:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            with self.statuses.pop(pid) as reported:
+                send_line(reported, f"exit {os.waitstatus_to_exitcode(status)}")
+
+
+def send_line(starter: socket.socket, line: str) -> None:
+    """Send a line to the starter, unless it no longer reads."""
+    try:
+        starter.sendall(f"{line}\n".encode())
+    except OSError:
+        pass
+
+
+def needs_cold_start(request: Request, environment: dict[str, str]) -> bool:
+    """Whether only a new Python can do what is asked.
+
+    Args:
+        request: what a child is to run.
+        environment: that of this process.
+
+    Returns:
+        True if a variable differs that Python reads once, at its start, or if a folder on the path has a module with
+        the name of one that is imported already.
+    """
+
+    def settings(variables: dict[str, str]) -> dict[str, str]:
+        return {name: value for name, value in variables.items() if name.startswith("PYTHON") and name != "PYTHONPATH"}
+
+    if settings(environment) != settings(request.environment):
+        return True
+    imported = {name.partition(".")[0] for name in sys.modules}
+    for folder in {*request.path, *pythonpath(request)}:
+        try:
+            if imported & {name.partition(".")[0] for name in os.listdir(Path(request.folder, folder))}:
+                return True
+        except OSError:
+            pass  # A folder that isn't there is an error of the module.
+    return False
+
+
+def pythonpath(request: Request) -> list[str]:
+    """The folders that a new Python would put on its path."""
+    return [entry for entry in request.environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
+
+
+def become(request: Request) -> None:
+    """Run what is asked for, as a new Python would.
+
+    Args:
+        request: what a child is to run.
+    """
+    cold = needs_cold_start(request, dict(os.environ))
+    os.chdir(request.folder)
+    if cold:
+        command = [sys.executable, "-u", str(Path(__file__).with_name("launch.py")), *request.arguments]
+        os.execve(sys.executable, command, request.environment)
+    os.environ.clear()
+    os.environ.update(request.environment)
+    time.tzset()
+    sys.path[:0] = pythonpath(request)
+    launch.run(request.arguments)
+
+
+def main() -> None:
+    """Import the libraries, and fork until the starter has ended. A child goes on from here, with nothing below it."""
+    launch.leave_path()
+    # A module of yours with this name isn't to be mistaken for it.
+    del sys.modules["launch"]
+    for name in PRELOADED:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            pass
+    if request := Template(socket.socket(fileno=os.dup(0))).serve():
+        become(request)
+
+
+if __name__ == "__main__":
+    main()
