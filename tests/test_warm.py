@@ -19,7 +19,7 @@ from workshop.warm import POSSIBLE
 
 pytestmark = pytest.mark.skipif(not POSSIBLE, reason="this system can't fork")
 
-FACTS = '''
+FACTS = """
 import os, random, signal, subprocess, sys, threading
 
 from fastapi import FastAPI
@@ -74,7 +74,7 @@ async def leave() -> None:
 @app.get("/raise")
 async def fail() -> None:
     raise ValueError("no")
-'''
+"""
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def get(server: Server, path: str) -> Any:
 
 
 def comparable(log: list[str]) -> list[str]:
-    """A log without what differs between any two starts: numbers, and the frames of the two files that start a module."""
+    """A log without numbers that differ between any two starts, and without the frames of what starts a module."""
     text = "\n".join(log)
     text = re.sub(r'  File "[^"]*/(?:launch|template)\.py", line \d+.*\n(?:    .*\n)*', "", text)
     return re.sub(r"\d{4,}", "N", text).split("\n")

@@ -105,7 +105,7 @@ class Template:
         return (Request(**json.loads(text)), fds) if header else None
 
     def _fork(self, fds: list[int]) -> bool:
-        """Fork; whether this is the child. It has its own session, and its standard streams are those of the starter."""
+        """Fork, and return whether this is the child, which has a session of its own and the given streams."""
         pid = os.fork()
         if pid:
             self.statuses[pid] = socket.socket(fileno=fds.pop())
