@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,14 @@ from workshop.course import CourseError, Step, find_step
 from workshop.server import Server
 
 ALL = "all"
+LEFT_OUT = {
+    "answers": "the right and wrong answers that the checks must tell apart",
+    "notebooks": "the notebooks with every exercise solved",
+    "jupyterlab": "JupyterLab in a browser",
+    "models": "random traffic against a model",
+    "bench": "the benchmark",
+}
+"""What `pytest` leaves out, by part: the tests marked `thorough`. `pytest --all` runs them too."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--exercise", metavar="N", nargs="?", const=ALL, help="judge your answer to step N; without N, to every step"
     )
+    group.addoption("--all", action="store_true", help="run everything, not only what shows that the course works here")
     group.addoption("--watch", action="store_true", help="with --exercise N: judge it again whenever you save")
     group.addoption("--solution", action="store_true", help="with --exercise N: show the worked solution beside yours")
     group.addoption("--events", action="store_true", help="with --exercise: print lines of JSON, for a program")
@@ -58,6 +67,28 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 def pytest_xdist_auto_num_workers() -> int:
     """Two tests a core: much of what they do is to wait for a kernel or a deadline."""
     return 2 * (os.cpu_count() or 1)
+
+
+def leaves_out(config: pytest.Config) -> bool:
+    """Whether this run leaves the thorough tests out. Files and tests that you name are run in any case."""
+    return not config.option.all and config.args_source is not pytest.Config.ArgsSource.ARGS
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the thorough tests out of a plain `pytest`."""
+    if leaves_out(config):
+        left_out = [item for item in items if item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """End with a line that says what was left out, and which command runs it."""
+    yield
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and leaves_out(session.config) and not session.config.option.collectonly:
+        reporter.write_line(f"Left out: {'; '.join(LEFT_OUT.values())}. pytest --all runs everything.")
 
 
 def part_of(path: str) -> str:

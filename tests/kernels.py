@@ -1,4 +1,4 @@
-"""Run a notebook in a real kernel, cell by cell or with all cells queued at once."""
+"""Run a notebook in a real kernel, with all cells queued at once."""
 
 import contextlib
 import json
@@ -56,15 +56,12 @@ class Kernel:
     manager: KernelManager
     client: BlockingKernelClient
 
-    def run(self, sources: list[str], *, queued: bool) -> list[Cell]:
-        """Run these cells.
+    def run(self, sources: list[str]) -> list[Cell]:
+        """Run these cells. All of them are sent before the first has been answered, as Run All does.
 
         Args:
             sources: the text of each cell.
-            queued: whether all of them are sent before the first has been answered, as Run All does.
         """
-        if not queued:
-            return [self.run([source], queued=True)[0] for source in sources]
         cells = {self.client.execute(source, stop_on_error=True): Cell(source) for source in sources}
         waiting, busy = set(cells), set(cells)
         deadline = time.monotonic() + DEADLINE

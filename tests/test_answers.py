@@ -6,6 +6,7 @@ import pytest
 from answers import Answer, answers
 from judge.judge import Judge
 
+pytestmark = pytest.mark.thorough
 SHORT = 1.2
 """Seconds that an answer gets at first: several are judged at a time here. See `Judge`."""
 

@@ -5,8 +5,10 @@ import sys
 import xml.etree.ElementTree
 from pathlib import Path
 
+import pytest
 from workshop.course import ROOT
 
+pytestmark = pytest.mark.thorough
 LABELS = (
     "websockets.broadcast",
     "FastAPI's documentation",

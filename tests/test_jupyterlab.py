@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = [
     # One process runs them all, so that one browser and one JupyterLab are enough.
     pytest.mark.xdist_group("jupyterlab"),
-    pytest.mark.skipif(not os.environ.get("CI"), reason="CI runs every notebook in JupyterLab; so does CI=1 pytest"),
+    pytest.mark.thorough,
 ]
 PICTURES = os.environ.get("SCREENSHOTS")
 """A folder for a screenshot of every notebook after its run."""
@@ -95,18 +95,17 @@ def errors_in(page: "Page") -> list[str]:
 
 
 @pytest.mark.parametrize("step", steps(), ids=lambda step: step.name)
-def test_run_all_twice(step: Step, browser: "Browser", address: str) -> None:
-    """Run All ends without an error, a dialog, a cell that never ran, or a picture that is not drawn; twice."""
+def test_run_all(step: Step, browser: "Browser", address: str) -> None:
+    """Run All ends without an error, a dialog, a cell that never ran, or a picture that is not drawn."""
     page = browser.new_page(viewport={"width": 1100, "height": 1000})
     try:
         open_notebook(page, address, step.name)
-        for _ in range(2):
-            run_all(page)
-            assert errors_in(page) == []
-            assert page.locator(".jp-CodeCell").count() == len(code_of(step.notebook))
-            # One diagram in the section Picture, drawn.
-            page.locator(".jp-RenderedMermaid img").wait_for()
-            page.locator(".jp-OutputArea-output table").last.wait_for()
+        run_all(page)
+        assert errors_in(page) == []
+        assert page.locator(".jp-CodeCell").count() == len(code_of(step.notebook))
+        # One diagram in the section Picture, drawn.
+        page.locator(".jp-RenderedMermaid img").wait_for()
+        page.locator(".jp-OutputArea-output table").last.wait_for()
         # "Your file: steps/..." opens the file in an editor beside the notebook.
         link = page.locator(".jp-RenderedMarkdown a[href*='steps/']").first
         link.click()

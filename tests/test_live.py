@@ -27,7 +27,7 @@ def course(tmp_path: Path) -> Path:
 def running(course: Path) -> Iterator[Kernel]:
     """A kernel in it."""
     with kernel(course / "notebooks") as running:
-        running.run(["from workshop import check, compare, progress"], queued=True)
+        running.run(["from workshop import check, compare, progress"])
         yield running
 
 
@@ -56,7 +56,7 @@ def shown_until(running: Kernel, pattern: str) -> str:
 class TestCard:
     def test_follows_the_file(self, running: Kernel, course: Path) -> None:
         """A save brings a new verdict into the same output, while no cell runs; then a new failure."""
-        (cell,) = running.run(["check(2)"], queued=True)
+        (cell,) = running.run(["check(2)"])
         assert "0 of 6 checks" in cell.text
         assert "Verdict 1" in cell.text
         assert "TODO 1: hint 1" in cell.markdown
@@ -78,7 +78,7 @@ class TestCard:
 
     def test_hints_stay_open(self, running: Kernel, course: Path) -> None:
         """The hints are drawn again only when they change, so that one you have opened stays open."""
-        running.run(["check(2)"], queued=True)
+        running.run(["check(2)"])
         file = exercise(course)
         file.write_text(file.read_text("utf-8") + "\n# one more line\n", "utf-8")
         seen: list[str] = []
@@ -91,8 +91,8 @@ class TestCard:
 
     def test_solution_after_three_tries(self, running: Kernel, course: Path) -> None:
         """Three changes that fail, and the worked solution is offered; the same answer counts once."""
-        (first,) = running.run(["check(2)"], queued=True)
-        (again,) = running.run(["check(2)"], queued=True)
+        (first,) = running.run(["check(2)"])
+        (again,) = running.run(["check(2)"])
         assert "worked solution" not in first.markdown + again.markdown
         file = exercise(course)
         for number in (1, 2, 3):
@@ -104,38 +104,34 @@ class TestCard:
     def test_solution_after_a_pass(self, running: Kernel, course: Path) -> None:
         """An answer that passes is set beside the worked one."""
         exercise(course).write_text(solution() + "\n# mine\n", "utf-8")
-        (cell,) = running.run(["check(2)"], queued=True)
+        (cell,) = running.run(["check(2)"])
         assert "6 of 6 checks" in cell.text
         assert "-# mine" in cell.markdown
 
     def test_cell_run_again(self, running: Kernel, course: Path) -> None:
         """Running the cell again leaves one follower, and the old card says that it is none any more."""
-        running.run(["check(2)"], queued=True)
+        running.run(["check(2)"])
         running.client.execute("check(2)")
         shown_until(running, "no longer follows")
-        (cell,) = running.run(
-            ["import psutil\nprint('children', len(psutil.Process().children()), 'in all')"], queued=True
-        )
+        (cell,) = running.run(["import psutil\nprint('children', len(psutil.Process().children()), 'in all')"])
         assert "children 1 in all" in cell.text
 
     def test_not_live(self, running: Kernel) -> None:
         """With live=False nothing is left running."""
-        (cell, after) = running.run(
-            ["check(2, live=False)", "import psutil\nprint(len(psutil.Process().children()))"], queued=True
-        )
+        (cell, after) = running.run(["check(2, live=False)", "import psutil\nprint(len(psutil.Process().children()))"])
         assert "0 of 6 checks" in cell.text
         assert "Save a file" not in cell.text
         assert after.text == "0\n"
 
     def test_compare(self, running: Kernel) -> None:
         """The worked solution is one command away, tries or not."""
-        (cell,) = running.run(["compare(2)"], queued=True)
+        (cell,) = running.run(["compare(2)"])
         assert cell.markdown.startswith("~~~~~~diff\n--- steps/02_echo/exercise.py\n+++ solutions/02_echo/exercise.py")
 
     def test_progress(self, running: Kernel, course: Path) -> None:
         """A line for each step: how many checks pass, and which is the next."""
         exercise(course).write_text(solution(), "utf-8")
-        (cell,) = running.run(["progress()"], queued=True)
+        (cell,) = running.run(["progress()"])
         assert cell.status == "ok", cell.text
         rows = re.findall(r"<tr>(.+?)</tr>", cell.html)
         assert "6 of 6 checks" in rows[1]
@@ -147,7 +143,7 @@ class TestCard:
 class TestWire:
     def test_changes_while_frames_pass(self, running: Kernel, tmp_path: Path) -> None:
         """The table below a cell grows while the cell still runs, and stop, clear and later frames show there too."""
-        running.run(["from workshop import Wire\nwire = Wire()"], queued=True)
+        running.run(["from workshop import Wire\nwire = Wire()"])
         gate = tmp_path / "gate"
         running.client.execute(
             "import asyncio, pathlib\nwire.show()\nwire.add('Ada', 'to server', 'text', 'early')\n"
@@ -155,7 +151,7 @@ class TestWire:
         )
         assert "→ text   early" in shown_until(running, "early")
         gate.touch()
-        (_, cell) = running.run(["wire.stop()", "wire"], queued=True)
+        (_, cell) = running.run(["wire.stop()", "wire"])
         assert "The recording is stopped" in cell.text
         running.client.execute("wire.clear()\nwire.add('Grace', 'to server', 'text', 'late')")
         assert "early" not in shown_until(running, "late")

@@ -22,6 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 from workshop.course import find_step
 from workshop.server import Server
 
+pytestmark = pytest.mark.thorough
 DEADLINE = 5.0
 """Seconds for anything that must come."""
 ROOMS = st.sampled_from(["lobby", "lab 한글"])

@@ -1,4 +1,4 @@
-"""Every notebook runs in a real kernel: queued, twice, and cell by cell, unsolved and solved."""
+"""Every notebook runs in a real kernel: unsolved, and solved twice in a row, with all cells queued at once."""
 
 import re
 from pathlib import Path
@@ -8,27 +8,53 @@ from kernels import code_of, copy_of_the_course, kernel
 from workshop.course import Step, steps
 
 
-@pytest.mark.parametrize("solved", [False, True], ids=["as shipped", "solved"])
-@pytest.mark.parametrize("step", steps(), ids=lambda step: step.name)
-def test_runs(step: Step, solved: bool, tmp_path: Path) -> None:
-    """No cell fails or is dropped, and the check says what the exercise deserves."""
-    course = copy_of_the_course(tmp_path, solved=solved)
+def run_all(step: Step, course: Path, times: int) -> list[str]:
+    """Run all cells of a notebook in one kernel, queued as Run All queues them.
+
+    Args:
+        step: whose notebook it is.
+        course: the folder of a course.
+        times: how often.
+
+    Returns:
+        The verdict that its check shows, of each time.
+
+    Raises:
+        AssertionError: a cell failed or was dropped.
+    """
     sources = code_of(step.notebook)
+    verdicts = []
     with kernel(course / "notebooks") as running:
-        for queued in (True, True, False):
-            cells = running.run(sources, queued=queued)
+        for _ in range(times):
+            cells = running.run(sources)
             for cell in cells:
                 assert cell.status == "ok", f"{cell.source}\n\n{cell.text}"
             verdict = next(cell for cell in cells if cell.source.startswith("check("))
-            passed, number = re.search(r"(\d+) of (\d+) checks", verdict.text).groups()
-            assert not solved or passed == number, verdict.text
             assert "<table>" in verdict.html
+            verdicts.append(verdict.text)
+    return verdicts
+
+
+@pytest.mark.parametrize("step", steps(), ids=lambda step: step.name)
+def test_unsolved(step: Step, tmp_path: Path) -> None:
+    """No cell fails or is dropped, and the check comes to a verdict."""
+    (verdict,) = run_all(step, copy_of_the_course(tmp_path, solved=False), 1)
+    assert re.search(r"\d+ of \d+ checks", verdict)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("step", steps(), ids=lambda step: step.name)
+def test_solved(step: Step, tmp_path: Path) -> None:
+    """With the exercise solved every check is green, also when the notebook runs a second time in its kernel."""
+    for verdict in run_all(step, copy_of_the_course(tmp_path, solved=True), 2):
+        passed, number = re.search(r"(\d+) of (\d+) checks", verdict).groups()
+        assert passed == number, verdict
 
 
 def test_started_elsewhere(tmp_path: Path) -> None:
     """A notebook that is opened in another folder says what to do."""
     with kernel(tmp_path) as running:
         for step in steps():
-            (cell,) = running.run(code_of(step.notebook)[:1], queued=True)
+            (cell,) = running.run(code_of(step.notebook)[:1])
             assert cell.status == "error"
             assert "Open this notebook in the course's folder notebooks" in cell.text

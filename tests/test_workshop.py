@@ -58,7 +58,7 @@ def answers(url: str) -> bool:
 
 def started(running: Kernel, source: str = SERVE) -> tuple[int, str]:
     """Run a cell that starts a server and prints its process id and its address."""
-    (cell,) = running.run([source], queued=True)
+    (cell,) = running.run([source])
     assert cell.status == "ok", cell.text
     found = re.search(r"pid (\d+) at (\S+)", cell.text)
     return int(found[1]), found[2]
@@ -137,7 +137,7 @@ class TestLife:
         course = copy_of_the_course(tmp_path, solved=False)
         with kernel(course / "notebooks") as running:
             pid, url = started(running)
-            running.run(["from workshop import check\ncheck(2)"], queued=True)
+            running.run(["from workshop import check\ncheck(2)"])
             everybody = family(running.manager.provisioner.pid)
             assert pid in {process.pid for process in everybody}
             assert len(everybody) >= 3
@@ -164,7 +164,7 @@ class TestLife:
                 running.client.execute(f"{SERVE}\nfrom workshop import check\ncheck(2)")
             urls = set()
             for running in (one, two):
-                (cell,) = running.run([f"{SERVE}\nfrom workshop import check\ncheck(3)"], queued=True)
+                (cell,) = running.run([f"{SERVE}\nfrom workshop import check\ncheck(3)"])
                 assert cell.status == "ok", cell.text
                 assert "6 of 6" in cell.text
                 urls.add(re.search(r"pid \d+ at (\S+)", cell.text)[1])
