@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -84,9 +85,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
-    """End with a line that says what was left out, and which command runs it."""
-    yield
+    """In CI, fail if a test was skipped. End with a line that says what was left out, and which command runs it."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and os.environ.get("CI") and sys.platform == "linux" and reporter.stats.get("skipped"):
+        reporter.write_line("\nIn CI nothing may be skipped; pytest -rs lists what was.", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    yield
     if reporter and leaves_out(session.config) and not session.config.option.collectonly:
         reporter.write_line(f"Left out: {'; '.join(LEFT_OUT.values())}. pytest --all runs everything.")
 

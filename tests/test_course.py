@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -288,17 +289,34 @@ class TestReadme:
         assert not BANNED.search(self.readme), BANNED.search(self.readme)
 
     def test_commands(self) -> None:
-        """Two commands for each kind of system, each a single line, and CI runs one of them."""
+        """Two commands for each kind of system, each a single line; everything takes a third one."""
         shared = "python3 notebooks/workshop/preflight.py && python3 -m venv .venv && . .venv/bin/activate && "
         shared += "python -m pip install -q -r requirements.txt && "
-        for ending in ("jupyter lab --config=jupyter_config.py", "pytest"):
+        for ending in ("jupyter lab --config=jupyter_config.py", "pytest", "pytest --all"):
             assert f"\n{shared}{ending}\n" in self.readme
         shared = "py -3 notebooks\\workshop\\preflight.py && py -3 -m venv .venv && "
         shared += ".venv\\Scripts\\python -m pip install -q -r requirements.txt && .venv\\Scripts\\python -m "
         for ending in ("jupyter lab --config=jupyter_config.py", "pytest"):
             assert f"\n{shared}{ending}\n" in self.readme
-        assert len(re.findall(r"&& pytest$", self.readme, re.MULTILINE)) == 1
-        assert "grep -E '&& pytest$' README.md" in (ROOT / ".ci" / "run").read_text("utf-8")
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="CI runs on Linux")
+    def test_ci(self, tmp_path: Path) -> None:
+        """CI runs the line that README.md marks for it, and fails where there is none or more than one."""
+        (tmp_path / ".ci").mkdir()
+        shutil.copy(ROOT / ".ci" / "command", tmp_path / ".ci")
+        mark = "<!-- CI runs this line. -->"
+        for text, command in (
+            (self.readme, re.search(rf"{mark}\n```sh\n(.+)\n```", self.readme)[1]),
+            (self.readme.replace(mark, ""), None),
+            (f"{self.readme}\n{mark}\n```sh\necho\n```\n", None),
+            (f"{mark}\n\nno block\n", None),
+        ):
+            (tmp_path / "README.md").write_text(text, "utf-8")
+            done = subprocess.run(["bash", ".ci/command"], cwd=tmp_path, capture_output=True, text=True)
+            assert (done.returncode == 0) == bool(command), done.stderr
+            assert done.stdout == (f"{command}\n" if command else "")
+            assert command or "README.md" in done.stderr
+        assert "command=$(bash .ci/command)" in (ROOT / ".ci" / "run").read_text("utf-8")
 
 
 class TestElsewhere:
