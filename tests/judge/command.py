@@ -11,10 +11,8 @@ from workshop.server import Server
 
 from .judge import Judge
 from .model import Verdict
-from .watch import watch
+from .watch import PATIENT, SHORT, watch
 
-SHORT = 0.7
-"""Seconds that a reader's answer gets at first; see `Judge`."""
 AT_A_TIME = 2
 """How many answers are judged side by side when all are."""
 CLEAR = "\x1b[2J\x1b[H"
@@ -32,7 +30,7 @@ def judge_once(step: Step, first: Server, events: bool) -> bool:
         Whether every check passed.
     """
     show = print_event if events else print_nothing
-    verdict = Judge(step, step.folder, first, short=SHORT, on_progress=show).run()
+    verdict = Judge(step, step.folder, first, short=SHORT, patient=PATIENT, on_progress=show).run()
     if events:
         print_event(verdict)
     else:
@@ -71,7 +69,7 @@ async def _judge_all(on_progress: Callable[[Verdict], object], show: Callable[[V
 
     async def one(step: Step) -> Verdict:
         async with turn:
-            return await Judge(step, step.folder, short=SHORT, on_progress=on_progress).judge()
+            return await Judge(step, step.folder, short=SHORT, patient=PATIENT, on_progress=on_progress).judge()
 
     passed = True
     # In the order of the steps, whichever ends first.

@@ -14,8 +14,8 @@ from .model import Verdict
 
 SHORT = 0.5
 """Seconds that an answer gets at first, while the checks run side by side."""
-PATIENT = 1.4
-"""Seconds that a check waits when it runs alone. It has waited in vain once before, and the reader waits too."""
+PATIENT = 1.2
+"""Seconds that a check waits when it runs alone: a little more than the second that the exercises promise."""
 PAUSE = 50
 """Milliseconds without another change after which a save counts as complete."""
 
