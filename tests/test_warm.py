@@ -45,7 +45,7 @@ async def facts() -> dict:
         "group": os.getpgid(0) == os.getpid(),
         "session": os.getsid(0) == os.getpid(),
         "stdin": os.read(0, 10).decode(),
-        "fds": sorted(int(fd) for fd in os.listdir("/dev/fd"))[:4],
+        "files": len(os.listdir("/dev/fd")),
         "streams": [(each.encoding, each.errors, each.line_buffering, each.write_through, each.isatty())
                     for each in (sys.stdin, sys.stdout, sys.stderr)],
         "signals": {each.name: str(signal.getsignal(each)).partition(" at ")[0] for each in signal.Signals
@@ -131,6 +131,19 @@ def test_sees_the_same(both: list[Server]) -> None:
     assert facts[1]["group"] and facts[1]["session"]
 
 
+def test_sees_nothing_of_the_template(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the template was started, what its environment was, and what else it has forked makes no difference."""
+    with Server("facts:app", folder) as first:
+        psutil.Process(first.pid).parent().kill()
+    with monkeypatch.context() as before:
+        before.setenv("GONE", "a variable of the template")
+        before.chdir(folder)
+        another = Server("facts:app", folder)
+    with another, Server("facts:app", folder, cold=True) as cold, Server("facts:app", folder) as warm:
+        assert get(another, "/facts")["environment"]["GONE"]
+        assert get(warm, "/facts") == get(cold, "/facts")
+
+
 def test_same_log(both: list[Server]) -> None:
     """What it prints and logs is the same, also a traceback, and SIGTERM ends it with the same code."""
     for server in both:
@@ -181,24 +194,27 @@ def test_ends_with_its_children(both: list[Server]) -> None:
         assert gone(child)
 
 
-@pytest.mark.parametrize("cold", [True, False], ids=["cold", "warm"])
-def test_ends_with_its_starter(folder: Path, cold: bool) -> None:
-    """A starter that is killed leaves no server, no child of it, and no template."""
+@pytest.mark.parametrize("how", ["cold", "warm", "turned off"])
+def test_ends_with_its_starter(folder: Path, how: str) -> None:
+    """A starter that is killed leaves no server, no child of it, and no template; with WORKSHOP_COLD there is none."""
     source = f"""
 import sys, time
 sys.path.insert(0, {str(ROOT / "notebooks")!r})
 from pathlib import Path
 from workshop.server import Server
-server = Server("facts:app", Path({str(folder)!r}), cold={cold})
+server = Server("facts:app", Path({str(folder)!r}), cold={how == "cold"})
 server.wait_until_ready()
 print(server.url, flush=True)
 time.sleep(600)
 """
-    with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True) as starter:
+    environment = os.environ | ({"WORKSHOP_COLD": "1"} if how == "turned off" else {})
+    with subprocess.Popen(
+        [sys.executable, "-c", source], env=environment, stdout=subprocess.PIPE, text=True
+    ) as starter:
         url = starter.stdout.readline().strip()
         httpx.get(f"{url}/child", timeout=20, trust_env=False)
         family = psutil.Process(starter.pid).children(recursive=True)
-        assert len(family) == (2 if cold else 3)
+        assert len(family) == (3 if how == "warm" else 2)
         starter.kill()
     _, alive = psutil.wait_procs(family, timeout=20)
     assert not alive
