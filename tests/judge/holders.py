@@ -99,6 +99,10 @@ class Door:
             data=form or None,
         )
 
+    def has_asked_for(self, name: str) -> bool:
+        """Whether a check has called `answer_to` with this name."""
+        return self.subject.shares(("login", name))
+
     async def answer_to(self, name: str) -> httpx.Response:
         """What `POST /token` answers to this user; every check of a server gets the same, as a hash takes long."""
         return await self.subject.share(

@@ -267,6 +267,10 @@ class Subject:
         await asyncio.wait([task])
         return task.result()
 
+    def shares(self, key: object) -> bool:
+        """Whether a check has asked for this by calling `share`."""
+        return key in self._shared
+
     async def _another_shared(
         self, target: str, folder: Path, settings: dict[str, str], cold: bool = False
     ) -> "Subject":
