@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import json
-import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,7 +20,6 @@ HASHING = 10.0
 NOTICES = ("members", "joined", "left")
 
 _marks = itertools.count(1)
-_logins: "weakref.WeakKeyDictionary[Subject, dict[str, asyncio.Task[httpx.Response]]]" = weakref.WeakKeyDictionary()
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -101,12 +99,15 @@ class Door:
             data=form or None,
         )
 
+    def has_asked_for(self, name: str) -> bool:
+        """Whether a check has called `answer_to` with this name."""
+        return self.subject.shares(("login", name))
+
     async def answer_to(self, name: str) -> httpx.Response:
         """What `POST /token` answers to this user; every check of a server gets the same, as a hash takes long."""
-        logins = _logins.setdefault(self.subject, {})
-        if name not in logins:
-            logins[name] = asyncio.create_task(self.post("/token", username=name, password=PASSWORDS[name]))
-        return await asyncio.shield(logins[name])
+        return await self.subject.share(
+            ("login", name), lambda: self.post("/token", username=name, password=PASSWORDS[name])
+        )
 
     async def log_in(self, name: str, *, anew: bool = False) -> str:
         """A token of this user.

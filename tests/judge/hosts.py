@@ -7,7 +7,6 @@ import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from workshop.redis_server import RedisServer
 
@@ -34,14 +33,9 @@ class Hosts:
         return self.servers[place]
 
 
-_shared: WeakKeyDictionary[Subject, asyncio.Task[Hosts]] = WeakKeyDictionary()
-
-
 async def shared_hosts(subject: Subject) -> Hosts:
     """Three servers that all checks of a subject share. No check ends one of them."""
-    if subject not in _shared:
-        _shared[subject] = asyncio.create_task(_start(subject))
-    return await asyncio.shield(_shared[subject])
+    return await subject.share("hosts", lambda: _start(subject))
 
 
 async def _start(subject: Subject) -> Hosts:

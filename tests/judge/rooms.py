@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from .clients import Client, show
 from .model import Failure
 from .subject import Subject
+from .tasks import spawn, stop
 
 _numbers = itertools.count(1)
 
@@ -100,7 +101,7 @@ class Flood:
         """What each reader has so far."""
         self._sender = sender
         self._sent = 0
-        self._sending = asyncio.create_task(self._send())
+        self._sending = spawn(self._send())
         self._reading: dict[str, asyncio.Task[None]] = {}
         for name, reader in readers.items():
             self.join(name, reader)
@@ -123,7 +124,7 @@ class Flood:
     def join(self, name: str, reader: Client) -> None:
         """From now on this member reads, also one that had stopped."""
         self.got[name] = []
-        self._reading[name] = asyncio.create_task(self._read(reader, self.got[name]))
+        self._reading[name] = spawn(self._read(reader, self.got[name]))
         reader.read_again()
 
     def forget(self, name: str) -> None:
@@ -143,9 +144,7 @@ class Flood:
             before = self.progress()
             await asyncio.wait(tasks, timeout=self._sender.patience / 4)
             quiet = quiet + 1 if self.progress() == before else 0
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await stop(*tasks)
         for name, got in self.got.items():
             # The order of one sender's texts is not what is judged here.
             if sorted(got, key=str) != sorted(self.texts):

@@ -3,17 +3,26 @@
 import asyncio
 import contextlib
 import itertools
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from workshop.server import Server, StartupError
 
 from . import clients
 from .model import Failure
+from .tasks import running, spawn, stop
+
+T = TypeVar("T")
+
+if find_spec("sniffio") is None:
+    # httpcore tries to import it several times for each request. Don't search the whole path for it each time.
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 _marks = itertools.count()
 AT_ONCE = 0.5
@@ -37,8 +46,10 @@ class Subject:
         self.folder = folder
         self.blocked = False
         """Whether the server answered nothing any more when it was last asked to settle."""
-        self._others: dict[object, asyncio.Task[Subject]] = {}
-        """Further servers that the checks share, each while it starts or runs."""
+        self._shared: dict[object, asyncio.Task[Any]] = {}
+        """By its key, what the checks share, such as the start of a further server; see `share`."""
+        self._others: list[Subject] = []
+        """Further servers that the checks share."""
         self._started: list[Subject] = []
         """Servers that single checks have started for themselves."""
         self._logs: list[list[str]] = []
@@ -47,7 +58,10 @@ class Subject:
         """Called when the subject is closed, after its servers: ends what they needed."""
         # Connections are not kept, so that a check never waits behind another one's request.
         limits = httpx.Limits(max_keepalive_connections=0)
-        self._http = httpx.AsyncClient(base_url=server.url, timeout=patience, limits=limits, trust_env=False)
+        # Certificates take hundredths of a second to load, and no server here has one.
+        self._http = httpx.AsyncClient(
+            base_url=server.url, timeout=patience, limits=limits, trust_env=False, verify=False
+        )
 
     def client(
         self, path: str = "/ws", *, narrow: bool = False, headers: dict[str, str] | None = None
@@ -75,17 +89,17 @@ class Subject:
         sockets = [await clients.connected(self.server.url) for _ in paths]
         # The server takes new connections one after another, and has taken them when it answers this.
         await self.get("/still-there", likely="something blocks the event loop")
-        with self.held_up():
-            opening = [
-                asyncio.create_task(clients.open_client(self.server.ws(path), self.patience, sock=sock, asked=event))
-                for path, sock, event in zip(paths, sockets, asked, strict=True)
-            ]
-            with contextlib.suppress(TimeoutError):
+        handshakes = (
+            clients.open_client(self.server.ws(path), self.patience, sock=sock, asked=event)
+            for path, sock, event in zip(paths, sockets, asked, strict=True)
+        )
+        async with running(*handshakes) as opening:
+            with self.held_up(), contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.patience):
                     await asyncio.gather(*(event.wait() for event in asked))
                     if meanwhile is not None:
                         await meanwhile()
-        return await asyncio.gather(*opening)
+            return await asyncio.gather(*opening)
 
     async def at_once(self, *actions: Coroutine[Any, Any, object]) -> None:
         """Do all of this so that it reaches the server together.
@@ -93,12 +107,12 @@ class Subject:
         Args:
             actions: each writes at once and may then wait for an answer.
         """
-        with self.held_up():
-            doing = [asyncio.create_task(action) for action in actions]
-            # Each has had its turn, and has written.
-            for _ in range(3):
-                await asyncio.sleep(0)
-        await asyncio.gather(*doing)
+        async with running(*actions) as doing:
+            with self.held_up():
+                # Each has had its turn, and has written.
+                for _ in range(3):
+                    await asyncio.sleep(0)
+            await asyncio.gather(*doing)
 
     async def get(self, path: str, *, likely: str) -> httpx.Response:
         """`GET path`.
@@ -225,7 +239,7 @@ class Subject:
         Raises:
             Failure: it does not start.
         """
-        return await self._shared(f"{module}:app", Path(__file__).parent, {"ANSWER": str(self.folder)})
+        return await self._another_shared(f"{module}:app", Path(__file__).parent, {"ANSWER": str(self.folder)})
 
     async def under(self, *, cold: bool = False, **settings: str) -> "Subject":
         """The same answer in a further server, with settings of its own.
@@ -237,13 +251,34 @@ class Subject:
         Raises:
             Failure: it does not start.
         """
-        return await self._shared(self.server.target, self.folder, settings, cold)
+        return await self._another_shared(self.server.target, self.folder, settings, cold)
 
-    async def _shared(self, target: str, folder: Path, settings: dict[str, str], cold: bool = False) -> "Subject":
-        key = (target, cold, *sorted(settings.items()))
-        if key not in self._others:
-            self._others[key] = asyncio.create_task(self._start(target, folder, settings, cold=cold))
-        return await asyncio.shield(self._others[key])
+    async def share(self, key: object, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return what `make` returns, which all checks of this subject share.
+
+        Args:
+            key: what it's known by.
+            make: called for the first check that asks. It runs until it's done, or until the subject is closed.
+        """
+        if key not in self._shared:
+            self._shared[key] = spawn(make())
+        task = self._shared[key]
+        # Not the task itself, because a check that is canceled must not cancel it for the others.
+        await asyncio.wait([task])
+        return task.result()
+
+    def shares(self, key: object) -> bool:
+        """Whether a check has asked for this by calling `share`."""
+        return key in self._shared
+
+    async def _another_shared(
+        self, target: str, folder: Path, settings: dict[str, str], cold: bool = False
+    ) -> "Subject":
+        async def another() -> Subject:
+            self._others.append(other := await self._start(target, folder, settings, cold=cold))
+            return other
+
+        return await self.share(("server", target, cold, *sorted(settings.items())), another)
 
     async def _start(
         self,
@@ -342,19 +377,16 @@ class Subject:
             seen = lambda log: sum(path in line for line in log) >= 2  # noqa: E731
             await asyncio.to_thread(self.server.wait_for, seen, SETTLED)
         log = "\n".join(self.server.log)
-        for task in self._others.values():
-            if task.done() and not task.cancelled() and not task.exception():
-                log += "\n" + await task.result().settle()
-                self.blocked = self.blocked or task.result().blocked
+        for other in self._others:
+            log += "\n" + await other.settle()
+            self.blocked = self.blocked or other.blocked
         more = [*(other.server.log for other in self._started), *self._logs]
         return "\n".join([log, *map("\n".join, more)])
 
     async def close(self) -> None:
         """End the conversation and the server."""
-        for task in self._others.values():
-            task.cancel()
-            with contextlib.suppress(Failure, asyncio.CancelledError):
-                await (await task).close()
+        await stop(*self._shared.values())
+        await asyncio.gather(*(other.close() for other in self._others))
         await self._http.aclose()
         await asyncio.to_thread(self.server.kill)
         for call in self.at_end:

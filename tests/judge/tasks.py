@@ -1,0 +1,32 @@
+"""Tasks that never outlive their check, and whose exceptions never end in a traceback of the judge."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def spawn(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Start a task whose exception counts as retrieved, because the checks that need its result may have failed."""
+    task = asyncio.create_task(coroutine)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return task
+
+
+async def stop(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks, and wait until they have cleaned up."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def running(*coroutines: Coroutine[Any, Any, T]) -> AsyncIterator[list[asyncio.Task[T]]]:
+    """Run coroutines as tasks, and end those that still run when the block is left."""
+    tasks = [spawn(coroutine) for coroutine in coroutines]
+    try:
+        yield tasks
+    finally:
+        await stop(*tasks)
