@@ -129,7 +129,8 @@ class Ear:
             Failure: it does not come to that.
         """
         clock = asyncio.get_running_loop().time
-        end = clock() + seconds
+        begun = clock()
+        end = begun + seconds
         while not holds():
             try:
                 await self.listen(expect=expect, likely=likely)
@@ -138,7 +139,8 @@ class Ear:
                     continue
                 failure.after, failure.sent = after, None
                 if "no answer" in failure.got:
-                    failure.got = f"{failure.got}, after {self}"
+                    waited = max(self.tab.patience, clock() - begun) if seconds else self.tab.patience
+                    failure.got = f"no answer within {waited:.2g} s, after {self}"
                 raise
 
     async def settles(self, *, likely: str) -> None:
