@@ -37,7 +37,7 @@ JOINING = "between the reading of the stream and the first message that is passe
 PRESENCE = "the members of a room are those of all processes, kept in Redis"
 LEASE = "each process renews a lease; when it has run out, the others take the names of that process off the list"
 LATE = (
-    f"{LEASE}. If that works, but takes 6 s or more: your code has these seconds in it. Take LEASE_TTL and "
+    f"{LEASE}. If that works, but takes longer: your code has its own seconds. Take LEASE_TTL and "
     "LEASE_RENEW_INTERVAL from settings.py, because this check sets shorter ones"
 )
 KEYS = "the keys are known in Redis, by room and sender, and are looked up in the same script that gives the id"
