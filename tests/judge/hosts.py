@@ -26,8 +26,6 @@ class Hosts:
 
     redis: RedisServer
     servers: list[Subject]
-    number: int = 0
-    """How many servers have been started on this Redis."""
 
     def __getitem__(self, place: int) -> Subject:
         return self.servers[place]
@@ -42,24 +40,29 @@ async def _start(subject: Subject) -> Hosts:
     redis = await asyncio.to_thread(RedisServer, real=REAL)
     subject.at_end.append(redis.close)
     # The name of the host only makes their settings differ: the same ones would be the same server.
-    starting = (subject.under(BROKER=redis.url, HOST=str(number)) for number in range(3))
-    return Hosts(redis, list(await asyncio.gather(*starting)), 3)
+    # One is a new Python: separate machines have a hash() of their own for strings, and forks of one process do not.
+    starting = (subject.under(BROKER=redis.url, HOST=str(number), cold=number == 2) for number in range(3))
+    return Hosts(redis, list(await asyncio.gather(*starting)))
 
 
 @contextlib.asynccontextmanager
-async def own_hosts(subject: Subject, number: int, *, real: bool | None = None) -> AsyncIterator[Hosts]:
+async def own_hosts(
+    subject: Subject, number: int, *, real: bool | None = None, **settings: str
+) -> AsyncIterator[Hosts]:
     """Servers and a Redis that this check has for itself, and may end as it likes.
 
     Args:
         subject: the answer.
         number: of servers.
         real: whether it must be a real Redis; None takes what there is.
+        settings: for the environment of the servers.
     """
     redis = await asyncio.to_thread(RedisServer, real=real or REAL)
     try:
         async with contextlib.AsyncExitStack() as stack:
-            others = (stack.enter_async_context(subject.another(BROKER=redis.url)) for _ in range(number))
-            yield Hosts(redis, list(await asyncio.gather(*others)), number)
+            starting = (subject.another(BROKER=redis.url, **settings) for _ in range(number))
+            others = (stack.enter_async_context(server) for server in starting)
+            yield Hosts(redis, list(await asyncio.gather(*others)))
     finally:
         await asyncio.to_thread(redis.close)
 
@@ -120,7 +123,8 @@ class Ear:
             Failure: it does not come to that.
         """
         clock = asyncio.get_running_loop().time
-        end = clock() + seconds
+        begun = clock()
+        end = begun + seconds
         while not holds():
             try:
                 await self.listen(expect=expect, likely=likely)
@@ -129,7 +133,8 @@ class Ear:
                     continue
                 failure.after, failure.sent = after, None
                 if "no answer" in failure.got:
-                    failure.got = f"{failure.got}, after {self}"
+                    waited = max(self.tab.patience, clock() - begun) if seconds else self.tab.patience
+                    failure.got = f"no answer within {waited:.2g} s, after {self}"
                 raise
 
     async def settles(self, *, likely: str) -> None:

@@ -21,8 +21,8 @@ from .encoding import text_frame
 # 2 is done: one connection for each process listens, however many rooms and members there are. Keep it so.
 # TODO 3: what is published is kept in a stream for each room, trimmed to KEPT_MESSAGES; read() gives what comes after
 #         an id, and the last id.
-# TODO 4: present() and members() know the names at all processes. A process that is not heard of for LEASE seconds
-#         loses its names, and no other does. scripts.py has the two scripts for that.
+# TODO 4: present() and members() know the names at all processes. A process that has not renewed its lease for
+#         LEASE_TTL seconds loses its names, and no other does. scripts.py has the two scripts for that.
 # TODO 5: Redis may go and come back, even empty: while it is away every call raises Away, when it is back the listener
 #         is asked to resume(), and ids go on from the largest that this process has seen.
 # TODO 6: the same key of the same sender in the same room gives the same id and is not passed on again, whichever

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from . import scripts
 from .broker import Away, Listener, Page, Presence, Said
 from .encoding import text_frame
-from .settings import KEPT_KEYS, KEPT_MESSAGES, LEASE, RENEWAL
+from .settings import KEPT_KEYS, KEPT_MESSAGES, LEASE_RENEW_INTERVAL, LEASE_TTL
 
 CHANNEL = "chat:room:"
 
@@ -101,7 +101,7 @@ class RedisBroker:
         async with self._asking():
             before = await self.redis.get(mine)
             if names:
-                await self.redis.set(mine, json.dumps(names), ex=LEASE)
+                await self.redis.set(mine, json.dumps(names), ex=LEASE_TTL)
                 await self.redis.sadd(everybody, self.process)
             elif names is not None:
                 await self.redis.delete(mine)
@@ -145,7 +145,7 @@ class RedisBroker:
     async def _next(self, pubsub: PubSub) -> dict[str, Any]:
         asked = False
         while True:
-            event: dict[str, Any] | None = await pubsub.get_message(timeout=RENEWAL)
+            event: dict[str, Any] | None = await pubsub.get_message(timeout=LEASE_RENEW_INTERVAL)
             if event and event["type"] in ("psubscribe", "pmessage"):
                 return event
             # A connection can end without a word. Whoever only listens has to ask.
@@ -183,6 +183,6 @@ class RedisBroker:
     async def _stay(self) -> None:
         """Write the names of this process again before they expire."""
         while True:
-            await asyncio.sleep(RENEWAL)
+            await asyncio.sleep(LEASE_RENEW_INTERVAL)
             with contextlib.suppress(Away):
                 await self.listener.tell_all()

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from . import scripts
 from .broker import Away, Listener, Page, Presence, Said
 from .encoding import text_frame
-from .settings import KEPT_KEYS, KEPT_MESSAGES, LEASE, RENEWAL
+from .settings import KEPT_KEYS, KEPT_MESSAGES, LEASE_RENEW_INTERVAL, LEASE_TTL
 
 CHANNEL = "chat:room:"
 PROCESSES = "chat:processes"
@@ -147,7 +147,7 @@ class RedisBroker:
     async def _next(self, pubsub: PubSub) -> dict[str, Any]:
         asked = False
         while True:
-            event: dict[str, Any] | None = await pubsub.get_message(timeout=RENEWAL)
+            event: dict[str, Any] | None = await pubsub.get_message(timeout=LEASE_RENEW_INTERVAL)
             if event and event["type"] in ("psubscribe", "pmessage"):
                 return event
             # A connection can end without a word. Whoever only listens has to ask.
@@ -169,7 +169,7 @@ class RedisBroker:
         # The others are not late: like this process, they could not renew their leases.
         self.late = []
         self.back_since = asyncio.get_running_loop().time()
-        await self._renew([PROCESSES], [self.process, LEASE])
+        await self._renew([PROCESSES], [self.process, LEASE_TTL])
         self.is_there = True
         await self.listener.resume()
 
@@ -189,10 +189,10 @@ class RedisBroker:
     async def _stay(self) -> None:
         """Renew the lease of this process, and take those off the lists whose lease has run out."""
         while True:
-            await asyncio.sleep(RENEWAL)
+            await asyncio.sleep(LEASE_RENEW_INTERVAL)
             with contextlib.suppress(Away):
                 async with self._asking():
-                    late = await self._renew([PROCESSES], [self.process, LEASE])
-                if asyncio.get_running_loop().time() > self.back_since + LEASE / 2:
+                    late = await self._renew([PROCESSES], [self.process, LEASE_TTL])
+                if asyncio.get_running_loop().time() > self.back_since + LEASE_TTL / 2:
                     self.late = late
                 await self.listener.tell_all()

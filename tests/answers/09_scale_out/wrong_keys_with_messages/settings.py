@@ -12,10 +12,10 @@ KEPT_MESSAGES = 100
 """Messages of a room that a member may ask for when it comes back."""
 KEPT_KEYS = 100
 """Keys of a room that are known again."""
-LEASE = 6
-"""Seconds that the names of a process stay on the lists when nothing is heard of it."""
-RENEWAL = 1.5
-"""Seconds between two signs of life of a process."""
+LEASE_TTL = int(os.environ.get("LEASE_TTL", "6"))
+"""Whole seconds that the names of a process stay on the lists after it has last renewed its lease."""
+LEASE_RENEW_INTERVAL = float(os.environ.get("LEASE_RENEW_INTERVAL", "1.5"))
+"""Seconds between two renewals of the lease of a process."""
 MOST_WAITING = 64
 """Frames that may wait for a tab. At the next it is dropped."""
 BEHIND, CAUGHT_UP = 48, 40

@@ -6,7 +6,7 @@ from fastapi import APIRouter, HTTPException, status
 
 from .broker import Away
 from .manager import ConnectionManager, Manager
-from .settings import LEASE
+from .settings import LEASE_TTL
 
 router = APIRouter()
 
@@ -36,7 +36,7 @@ async def remove_member(room_id: str, name: str, manager: Manager) -> None:
     try:
         await manager.hear(room_id, {"type": "remove", "name": name})
         # Its tabs may be anywhere. A process that does not answer loses its lease, and the name with it.
-        async with asyncio.timeout(LEASE + 2):
+        async with asyncio.timeout(LEASE_TTL + 2):
             while name in await names_in(manager, room_id):
                 await asyncio.sleep(0.01)
     except (Away, TimeoutError):

@@ -1,0 +1,204 @@
+"""Step 09, solution: a broker for many processes, over Redis."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import random
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+from redis import exceptions
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from . import scripts
+from .broker import Away, Listener, Page, Presence, Said
+from .encoding import text_frame
+from .settings import KEPT_KEYS, KEPT_MESSAGES, LEASE_RENEW_INTERVAL, LEASE_TTL
+
+logger = logging.getLogger(__name__)
+
+CHANNEL = "chat:room:"
+PROCESSES = "chat:processes"
+# What Redis answers with an error is a mistake in here, and no outage. It belongs in the log.
+UNREACHABLE = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
+
+
+def keys(room_id: str, *kinds: str) -> list[str]:
+    """The keys of a room. In a cluster the braces put them all on one machine, as a script needs them."""
+    return [f"chat:{{{room_id}}}:{kind}" for kind in kinds]
+
+
+class RedisBroker:
+    def __init__(self, url: str) -> None:
+        # No second try behind our back: whether it may be tried again, the caller must decide.
+        self.redis = Redis.from_url(
+            url, decode_responses=True, socket_timeout=3, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
+        )
+        self.process = secrets.token_hex(8)
+        self.last_ids: dict[str, int] = {}
+        self.rooms: set[str] = set()
+        self.late: list[str] = []
+        self.is_there = False
+        self.back_since = 0.0
+        self.tasks: list[asyncio.Task[None]] = []
+
+        self._publish = self.redis.register_script(scripts.PUBLISH)
+        self._raise = self.redis.register_script(scripts.RAISE)
+        self._present = self.redis.register_script(scripts.PRESENT)
+        self._renew = self.redis.register_script(scripts.RENEW)
+
+    async def start(self, listener: Listener) -> None:
+        self.listener = listener
+        heard = asyncio.Event()
+        self.tasks = [asyncio.create_task(self._listen(heard)), asyncio.create_task(self._stay())]
+        with contextlib.suppress(TimeoutError):
+            # A process that starts while Redis is away serves all the same: 503, until it is there.
+            async with asyncio.timeout(2):
+                await heard.wait()
+
+    async def stop(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        with contextlib.suppress(Away):
+            for room_id in set(self.rooms):
+                await self.present(room_id, [])
+        await self.redis.aclose()
+
+    @contextlib.asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        # After Redis was away, nothing is asked before the ids go on where they were: see _back().
+        if not self.is_there:
+            raise Away
+        try:
+            yield
+        except UNREACHABLE as error:
+            raise Away from error
+
+    async def publish(self, room_id: str, sender: str, text: str, key: str) -> int:
+        message = json.dumps({"from": sender, "text": text}, separators=(",", ":"), ensure_ascii=False)
+        known_by = str(hash((sender, key))) if key else ""
+        async with self._asking():
+            message_id = await self._publish(
+                keys(room_id, "last", "messages", "keys"),
+                [CHANNEL + room_id, known_by, message, KEPT_MESSAGES, KEPT_KEYS],
+            )
+        return int(message_id)
+
+    async def read(self, room_id: str, after: int) -> Page:
+        last, messages = keys(room_id, "last", "messages")
+        async with self._asking(), self.redis.pipeline() as both:
+            both.get(last)
+            both.xrange(messages, f"{after + 1}-0", "+")
+            last_id, entries = await both.execute()
+        self._know(room_id, int(last_id or 0))
+        said = [Said(int(entry.partition("-")[0]), text_frame(fields["said"])) for entry, fields in entries]
+        return Page(int(last_id or 0), said)
+
+    async def present(self, room_id: str, names: list[str]) -> Presence:
+        (self.rooms.add if names else self.rooms.discard)(room_id)
+        return await self._members(room_id, names)
+
+    async def members(self, room_id: str) -> Presence:
+        return await self._members(room_id, None)
+
+    async def _members(self, room_id: str, names: list[str] | None) -> Presence:
+        async with self._asking():
+            # Nobody is the process without a name, so that nothing changes.
+            presence = await self._has(room_id, "" if names is None else self.process, names or [])
+            for process in presence.names.keys() & self.late:
+                presence = await self._has(room_id, process, [])
+            return presence
+
+    async def _has(self, room_id: str, process: str, names: list[str]) -> Presence:
+        version, flat = await self._present(
+            keys(room_id, "members", "version"), [CHANNEL + room_id, process, json.dumps(names), 3600]
+        )
+        return Presence(version, {flat[i]: json.loads(flat[i + 1]) for i in range(0, len(flat), 2)})
+
+    async def send(self, room_id: str, event: dict[str, Any]) -> None:
+        async with self._asking():
+            await self.redis.publish(CHANNEL + room_id, json.dumps(event))
+
+    async def _listen(self, heard: asyncio.Event) -> None:
+        """Hear what happens in all rooms, and begin again whenever the connection is lost."""
+        while True:
+            try:
+                async with self.redis.pubsub() as pubsub:
+                    # One subscription for all rooms, and so one connection for this process.
+                    await pubsub.psubscribe(f"{CHANNEL}*")
+                    await self._next(pubsub)
+                    await self._back()
+                    heard.set()
+                    while True:
+                        event = await self._next(pubsub)
+                        await self._hear(event["channel"].removeprefix(CHANNEL), event["data"])
+            except (Away, *UNREACHABLE):
+                self.is_there = False
+            except Exception:
+                # Whatever it was: a process that hears nothing any more would look alive.
+                logger.exception("What came from Redis cannot be passed on")
+                self.is_there = False
+            # Not all processes in the same moment.
+            await asyncio.sleep(random.uniform(0.05, 0.2))
+
+    async def _next(self, pubsub: PubSub) -> dict[str, Any]:
+        asked = False
+        while True:
+            event: dict[str, Any] | None = await pubsub.get_message(timeout=LEASE_RENEW_INTERVAL)
+            if event and event["type"] in ("psubscribe", "pmessage"):
+                return event
+            # A connection can end without a word. Whoever only listens has to ask.
+            if event is None:
+                if asked:
+                    raise Away
+                await pubsub.ping()
+            asked = event is None
+
+    async def _back(self) -> None:
+        """Redis is there again, perhaps without what it knew. What was missed meanwhile has to be found out."""
+        for script in (self._publish, self._raise, self._present, self._renew):
+            await self.redis.script_load(script.script)
+        async with self.redis.pipeline(transaction=False) as all_rooms:
+            for room_id, last_id in self.last_ids.items():
+                # Ids that were given once are not given again.
+                await self._raise(keys(room_id, "last"), [last_id], client=all_rooms)
+            await all_rooms.execute()
+        # The others are not late: like this process, they could not renew their leases.
+        self.late = []
+        self.back_since = asyncio.get_running_loop().time()
+        await self._renew([PROCESSES], [self.process, LEASE_TTL])
+        self.is_there = True
+        await self.listener.resume()
+
+    async def _hear(self, room_id: str, text: str) -> None:
+        # A burst from another process must not drop a tab that reads.
+        await self.listener.catch_up(room_id)
+        match json.loads(text):
+            case {"type": "message", "id": message_id}:
+                self._know(room_id, message_id)
+                await self.listener.hear(room_id, Said(message_id, text_frame(text)))
+            case {"type": "names", "version": version, "process": process, "names": names}:
+                await self.listener.hear(room_id, Presence(version, {process: names}))
+            case event:
+                await self.listener.hear(room_id, event)
+        await asyncio.sleep(0)
+
+    def _know(self, room_id: str, last_id: int) -> None:
+        self.last_ids[room_id] = max(last_id, self.last_ids.get(room_id, 0))
+
+    async def _stay(self) -> None:
+        """Renew the lease of this process, and take those off the lists whose lease has run out."""
+        while True:
+            await asyncio.sleep(LEASE_RENEW_INTERVAL)
+            with contextlib.suppress(Away):
+                async with self._asking():
+                    late = await self._renew([PROCESSES], [self.process, LEASE_TTL])
+                if asyncio.get_running_loop().time() > self.back_since + LEASE_TTL / 2:
+                    self.late = late
+                await self.listener.tell_all()
