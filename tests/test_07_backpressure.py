@@ -468,7 +468,8 @@ class TestExercise:
                 Members(subject, PING).tab(room, "Linus", narrow=True) as linus,
             ):
                 linus.stop_reading()
-                waits = await talk.fill("Linus", since=0, after="Linus stopped reading")
+                # While the small ones pass, the kernel takes nothing more. The huge ones take time on a busy machine.
+                waits = (await talk.fill("Linus", since=0, after="Linus stopped reading"))[FILLING:]
                 waits.append(await talk.say("he is gone", after="Linus was dropped"))
             longest.append(max(waits))
             if longest[-1] <= LONGEST_WAIT:
@@ -517,7 +518,16 @@ class TestExercise:
     @check(3, "sends a ping every HEARTBEAT seconds, and answers no pong")
     async def test_ping(self, subject: Subject) -> None:
         members = Members(await subject.under(HEARTBEAT=str(BEAT)))
-        room = members.room()
+        for attempt in range(3):
+            try:
+                return await self._are_pinged(members, members.room())
+            except Failure as failure:
+                # A busy machine may let a member seem silent, but not each time.
+                if attempt == 2 or "4408" not in failure.got:
+                    raise
+
+    @staticmethod
+    async def _are_pinged(members: Members, room: str) -> None:
         async with members.tab(room, "Ada") as ada, members.tab(room, "Grace") as grace:
             await grace.send({"type": "message", "text": "here"})
             for tab in (ada, grace):
@@ -535,6 +545,7 @@ class TestExercise:
                 await ada.send({"type": "pong", "more": [1]})
                 while await grace.next_object(expect=show(PING), likely=PINGS) != PING:
                     pass  # the error
+                await grace.send({"type": "pong"})
                 await grace.send("no JSON")
                 if times[2:] and abs(times[-1] - times[-3] - 2 * BEAT) < BEAT / 2:
                     break
@@ -553,14 +564,17 @@ class TestExercise:
             "no JSON": "hello",
             "binary": b"\x00",
         }
+        late: list[str] = []
         async with contextlib.AsyncExitStack() as stack:
             watching = await stack.enter_async_context(members.tab(room, "watching"))
 
             async def fall_silent(kind: str) -> None:
-                last = time.perf_counter()
-                tab = await stack.enter_async_context(members.tab(room, kind))
-                tab.patience += BEAT
-                if kind != "nothing":
+                for _ in range(3):
+                    last = time.perf_counter()
+                    tab = await stack.enter_async_context(members.tab(room, kind))
+                    tab.patience += BEAT
+                    if kind == "nothing":
+                        break
                     # Not with the first ping, so that it shows from when the time counts; and right after one, so that
                     # one beat too many is nearly five intervals.
                     for _ in range(2):
@@ -568,18 +582,27 @@ class TestExercise:
                             pass
                     last = time.perf_counter()
                     await tab.send(signs[kind])
+                    # On a busy machine this may have come too late, but not each time.
+                    listed = await members.subject.get_json(members.list_path(room), likely=LIFE)
+                    if kind in listed["names"]:
+                        break
+                    late.append(kind)
                 pongs = asyncio.create_task(self._pong(tab))
                 pings, gap = await self._pings(tab)
                 pongs.cancel()
                 self._is_due(kind, tab, time.perf_counter() - last, pings, gap)
 
             living = asyncio.create_task(self._live(watching))
-            await asyncio.gather(*(fall_silent(kind) for kind in (*signs, "nothing")))
-            likely = "a member whose time is over is off the list when its connection is closed"
-            await members.are(room, "watching", after="all others were closed with 4408", likely=likely)
-            await watching.send({"type": "message", "text": "alone"})
-            gone = await living
-            if sorted(gone) != sorted([*signs, "nothing"]):
+            try:
+                await asyncio.gather(*(fall_silent(kind) for kind in (*signs, "nothing")))
+                likely = "a member whose time is over is off the list when its connection is closed"
+                await members.are(room, "watching", after="all others were closed with 4408", likely=likely)
+                await watching.send({"type": "message", "text": "alone"})
+                gone = await living
+            finally:
+                living.cancel()
+                await asyncio.gather(living, return_exceptions=True)
+            if sorted(gone) != sorted([*signs, *late, "nothing"]):
                 got = f"left of {', '.join(gone) or 'nobody'}"
                 raise Failure(after="six members fell silent", got=got, expect="one left for each", likely=likely)
 
