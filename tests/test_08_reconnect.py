@@ -685,7 +685,7 @@ class TestExercise:
                 every = "it tries again: after 5xx, a close, a loss, and when the server dies in the handshake"
                 visits.append(await play.visit(likely=every))
                 longest = min(cap, base * 2**number)
-                asked = await self._waits(play, ended, visits[-1], longest)
+                asked = await self._waits(play, ended, visits[-1], longest, delays=(base / 2, cap))
                 if longest == cap:
                     at_cap += asked
             different = {round(each, 4) for each in at_cap}
@@ -695,7 +695,9 @@ class TestExercise:
                 raise Failure(after=play.did, got=got, expect="waits that differ", likely=likely)
 
     @staticmethod
-    async def _waits(play: Stage, ended: float, visit: Visit, longest: float, slow: float = SLOW) -> list[float]:
+    async def _waits(
+        play: Stage, ended: float, visit: Visit, longest: float, *, delays: tuple[float, float], slow: float = SLOW
+    ) -> list[float]:
         """Judge the delay before a try.
 
         What the client asked its loop for is exact. The clock, which a busy machine makes late, decides only about a
@@ -706,6 +708,7 @@ class TestExercise:
             ended: when the try before ended, by the clock.
             visit: the try.
             longest: seconds of the longest delay that is right here.
+            delays: the shortest and the longest of all delays, in seconds. One timer in between is the delay.
             slow: seconds that a try may come later, by the clock.
 
         Returns:
@@ -718,15 +721,18 @@ class TestExercise:
         asked = (await play.next(expect="how long it waited", likely="it waits"))["seconds"]
         fitting = [each for each in asked if longest / 2 - ACCURACY <= each <= longest + ACCURACY]
         wait = visit.at - ended
+        delay = [each for each in asked if delays[0] - ACCURACY <= each <= delays[1] + ACCURACY]
+        # It may subtract what it has done since. And the end of a connection takes a moment to arrive.
+        least = longest / 2 - 0.01
         too_long = any(longest + ACCURACY < each <= wait + 0.01 and each >= 0.8 * wait for each in asked)
-        # The end of a connection takes a moment to arrive, so it may seem to wait a little less.
-        if not fitting and (too_long or not longest / 2 - 0.01 <= wait <= longest + slow):
+        right = least <= delay[0] < longest if len(delay) == 1 else least <= wait <= longest + slow and not too_long
+        if not fitting and not right:
             likely = (
                 "delay n is random between half and the whole of min(cap, base * 2**n); n is 0 again when a message or "
                 "an ack has come, and a handshake alone does not reset it"
             )
-            got = f"the next try after {wait:.3f} s"
-            expect = f"after {longest / 2:.3f} s or more, and then soon"
+            got = f"the next try after {delay[0] if len(delay) == 1 else wait:.3f} s"
+            expect = f"a delay from {longest / 2:.3f} to {longest:.3f} s"
             raise Failure(after=play.did, got=got, expect=expect, likely=likely)
         return fitting
 
@@ -757,7 +763,7 @@ class TestExercise:
             play.did = f"seven refused tries, and then {what} before the connection was lost"
             visit = await play.visit(likely="a message or an ack sets n to 0 again", seconds=play.patience + 3)
             # Without that, the wait would be longer than 0.6 s.
-            await self._waits(play, ended, visit, base, slow=0.5)
+            await self._waits(play, ended, visit, base, delays=(base / 2, base), slow=0.5)
 
     @check(6, "stops for good when it is told to, and for nothing else")
     async def test_stops(self, subject: Subject) -> None:
