@@ -230,10 +230,11 @@ class TestExercise:
             texts = [*numbers(1, 3), "", "다섯 <b>"]
             for after in (2, 0, 4):
                 async with back(subject, room, "Grace", after=after) as grace:
-                    for number in range(after + 1, 6):
-                        grace.did = f"a handshake with after={after}, when 5 messages are there"
-                        await grace.gets(message(number, "Ada", texts[number - 1]), likely=REPLAY)
+                    # Its answer comes after the replay, and shows the end of it.
                     await grace.send("no JSON")
+                    grace.did = f"a handshake with after={after}, when 5 messages are there, and then the text no JSON"
+                    for number in range(after + 1, 6):
+                        await grace.gets(message(number, "Ada", texts[number - 1]), likely=REPLAY)
                     await grace.gets_error(likely="something comes after the replay, or twice")
                 await self._hears_of(ada, "Grace")
             for query in ({}, {"after": 5}):
