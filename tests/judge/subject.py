@@ -78,17 +78,27 @@ class Subject:
         sockets = [await clients.connected(self.server.url) for _ in paths]
         # The server takes new connections one after another, and has taken them when it answers this.
         await self.get("/still-there", likely="something blocks the event loop")
-        with self.held_up():
-            opening = [
-                asyncio.create_task(clients.open_client(self.server.ws(path), self.patience, sock=sock, asked=event))
-                for path, sock, event in zip(paths, sockets, asked, strict=True)
-            ]
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.patience):
-                    await asyncio.gather(*(event.wait() for event in asked))
-                    if meanwhile is not None:
-                        await meanwhile()
-        return await asyncio.gather(*opening)
+        opening: list[asyncio.Task[clients.Client]] = []
+        try:
+            with self.held_up():
+                opening += (
+                    asyncio.create_task(
+                        clients.open_client(self.server.ws(path), self.patience, sock=sock, asked=event)
+                    )
+                    for path, sock, event in zip(paths, sockets, asked, strict=True)
+                )
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self.patience):
+                        await asyncio.gather(*(event.wait() for event in asked))
+                        if meanwhile is not None:
+                            await meanwhile()
+            return await asyncio.gather(*opening)
+        except BaseException:
+            # Nobody else asks for their errors, and asyncio would print them.
+            for task in opening:
+                task.cancel()
+            await asyncio.gather(*opening, return_exceptions=True)
+            raise
 
     async def at_once(self, *actions: Coroutine[Any, Any, object]) -> None:
         """Do all of this so that it reaches the server together.
