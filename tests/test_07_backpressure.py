@@ -28,19 +28,26 @@ LARGE = "x" * 65_536
 """A text of which the kernel keeps some dozens for a member that does not read."""
 WAITING = 64
 """Frames that may wait for a member."""
+HUGE = 4 * LARGE
+FILLING = 16
+"""Huge messages of which the kernel takes a part, and the rest has to wait."""
+FEW = ["small"] * 4
+"""Messages that are sent together, far fewer than may wait for a member."""
 DROPPED_BY = 300
-"""By so many large messages a member that reads nothing is dropped, however much the kernel took."""
-ROUND = 130
-"""Messages that pass beside a member that stops reading, to see how long the others wait."""
+"""By so many messages a member that reads nothing is dropped, however much the kernel took."""
 LONGEST_WAIT = 0.1
 HELD = 6.0
 """Seconds that the process may hold the socket of a member that was dropped."""
-GROWTH = 40
-"""MiB that the process may grow."""
-BEAT = 0.6
-"""Seconds between two pings in these checks."""
-LATE = 0.45
-"""Seconds that a busy machine may be late with what is due."""
+PASSING = 25
+"""MiB of messages that pass a member that was dropped."""
+GROWTH = 20
+"""MiB that the process may grow meanwhile."""
+BEAT = 0.25
+"""Seconds between two pings in most of these checks."""
+SHORT_BEAT = 0.1
+"""The same where no member has to stay alive, so that a busy machine can't be too slow for it."""
+OFF_THE_LIST = 1.0
+"""Seconds that a busy machine may be late with taking a silent member off the list."""
 GONE_AFTER = 3.0
 """Seconds from SIGTERM to the end of the process."""
 
@@ -108,7 +115,7 @@ async def let_go(subject: Subject, tab: Client, *, after: str, likely: str = ABO
     try:
         async with asyncio.timeout(HELD):
             while await asyncio.to_thread(holds, subject, tab):
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
     except TimeoutError:
         got = f"the process still holds the socket of the stuck member after {HELD:g} s"
         raise Failure(after=after, got=got, expect=f"the socket gone within {HELD:g} s", likely=likely) from None
@@ -136,53 +143,65 @@ class Room:
         self.left: set[str] = set()
         """Of whom Ada has heard that they left."""
 
-    async def say(self, text: str, *, after: str) -> float:
+    async def say(self, *texts: str, after: str) -> float:
         """Ada says something; how many seconds it takes until all have it.
 
         Raises:
             Failure: one of them does not get it.
         """
-        self.number += 1
         start = time.perf_counter()
-        await self.ada.send({"type": "message", "text": text})
-        await asyncio.gather(*(self._hears(tab, after) for tab in self.all))
+        for text in texts:
+            await self.ada.send({"type": "message", "text": text})
+        numbers = range(self.number + 1, self.number + 1 + len(texts))
+        self.number += len(texts)
+        await asyncio.gather(*(self._hears(tab, numbers, after) for tab in self.all))
         return time.perf_counter() - start
 
-    async def _hears(self, tab: Client, after: str) -> None:
+    async def _hears(self, tab: Client, numbers: range, after: str) -> None:
         tab.after = after
-        tab.did = f"message {self.number} of Ada"
-        while True:
-            value = await tab.next_object(expect=f"message {self.number}", likely=STALLS)
-            if isinstance(value, dict) and value.get("type") == "message":
-                if value.get("id") == self.number:
-                    return
-                expect = f"message {self.number}"
-                raise Failure(after=after, sent=tab.did, got=show(value), expect=expect, likely=IDS)
-            if tab is self.ada and isinstance(value, dict) and value.get("type") == "left":
-                self.left.add(value["name"])
+        for number in numbers:
+            expect = f"message {number}"
+            tab.did = f"{expect} of Ada"
+            while True:
+                value = await tab.next_object(expect=expect, likely=STALLS)
+                if isinstance(value, dict) and value.get("type") == "message":
+                    if value.get("id") == number:
+                        break
+                    raise Failure(after=after, sent=tab.did, got=show(value), expect=expect, likely=IDS)
+                if tab is self.ada and isinstance(value, dict) and value.get("type") == "left":
+                    self.left.add(value["name"])
 
-    async def fill(self, name: str, *, since: int, after: str) -> None:
-        """Ada says large things until she hears that the member who does not read has left.
+    async def fill(self, name: str, *, since: int, after: str) -> list[float]:
+        """Ada says things until she hears that the member who does not read has left.
+
+        Huge messages fill what the kernel keeps, and small ones the queue. Where that isn't enough, large ones follow.
 
         Args:
             name: of that member.
             since: the number of the last message before it stopped reading.
             after: what has happened.
 
+        Returns:
+            For one message or a few at a time, how many seconds it took until all who read had them.
+
         Raises:
             Failure: it comes too late, too early, or not.
         """
+        waits: list[float] = []
         while name not in self.left:
-            if self.number - since == DROPPED_BY:
-                got = f"no left after {DROPPED_BY} messages of 64 KiB"
+            sent = self.number - since
+            if sent >= DROPPED_BY:
+                got = f"no left after {DROPPED_BY} messages, most of them of 64 KiB"
                 expect = "the kernel takes some dozens, 64 frames may wait, and at the next the member is dropped"
                 raise Failure(after=after, got=got, expect=expect, likely=DROP)
-            await self.say(LARGE, after=after)
-        # The last message was one too many; left came before it or after it.
+            texts = [HUGE] if sent < FILLING else FEW if sent < FILLING + 2 * WAITING else [LARGE]
+            waits.append(await self.say(*texts, after=after))
+        # One of the last messages was one too many; left came before it or after it.
         if self.number - since <= WAITING:
             got = f"left after {self.number - since} messages"
             expect = f"{WAITING} frames may wait, beyond what the kernel took"
             raise Failure(after=after, got=got, expect=expect, likely="the limit is lower than 64 frames")
+        return waits
 
 
 @contextlib.asynccontextmanager
@@ -368,7 +387,7 @@ class TestExercise:
             if isinstance(value, dict) and value.get("type") == "message":
                 messages.append(value)
                 own = said(number, value.get("from", ""), value.get("text", ""))
-                if not same(value, own):
+                if value.keys() != own.keys() or (type(value["id"]), value["id"]) != (int, number):
                     cause = likely if same(value | {"id": number}, own) else IDS
                     raise Failure(sent=tab.did, got=show(value), expect=f"a message with the id {number}", likely=cause)
         return messages
@@ -425,13 +444,12 @@ class TestExercise:
                 await talk.fill("Linus", since=1, after=after)
                 dropped = asyncio.create_task(let_go(own, linus, after="Linus was dropped"))
                 await members.are(room, "Ada", after="Ada heard that Linus left", likely=LISTED)
-                while talk.number < 800:
-                    await talk.say(LARGE, after=after)
-                    if talk.number % 10 == 0:
-                        most = max(most, memory(own))
+                for _ in range(PASSING * 2**20 // len(HUGE)):
+                    await talk.say(HUGE, after=after)
+                    most = max(most, memory(own))
                 if most - least > GROWTH:
                     got = f"the process grew by {most - least:.0f} MiB"
-                    expect = f"less than {GROWTH} MiB while 800 messages of 64 KiB pass"
+                    expect = f"less than {GROWTH} MiB while {PASSING} MiB of messages pass"
                     raise Failure(after=after, got=got, expect=expect, likely=DROP)
                 await dropped
                 path, counts = "/debug/sessions", {"sessions": 1, "rooms": 1}
@@ -450,7 +468,9 @@ class TestExercise:
                 Members(subject, PING).tab(room, "Linus", narrow=True) as linus,
             ):
                 linus.stop_reading()
-                waits = [await talk.say(LARGE, after="Linus stopped reading") for _ in range(ROUND)]
+                # While the small ones pass, the kernel takes nothing more. The huge ones take time on a busy machine.
+                waits = (await talk.fill("Linus", since=0, after="Linus stopped reading"))[FILLING:]
+                waits.append(await talk.say("he is gone", after="Linus was dropped"))
             longest.append(max(waits))
             if longest[-1] <= LONGEST_WAIT:
                 return
@@ -476,8 +496,8 @@ class TestExercise:
                 likely = "messages are thrown away for a member that stays: drop the member, not its messages"
                 expect = "messages 1, 2, 3, ... without a gap, then 1013"
                 raise Failure(sent=linus.did, got=got, expect=expect, likely=likely)
-            # It was dropped at the last message, or at the one before, if left came after that.
-            if len(ids) < talk.number - 2:
+            # It was dropped at one of the last messages, or at the ones before, if left came after those.
+            if len(ids) < talk.number - 2 * len(FEW):
                 got = f"the first {len(ids)} messages, when {talk.number} had been sent"
                 likely = "what waits is thrown away with the writer: let it be sent, and the close after it"
                 raise Failure(sent=linus.did, got=got, expect="everything that waited, then 1013", likely=likely)
@@ -485,7 +505,7 @@ class TestExercise:
     @check(2, "drops nobody who reads, however large the burst")
     async def test_burst(self, subject: Subject) -> None:
         members = Members(subject, PING)
-        for count, size in ((400, 20), (2000, 20), (400, 2000)):
+        for count, size in ((400, 20), (1000, 20), (400, 2000)):
             room = members.room()
             async with contextlib.AsyncExitStack() as stack:
                 tabs = [await stack.enter_async_context(members.tab(room, name)) for name in ("Ada", "Grace", "Linus")]
@@ -498,26 +518,39 @@ class TestExercise:
     @check(3, "sends a ping every HEARTBEAT seconds, and answers no pong")
     async def test_ping(self, subject: Subject) -> None:
         members = Members(await subject.under(HEARTBEAT=str(BEAT)))
-        room = members.room()
+        for attempt in range(3):
+            try:
+                return await self._are_pinged(members, members.room())
+            except Failure as failure:
+                # A busy machine may let a member seem silent, but not each time.
+                if attempt == 2 or "4408" not in failure.got:
+                    raise
+
+    @staticmethod
+    async def _are_pinged(members: Members, room: str) -> None:
         async with members.tab(room, "Ada") as ada, members.tab(room, "Grace") as grace:
             await grace.send({"type": "message", "text": "here"})
             for tab in (ada, grace):
+                tab.patience += BEAT
                 # There may have been a ping among the notices.
                 while await tab.next_object(expect="message 1", likely=IDS) != said(1, "Grace", "here"):
                     pass
                 tab.did = f"nothing yet; HEARTBEAT={BEAT}"
-            times = []
-            for _ in range(3):
-                for tab in (ada, grace):
-                    await tab.gets({"type": "ping"}, likely=PINGS)
+            times: list[float] = []
+            # A busy machine may be late once, but not each time.
+            for _ in range(7):
+                await ada.gets(PING, likely=PINGS)
                 times.append(time.perf_counter())
                 await ada.send({"type": "pong"})
                 await ada.send({"type": "pong", "more": [1]})
+                while await grace.next_object(expect=show(PING), likely=PINGS) != PING:
+                    pass  # the error
+                await grace.send({"type": "pong"})
                 await grace.send("no JSON")
-                await grace.gets_error(likely="what cannot be read is answered with an error")
-            took = times[-1] - times[0]
-            if not 2 * BEAT - LATE / 2 < took < 2 * BEAT + 2 * LATE:
-                got = f"{took:.2f} s from the first ping to the third"
+                if times[2:] and abs(times[-1] - times[-3] - 2 * BEAT) < BEAT / 2:
+                    break
+            else:
+                got = f"{times[-1] - times[-3]:.2f} s from one ping to the next but one"
                 raise Failure(after=f"HEARTBEAT={BEAT}", got=got, expect=f"{2 * BEAT:.1f} s", likely=PINGS)
 
     @check(3, "takes every frame for a sign of life, and nothing else")
@@ -531,41 +564,61 @@ class TestExercise:
             "no JSON": "hello",
             "binary": b"\x00",
         }
+        late: list[str] = []
         async with contextlib.AsyncExitStack() as stack:
             watching = await stack.enter_async_context(members.tab(room, "watching"))
 
-            async def live() -> None:
-                while True:
-                    await watching.send({"type": "pong"})
-                    await asyncio.sleep(BEAT)
-
             async def fall_silent(kind: str) -> None:
-                tab = await stack.enter_async_context(members.tab(room, kind))
-                if kind != "nothing":
+                for _ in range(3):
+                    last = time.perf_counter()
+                    tab = await stack.enter_async_context(members.tab(room, kind))
+                    tab.patience += BEAT
+                    if kind == "nothing":
+                        break
                     # Not with the first ping, so that it shows from when the time counts; and right after one, so that
                     # one beat too many is nearly five intervals.
                     for _ in range(2):
                         while await tab.next_object(expect="a ping", likely=PINGS) != PING:
                             pass
+                    last = time.perf_counter()
                     await tab.send(signs[kind])
-                last = time.perf_counter()
+                    # On a busy machine this may have come too late, but not each time.
+                    listed = await members.subject.get_json(members.list_path(room), likely=LIFE)
+                    if kind in listed["names"]:
+                        break
+                    late.append(kind)
                 pongs = asyncio.create_task(self._pong(tab))
-                await read_on(tab, 6 * BEAT + LATE)
+                pings, gap = await self._pings(tab)
                 pongs.cancel()
-                self._is_due(kind, tab, time.perf_counter() - last)
+                self._is_due(kind, tab, time.perf_counter() - last, pings, gap)
 
-            living = asyncio.create_task(live())
-            heard = asyncio.create_task(read_on(watching, 8 * BEAT + 3 * LATE))
-            await asyncio.gather(*(fall_silent(kind) for kind in (*signs, "nothing")))
-            likely = "a member whose time is over is off the list when its connection is closed"
-            await members.are(room, "watching", after="all others were closed with 4408", likely=likely)
-            await watching.send({"type": "message", "text": "alone"})
-            await watching.leave()
-            living.cancel()
-            gone = [value["name"] for value in await heard if isinstance(value, dict) and value.get("type") == "left"]
-            if sorted(gone) != sorted([*signs, "nothing"]):
+            living = asyncio.create_task(self._live(watching))
+            try:
+                await asyncio.gather(*(fall_silent(kind) for kind in (*signs, "nothing")))
+                likely = "a member whose time is over is off the list when its connection is closed"
+                await members.are(room, "watching", after="all others were closed with 4408", likely=likely)
+                await watching.send({"type": "message", "text": "alone"})
+                gone = await living
+            finally:
+                living.cancel()
+                await asyncio.gather(living, return_exceptions=True)
+            if sorted(gone) != sorted([*signs, *late, "nothing"]):
                 got = f"left of {', '.join(gone) or 'nobody'}"
                 raise Failure(after="six members fell silent", got=got, expect="one left for each", likely=likely)
+
+    @staticmethod
+    async def _live(tab: Client) -> list[str]:
+        """Answer each ping until a message comes; of whom this tab has heard that they left."""
+        gone: list[str] = []
+        tab.patience += BEAT
+        while True:
+            match await tab.next_object(expect="no end: each ping was answered with a pong", likely=LIFE):
+                case {"type": "ping"}:
+                    await tab.send({"type": "pong"})
+                case {"type": "left", "name": name}:
+                    gone.append(name)
+                case {"type": "message", "text": "alone"}:
+                    return gone
 
     @staticmethod
     async def _pong(tab: Client) -> None:
@@ -576,7 +629,23 @@ class TestExercise:
                 await asyncio.sleep(BEAT / 3)
 
     @staticmethod
-    def _is_due(kind: str, tab: Client, took: float) -> None:
+    async def _pings(tab: Client) -> tuple[int, float]:
+        """How many pings come until the connection is closed, and how many seconds before that the last one came."""
+        pings, last = 0, time.perf_counter()
+        with contextlib.suppress(TimeoutError, ConnectionClosed):
+            async with asyncio.timeout(6 * BEAT + tab.patience):
+                while True:
+                    if parsed(await tab.connection.recv()) == PING:
+                        pings, last = pings + 1, time.perf_counter()
+        return pings, time.perf_counter() - last
+
+    @staticmethod
+    def _is_due(kind: str, tab: Client, took: float, pings: int, gap: float) -> None:
+        """Judge when a silent member was closed.
+
+        Three pings come in three intervals. A fourth may come at the end of the fourth interval, together with the
+        close. What the clock shows decides only where that leaves a doubt, as a busy machine is late.
+        """
         sent = f"{'only the handshake' if kind == 'nothing' else f'a last frame ({kind})'}; HEARTBEAT={BEAT}"
         expect = f"close code 4408 between {3 * BEAT:.1f} and {4 * BEAT:.1f} s after it"
         if tab.connection.close_code is None:
@@ -585,9 +654,9 @@ class TestExercise:
         elif tab.connection.close_code != 4408:
             got = f"close code {tab.connection.close_code}"
             likely = "the close code for a silent member is 4408"
-        elif took < 2.9 * BEAT:
+        elif pings < 2 or (pings == 2 and took < 2.9 * BEAT):
             got, likely = f"4408 after {took:.2f} s", LIFE
-        elif took > 4 * BEAT + LATE:
+        elif took > 4.5 * BEAT and (pings > 4 or (pings == 4 and gap > BEAT / 2)):
             got, likely = f"4408 after {took:.2f} s", "it is closed later than four intervals after the last frame"
         else:
             return
@@ -595,21 +664,21 @@ class TestExercise:
 
     @check(3, "lets go of the socket of a silent member that takes nothing")
     async def test_silent_and_stuck(self, subject: Subject) -> None:
-        members = Members(await subject.under(HEARTBEAT=str(BEAT)))
-        async with a_room(members.subject, "Ada") as (room, talk), members.tab(room, "Linus", narrow=True) as linus:
+        own = await subject.under(HEARTBEAT=str(SHORT_BEAT))
+        members = Members(own)
+        room = members.room()
+        async with members.tab(room, "Linus", narrow=True) as linus:
             linus.stop_reading()
-            after = f"Linus sends nothing and reads nothing; HEARTBEAT={BEAT}"
-            for _ in range(24):
-                await talk.say(4 * LARGE, after=after)
-            try:
-                async with asyncio.timeout(4 * BEAT + 2 * LATE):
-                    while "Linus" not in talk.left:
-                        await talk.say("still there?", after=after)
-                        await asyncio.sleep(BEAT / 3)
-            except TimeoutError:
-                got = "no left of Linus"
-                raise Failure(after=after, got=got, expect="Linus off the list", likely=PINGS) from None
-            await let_go(members.subject, linus, after=after)
+            # Its own messages come back to it, so nobody else needs to talk.
+            for _ in range(FILLING):
+                await linus.send({"type": "message", "text": HUGE})
+            start = time.perf_counter()
+            after = f"Linus sends nothing more and reads nothing; HEARTBEAT={SHORT_BEAT}"
+            while (await own.get(members.list_path(room), likely=PINGS)).status_code != 404:
+                if time.perf_counter() > start + 4 * SHORT_BEAT + OFF_THE_LIST:
+                    raise Failure(after=after, got="Linus still on the list", expect="Linus off the list", likely=PINGS)
+                await asyncio.sleep(SHORT_BEAT / 5)
+            await let_go(own, linus, after=after)
 
     @check(4, "ends within 3 s of SIGTERM, whoever is stuck, and tells who reads")
     async def test_terminates(self, subject: Subject) -> None:
@@ -621,7 +690,8 @@ class TestExercise:
     async def _terminate(subject: Subject, kind: str) -> None:
         async with (
             subject.another() as own,
-            a_room(own, "Ada", "Grace") as (room, talk),
+            a_room(own, "Ada") as (room, talk),
+            a_room(own, "Grace") as (_, elsewhere),
             contextlib.AsyncExitStack() as stack,
         ):
             after = "everybody reads"
@@ -629,14 +699,15 @@ class TestExercise:
                 linus = await stack.enter_async_context(Members(own).tab(room, "Linus", narrow=True))
                 linus.stop_reading()
                 after = "Linus stopped reading"
-                for _ in range(24):
-                    await talk.say(4 * LARGE, after=after)
-                if kind == "dropped":
+                if kind == "one":
+                    for _ in range(FILLING):
+                        await talk.say(HUGE, after=after)
+                else:
                     await talk.fill("Linus", since=0, after=after)
                     after += ", and was dropped"
             os.kill(own.server.pid, signal.SIGTERM)
             start = time.perf_counter()
-            for tab in talk.all:
+            for tab in (*talk.all, *elsewhere.all):
                 tab.did, tab.after = "nothing; SIGTERM went to the process", after
                 await tab.is_closed(1012, likely="uvicorn closes with 1012 by itself, if the endpoint lets it")
             # It returns when the process has let go of its output.

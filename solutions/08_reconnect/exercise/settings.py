@@ -16,5 +16,5 @@ BEHIND, CAUGHT_UP = 48, 40
 """A tab with so many frames waiting is far behind, until only so many wait."""
 MOMENT = 0.03
 """Seconds that whoever sends waits for a tab that is far behind."""
-PATIENCE = 1.5
+PATIENCE = 1.0
 """Seconds that a connection gets to take what is on the way and end. Then it is aborted."""
