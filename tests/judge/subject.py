@@ -94,7 +94,7 @@ class Subject:
                             await meanwhile()
             return await asyncio.gather(*opening)
         except BaseException:
-            # Nobody else asks for their errors, and asyncio would print them.
+            # Fetch their errors, or asyncio prints them.
             for task in opening:
                 task.cancel()
             await asyncio.gather(*opening, return_exceptions=True)
