@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from judge.clients import show
-from judge.hosts import NO_REDIS, Ear, Hosts, own_hosts, shared_hosts, shortened
+from judge.hosts import NO_REDIS, Ear, Hosts, own_hosts, separate_hosts, shared_hosts, shortened
 from judge.members import Members
 from judge.model import Failure, check
 from judge.subject import Subject
@@ -330,7 +330,8 @@ class TestExercise:
             likely = "a subscription for each member: let the process listen once, and pass on what it hears"
             listening = len(await redis.client_list(_type="pubsub"))
             after = "24 members came, to two rooms at three processes"
-            most = len(hosts.servers)
+            # Other checks may have a further server at this Redis.
+            most = len(hosts.servers) + 1
             if listening > most:
                 got = f"{listening} connections in CLIENT LIST TYPE pubsub"
                 raise Failure(after=after, got=got, expect=f"one a process, {most} at most", likely=likely)
@@ -436,7 +437,7 @@ class TestExercise:
 
     @check(4, "has one list of members for all processes, and one person for all tabs of a name")
     async def test_members(self, subject: Subject) -> None:
-        hosts = await shared_hosts(subject)
+        hosts = await separate_hosts(subject)
         room = Members.room()
         async with at(hosts[0], Members.room("elsewhere"), "Zoe") as zoe, at(hosts[1], room, "Grace") as grace:
             async with at(hosts[0], room, "Ada") as first:
@@ -733,7 +734,7 @@ class TestExercise:
 
     @check(6, "knows a key again at every process")
     async def test_key(self, subject: Subject) -> None:
-        hosts = await shared_hosts(subject)
+        hosts = await separate_hosts(subject)
         room = Members.room()
         async with contextlib.AsyncExitStack() as stack:
             adas = [await stack.enter_async_context(at(host, room, "Ada")) for host in hosts]

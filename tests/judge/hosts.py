@@ -40,9 +40,18 @@ async def _start(subject: Subject) -> Hosts:
     redis = await asyncio.to_thread(RedisServer, real=REAL)
     subject.at_end.append(redis.close)
     # The name of the host only makes their settings differ: the same ones would be the same server.
-    # One is a new Python: separate machines have a hash() of their own for strings, and forks of one process do not.
-    starting = (subject.under(BROKER=redis.url, HOST=str(number), cold=number == 2) for number in range(3))
+    starting = (subject.under(BROKER=redis.url, HOST=str(number)) for number in range(3))
     return Hosts(redis, list(await asyncio.gather(*starting)))
+
+
+async def separate_hosts(subject: Subject) -> Hosts:
+    """Two of the shared servers, and a further one at their Redis, which is a new Python. Checks share it too.
+
+    Separate machines have a `hash()` of their own for strings, and forks of one process have the same. Only the checks
+    that depend on it ask for a new Python, because its start takes ten times as long as a fork.
+    """
+    hosts = await shared_hosts(subject)
+    return Hosts(hosts.redis, [*hosts.servers[:2], await subject.under(BROKER=hosts.redis.url, cold=True)])
 
 
 @contextlib.asynccontextmanager
