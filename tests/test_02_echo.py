@@ -9,6 +9,7 @@ import pytest
 from judge.clients import Client
 from judge.model import Failure, check
 from judge.subject import Subject
+from judge.tasks import spawn
 from workshop.course import find_step
 from workshop.server import Server
 
@@ -214,7 +215,7 @@ class TestExercise:
                     await ada.send({"type": "echo", "text": "x" * 262_144})
                     sent += 1
 
-            flooding = asyncio.create_task(flood())
+            flooding = spawn(flood())
             # The server reads no more from a client that it cannot write to, so the flood comes to a halt.
             try:
                 await subject.stands_still(lambda: sent)

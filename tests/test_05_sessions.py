@@ -10,6 +10,7 @@ from judge.clients import Client, show
 from judge.members import BAD, BAD_DIRECT, TEXTS, Members, View, joined, left, said
 from judge.model import Failure, check
 from judge.subject import Subject
+from judge.tasks import spawn
 
 ENDS = ("leave", "finish", "reset")
 LISTED = "a tab's first frame is the list of names, its own among them: register it first, then send the list"
@@ -142,7 +143,7 @@ class TestExercise:
             staying = await enter(*(f"Ada {number}" for number in range(12)))
             going = await enter(*(f"Grace {number}" for number in range(12)))
             # Others come while those go.
-            leaving = [asyncio.create_task(view.tab.leave()) for view in going]
+            leaving = [spawn(view.tab.leave()) for view in going]
             staying += await enter(*(f"Linus {number}" for number in range(8)))
             await asyncio.gather(*leaving)
             there = {view.own for view in staying}

@@ -19,6 +19,7 @@ from judge.clients import Client, parsed, same, show
 from judge.members import BAD, BAD_DIRECT, Members, joined, left
 from judge.model import Failure, check
 from judge.subject import Subject
+from judge.tasks import spawn
 from websockets import frames
 from websockets.exceptions import ConnectionClosed
 from workshop.course import ROOT
@@ -250,7 +251,7 @@ class TestLesson:
             members.tab(room, "Grace") as grace,
         ):
             linus.stop_reading()
-            reading = asyncio.create_task(read_on(ada, 60))
+            reading = spawn(read_on(ada, 60))
             with contextlib.suppress(TimeoutError):
                 for number in range(MANY):
                     start = time.perf_counter()
@@ -442,7 +443,7 @@ class TestExercise:
                 linus.stop_reading()
                 least = most = memory(own)
                 await talk.fill("Linus", since=1, after=after)
-                dropped = asyncio.create_task(let_go(own, linus, after="Linus was dropped"))
+                dropped = spawn(let_go(own, linus, after="Linus was dropped"))
                 await members.are(room, "Ada", after="Ada heard that Linus left", likely=LISTED)
                 for _ in range(PASSING * 2**20 // len(HUGE)):
                     await talk.say(HUGE, after=after)
@@ -587,12 +588,12 @@ class TestExercise:
                     if kind in listed["names"]:
                         break
                     late.append(kind)
-                pongs = asyncio.create_task(self._pong(tab))
+                pongs = spawn(self._pong(tab))
                 pings, gap = await self._pings(tab)
                 pongs.cancel()
                 self._is_due(kind, tab, time.perf_counter() - last, pings, gap)
 
-            living = asyncio.create_task(self._live(watching))
+            living = spawn(self._live(watching))
             try:
                 await asyncio.gather(*(fall_silent(kind) for kind in (*signs, "nothing")))
                 likely = "a member whose time is over is off the list when its connection is closed"

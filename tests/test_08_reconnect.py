@@ -16,6 +16,7 @@ from judge.members import BAD, Members
 from judge.model import Failure, check
 from judge.stage import Stage, Visit, stage
 from judge.subject import Subject
+from judge.tasks import running, spawn
 from workshop.course import find_step
 
 KEPT = 100
@@ -131,9 +132,8 @@ class Talk:
             talking: ends with an error if that is not going to be.
         """
         self._acknowledged.clear()
-        one_more = asyncio.ensure_future(self._acknowledged.wait())
-        await asyncio.wait([one_more, talking], return_when=asyncio.FIRST_COMPLETED)
-        one_more.cancel()
+        async with running(self._acknowledged.wait()) as one_more:
+            await asyncio.wait([*one_more, talking], return_when=asyncio.FIRST_COMPLETED)
         if talking.done():
             talking.result()
 
@@ -426,7 +426,7 @@ class TestExercise:
         room = Members.room()
         many = 1005
         async with back(subject, room, "Ada") as ada:
-            sending = asyncio.create_task(
+            sending = spawn(
                 self._send_all(ada, [{"type": "message", "text": "", "key": f"k{number}"} for number in range(many)])
             )
             acks: dict[str, int] = {}

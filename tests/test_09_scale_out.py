@@ -14,6 +14,7 @@ from judge.hosts import NO_REDIS, Ear, Hosts, own_hosts, separate_hosts, shared_
 from judge.members import Members
 from judge.model import Failure, check
 from judge.subject import Subject
+from judge.tasks import spawn
 from redis.asyncio import Redis
 from workshop.course import find_step
 from workshop.redis_server import RedisServer
@@ -417,7 +418,7 @@ class TestExercise:
         total = 90
         async with contextlib.AsyncExitStack() as stack:
             ada = await stack.enter_async_context(at(hosts[0], room, "Ada"))
-            talking = asyncio.create_task(self._talk(ada, total))
+            talking = spawn(self._talk(ada, total))
             stack.callback(talking.cancel)
             later = []
             while not talking.done():

@@ -1,5 +1,6 @@
 """The checks accept every right answer, refuse every wrong one, and name the mistake."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,14 @@ def parameter(number: int, answer: Answer) -> object:
 
 
 @pytest.mark.parametrize("answer", [parameter(number, answer) for number, answer in enumerate(answers())])
-def test_answer(answer: Answer, tmp_path: Path) -> None:
+def test_answer(answer: Answer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A right answer passes; a wrong one is refused by a check it names, with the phrase it names."""
     answer.put_into(tmp_path)
     verdict = Judge(answer.step, tmp_path, short=SHORT).run()
+    # asyncio logs an exception that nothing has asked for when its task is collected.
+    gc.collect()
+    own = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert not own, f"the judge prints something of its own:\n{own}"
     if answer.right:
         assert verdict.failed is None, f"this answer is right and must pass:\n{verdict}"
         return

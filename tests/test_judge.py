@@ -1,10 +1,21 @@
 """How the judge ends: with a verdict and nothing else."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from kernels import copy_of_the_course
+from workshop.course import ROOT
+
+
+def test_tasks() -> None:
+    """Checks start their tasks with `judge.tasks`: an exception that no check asks for would be printed."""
+    files = [*(ROOT / "tests").glob("test_[0-9]*.py"), *(ROOT / "tests" / "judge").glob("*.py")]
+    assert len(files) > 20
+    for file in files:
+        found = re.search(r"\b(create_task|ensure_future)\(", file.read_text("utf-8"))
+        assert file.name == "tasks.py" or not found, f"{file.name}: use spawn() or running() in place of {found[1]}()"
 
 
 def test_no_traceback_of_its_own(tmp_path: Path) -> None:

@@ -107,6 +107,14 @@ def comparable(log: list[str]) -> list[str]:
     return re.sub(r"\d{4,}", "N", text).split("\n")
 
 
+def end_template(server: Server) -> psutil.Process:
+    """Kill the process that a server was forked from, and wait for its end."""
+    template = psutil.Process(server.pid).parent()
+    template.kill()
+    psutil.wait_procs([template], timeout=20)
+    return template
+
+
 def gone(pid: int) -> bool:
     """Whether a process ends in time."""
     _, alive = psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=20)
@@ -134,7 +142,7 @@ def test_sees_the_same(both: list[Server]) -> None:
 def test_sees_nothing_of_the_template(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the template was started, what its environment was, and what else it has forked makes no difference."""
     with Server("facts:app", folder) as first:
-        psutil.Process(first.pid).parent().kill()
+        end_template(first)
     with monkeypatch.context() as before:
         before.setenv("GONE", "a variable of the template")
         before.chdir(folder)
@@ -223,8 +231,7 @@ time.sleep(600)
 def test_template_killed(folder: Path) -> None:
     """When the template is killed, what it has forked goes on, and the next server gets a new one."""
     with Server("facts:app", folder) as first:
-        template = psutil.Process(first.pid).parent()
-        template.kill()
+        template = end_template(first)
         assert get(first, "/random") is not None
         with Server("facts:app", folder) as second:
             assert get(second, "/random") is not None

@@ -3,6 +3,7 @@
 import random
 import socket
 import sys
+import time
 
 
 def is_free(port: int) -> bool:
@@ -30,3 +31,19 @@ def free_port() -> int:
         port = ports.randrange(11_000, 32_768)
         if is_free(port):
             return port
+
+
+def wait_until_listening(port: int, seconds: float) -> None:
+    """Return when a server takes connections on this TCP port of 127.0.0.1, or when the time is up.
+
+    Args:
+        port: of the server.
+        seconds: the longest wait.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=seconds).close()
+            return
+        except OSError:
+            time.sleep(0.01)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .course import ROOT, CourseError
+from .ports import wait_until_listening
 from .process import end, start_module
 
 ADDRESS = re.compile(r"[Rr]unning on http://127\.0\.0\.1:(\d+)")
@@ -158,6 +159,9 @@ class Server:
                 "a sleep or a wait outside every function."
             )
         self.port = next(int(found[1]) for line in self.log if (found := ADDRESS.search(line)))
+        # With --reload it prints both lines a moment before it listens, and nothing more when it does.
+        if self.reload:
+            wait_until_listening(self.port, seconds)
 
     def stop(self, seconds: float = 2.0) -> None:
         """Ask the server to end, as Ctrl+C does; after `seconds` make it."""

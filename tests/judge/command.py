@@ -11,6 +11,7 @@ from workshop.server import Server
 
 from .judge import Judge
 from .model import Verdict
+from .tasks import spawn
 from .watch import PATIENT, SHORT, watch
 
 AT_A_TIME = 2
@@ -73,7 +74,7 @@ async def _judge_all(on_progress: Callable[[Verdict], object], show: Callable[[V
 
     passed = True
     # In the order of the steps, whichever ends first.
-    for task in [asyncio.create_task(one(step)) for step in steps()]:
+    for task in [spawn(one(step)) for step in steps()]:
         verdict = await task
         show(verdict)
         passed = passed and verdict.passed

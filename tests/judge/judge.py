@@ -17,6 +17,7 @@ from workshop.server import Server, StartupError, place_of_error
 from .model import Check, Failure, Verdict, checks_of
 from .subject import Subject
 from .symptoms import error_in, meaning_of
+from .tasks import spawn
 
 PATIENT = 2.0
 """Seconds to wait for an answer, by default. The exercises promise one within a second."""
@@ -107,7 +108,7 @@ class Judge:
     async def _side_by_side(self, checks: list[Check]) -> int | None:
         """The place of the first check that needs a closer look, or None if all is well."""
         subject = Subject(self._first, self._short, self.folder)
-        tasks = [asyncio.create_task(_bounded(check, subject)) for check in checks]
+        tasks = [spawn(_bounded(check, subject)) for check in checks]
         try:
             pending = set(tasks)
             reached = 0

@@ -11,6 +11,7 @@ from workshop.server import Server
 
 from .judge import Judge
 from .model import Verdict
+from .tasks import spawn
 
 SHORT = 0.5
 """Seconds that an answer gets at first, while the checks run side by side."""
@@ -39,11 +40,11 @@ async def watch(step: Step, first: Server, show: Callable[[Verdict], object]) ->
         judge = Judge(step, step.folder, server, short=SHORT, patient=PATIENT, spare=True, on_progress=show)
         show(await judge.judge())
 
-    judging = asyncio.create_task(once(first))
+    judging = spawn(once(first))
     try:
         async for _ in saves(step.folder):
             await ended(judging)
-            judging = asyncio.create_task(once())
+            judging = spawn(once())
     finally:
         await ended(judging)
 
