@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from workshop.comparing import compare
@@ -13,14 +14,8 @@ from workshop.course import CourseError, Step, find_step
 from workshop.server import Server
 
 ALL = "all"
-LEFT_OUT = {
-    "answers": "the right and wrong answers that the checks must tell apart",
-    "notebooks": "the notebooks with every exercise solved",
-    "jupyterlab": "JupyterLab in a browser",
-    "models": "random traffic against a model",
-    "bench": "the benchmark",
-}
-"""What `pytest` leaves out, by part: the tests marked `thorough`. `pytest --all` runs them too."""
+LEFT_OUT = pytest.StashKey[Counter[str]]()
+"""What a run leaves out: how many tests of what, by the texts of their marks."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -76,11 +71,22 @@ def leaves_out(config: pytest.Config) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the thorough tests out of a plain `pytest`."""
-    if leaves_out(config):
-        left_out = [item for item in items if item.get_closest_marker("thorough")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+    """Leave the thorough tests out of a plain `pytest`, and count them."""
+    if not leaves_out(config):
+        return
+    marks = {item: item.get_closest_marker("thorough") for item in items}
+    left_out = Counter(mark.args[0] for mark in marks.values() if mark)
+    config.stash[LEFT_OUT] = left_out
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["left_out"] = dict(left_out)
+    config.hook.pytest_deselected(items=[item for item, mark in marks.items() if mark])
+    items[:] = [item for item, mark in marks.items() if not mark]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker of pytest-xdist has left out; each of them leaves out the same."""
+    node.config.stash[LEFT_OUT] = Counter(getattr(node, "workeroutput", {}).get("left_out", {}))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -91,8 +97,9 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
         reporter.write_line("\nIn CI nothing may be skipped; pytest -rs lists what was.", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     yield
-    if reporter and leaves_out(session.config) and not session.config.option.collectonly:
-        reporter.write_line(f"Left out: {'; '.join(LEFT_OUT.values())}. pytest --all runs everything.")
+    if reporter and (left_out := session.config.stash.get(LEFT_OUT, None)):
+        parts = ", ".join(f"{what} ({count})" for what, count in left_out.items())
+        reporter.write_line(f"Left out: {parts}. pytest --all runs everything.")
 
 
 def part_of(path: str) -> str:

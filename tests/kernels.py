@@ -127,7 +127,8 @@ def copy_of_the_course(folder: Path, *, solved: bool) -> Path:
         folder: where to put it.
         solved: whether the worked solutions take the place of the exercises.
     """
-    leave_out = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", ".pytest_cache")
+    # The answers are most of all files, and only the course itself needs them.
+    leave_out = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", ".pytest_cache", "answers")
     for name in ("notebooks", "steps", "solutions", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=leave_out)
     for name in ("pyproject.toml", "jupyter_config.py"):

@@ -7,7 +7,7 @@ import pytest
 from answers import Answer, answers
 from judge.judge import Judge
 
-pytestmark = pytest.mark.thorough
+pytestmark = pytest.mark.thorough("right and wrong answers")
 SHORT = 1.2
 """Seconds that an answer gets at first: several are judged at a time here. See `Judge`."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from workshop.course import ROOT
 
-pytestmark = pytest.mark.thorough
+pytestmark = pytest.mark.thorough("the benchmark")
 LABELS = (
     "websockets.broadcast",
     "FastAPI's documentation",

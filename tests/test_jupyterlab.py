@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = [
     # One process runs them all, so that one browser and one JupyterLab are enough.
     pytest.mark.xdist_group("jupyterlab"),
-    pytest.mark.thorough,
+    pytest.mark.thorough("JupyterLab in a browser"),
 ]
 PICTURES = os.environ.get("SCREENSHOTS")
 """A folder for a screenshot of every notebook after its run."""

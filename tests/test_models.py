@@ -22,7 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 from workshop.course import find_step
 from workshop.server import Server
 
-pytestmark = pytest.mark.thorough
+pytestmark = pytest.mark.thorough("random traffic against a model")
 DEADLINE = 5.0
 """Seconds for anything that must come."""
 ROOMS = st.sampled_from(["lobby", "lab 한글"])

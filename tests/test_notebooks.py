@@ -27,8 +27,10 @@ def run_all(step: Step, course: Path, times: int) -> list[str]:
     with kernel(course / "notebooks") as running:
         for _ in range(times):
             cells = running.run(sources)
-            for cell in cells:
-                assert cell.status == "ok", f"{cell.source}\n\n{cell.text}"
+            for number, cell in enumerate(cells):
+                # What the server printed stands below the cell that started it.
+                before = "\n".join(earlier.text for earlier in cells[:number])
+                assert cell.status == "ok", f"{before}\n\n{cell.source}\n\n{cell.text}"
             verdict = next(cell for cell in cells if cell.source.startswith("check("))
             assert "<table>" in verdict.html
             verdicts.append(verdict.text)
@@ -42,7 +44,7 @@ def test_unsolved(step: Step, tmp_path: Path) -> None:
     assert re.search(r"\d+ of \d+ checks", verdict)
 
 
-@pytest.mark.thorough
+@pytest.mark.thorough("notebooks with their exercise solved")
 @pytest.mark.parametrize("step", steps(), ids=lambda step: step.name)
 def test_solved(step: Step, tmp_path: Path) -> None:
     """With the exercise solved every check is green, also when the notebook runs a second time in its kernel."""

@@ -719,6 +719,7 @@ class TestSessions:
         assert "secret" not in page.content()
 
 
+@pytest.mark.thorough("the browser page with every worked solution")
 class TestSolutions:
     """Two tabs against the worked solution of each step: for a step 05_name, write test_step_05_name."""
 
