@@ -86,6 +86,7 @@ def test_broken_neighbours(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.thorough("helpers that are killed, suspended, or run many at a time")
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 @pytest.mark.parametrize("option", [[], ["--watch"]], ids=["once", "watch"])
 @pytest.mark.parametrize("end", ["SIGKILL", "SIGHUP", "SIGINT"])

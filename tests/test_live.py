@@ -186,6 +186,7 @@ class TestTerminal:
         command = [sys.executable, "-m", "pytest", *arguments]
         return subprocess.run(command, cwd=course, capture_output=True, text=True, encoding="utf-8", timeout=DEADLINE)
 
+    @pytest.mark.thorough("helpers that are killed, suspended, or run many at a time")
     def test_all(self, course: Path) -> None:
         """Without a number, a line for each step and nothing else."""
         exercise(course).write_text(solution(), "utf-8")

@@ -22,9 +22,26 @@ from websockets import ConnectionClosed, connect
 from workshop import ROOT, CourseError, Server, StartupError, Timeline, Wire, close_codes, find_step, run_exercise
 from workshop import preflight as preflight_module
 from workshop.ports import free_port
+from workshop.server import PortInUse
 from workshop.serving import PORT, Screen
 
 SERVE = "from workshop import serve\nserver = serve('02_echo')\nprint('pid', server.pid, 'at', server.url)"
+
+SLOW_TO_LISTEN = """
+import os, pathlib, socket, time
+from fastapi import FastAPI
+
+app = FastAPI()
+folder, bind = pathlib.Path(os.environ["FOLDER"]), socket.socket.bind
+
+def bind_and_wait(self, address):
+    bind(self, address)
+    (folder / "bound").touch()
+    while not (folder / "go on").exists():
+        time.sleep(0.01)
+
+socket.socket.bind = bind_and_wait
+"""
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 20) -> bool:
@@ -131,6 +148,7 @@ class TestLife:
         assert len(tried) == 2
         assert tried[0] != tried[1]
 
+    @pytest.mark.thorough("helpers that are killed, suspended, or run many at a time")
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot suspend a process with a signal")
     def test_suspended(self, tmp_path: Path) -> None:
         """A closed lid stops kernel, server and the card's process; afterwards all of them go on."""
@@ -155,6 +173,7 @@ class TestLife:
             ):
                 pass
 
+    @pytest.mark.thorough("helpers that are killed, suspended, or run many at a time")
     def test_two_steps_at_once(self, tmp_path: Path) -> None:
         """Two notebooks serve and judge at the same time, each at an address of its own."""
         course = copy_of_the_course(tmp_path, solved=True)
@@ -309,6 +328,19 @@ class TestStart:
             with pytest.raises(StartupError, match=f"Port {first.port} is in use: .* such as {first.port + 1}"):
                 second.wait_until_ready()
             assert answers(first.url)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="there two programs can't bind one port")
+    def test_port_taken_meanwhile(self, tmp_path: Path) -> None:
+        """A server says that it runs although another program was the first to listen on its port; that's noticed."""
+        port = free_port()
+        (tmp_path / "exercise.py").write_text(SLOW_TO_LISTEN, "utf-8")
+        server = Server("exercise:app", tmp_path, port=port, environment={"FOLDER": str(tmp_path)})
+        assert wait_until((tmp_path / "bound").exists)
+        with socket.create_server(("127.0.0.1", port)):
+            (tmp_path / "go on").touch()
+            with pytest.raises(PortInUse, match=f"Port {port} is in use"):
+                server.wait_until_ready()
+        assert any("Uvicorn running" in line for line in server.log)
 
     def test_no_such_step(self) -> None:
         """A step that is not there is answered with the list of those that are."""

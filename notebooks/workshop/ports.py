@@ -1,9 +1,12 @@
 """TCP ports of 127.0.0.1: which one is free, and which one stays so until it is used."""
 
+import contextlib
 import random
 import socket
 import sys
 import time
+
+import psutil
 
 
 def is_free(port: int) -> bool:
@@ -33,17 +36,24 @@ def free_port() -> int:
             return port
 
 
-def wait_until_listening(port: int, seconds: float) -> None:
-    """Return when a server takes connections on this TCP port of 127.0.0.1, or when the time is up.
+def comes_to_listen(pid: int, port: int, seconds: float) -> bool:
+    """Wait until a process, or one of its children, takes connections on this TCP port.
 
     Args:
-        port: of the server.
+        pid: of the process.
+        port: the port that it's to listen on.
         seconds: the longest wait.
+
+    Returns:
+        Whether it does.
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=seconds).close()
-            return
-        except OSError:
-            time.sleep(0.01)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            for each in (process, *process.children(recursive=True)):
+                for connection in each.net_connections("tcp"):
+                    if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                        return True
+        time.sleep(0.01)
+    return False

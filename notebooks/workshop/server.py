@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .course import ROOT, CourseError
-from .ports import wait_until_listening
+from .ports import comes_to_listen
 from .process import end, start_module
 
 ADDRESS = re.compile(r"[Rr]unning on http://127\.0\.0\.1:(\d+)")
 IN_USE = re.compile(r"address already in use|WinError 10048|only one usage of each socket", re.IGNORECASE)
+LISTENS_WITHIN = 2.0
+"""Seconds that a server gets from saying that it runs to listening."""
 LONGEST_LINE = 10_000
 LONGEST_LOG = 10_000
 READY = {
@@ -24,6 +26,10 @@ READY = {
 
 class StartupError(CourseError):
     """The server did not start. The message is one sentence that says what to do."""
+
+
+class PortInUse(StartupError):
+    """Another program has the port."""
 
 
 class Server:
@@ -152,6 +158,8 @@ class Server:
         if not self.wait_for(ready, seconds):
             ended = self._at_end
             self.kill()
+            if ended and IN_USE.search("\n".join(self.log)):
+                raise PortInUse(port_in_use(self.port))
             if ended:
                 raise StartupError(explain_end(self))
             raise StartupError(
@@ -159,9 +167,11 @@ class Server:
                 "a sleep or a wait outside every function."
             )
         self.port = next(int(found[1]) for line in self.log if (found := ADDRESS.search(line)))
-        # With --reload it prints both lines a moment before it listens, and nothing more when it does.
-        if self.reload:
-            wait_until_listening(self.port, seconds)
+        # It says so too if another server has bound the port at the same time and was the first to listen: uvloop drops
+        # that error. With --reload it says so a moment before it listens.
+        if not comes_to_listen(self.pid, self.port, LISTENS_WITHIN):
+            self.kill()
+            raise PortInUse(port_in_use(self.port))
 
     def stop(self, seconds: float = 2.0) -> None:
         """Ask the server to end, as Ctrl+C does; after `seconds` make it."""
@@ -188,14 +198,14 @@ class Server:
         self.kill()
 
 
+def port_in_use(port: int) -> str:
+    """Return one sentence: the port is in use, and what to do."""
+    return f"Port {port} is in use: stop the program that uses it, or choose another port, such as {port + 1}."
+
+
 def explain_end(server: Server) -> str:
     """One sentence: why this server ended before it was ready, and what to do."""
     log = "\n".join(server.log)
-    if IN_USE.search(log):
-        return (
-            f"Port {server.port} is in use: stop the program that uses it, or choose another port, "
-            f"such as {server.port + 1}."
-        )
     where = place_of_error(log, server.app_dir)
     if where:
         return f"{where}: importing the file stops there, so mend that line first."

@@ -4,7 +4,7 @@ import sys
 
 from .course import find_step
 from .ports import is_free
-from .server import IN_USE, Server, StartupError
+from .server import PortInUse, Server
 
 PORT = 8000
 _servers: dict[tuple[str, str], Server] = {}
@@ -51,9 +51,9 @@ def serve(
         try:
             server.wait_until_ready()
             break
-        except StartupError:
-            # Somebody may have taken the port between the look and the start.
-            if choice == ports[-1] or not any(IN_USE.search(line) for line in server.log):
+        except PortInUse:
+            # Another program may have taken the port between the look and the start.
+            if choice == ports[-1]:
                 raise
     _servers[key] = server
     if port is None and server.port != usual:
