@@ -15,32 +15,18 @@ from pathlib import Path
 import pytest
 from answers import answers
 from desks import desk, path_of
-from judge.judge import Judge
 from judge.model import checks_of
+from shipped import TODO, changed_by_reader, must_be_as_shipped
 from workshop.course import ROOT, Step, exercise_files, steps
 
 HEADINGS = ["Goal", "Picture", "Predict", "Run", "Investigate", "Make", "Check", "Recap", "What is still wrong"]
 BANNED = re.compile(r"\b(simply|just|obviously|easily|of course)\b", re.IGNORECASE)
 LONGEST_LESSON = 60
-TODO = re.compile(r"# TODO (\d+):")
 
 
 def each_step() -> pytest.MarkDecorator:
     """Run a test for every step."""
     return pytest.mark.parametrize("step", steps(), ids=lambda step: step.name)
-
-
-def changed_by_reader() -> list[str]:
-    """Files in steps/ that are not as shipped: the reader's own, and no business of these tests."""
-    command = ["git", "status", "--porcelain", "--untracked-files=all", "--", "steps"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    return [line[3:].strip('"') for line in done.stdout.splitlines()]
-
-
-def must_be_as_shipped(step: Step) -> None:
-    """Skip a test of a step in which the reader is at work."""
-    if any(path.startswith(f"steps/{step.name}/") for path in changed_by_reader()):
-        pytest.skip(f"steps/{step.name} is yours now; pytest --exercise {step.number} judges it.")
 
 
 def text_of(cell: dict) -> str:
@@ -127,19 +113,6 @@ class TestSteps:
         solution = {path.relative_to(step.solution) for path in exercise_files(step.solution)}
         assert starter <= solution
         assert not TODO.search("".join(path.read_text("utf-8") for path in exercise_files(step.solution)))
-
-    @each_step()
-    def test_starter(self, step: Step) -> None:
-        """The exercise as shipped runs, and fails on its first TODO with an explanation."""
-        must_be_as_shipped(step)
-        texts = [path.read_text("utf-8") for path in exercise_files(step.folder)]
-        todos = sorted({int(number) for text in texts for number in TODO.findall(text)})
-        verdict = Judge(step, step.folder).run()
-        assert verdict.failed is not None
-        assert verdict.failed.number == todos[0], str(verdict)
-        labels = [label for label, _ in verdict.explanation]
-        assert {"I got", "I expect", "Likely", "Hint"} <= set(labels)
-        assert "Server" not in labels, f"it must fail on what it lacks, not on an error:\n{verdict}"
 
     @each_step()
     def test_numbers_of_todos(self, step: Step) -> None:

@@ -128,6 +128,7 @@ class TestCard:
         (cell,) = running.run(["compare(2)"])
         assert cell.markdown.startswith("~~~~~~diff\n--- steps/02_echo/exercise.py\n+++ solutions/02_echo/exercise.py")
 
+    @pytest.mark.thorough("helpers that are killed, suspended, or run many at a time")
     def test_progress(self, running: Kernel, course: Path) -> None:
         """A line for each step: how many checks pass, and which is the next."""
         exercise(course).write_text(solution(), "utf-8")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from kernels import code_of, copy_of_the_course, kernel
-from workshop.course import Step, steps
+from shipped import TODO, must_be_as_shipped
+from workshop.course import Step, exercise_files, steps
 
 
 def run_all(step: Step, course: Path, times: int) -> list[str]:
@@ -39,9 +40,15 @@ def run_all(step: Step, course: Path, times: int) -> list[str]:
 
 @pytest.mark.parametrize("step", steps(), ids=lambda step: step.name)
 def test_unsolved(step: Step, tmp_path: Path) -> None:
-    """No cell fails or is dropped, and the check comes to a verdict."""
+    """No cell fails or is dropped. The check fails on the first TODO of the starter, with an explanation."""
     (verdict,) = run_all(step, copy_of_the_course(tmp_path, solved=False), 1)
     assert re.search(r"\d+ of \d+ checks", verdict)
+    must_be_as_shipped(step)
+    first = min(int(number) for path in exercise_files(step.folder) for number in TODO.findall(path.read_text("utf-8")))
+    assert re.search(rf"^  ✗ {first}  ", verdict, re.MULTILINE), verdict
+    for label in ("I got", "I expect", "Likely", "Hint"):
+        assert f"\n       {label} " in verdict, verdict
+    assert "\n       Server " not in verdict, f"it must fail on what it lacks, not on an error:\n{verdict}"
 
 
 @pytest.mark.thorough("notebooks with their exercise solved")

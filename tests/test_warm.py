@@ -139,6 +139,7 @@ def test_sees_the_same(both: list[Server]) -> None:
     assert facts[1]["group"] and facts[1]["session"]
 
 
+@pytest.mark.thorough("helpers that are killed, suspended, or run many at a time")
 def test_sees_nothing_of_the_template(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the template was started, what its environment was, and what else it has forked makes no difference."""
     with Server("facts:app", folder) as first:
@@ -202,6 +203,7 @@ def test_ends_with_its_children(both: list[Server]) -> None:
         assert gone(child)
 
 
+@pytest.mark.thorough("helpers that are killed, suspended, or run many at a time")
 @pytest.mark.parametrize("how", ["cold", "warm", "turned off"])
 def test_ends_with_its_starter(folder: Path, how: str) -> None:
     """A starter that is killed leaves no server, no child of it, and no template; with WORKSHOP_COLD there is none."""
@@ -228,6 +230,7 @@ time.sleep(600)
     assert not alive
 
 
+@pytest.mark.thorough("helpers that are killed, suspended, or run many at a time")
 def test_template_killed(folder: Path) -> None:
     """When the template is killed, what it has forked goes on, and the next server gets a new one."""
     with Server("facts:app", folder) as first:
