@@ -22,7 +22,8 @@ def parameter(number: int, answer: Answer) -> object:
 def test_answer(answer: Answer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A right answer passes; a wrong one is refused by a check it names, with the phrase it names."""
     answer.put_into(tmp_path)
-    verdict = Judge(answer.step, tmp_path, short=SHORT).run()
+    through = () if answer.right else answer.refused_by
+    verdict = Judge(answer.step, tmp_path, short=SHORT, through=through).run()
     # asyncio logs an exception that nothing has asked for when its task is collected.
     gc.collect()
     own = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]

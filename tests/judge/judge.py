@@ -8,7 +8,7 @@ a slow machine is no mistake, and the first failure is the right one to explain.
 
 import asyncio
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from workshop.course import Step
@@ -48,6 +48,8 @@ class Judge:
             verdict soon; a machine that judges many answers at a time needs longer.
         patient: seconds to wait for an answer when a check runs alone.
         spare: whether a second server is started at once, for the check that may have to run alone.
+        through: names of checks; those after the last of them don't run. Which check fails first doesn't depend on later
+            ones, so this is enough for an answer that's known to fail. By default all run.
         on_progress: called with a verdict that is not complete yet whenever one more check has passed.
     """
 
@@ -60,6 +62,7 @@ class Judge:
         short: float = PATIENT,
         patient: float = PATIENT,
         spare: bool = False,
+        through: Collection[str] = (),
         on_progress: Callable[[Verdict], object] = lambda verdict: None,
     ) -> None:
         self.step = step
@@ -67,6 +70,7 @@ class Judge:
         self._short = short
         self._patient = patient
         self._wants_spare = spare
+        self._through = through
         self._spare: Server | None = None
         self._on_progress = on_progress
         self._first = first or start(step, folder)
@@ -82,7 +86,9 @@ class Judge:
             # The checks of a step that take many processes ask for more.
             least = getattr(suite, "least_patience", 0.0)
             self._short, self._patient = max(self._short, least), max(self._patient, least)
-            return await self._judge(checks_of(suite))
+            checks = checks_of(suite)
+            last = max((place for place, check in enumerate(checks) if check.name in self._through), default=-1)
+            return await self._judge(checks[: last + 1] or checks)
         finally:
             self._first.kill()
             if self._spare is not None:
