@@ -48,8 +48,8 @@ class Judge:
             verdict soon; a machine that judges many answers at a time needs longer.
         patient: seconds to wait for an answer when a check runs alone.
         spare: whether a second server is started at once, for the check that may have to run alone.
-        through: names of checks; those after the last of them don't run. Which check fails first doesn't depend on later
-            ones, so this is enough for an answer that's known to fail. By default all run.
+        through: names of checks; those after the last of them don't run. Which check fails first doesn't depend on
+            later ones, so this is enough for an answer that's known to fail. By default all run.
         on_progress: called with a verdict that is not complete yet whenever one more check has passed.
     """
 
