@@ -670,7 +670,7 @@ class TestExercise:
         room = members.room()
         async with members.tab(room, "Linus", narrow=True) as linus:
             linus.stop_reading()
-            # Its own messages come back to it, so nobody else needs to talk.
+            # Its own messages come back to it, so no other member needs to talk.
             for _ in range(FILLING):
                 await linus.send({"type": "message", "text": HUGE})
             start = time.perf_counter()

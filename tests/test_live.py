@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
 
+import psutil
 import pytest
 from kernels import Kernel, copy_of_the_course, kernel
 from workshop.course import find_step
+from workshop.warm import POSSIBLE
 
 DEADLINE = 60.0
 """Seconds for anything here; a verdict takes two or three."""
@@ -170,6 +172,9 @@ class TestTerminal:
             try:
                 self.wait_for(lines, "0 of 6 checks")
                 self.wait_for(lines, "Save a file in steps/02_echo, and it is judged again")
+                if POSSIBLE:
+                    commands = [child.cmdline()[-1] for child in psutil.Process(process.pid).children()]
+                    assert any(command.endswith("template.py") for command in commands), commands
                 exercise(course).write_text(solution(), "utf-8")
                 self.wait_for(lines, "6 of 6 checks")
                 self.wait_for(lines, "pytest --exercise 2 --solution")

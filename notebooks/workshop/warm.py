@@ -16,7 +16,7 @@ TEMPLATE = Path(__file__).with_name("template.py")
 POSSIBLE = hasattr(os, "fork") and not os.environ.get("WORKSHOP_COLD")
 """Whether processes are forked here. Windows can't; WORKSHOP_COLD=1 turns it off."""
 ALWAYS = {"PYTHONIOENCODING": "utf-8"}
-"""What every child process has in its environment, whoever starts it."""
+"""What every child process has in its environment."""
 
 
 class ForkedProcess:
