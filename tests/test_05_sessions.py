@@ -459,7 +459,7 @@ class TestExercise:
                     "/debug/sessions",
                     lambda value: value == {"sessions": 0, "rooms": 0},
                     after="joins, leaves, drops and removals, and everybody has gone",
-                    expect='{"sessions": 0, "rooms": 0} within 1 s of the last goodbye',
+                    expect='{"sessions": 0, "rooms": 0} within 1 s after the last socket has ended',
                     likely=likely,
                 )
             await own.comes_to_be_idle(before, after="joins, leaves, drops and removals, and everybody has gone")
