@@ -146,6 +146,7 @@ def test_sees_nothing_of_the_template(folder: Path, monkeypatch: pytest.MonkeyPa
         end_template(first)
     with monkeypatch.context() as before:
         before.setenv("GONE", "a variable of the template")
+        before.setenv("PYTHONPATH", str(folder / "nowhere"))
         before.chdir(folder)
         another = Server("facts:app", folder)
     with another, Server("facts:app", folder, cold=True) as cold, Server("facts:app", folder) as warm:

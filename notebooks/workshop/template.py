@@ -17,6 +17,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -156,7 +157,7 @@ def needs_cold_start(request: Request, environment: dict[str, str]) -> bool:
     if settings(environment) != settings(request.environment):
         return True
     imported = {name.partition(".")[0] for name in sys.modules}
-    for folder in {*request.path, *pythonpath(request)}:
+    for folder in {*request.path, *pythonpath(request.environment)}:
         try:
             if imported & {name.partition(".")[0] for name in os.listdir(Path(request.folder, folder))}:
                 return True
@@ -165,9 +166,9 @@ def needs_cold_start(request: Request, environment: dict[str, str]) -> bool:
     return False
 
 
-def pythonpath(request: Request) -> list[str]:
-    """The folders that a new Python would put on its path."""
-    return [entry for entry in request.environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
+def pythonpath(environment: Mapping[str, str]) -> list[str]:
+    """Return the folders that a new Python with this environment puts on its path."""
+    return [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
 
 
 def become(request: Request) -> None:
@@ -181,10 +182,11 @@ def become(request: Request) -> None:
     if cold:
         command = [sys.executable, "-u", str(Path(__file__).with_name("launch.py")), *request.arguments]
         os.execve(sys.executable, command, request.environment)
+    own = pythonpath(os.environ)
     os.environ.clear()
     os.environ.update(request.environment)
     time.tzset()
-    sys.path[:0] = pythonpath(request)
+    sys.path = [*pythonpath(os.environ), *(entry for entry in sys.path if entry not in own)]
     launch.run(request.arguments)
 
 
