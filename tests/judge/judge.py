@@ -105,7 +105,10 @@ class Judge:
         first = await self._side_by_side(checks)
         if first is None:
             return Verdict(self.step.name, checks)
-        for position, check in enumerate(checks[first:], first):
+        # The checks before it passed, but one of them may have left a traceback in the log. So they run alone as well
+        # before an answer is accepted, and last, because what failed is the likelier mistake.
+        in_order = list(enumerate(checks))
+        for position, check in in_order[first:] + in_order[:first]:
             self._on_progress(Verdict(self.step.name, checks, reached=position))
             if explanation := await self._alone(check):
                 return Verdict(self.step.name, checks, check, explanation)
