@@ -101,10 +101,10 @@ def get(server: Server, path: str) -> Any:
 
 
 def comparable(log: list[str]) -> list[str]:
-    """A log without numbers that differ between any two starts, and without the frames of what starts a module."""
+    """A log without process ids and ports, and without the frames of what starts a module."""
     text = "\n".join(log)
     text = re.sub(r'  File "[^"]*/(?:launch|template)\.py", line \d+.*\n(?:    .*\n)*', "", text)
-    return re.sub(r"\d{4,}", "N", text).split("\n")
+    return re.sub(r"(?<=process \[)\d+|(?<=127\.0\.0\.1:)\d+", "N", text).split("\n")
 
 
 def end_template(server: Server) -> psutil.Process:
