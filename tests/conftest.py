@@ -104,8 +104,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
 
 def part_of(path: str) -> str:
     """Which part of the course a test belongs to, by the name of its file and class."""
-    if re.search(r"test_\d\d_", path):
-        return "lessons" if "TestLesson" in path else "solutions"
+    if folder := re.match(r"tests/(lessons|checks)/", path):
+        return "lessons" if folder[1] == "lessons" else "solutions"
     found = re.search(r"test_(\w+)\.py", path)
     return found[1] if found else path
 

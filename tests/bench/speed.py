@@ -20,7 +20,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent / "notebooks")]
 
-from kernels import copy_of_the_course  # noqa: E402
+from harness.kernels import copy_of_the_course  # noqa: E402
 from workshop.course import Step, exercise_files, steps  # noqa: E402
 from workshop.server import Server  # noqa: E402
 

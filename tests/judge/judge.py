@@ -82,7 +82,7 @@ class Judge:
     async def judge(self) -> Verdict:
         """The same, in an event loop that runs already. It may be cancelled."""
         try:
-            suite = importlib.import_module(f"test_{self.step.name}").TestExercise
+            suite = importlib.import_module(f"checks.test_{self.step.name}").TestExercise
             # The checks of a step that take many processes ask for more.
             least = getattr(suite, "least_patience", 0.0)
             self._short, self._patient = max(self._short, least), max(self._patient, least)

@@ -11,7 +11,7 @@ from queue import Queue
 
 import psutil
 import pytest
-from kernels import Kernel, copy_of_the_course, kernel
+from harness.kernels import Kernel, copy_of_the_course, kernel
 from workshop.course import find_step
 from workshop.warm import POSSIBLE
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from kernels import copy_of_the_course
+from harness.kernels import copy_of_the_course
 
 
 def judge(course: Path, number: str) -> subprocess.CompletedProcess[str]:

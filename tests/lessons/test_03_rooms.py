@@ -1,8 +1,8 @@
-"""Step 03: what the notebook says of the naive rooms, and the checks of the exercise."""
+"""Step 03: what its notebook says about the naive rooms, shown on the running lesson."""
 
 import pytest
 from judge import rooms
-from judge.model import Failure, check
+from judge.model import Failure
 from judge.subject import Subject
 
 MANY_SHORT = 100
@@ -84,30 +84,3 @@ class TestLesson:
             flood.join("Linus", linus)
             with pytest.raises(Failure, match=f"Ada has {rooms.MANY - 1} of them, 1 missing"):
                 await flood.arrives(after="", likely="")
-
-
-class TestExercise:
-    @check(1, "passes a text on to its room and to nobody else")
-    async def test_broadcast(self, subject: Subject) -> None:
-        await rooms.reaches_the_room(rooms.Rooms(subject))
-
-    @check(2, "counts the members of each room")
-    async def test_counts(self, subject: Subject) -> None:
-        await rooms.counts_members(rooms.Rooms(subject))
-
-    @check(3, "loses no message to a member that vanishes")
-    async def test_vanished(self, subject: Subject) -> None:
-        await rooms.survives_the_vanished(rooms.Rooms(subject))
-
-    @check(4, "closes the sender of a binary frame, and nobody else, with 1003")
-    async def test_binary(self, subject: Subject) -> None:
-        await rooms.refuses_binary(rooms.Rooms(subject))
-
-    @check(5, "skips nobody when a member leaves in mid-broadcast")
-    async def test_skip(self, subject: Subject) -> None:
-        await rooms.skips_nobody(rooms.Rooms(subject))
-        await rooms.sender_may_leave(rooms.Rooms(subject))
-
-    @check(6, "forgets a member however its connection ended")
-    async def test_gone(self, subject: Subject) -> None:
-        await rooms.forgets_the_gone(rooms.Rooms(subject))

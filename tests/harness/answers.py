@@ -6,9 +6,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from workshop.course import Step, steps
+from workshop.course import ROOT, Step, steps
 
-FOLDER = Path(__file__).with_name("answers")
+FOLDER = ROOT / "tests" / "answers"
 
 
 @dataclass(frozen=True)

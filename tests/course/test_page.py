@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from browser import chromium
+from harness.browser import chromium
 from workshop.course import ROOT, find_step, steps
 from workshop.ports import free_port
 from workshop.redis_server import RedisServer

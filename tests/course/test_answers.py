@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from answers import Answer, answers
+from harness.answers import Answer, answers
 from judge.judge import Judge
 
 pytestmark = pytest.mark.thorough("right and wrong answers")

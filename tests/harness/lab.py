@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
-from kernels import TRANSPORT
 from websockets.sync.client import connect
 from workshop.course import ROOT
+
+from harness.kernels import TRANSPORT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

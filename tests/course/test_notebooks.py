@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from kernels import code_of, copy_of_the_course, kernel
-from shipped import TODO, must_be_as_shipped
+from harness.kernels import code_of, copy_of_the_course, kernel
+from harness.shipped import TODO, must_be_as_shipped
 from workshop.course import Step, exercise_files, steps
 
 

@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from answers import answers
-from desks import desk, path_of
+from harness.answers import answers
+from harness.shipped import TODO, changed_by_reader, must_be_as_shipped
 from judge.model import checks_of
-from shipped import TODO, changed_by_reader, must_be_as_shipped
+from tools.desks import desk, path_of
 from workshop.course import ROOT, Step, exercise_files, steps
 
 HEADINGS = ["Goal", "Picture", "Predict", "Run", "Investigate", "Make", "Check", "Recap", "What is still wrong"]
@@ -53,7 +53,8 @@ def missing_parts(step: Step, root: Path = ROOT) -> list[str]:
         f"steps/{step.name}/" + ("exercise/main.py" if package else "exercise.py"): "its exercise",
         f"solutions/{step.name}/" + ("exercise/main.py" if package else "exercise.py"): "its worked solution",
         f"notebooks/{step.name}.ipynb": "its notebook",
-        f"tests/test_{step.name}.py": "its checks",
+        f"tests/lessons/test_{step.name}.py": "the tests of its lesson",
+        f"tests/checks/test_{step.name}.py": "its checks",
         f"tests/answers/{step.name}": "its right and wrong answers",
     }
     return [f"Step {step.name} lacks {what}: {path}." for path, what in parts.items() if not (root / path).exists()]
@@ -82,7 +83,7 @@ class TestSteps:
         (tmp_path / "steps" / "99_new").mkdir(parents=True)
         sentences = missing_parts(Step(99, "99_new"), tmp_path)
         assert sentences[0] == "Step 99_new lacks its lesson: steps/99_new/main.py."
-        assert len(sentences) == 6
+        assert len(sentences) == 7
 
     def test_numbers(self) -> None:
         """The steps are numbered from 1 without a gap."""
@@ -94,7 +95,9 @@ class TestSteps:
         assert {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} == names
         assert {path.stem for path in (ROOT / "notebooks").glob("*.jupyterlab-workspace")} == names
         assert {path.name for path in (ROOT / "solutions").iterdir()} == names
-        assert {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_[0-9]*.py")} == names
+        for folder in ("lessons", "checks"):
+            files = (ROOT / "tests" / folder).glob("test_*.py")
+            assert {path.stem.removeprefix("test_") for path in files} == names
         assert {path.name for path in (ROOT / "tests" / "answers").iterdir()} == names
 
     @each_step()
@@ -121,7 +124,7 @@ class TestSteps:
         text = "".join(path.read_text("utf-8") for path in exercise_files(step.folder))
         marks = list(dict.fromkeys(int(number) for number in TODO.findall(text)))
         done = [int(number) for number in re.findall(r"^# (\d+) is done", text, re.MULTILINE)]
-        checks = checks_of(importlib.import_module(f"test_{step.name}").TestExercise)
+        checks = checks_of(importlib.import_module(f"checks.test_{step.name}").TestExercise)
         make = next(cell for cell in cells_of(step, "markdown") if cell.startswith("## Make"))
         listed = [int(number) for number in re.findall(r"^(\d+)\. ", make, re.MULTILINE)]
         hinted = [int(number) for number in re.findall(r"<summary>TODO (\d+): hint 1</summary>", make)]
@@ -135,7 +138,7 @@ class TestSteps:
         wrong = [answer for answer in mine if not answer.right]
         assert len(wrong) >= (4 if step.number == 1 else 8)
         assert len(mine) - len(wrong) >= (2 if step.number == 1 else 3)
-        names = {check.name for check in checks_of(importlib.import_module(f"test_{step.name}").TestExercise)}
+        names = {check.name for check in checks_of(importlib.import_module(f"checks.test_{step.name}").TestExercise)}
         for answer in wrong:
             assert set(answer.refused_by) <= names | {"starts"}, answer.path
             assert len(answer.claim("Says")) > 10, answer.path
@@ -146,9 +149,9 @@ class TestSteps:
 class TestDesks:
     @each_step()
     def test_as_written(self, step: Step) -> None:
-        """The desk of a step is what python tests/desks.py writes."""
+        """The desk of a step is what python tests/tools/desks.py writes."""
         must_be_as_shipped(step)
-        assert path_of(step).read_text("utf-8") == desk(step), "run python tests/desks.py"
+        assert path_of(step).read_text("utf-8") == desk(step), "run python tests/tools/desks.py"
 
     @each_step()
     def test_reached(self, step: Step) -> None:

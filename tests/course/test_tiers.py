@@ -27,4 +27,4 @@ def test_left_out() -> None:
 
 def test_named() -> None:
     """A file that you name is run in any case."""
-    assert re.match(r"\d+/\d+ tests collected", last_line("tests/test_answers.py", "-k", "01_hello_world"))
+    assert re.match(r"\d+/\d+ tests collected", last_line("tests/course/test_answers.py", "-k", "01_hello_world"))

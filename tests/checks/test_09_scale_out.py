@@ -1,4 +1,4 @@
-"""Step 09: what the notebook says of many processes, and the checks of the exercise."""
+"""Step 09: the checks of the exercise."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from judge.clients import show
 from judge.hosts import NO_REDIS, Ear, Hosts, own_hosts, separate_hosts, shared_hosts, shortened
 from judge.members import Members
@@ -16,9 +15,6 @@ from judge.model import Failure, check
 from judge.subject import Subject
 from judge.tasks import spawn
 from redis.asyncio import Redis
-from workshop.course import find_step
-from workshop.redis_server import RedisServer
-from workshop.server import Server
 
 KEPT = 100
 LEASE_TTL, LEASE_RENEW_INTERVAL = 2, 0.4
@@ -146,105 +142,6 @@ async def try_until_acknowledged(ear: Ear, text: str, key: str, *, after: str, l
     got = "an error for every try, for 10 s"
     likely = f"{BACK}; resume() itself asks, so say before it that Redis is there"
     raise Failure(after=after, got=got, expect=expect, likely=likely)
-
-
-async def hears(ear: Ear, number: int) -> None:
-    """Listen until so many messages have come."""
-    await ear.until(lambda: len(ear.messages) >= number, expect=f"{number} messages", likely="", after="")
-
-
-@pytest.mark.anyio
-class TestLesson:
-    def test_begins_with_the_solution(self) -> None:
-        """What the lesson does not need to change is the solution of step 08, word for word."""
-        before, app = find_step(8).solution / "exercise", find_step(9).folder / "app"
-        for name in ("connection", "delivery", "encoding", "members", "messages", "tab"):
-            both = [(folder / f"{name}.py").read_text("utf-8").partition("\n")[2] for folder in (before, app)]
-            assert both[0] == both[1], name
-
-    async def test_half_of_them(self, lesson: Subject) -> None:
-        """Of two workers, the one that has not the sender tells its members nothing."""
-        workers = Server("app.main:app", lesson.folder, extra=("--workers", "2"))
-        try:
-            await asyncio.to_thread(workers.wait_until_ready)
-            both = lambda log: sum("startup complete" in line for line in log) == 2  # noqa: E731
-            assert await asyncio.to_thread(workers.wait_for, both, 10)
-            subject = Subject(workers, 2, lesson.folder)
-            for number in range(10):
-                # The system decides which worker gets a connection, and all may get to the same.
-                async with contextlib.AsyncExitStack() as stack:
-                    places = [at(subject, f"lobby-{number}", f"Ada {each}") for each in range(10)]
-                    ears = [await stack.enter_async_context(place) for place in places]
-                    await say(ears[0], "hello")
-                    await hears(ears[0], 1)
-                    for ear in ears:
-                        await ear.settles(likely="")
-                    if 1 <= sum(bool(ear.messages) for ear in ears) < 10:
-                        break
-            else:
-                pytest.fail("all heard it, ten times")
-            await subject._http.aclose()
-        finally:
-            await asyncio.to_thread(workers.kill)
-
-    async def test_over_redis(self, lesson: Subject) -> None:
-        """With a broker all hear it, over one subscription a process; ids, lists and history are still apart."""
-        async with own_hosts(lesson, 2) as hosts:
-            async with contextlib.AsyncExitStack() as stack:
-                places = [at(hosts[each % 2], "lobby", f"Ada {each}") for each in range(10)]
-                ears = [await stack.enter_async_context(place) for place in places]
-                await say(ears[0], "hello")
-                for ear in ears:
-                    await hears(ear, 1)
-                redis = Redis.from_url(hosts.redis.url, decode_responses=True)
-                assert dict(await redis.pubsub_numsub("chat")) == {"chat": 2}
-                await redis.aclose()
-            for number in range(20):
-                room = f"lab-{number}"
-                async with at(hosts[0], room, "Ada") as ada, at(hosts[1], room, "Grace") as grace:
-                    assert (await hosts[0].get_json(Members.list_path(room), likely=""))["names"] == ["Ada"]
-                    assert (await hosts[1].get_json(Members.list_path(room), likely=""))["names"] == ["Grace"]
-                    await asyncio.gather(say(ada, "from Ada"), say(grace, "from Grace"))
-                    await hears(ada, 2)
-                    if ada.ids == [1, 1]:
-                        break
-            else:
-                pytest.fail("the ids were different, twenty times")
-            async with (
-                lesson.another(BROKER=hosts.redis.url) as third,
-                at(third, room, "Grace", after=0) as grace,
-            ):
-                await grace.settles(likely="")
-                assert not grace.messages
-
-    async def test_deaf(self, lesson: Subject) -> None:
-        """Redis goes away: the sender is thrown out. It comes back: there is an ack, and nobody hears anything."""
-        async with own_hosts(lesson, 2) as hosts, at(hosts[1], "lab", "Grace") as grace:
-            async with at(hosts[0], "lab", "Ada") as ada:
-                await asyncio.to_thread(hosts.redis.kill)
-                await say(ada, "anybody there?")
-                await ada.tab.is_closed(1006, likely="")
-            await asyncio.to_thread(hosts.redis.start)
-            async with at(hosts[0], "lab", "Ada") as ada:
-                await say(ada, "and now?", key="k")
-                await ada.until(lambda: ada.acks, expect="an ack", likely="", after="")
-                for ear in (ada, grace):
-                    await ear.settles(likely="")
-                    assert not ear.messages
-
-    async def test_page(self, lesson: Subject) -> None:
-        """The browser page is served at /."""
-        assert (await lesson.get("/", likely="")).headers["content-type"].startswith("text/html")
-
-    def test_dies_with_its_starter(self) -> None:
-        """The Redis of a notebook is a process of its own, real or not, and can be killed and started again."""
-        for real in (False, None):
-            redis = RedisServer(real=real)
-            redis.kill()
-            redis.start()
-            assert redis._answers()
-            redis.close()
-            assert not redis._answers()
 
 
 class TestExercise:

@@ -1,4 +1,4 @@
-"""Writes the desk of every step, notebooks/NN_name.jupyterlab-workspace: python tests/desks.py
+"""Writes the desk of every step, notebooks/NN_name.jupyterlab-workspace: python tests/tools/desks.py
 
 A desk is a workspace file of JupyterLab: the notebook, the files of the exercise, and a terminal that runs it.
 """
@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS.parent / "notebooks")]
 
 from workshop.course import ROOT, Step, exercise_files, steps  # noqa: E402

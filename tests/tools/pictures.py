@@ -1,15 +1,15 @@
-"""Makes the pictures of README.md anew, from the course as it is: python tests/pictures.py"""
+"""Makes the pictures of README.md anew, from the course as it is: python tests/tools/pictures.py"""
 
 import sys
 import tempfile
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent / "notebooks")]
 
-from browser import chromium  # noqa: E402
-from kernels import copy_of_the_course  # noqa: E402
-from lab import jupyterlab, open_desk, open_notebook, run_all, wait_for_terminal  # noqa: E402
+from harness.browser import chromium  # noqa: E402
+from harness.kernels import copy_of_the_course  # noqa: E402
+from harness.lab import jupyterlab, open_desk, open_notebook, run_all, wait_for_terminal  # noqa: E402
 from workshop.course import ROOT, find_step  # noqa: E402
 from workshop.server import Server  # noqa: E402
 

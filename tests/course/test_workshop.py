@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from kernels import Kernel, copy_of_the_course, kernel
+from harness.kernels import Kernel, copy_of_the_course, kernel
 from websockets import ConnectionClosed, connect
 from workshop import ROOT, CourseError, Server, StartupError, Timeline, Wire, close_codes, find_step, run_exercise
 from workshop import preflight as preflight_module

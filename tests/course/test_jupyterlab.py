@@ -10,9 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browser import chromium
-from kernels import code_of, copy_of_the_course
-from lab import IDLE, SECONDS, jupyterlab, open_desk, open_notebook, run_all, type_into_terminal, wait_for_terminal
+from harness.browser import chromium
+from harness.kernels import code_of, copy_of_the_course
+from harness.lab import (
+    IDLE,
+    SECONDS,
+    jupyterlab,
+    open_desk,
+    open_notebook,
+    run_all,
+    type_into_terminal,
+    wait_for_terminal,
+)
 from workshop.course import ROOT, Step, find_step, steps
 
 if TYPE_CHECKING:

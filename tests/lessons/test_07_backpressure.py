@@ -1,0 +1,167 @@
+"""Step 07: what its notebook says about a queue for each member, shown on the running lesson."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from judge.clients import Client, parsed
+from judge.members import Members, left
+from judge.subject import Subject
+from judge.tasks import spawn
+from websockets import frames
+from websockets.exceptions import ConnectionClosed
+from workshop.course import ROOT
+from workshop.server import Server
+
+LARGE = "x" * 65_536
+"""A text of which the kernel keeps some dozens for a member that does not read."""
+LONGEST_WAIT = 0.1
+
+MANY = 200
+"""Large messages, more than enough to drop a member of the lesson that reads nothing."""
+GATHER = """
+
+async def send(tabs, message):
+    await asyncio.gather(*(tab.send_json(message) for tab in tabs), return_exceptions=True)
+"""
+"""At the end of the manager of step 05: it sends to all at the same time."""
+
+PING = {"type": "ping"}
+
+
+def in_one_piece(texts: list[str]) -> bytes:
+    """Messages as the bytes that a client sends, for one write."""
+    data = (json.dumps({"type": "message", "text": text}).encode() for text in texts)
+    return b"".join(frames.Frame(frames.Opcode.TEXT, each).serialize(mask=True) for each in data)
+
+
+def holds(subject: Subject, tab: Client) -> bool:
+    """Whether the server's process has a socket whose other end is this client's."""
+    port = tab.connection.local_address[1]
+    found = psutil.Process(subject.server.pid).net_connections()
+    return any(one.raddr and one.raddr.port == port for one in found)
+
+
+async def read_on(tab: Client, seconds: float) -> list[Any]:
+    """What comes within this time, until the connection ends."""
+    values: list[Any] = []
+    with contextlib.suppress(TimeoutError, ConnectionClosed):
+        async with asyncio.timeout(seconds):
+            while True:
+                frame = await tab.connection.recv()
+                values.append(parsed(frame) if isinstance(frame, str) else frame)
+    return values
+
+
+@pytest.mark.anyio
+class TestLesson:
+    async def test_goes_on(self, lesson: Subject) -> None:
+        """Beside a member that reads nothing the room goes on; that member is dropped and leaves the list at once."""
+        members = Members(lesson)
+        room = members.room()
+        waits = await self._waits(lesson, room)
+        assert len(waits) == MANY
+        assert min(waits[MANY // 2 :]) < LONGEST_WAIT
+        await members.come_to_nothing(room, after="all have left", likely="")
+        assert "Traceback" not in await lesson.settle()
+
+    async def test_before(self) -> None:
+        """In the solution of step 05, and with gather in it, the room stands still."""
+        for gather in (False, True):
+            with tempfile.TemporaryDirectory() as folder:
+                shutil.copytree(ROOT / "solutions" / "05_sessions" / "exercise", Path(folder) / "exercise")
+                if gather:
+                    with (Path(folder) / "exercise" / "manager.py").open("a", encoding="utf-8") as file:
+                        file.write(GATHER)
+                with Server("exercise.main:app", Path(folder)) as server:
+                    subject = Subject(server, 1.0, Path(folder))
+                    waits = await self._waits(subject, "lobby")
+                    assert 10 < len(waits) < MANY
+                    await subject.close()
+
+    @staticmethod
+    async def _waits(subject: Subject, room: str) -> list[float]:
+        """How long Grace waited for each message of Ada, up to one that does not come, while Linus reads nothing."""
+        members = Members(subject, PING)
+        waits: list[float] = []
+        async with (
+            members.tab(room, "Ada") as ada,
+            members.tab(room, "Linus") as linus,
+            members.tab(room, "Grace") as grace,
+        ):
+            linus.stop_reading()
+            reading = spawn(read_on(ada, 60))
+            with contextlib.suppress(TimeoutError):
+                for number in range(MANY):
+                    start = time.perf_counter()
+                    async with asyncio.timeout(2 * subject.patience):
+                        await ada.send({"type": "message", "text": f"{number} {LARGE}"})
+                        while f'"text":"{number} ' not in str(await grace.connection.recv()):
+                            pass
+                    waits.append(time.perf_counter() - start)
+            reading.cancel()
+            linus.connection.transport.abort()
+        return waits
+
+    async def test_held(self, lesson: Subject) -> None:
+        """Who was dropped stays connected: close() waits. So SIGTERM does not end the process."""
+        async with lesson.another() as own:
+            members = Members(own)
+            async with (
+                members.tab("lobby", "Ada") as ada,
+                members.tab("lobby", "Linus", narrow=True) as linus,
+            ):
+                linus.stop_reading()
+                gone = False
+                for _ in range(MANY):
+                    # One at a time, for a burst would drop Ada too.
+                    await ada.send({"type": "message", "text": LARGE})
+                    frame = None
+                    while not isinstance(frame, dict) or frame["type"] != "message":
+                        frame = await ada.next_object(expect="", likely="")
+                        gone = gone or frame == left("Linus")
+                await members.are("lobby", "Ada", after="Linus was dropped", likely="")
+                assert gone
+                await asyncio.sleep(1)
+                assert holds(own, linus)
+                if sys.platform != "win32":
+                    os.kill(own.server.pid, signal.SIGTERM)
+                    await ada.is_closed(1012, likely="")
+                    await asyncio.sleep(1)
+                    assert own.server.exit_code is None
+
+    async def test_burst(self, lesson: Subject) -> None:
+        """A burst in one write drops members who read."""
+        members = Members(lesson)
+        async with members.tab("lobby", "Ada") as ada, members.tab("lobby", "Grace") as grace:
+            ada.connection.transport.write(in_one_piece([str(number) for number in range(400)]))
+            for tab in (ada, grace):
+                assert len(await tab.is_closed(1013, likely="")) < 400
+
+    async def test_protocol_pings(self, lesson: Subject) -> None:
+        """A client library answers protocol pings for a program that hangs."""
+        extra = ("--ws-ping-interval", "0.2", "--ws-ping-timeout", "0.2")
+        server = Server(lesson.server.target, lesson.server.app_dir, extra=extra)
+        await asyncio.to_thread(server.wait_until_ready)
+        try:
+            members = Members(Subject(server, 2.0, lesson.folder))
+            async with members.tab("lobby", "Linus"):
+                await asyncio.sleep(1)
+                await members.are("lobby", "Linus", after="five pings", likely="")
+                await members.subject.close()
+        finally:
+            server.kill()
+
+    async def test_page(self, lesson: Subject) -> None:
+        """The browser page is served at /."""
+        assert (await lesson.get("/", likely="")).headers["content-type"].startswith("text/html")

@@ -1,0 +1,138 @@
+"""Step 08: what its notebook says about lost and doubled messages, shown on the running lesson."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from judge.clients import Client, show
+from judge.members import Members
+from judge.model import Failure
+from judge.subject import Subject
+from workshop.course import find_step
+
+REPLAY = (
+    "after=ID replays the messages with a larger id, each once and in order, after the list and before anything new"
+)
+
+
+def message(number: int, sender: str, text: str) -> dict[str, Any]:
+    """A message as everybody in the room gets it."""
+    return {"type": "message", "id": number, "from": sender, "text": text}
+
+
+def ack(key: str, number: int) -> dict[str, Any]:
+    """The acknowledgement of a message."""
+    return {"type": "ack", "key": key, "id": number}
+
+
+async def say(tab: Client, *texts: str, first: int = 1, who: str = "Ada", likely: str = REPLAY) -> None:
+    """Send these texts, and wait until they have come back."""
+    for text in texts:
+        await tab.send({"type": "message", "text": text})
+    tab.did = f"{len(texts)} messages of {who}"
+    for number, text in enumerate(texts, first):
+        await tab.gets(message(number, who, text), likely=likely)
+
+
+@contextlib.asynccontextmanager
+async def back(
+    subject: Subject, room: str, name: str, *, narrow: bool = False, likely: str = "", **query: Any
+) -> AsyncIterator[Client]:
+    """A tab that has read its list of members, unless it is narrow."""
+    path = Members.path(room, name, **{key: str(value) for key, value in query.items()})
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            tab = await stack.enter_async_context(subject.client(path, narrow=narrow))
+        except Failure as failure:
+            failure.likely = likely or failure.likely
+            raise
+        # On a slow machine a check may last longer than ten seconds.
+        tab.overhears = {"type": "ping"}
+        if not narrow:
+            first = await tab.next_object(expect="the list of members", likely=REPLAY)
+            if not isinstance(first, dict) or first.get("type") != "members":
+                raise Failure(sent=f"a handshake for {path}", got=show(first), expect="the list first", likely=REPLAY)
+        yield tab
+
+
+@pytest.mark.anyio
+class TestLesson:
+    def test_begins_with_the_solution(self) -> None:
+        """What the lesson does not need to change is the solution of step 07, word for word."""
+        before, app = find_step(7).solution / "exercise", find_step(8).folder / "app"
+        for name in ("connection", "members"):
+            texts = [(folder / f"{name}.py").read_text("utf-8").partition("\n")[2] for folder in (before, app)]
+            assert texts[0] == texts[1], name
+
+    async def test_loses(self, lesson: Subject) -> None:
+        """Who comes back without a word misses what was said meanwhile; the ids show it."""
+        async with back(lesson, "lab", "Ada") as ada:
+            async with back(lesson, "lab", "Grace") as grace:
+                await ada.gets({"type": "joined", "name": "Grace"}, likely="")
+                await say(ada, "one")
+                await grace.gets(message(1, "Ada", "one"), likely="")
+                await grace.finish()
+            await ada.gets({"type": "left", "name": "Grace"}, likely="")
+            await say(ada, "two", "three", first=2)
+            async with back(lesson, "lab", "Grace") as grace:
+                await ada.gets({"type": "joined", "name": "Grace"}, likely="")
+                await say(ada, "four", first=4)
+                await grace.gets(message(4, "Ada", "four"), likely="")
+
+    async def test_doubles(self, lesson: Subject) -> None:
+        """A message that is sent again without a key is passed on again."""
+        async with back(lesson, "lab", "Grace") as grace:
+            for number in (1, 2):
+                async with back(lesson, "lab", "Ada") as ada:
+                    await ada.send({"type": "message", "text": "pay 10"})
+                    await ada.finish()
+                for expected in ({"type": "joined", "name": "Ada"}, message(number, "Ada", "pay 10")):
+                    await grace.gets(expected, likely="")
+                await grace.gets({"type": "left", "name": "Ada"}, likely="")
+
+    async def test_neither(self, lesson: Subject) -> None:
+        """With a key and with after, nothing is doubled and nothing is lost."""
+        async with back(lesson, "lab", "Grace") as grace:
+            async with back(lesson, "lab", "Ada") as ada:
+                await ada.send({"type": "message", "text": "pay 20", "key": "k"})
+                await ada.finish()
+            for expected in ({"type": "joined", "name": "Ada"}, message(1, "Ada", "pay 20")):
+                await grace.gets(expected, likely="")
+            await grace.finish()
+        async with back(lesson, "lab", "Ada") as ada:
+            await ada.send({"type": "message", "text": "pay 20", "key": "k"})
+            await ada.gets(ack("k", 1), likely="")
+            await say(ada, "done", first=2)
+        async with back(lesson, "lab", "Grace", after=1) as grace:
+            await grace.gets(message(2, "Ada", "done"), likely="")
+            await grace.send("no JSON")
+            await grace.gets_error(likely="")
+
+    async def test_swallows(self, lesson: Subject) -> None:
+        """A key that another sender has used too swallows the message."""
+        async with back(lesson, "lab", "Ada") as ada, back(lesson, "lab", "Linus") as linus:
+            await ada.gets({"type": "joined", "name": "Linus"}, likely="")
+            await ada.send({"type": "message", "text": "from Ada", "key": "1"})
+            for tab in (ada, linus):
+                await tab.gets(message(1, "Ada", "from Ada"), likely="")
+            await ada.gets(ack("1", 1), likely="")
+            await linus.send({"type": "message", "text": "from Linus", "key": "1"})
+            await linus.gets(ack("1", 1), likely="")
+            await ada.send("no JSON")
+            await ada.gets_error(likely="")
+
+    async def test_silent_hole(self, lesson: Subject) -> None:
+        """An id that the server does not know is accepted, nothing is replayed, and ids below it come next."""
+        async with back(lesson, "lab", "Ada") as ada:
+            await say(ada, "a new day")
+            async with back(lesson, "lab", "Grace", after=8) as grace:
+                await grace.send("no JSON")
+                await grace.gets_error(likely="")
+                await ada.gets({"type": "joined", "name": "Grace"}, likely="")
+                await say(ada, "good morning", first=2)
+                await grace.gets(message(2, "Ada", "good morning"), likely="")
+
+    async def test_page(self, lesson: Subject) -> None:
+        """The browser page is served at /."""
+        assert (await lesson.get("/", likely="")).headers["content-type"].startswith("text/html")
