@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.answers import Answer, answers
+from harness.answers import NOT_YET, Answer, answers
 from judge.judge import Judge
+from judge.model import Verdict
 
 pytestmark = pytest.mark.thorough("right and wrong answers")
 SHORT = 1.2
@@ -21,22 +22,30 @@ def few_objects() -> Iterator[None]:
     gc.unfreeze()
 
 
-def parameter(number: int, answer: Answer) -> object:
-    """An answer with its name, and with a group of which one test runs at a time if it takes many processes."""
-    marks = [pytest.mark.xdist_group(f"scale out {number % 2}")] if answer.step.number == 9 else []
-    return pytest.param(answer, id=f"{answer.step.name}-{answer.path.stem}", marks=marks)
+def each(wanted: list[Answer]) -> pytest.MarkDecorator:
+    """Run a test for each of these answers; if it takes many processes, one or two at a time."""
+    parameters = []
+    for number, answer in enumerate(wanted):
+        marks = [pytest.mark.xdist_group(f"scale out {number % 2}")] if answer.step.number == 9 else []
+        parameters.append(pytest.param(answer, id=f"{answer.step.name}-{answer.path.stem}", marks=marks))
+    return pytest.mark.parametrize("answer", parameters)
 
 
-@pytest.mark.parametrize("answer", [parameter(number, answer) for number, answer in enumerate(answers())])
-def test_answer(answer: Answer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A right answer passes; a wrong one is refused by a check it names, with the phrase it names."""
-    answer.put_into(tmp_path)
-    through = () if answer.right else answer.refused_by
-    verdict = Judge(answer.step, tmp_path, short=SHORT, through=through).run()
+def verdict_on(answer: Answer, folder: Path, caplog: pytest.LogCaptureFixture) -> Verdict:
+    """Judge an answer, and fail if the judge logs an error of its own."""
+    answer.put_into(folder)
+    verdict = Judge(answer.step, folder, short=SHORT, through=answer.refused_by).run()
     # asyncio logs an exception that nothing has asked for when its task is collected.
     gc.collect()
     own = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert not own, f"the judge prints something of its own:\n{own}"
+    return verdict
+
+
+@each([answer for answer in answers() if not answer.claim(NOT_YET)])
+def test_answer(answer: Answer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A right answer passes; a wrong one is refused by a check it names, with the phrase it names."""
+    verdict = verdict_on(answer, tmp_path, caplog)
     if answer.right:
         assert verdict.failed is None, f"this answer is right and must pass:\n{verdict}"
         return

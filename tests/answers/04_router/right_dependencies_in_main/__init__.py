@@ -1,1 +1,0 @@
-"""The prefixes and the dependency are given where the routers are included."""

@@ -1,1 +1,0 @@
-"""The rooms are in chat.py, the announcements in lobby.py."""

@@ -1,5 +1,0 @@
-"""DELETE removes the name from every room.
-
-Refused by: test_remove
-Says: in other rooms are removed too
-"""

@@ -1,5 +1,0 @@
-"""The delay is always the whole.
-
-Refused by: test_delays
-Says: the delay is random
-"""

@@ -1,5 +1,0 @@
-"""Who comes without after= gets everything too.
-
-Refused by: test_replay
-Says: nothing is replayed
-"""

@@ -1,5 +1,0 @@
-"""As many keys are kept as messages.
-
-Refused by: test_key
-Says: by room and sender
-"""

@@ -1,5 +1,0 @@
-"""The listener ends with its connection.
-
-Refused by: test_empty
-Says: subscribe again
-"""

@@ -1,0 +1,259 @@
+"""Write the diffs in tests/answers/, lay one out whole, and carry all of them over to a changed solution.
+
+    python tests/tools/answers.py show 02_echo/wrong_receive_text FOLDER
+    python tests/tools/answers.py judge FOLDER 02_echo
+    python tests/tools/answers.py write FOLDER 02_echo/wrong_new --title "..." --refused-by test_echo --says "..."
+    python tests/tools/answers.py carry
+
+`show` takes `02_echo/solution` too: copy it, edit the copy, judge it, and write the difference.
+"""
+
+import argparse
+import io
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS.parent / "notebooks")]
+
+from harness.answers import (  # noqa: E402
+    NOT_YET,
+    Answer,
+    Files,
+    answers,
+    diff_of,
+    read_files,
+    solution_files,
+    write_files,
+)
+from workshop.course import ROOT, CourseError, find_step  # noqa: E402
+
+LABELS = ("Base", "Refused by", "Says", NOT_YET, "Breaks", "Long because")
+"""The labels of a header, in their order."""
+
+
+def find(name: str) -> Answer:
+    """Return the answer with this name, such as `02_echo/wrong_receive_text`; it may be one that's not written yet.
+
+    Raises:
+        CourseError: the name isn't that of an answer.
+    """
+    step, _, stem = name.partition("/")
+    if not re.fullmatch(r"(right|wrong)_\w+", stem):
+        raise CourseError(f"An answer has a name such as 02_echo/wrong_receive_text, and not {name}.")
+    found = [answer for answer in answers() if answer.name == name]
+    return found[0] if found else Answer(find_step(step), ROOT / "tests" / "answers" / step / f"{stem}.diff")
+
+
+def shortest(answer: Answer, files: Files) -> tuple[str, str]:
+    """Return the base against which a diff is shortest, and that diff.
+
+    Args:
+        answer: the one that the diff is for.
+        files: all its files.
+
+    Returns:
+        The name of the base, empty for the worked solution, and the diff.
+    """
+    bases = {"": solution_files(answer.step)}
+    if not answer.right:
+        rights = [other for other in answers() if other.step == answer.step and other.right]
+        bases |= {other.path.stem: other.files() for other in rights}
+    diffs = {name: diff_of(base, files) for name, base in bases.items()}
+    name = min(diffs, key=lambda name: diffs[name].count("\n"))
+    return name, diffs[name]
+
+
+def header_of(title: str, claims: dict[str, str]) -> str:
+    """Return the text above a diff: the title, an empty line, and a line for each label that has a text."""
+    return "\n".join([title, "", *(f"{label}: {claims[label]}" for label in LABELS if claims.get(label))])
+
+
+def write(answer: Answer, files: Files, title: str = "", claims: dict[str, str] | None = None) -> str:
+    """Write an answer as a diff against the base that makes it shortest.
+
+    Args:
+        answer: the one to write; what its header says now is kept unless it's given here.
+        files: all its files.
+        title: what is wrong with it, or how it's right, in a sentence.
+        claims: texts by their labels.
+
+    Returns:
+        The diff.
+
+    Raises:
+        CourseError: the answer is the same as its base, or lacks a title.
+    """
+    base, diff = shortest(answer, files)
+    if not diff:
+        raise CourseError(f"{answer.name} is the same as {base or 'the worked solution'}.")
+    if answer.path.exists():
+        title = title or answer.title
+        claims = {label: answer.claim(label) for label in LABELS} | (claims or {})
+    if not title:
+        raise CourseError(f"{answer.name} is new: say what is wrong with it, with --title.")
+    header = header_of(title, (claims or {}) | {"Base": base})
+    answer.path.parent.mkdir(parents=True, exist_ok=True)
+    answer.path.write_text(f"{header.rstrip()}\n\n{diff}", "utf-8", newline="\n")
+    return diff
+
+
+def course_at(commit: str, folder: Path) -> Path:
+    """Unpack the solutions and answers of a commit into a folder.
+
+    Raises:
+        CourseError: git doesn't have them.
+    """
+    command = ["git", "archive", commit, "solutions", "tests/answers"]
+    try:
+        packed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = getattr(error, "stderr", b"").decode(errors="replace").strip() or error
+        raise CourseError(f"To carry the answers over, git must show the course as of {commit}: {reason}") from error
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+def merged(ours: str, base: str, theirs: str) -> tuple[str, bool]:
+    """Merge two changes of one text.
+
+    Returns:
+        The text, and whether it holds conflicts, between the marks that git uses.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in ("solution", "before", "answer")]
+        for path, text in zip(paths, (ours, base, theirs), strict=True):
+            path.write_text(text, "utf-8", newline="\n")
+        names = [argument for path in paths for argument in ("-L", path.name)]
+        done = subprocess.run(["git", "merge-file", "-p", *names, *map(str, paths)], capture_output=True)
+        return done.stdout.decode("utf-8"), done.returncode != 0
+
+
+def carry_one(answer: Answer, before: Answer | None, conflicts: Path) -> str:
+    """Make an answer fit its changed base.
+
+    Args:
+        answer: the one to carry over.
+        before: the same answer at the commit since which the base has changed; None if it's newer.
+        conflicts: where to lay it out if it no longer fits.
+
+    Returns:
+        What a maintainer has to look at, in a sentence; empty if all is well.
+    """
+    new_base = answer.base_files()
+    if before is None or before.diff != answer.diff:
+        files = answer.files()
+    else:
+        old_base, old, files, failed = before.base_files(), before.files(), {}, []
+        for name in sorted(new_base.keys() | old.keys() | old_base.keys()):
+            if old.get(name) == old_base.get(name):
+                text, in_conflict = new_base.get(name, ""), False
+                gone = name not in new_base
+            elif new_base.get(name) == old_base.get(name):
+                text, in_conflict = old.get(name, ""), False
+                gone = name not in old
+            else:
+                text, in_conflict = merged(new_base.get(name, ""), old_base.get(name, ""), old.get(name, ""))
+                gone = False
+            if in_conflict:
+                failed.append(name)
+            if not gone:
+                files[name] = text
+        if failed:
+            write_files(files, conflicts / answer.name)
+            return (
+                f"{answer.name} no longer fits {' and '.join(failed)}: see the conflicts in {conflicts / answer.name}."
+            )
+    if files == new_base:
+        return f"{answer.name} changes nothing any longer: what it leaves out isn't in its base now."
+    lines = changed_lines(answer.diff)
+    if changed_lines(write(answer, files)) != lines:
+        return f"{answer.name} fits, and adds or removes other lines than before: look at its diff."
+    return ""
+
+
+def changed_lines(diff: str) -> list[str]:
+    """Return the lines that a diff adds and removes."""
+    return sorted(line for line in diff.splitlines() if re.match(r"[-+](?!--|\+\+ )", line))
+
+
+def carry(since: str, conflicts: Path) -> list[str]:
+    """Carry all diffs over to the solutions and right answers as they are now.
+
+    Args:
+        since: the commit at which every diff fitted its base.
+        conflicts: the folder for answers that no longer fit.
+
+    Returns:
+        A sentence for each answer that a maintainer has to look at.
+    """
+    notes = []
+    with tempfile.TemporaryDirectory() as folder:
+        old = {answer.name: answer for answer in answers(course_at(since, Path(folder)))}
+        # Right answers first: they are bases of others.
+        for answer in sorted(answers(), key=lambda answer: not answer.right):
+            if answer.is_diff:
+                try:
+                    before = old.get(answer.name)
+                    note = carry_one(answer, before if before and before.is_diff else None, conflicts)
+                except CourseError as error:
+                    note = str(error)
+                notes += [note] if note else []
+    return notes
+
+
+def judge(folder: Path, step: str) -> str:
+    """Return what the checks of a step say about the answer in a folder."""
+    from judge.judge import Judge
+
+    return str(Judge(find_step(step), folder).run())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one of the commands; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
+    one = commands.add_parser("show", help="lay an answer, or a solution, out whole in a folder")
+    one.add_argument("name", help="02_echo/wrong_receive_text, or 02_echo/solution")
+    one.add_argument("folder", type=Path)
+    one = commands.add_parser("judge", help="print what the checks say about the answer in a folder")
+    one.add_argument("folder", type=Path)
+    one.add_argument("step", help="2, or 02_echo")
+    one = commands.add_parser("write", help="write the answer in a folder as a diff; its header is kept")
+    one.add_argument("folder", type=Path)
+    one.add_argument("name", help="02_echo/wrong_receive_text")
+    one.add_argument("--title", default="", help="what is wrong, in a sentence")
+    for label in LABELS[1:]:
+        one.add_argument(f"--{label.lower().replace(' ', '-')}", dest=label, default="", help=f"the line {label!r}")
+    one = commands.add_parser("carry", help="make every diff fit the solutions as they are now")
+    one.add_argument("--since", default="HEAD", metavar="COMMIT", help="when every diff fitted; by default HEAD")
+    one.add_argument("--conflicts", type=Path, metavar="FOLDER", help="for what no longer fits; by default a new one")
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "show":
+            step, _, stem = options.name.partition("/")
+            files = solution_files(find_step(step)) if stem == "solution" else find(options.name).files()
+            write_files(files, options.folder)
+        elif options.command == "judge":
+            print(judge(options.folder, options.step))
+        elif options.command == "write":
+            claims = {label: text for label in LABELS[1:] if (text := vars(options)[label])}
+            print(write(find(options.name), read_files(options.folder), options.title, claims), end="")
+        else:
+            notes = carry(options.since, options.conflicts or Path(tempfile.mkdtemp(prefix="answers-")))
+            print("\n".join(notes or ["Every answer fits."]))
+            return 1 if notes else 0
+    except (CourseError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
