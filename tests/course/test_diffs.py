@@ -83,3 +83,146 @@ class TestDiffs:
                     name = f"exercise/{path.relative_to(answer.path).as_posix()}"
                     if path.name != "__init__.py":
                         assert solution.get(name) != path.read_text("utf-8"), f"{answer.name}: {path.name} is unchanged"
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Path:
+    """A copy of what the tool needs, with step 02 alone, in a repository of its own."""
+    leave_out = shutil.ignore_patterns("__pycache__")
+    names = ("notebooks/workshop", "tests/harness", "tests/tools", "steps/02_echo", "solutions/02_echo")
+    for name in (*names, "tests/answers/02_echo"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=leave_out)
+    git(tmp_path, "init", "--quiet")
+    commit(tmp_path)
+    return tmp_path
+
+
+def git(course: Path, *arguments: str) -> None:
+    """Run git in a copy of the course."""
+    subprocess.run(["git", *arguments], cwd=course, check=True)
+
+
+def commit(course: Path) -> None:
+    """Commit all that has changed."""
+    identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+    git(course, "add", "--all")
+    git(course, *identity, "commit", "--quiet", "--message", "as it is")
+
+
+def tool(course: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    """Run tests/tools/answers.py in a copy of the course."""
+    command = [sys.executable, "tests/tools/answers.py", *map(str, arguments)]
+    return subprocess.run(command, cwd=course, capture_output=True, text=True, encoding="utf-8", timeout=60)
+
+
+def change(file: Path, old: str, new: str) -> None:
+    """Replace a text that's in the file once."""
+    text = file.read_text("utf-8")
+    assert text.count(old) == 1, f"{file.name} has {text.count(old)} times {old}"
+    file.write_text(text.replace(old, new), "utf-8")
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+class TestTool:
+    ANSWERS = "tests/answers/02_echo"
+    SOLUTION = "solutions/02_echo/exercise.py"
+
+    def test_write(self, course: Path, tmp_path: Path) -> None:
+        """Edit a copy of the solution, and write the difference; show lays it out again, and writing keeps its header."""
+        copy = tmp_path / "copy"
+        assert tool(course, "show", "02_echo/solution", copy).returncode == 0
+        change(copy / "exercise.py", '"count": count', '"count": 1')
+        claims = ("--title", "Each echo is the first one.", "--refused-by", "test_echo", "--says", "count")
+        done = tool(course, "write", copy, "02_echo/wrong_first", *claims)
+        text = (course / self.ANSWERS / "wrong_first.diff").read_text("utf-8")
+        header = "Each echo is the first one.\n\nRefused by: test_echo\nSays: count\n\n--- a/exercise.py\n"
+        assert text.startswith(header), done.stderr
+        assert text.endswith(done.stdout)
+        assert [line for line in text.splitlines() if line.startswith(("-  ", "+  "))][1].count('"count": 1')
+        change(copy / "exercise.py", '"count": 1', '"count": 2')
+        assert tool(course, "write", copy, "02_echo/wrong_first", "--says", "number").returncode == 0
+        again = tmp_path / "again"
+        assert tool(course, "show", "02_echo/wrong_first", again).returncode == 0
+        assert (again / "exercise.py").read_text("utf-8") == (copy / "exercise.py").read_text("utf-8")
+        written = (course / self.ANSWERS / "wrong_first.diff").read_text("utf-8")
+        assert written.startswith(header.replace("Says: count", "Says: number"))
+
+    def test_shortest_base(self, course: Path, tmp_path: Path) -> None:
+        """An answer that's closer to a right one is a diff against that, and says so."""
+        copy = tmp_path / "copy"
+        tool(course, "show", "02_echo/right_match", copy)
+        change(copy / "exercise.py", "itertools.count(1)", "itertools.count(2)")
+        tool(course, "write", copy, "02_echo/wrong_second", "--title", "Counts from 2.")
+        text = (course / self.ANSWERS / "wrong_second.diff").read_text("utf-8")
+        assert text.startswith("Counts from 2.\n\nBase: right_match\n\n--- a/exercise.py\n")
+        assert tool(course, "show", "02_echo/wrong_second", tmp_path / "again").returncode == 0
+        assert (tmp_path / "again" / "exercise.py").read_bytes() == (copy / "exercise.py").read_bytes()
+
+    def test_one_sentence(self, course: Path, tmp_path: Path) -> None:
+        """What can't be written gets a sentence, and nothing is written."""
+        copy = tmp_path / "copy"
+        tool(course, "show", "02_echo/solution", copy)
+        before = sorted((course / self.ANSWERS).iterdir())
+        for arguments, words in (
+            (("write", copy, "02_echo/wrong_same", "--title", "Nothing."), "is the same as the worked solution."),
+            (("write", copy, "02_echo/same"), "An answer has a name such as 02_echo/wrong_receive_text"),
+            (("write", copy, "99_none/wrong_x"), "There is no step '99_none'."),
+            (("show", "02_echo/wrong_none", copy), "wrong_none"),
+        ):
+            done = tool(course, *arguments)
+            assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+            assert words in done.stderr
+        change(copy / "exercise.py", '"count": count', '"count": 1')
+        assert "say what is wrong with it, with --title." in tool(course, "write", copy, "02_echo/wrong_new").stderr
+        assert sorted((course / self.ANSWERS).iterdir()) == before
+
+    def test_carry(self, course: Path, tmp_path: Path) -> None:
+        """After a change of the solution, answers follow it; those that no longer fit are named, and laid out."""
+        copy, conflicts = tmp_path / "copy", tmp_path / "conflicts"
+        tool(course, "show", "02_echo/solution", copy)
+        change(copy / "exercise.py", '"count": count', '"count": 1')
+        tool(course, "write", copy, "02_echo/wrong_first", "--title", "Each echo is the first one.")
+        for path in (course / self.ANSWERS).glob("*.diff"):
+            if path.stem != "wrong_first":
+                path.unlink()
+        commit(course)
+        assert tool(course, "carry").stdout == "Every answer fits.\n"
+
+        solution, answer = course / self.SOLUTION, course / self.ANSWERS / "wrong_first.diff"
+        # The first moves the diff, the second changes a line of its context.
+        change(solution, "app = FastAPI()\n", "app = FastAPI()\nLIMIT = 10\n")
+        change(solution, 'close(1000, "bye")', 'close(1000, "bye, bye")')
+        done = tool(course, "carry", "--conflicts", conflicts)
+        assert (done.returncode, done.stdout) == (0, "Every answer fits.\n")
+        assert '                 await websocket.close(1000, "bye, bye")\n' in answer.read_text("utf-8")
+        assert '+            await websocket.send_json({"type": "echo", "text": request.text, "count": 1})\n' in (
+            answer.read_text("utf-8")
+        )
+
+        commit(course)
+        before = answer.read_text("utf-8")
+        change(solution, '"text": request.text, "count": count', '"count": count, "text": request.text')
+        done = tool(course, "carry", "--conflicts", conflicts)
+        place = conflicts / "02_echo" / "wrong_first"
+        assert done.returncode == 1
+        assert done.stdout.startswith("02_echo/wrong_first no longer fits exercise.py: ")
+        assert done.stdout.count("\n") == 1 and str(place) in done.stdout
+        assert answer.read_text("utf-8") == before
+        laid_out = (place / "exercise.py").read_text("utf-8")
+        assert '"count": 1' in laid_out and ">>>>>>>" in laid_out
+        resolved = solution.read_text("utf-8").replace('"count": count', '"count": 1')
+        (place / "exercise.py").write_text(resolved, "utf-8")
+        assert tool(course, "write", place, "02_echo/wrong_first").returncode == 0
+        assert tool(course, "carry").stdout == "Every answer fits.\n"
+
+        commit(course)
+        change(solution, '"count": count', '"count": 1')
+        done = tool(course, "carry", "--conflicts", conflicts)
+        assert done.stdout.startswith("02_echo/wrong_first changes nothing any longer")
+
+    def test_carry_without_git(self, course: Path) -> None:
+        """Where git doesn't know the course, carry says so in a sentence."""
+        shutil.rmtree(course / ".git")
+        done = tool(course, "carry")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert done.stderr.startswith("To carry the answers over, git must show the course as of HEAD: ")

@@ -55,5 +55,5 @@ class RedisBroker:
 
     async def stop(self) -> None:
         self.listening.cancel()
-        await self.pubsub.aclose()
+        await self.pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py has no types for it.
         await self.redis.aclose()

@@ -49,7 +49,7 @@ class RedisBroker:
 
     async def stop(self) -> None:
         self.listening.cancel()
-        await self.pubsub.aclose()
+        await self.pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py has no types for it.
         await self.redis.aclose()
 
     async def publish(self, room_id: str, sender: str, text: str, key: str) -> int:
