@@ -53,3 +53,21 @@ def test_answer(answer: Answer, tmp_path: Path, caplog: pytest.LogCaptureFixture
     refused_by = " or ".join(answer.refused_by)
     assert verdict.failed.name in answer.refused_by, f"it must be refused by {refused_by}:\n{verdict}"
     assert answer.claim("Says") in str(verdict), f"the message must contain {answer.claim('Says')!r}:\n{verdict}"
+
+
+@each([answer for answer in answers() if answer.claim(NOT_YET)])
+def test_not_yet(answer: Answer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A mistake marked `Not yet refused` still gets the verdict that's noted there."""
+    verdict = verdict_on(answer, tmp_path, caplog)
+    noted = answer.claim(NOT_YET).split(", or ")
+    if verdict.failed is None:
+        assert "passes" in noted, f"this answer passes now: note that, as `{NOT_YET}: passes`"
+        return
+    for each in noted:
+        check, _, says = each.partition(" says: ")
+        if verdict.failed.name == check and says in str(verdict):
+            return
+    raise AssertionError(
+        f"this answer is refused in another way than noted. If the message names the mistake, write `Refused by` and "
+        f"`Says` instead of `{NOT_YET}`; if it names another one, note that. Noted: {answer.claim(NOT_YET)}\n{verdict}"
+    )

@@ -13,9 +13,11 @@ Above the diff stand a title and labels:
     +++ b/exercise.py
     @@ -10,7 +10,7 @@
 
-`Base` is left out for the worked solution. A wrong answer that no check refuses yet has `Not yet refused` in place of
-`Refused by`; a diff that's longer than a screen has `Long because`. A right answer that's written in another way is
-whole: a file, or for a package a folder with the files that differ from the solution. Its docstring is its title.
+`Base` is left out for the worked solution. A diff that's longer than a screen has `Long because`. A mistake that the
+checks don't refuse yet, or that they take for another one, has `Not yet refused` instead of `Refused by`: `passes`, or
+the check that refuses it and what that says, as in `test_tabs says: a name may have several tabs`; `passes, or ...` if
+both happen. A right answer that's written in another way is whole: a file, or for a package a folder with the files
+that differ from the solution. Its docstring is its title.
 """
 
 import ast

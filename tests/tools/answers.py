@@ -31,7 +31,7 @@ from harness.answers import (  # noqa: E402
     solution_files,
     write_files,
 )
-from workshop.course import ROOT, CourseError, find_step  # noqa: E402
+from workshop.course import ROOT, CourseError, Step, find_step  # noqa: E402
 
 LABELS = ("Base", "Refused by", "Says", NOT_YET, "Breaks", "Long because")
 """The labels of a header, in their order."""
@@ -50,21 +50,24 @@ def find(name: str) -> Answer:
     return found[0] if found else Answer(find_step(step), ROOT / "tests" / "answers" / step / f"{stem}.diff")
 
 
-def shortest(answer: Answer, files: Files) -> tuple[str, str]:
+def bases_of(step: Step) -> dict[str, Files]:
+    """Return what a diff can be made against: the worked solution, with an empty name, and the right answers."""
+    rights = {answer.path.stem: answer.files() for answer in answers() if answer.step == step and answer.right}
+    return {"": solution_files(step)} | rights
+
+
+def shortest(answer: Answer, files: Files, bases: dict[str, Files]) -> tuple[str, str]:
     """Return the base against which a diff is shortest, and that diff.
 
     Args:
-        answer: the one that the diff is for.
+        answer: the one that the diff is for; a right answer is always made against the solution.
         files: all its files.
+        bases: what a diff can be made against, by name.
 
     Returns:
         The name of the base, empty for the worked solution, and the diff.
     """
-    bases = {"": solution_files(answer.step)}
-    if not answer.right:
-        rights = [other for other in answers() if other.step == answer.step and other.right]
-        bases |= {other.path.stem: other.files() for other in rights}
-    diffs = {name: diff_of(base, files) for name, base in bases.items()}
+    diffs = {name: diff_of(base, files) for name, base in bases.items() if not (name and answer.right)}
     name = min(diffs, key=lambda name: diffs[name].count("\n"))
     return name, diffs[name]
 
@@ -89,7 +92,7 @@ def write(answer: Answer, files: Files, title: str = "", claims: dict[str, str] 
     Raises:
         CourseError: the answer is the same as its base, or lacks a title.
     """
-    base, diff = shortest(answer, files)
+    base, diff = shortest(answer, files, bases_of(answer.step))
     if not diff:
         raise CourseError(f"{answer.name} is the same as {base or 'the worked solution'}.")
     if answer.path.exists():
