@@ -2,63 +2,38 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import httpx
 import pytest
-from harness.browser import chromium
-from workshop.course import ROOT, find_step, steps
+from harness.page import (
+    HOSTILE,
+    PAGE,
+    SECONDS,
+    as_shown,
+    assert_plain,
+    card,
+    complaints,
+    connect,
+    contents,
+    press,
+    rows,
+    send,
+    wait_for_rows,
+)
+from workshop.course import find_step, steps
 from workshop.ports import free_port
 from workshop.redis_server import RedisServer
 from workshop.server import Server
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Dialog, Locator, Page, Route
+    from playwright.sync_api import Locator, Page, Route
 
 # One process runs them all, so that one browser is enough.
 pytestmark = pytest.mark.xdist_group("page")
-
-PAGE = ROOT / "steps" / "page"
-SECONDS = 5
-"""The longest that any single thing on the page may take."""
-
-PARROT = f"""
-from fastapi import FastAPI, WebSocket
-
-app = FastAPI()
-members: set[WebSocket] = set()
-
-
-@app.websocket("/ws/{{room}}")
-async def parrot(websocket: WebSocket, room: str) -> None:
-    await websocket.accept()
-    members.add(websocket)
-    print("ROOM", room, flush=True)
-    while (message := await websocket.receive())["type"] != "websocket.disconnect":
-        text = message.get("text")
-        print("GOT", repr(text or message.get("bytes"))[:40], flush=True)
-        if text is None:
-            await websocket.send_bytes(message["bytes"][::-1])
-        elif text.startswith("close "):
-            _, code, reason = text.split(" ", 2)
-            await websocket.close(int(code), reason)
-        elif text.startswith("to all: "):
-            for member in members:
-                await member.send_text(text)
-        elif text == "many":
-            for number in range(600):
-                await websocket.send_text(f"value {{number}}")
-        else:
-            await websocket.send_text(text)
-    members.remove(websocket)
-    print("ENDED", room, flush=True)
-
-
-app.frontend("/", directory={str(PAGE)!r})
-"""
 
 WATCHED = """
 import sys
@@ -75,137 +50,11 @@ async def app(scope, receive, send):
         print("ENDED", scope["type"], flush=True)
 """
 
-HOSTILE = {
-    "a script": "<script>document.title = 'owned'; alert(1)</script>",
-    "a picture": "<img src=x onerror=\"document.title = 'owned'; alert(1)\">",
-    "a link and a frame": '<a href="javascript:alert(1)">Ada</a><iframe srcdoc="<script>alert(1)</script>"></iframe>',
-    "an entity": "&lt;b&gt; &amp; </div></section>",
-    "control characters": "one\0two\x1b[31mthree\x7f\ttab\r\nline",
-    "a turn of the writing direction": "Ada \u202egnp.exe\u202c \u2066lobby",
-    "100 kB": "<b>" + "Grace " * 16_666 + "</b>",
-}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    """One Chromium for the whole file."""
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def context(browser: "Browser") -> "BrowserContext":
-    """One profile: the page keeps nothing, so the tests cannot meet in it."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(SECONDS * 1000)
-    return context
-
-
-@pytest.fixture
-def open_tab(context: "BrowserContext") -> Iterator[Callable[[], "Page"]]:
-    """Opens a tab, in which nothing may raise an error or open a dialog, and which is closed in the end."""
-    troubles: list[str] = []
-
-    def refuse(dialog: "Dialog") -> None:
-        troubles.append(f"a dialog: {dialog.message}")
-        dialog.dismiss()
-
-    def open_tab() -> "Page":
-        page = context.new_page()
-        page.on("pageerror", lambda error: troubles.append(f"an error: {error}"))
-        page.on("dialog", refuse)
-        return page
-
-    yield open_tab
-    for page in context.pages:
-        page.close()
-    assert troubles == []
-
-
-@pytest.fixture
-def page(open_tab: Callable[[], "Page"]) -> "Page":
-    """One tab, still empty."""
-    return open_tab()
-
-
-@pytest.fixture(scope="module")
-def lesson() -> Iterator[Server]:
-    """The lesson of step 02, as shipped."""
-    step = find_step(2)
-    with Server(step.target("lesson"), step.folder) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def parrot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that sends back what it gets; its log has every frame."""
-    folder = tmp_path_factory.mktemp("parrot")
-    (folder / "parrot.py").write_text(PARROT, "utf-8")
-    with Server("parrot:app", folder, environment={"UVICORN_LOG_LEVEL": "debug"}) as server:
-        yield server
-
-
-def card(page: "Page", name: str = "Ada") -> "Locator":
-    """The card of one client."""
-    return page.get_by_role("region", name=name, exact=True)
-
-
-def press(card: "Locator", button: str) -> None:
-    """Press the button that has exactly this name, by key: a click takes six times as long."""
-    card.get_by_role("button", name=button, exact=True).press("Enter")
-
-
-def rows(card: "Locator", words: str = "") -> "Locator":
-    """The rows of the card's log that begin, after the time, with such words as `← received text`."""
-    return card.get_by_role("log").locator(".row").filter(has_text=re.compile(rf"^\S+ {words}"))
-
-
-def contents(card: "Locator", words: str) -> list[str]:
-    """The whole content of such rows, also where the row shows its beginning only."""
-    found = "rows => rows.map(row => (row.querySelector('pre') ?? row.querySelector('.content')).textContent)"
-    return rows(card, words).evaluate_all(found)
-
-
-def wait_for_rows(card: "Locator", words: str, count: int) -> None:
-    """Wait until the log has so many of these rows."""
-    rows(card, words).nth(count - 1).wait_for()
-
-
-def connect(card: "Locator") -> None:
-    """Connect, and wait until the server has accepted."""
-    # A card that was connected before has such a row already.
-    before = rows(card, "← received open").count()
-    press(card, "Connect")
-    wait_for_rows(card, "← received open", before + 1)
-
-
-def send(card: "Locator", message: str, how: str = "Send as text") -> None:
-    """Fill in the message and press the button."""
-    card.get_by_label("Message").fill(message)
-    press(card, how)
-
-
-def complaints(card: "Locator") -> list[str]:
-    """What the card says is wrong."""
-    return [text for text in card.get_by_role("alert").all_text_contents() if text]
-
-
-def as_shown(text: str) -> str:
-    """How a row shows this text: what is not seen, or turns the text around it, is written out."""
-    return "".join(f"⟨U+{ord(letter):04X}⟩" if letter in "\0\x1b\x7f\u202e\u202c\u2066" else letter for letter in text)
-
-
-def assert_plain(page: "Page", what: str) -> None:
-    """The page has no element in its rows and headings but its own, no frame but its own, and its own title."""
-    foreign = ":is(.row, h2) :not(time, span, div.content, details, summary, pre), iframe:not(.card > iframe)"
-    assert page.locator(foreign).count() == 0, what
-    assert page.title() == "WebSocket clients", what
-
 
 class TestTalking:
-    def test_text_is_echoed(self, page: "Page", lesson: Server) -> None:
+    def test_text_is_echoed(self, page: "Page", echo_lesson: Server) -> None:
         """What is sent as text comes back from the lesson, and the log shows when, which way and what."""
-        page.goto(lesson.url)
+        page.goto(echo_lesson.url)
         ada = card(page)
         ada.get_by_role("button", name="Connect").click()
         wait_for_rows(ada, "← received open", 1)
@@ -218,9 +67,9 @@ class TestTalking:
         ada.get_by_role("button", name="Clear log").click()
         assert rows(ada).count() == 0
 
-    def test_binary_ends_the_lesson(self, page: "Page", lesson: Server) -> None:
+    def test_binary_ends_the_lesson(self, page: "Page", echo_lesson: Server) -> None:
         """The lesson cannot take a binary frame: the log shows 1006 and says in words what that is."""
-        page.goto(lesson.url)
+        page.goto(echo_lesson.url)
         ada = card(page)
         connect(ada)
         send(ada, "00 01 ff", "Send as binary (hex)")
@@ -313,9 +162,9 @@ class TestTalking:
             rows(client, "← received text").wait_for()
             assert contents(client, "← received text") == ["to all: hello"]
 
-    def test_cards(self, page: "Page", lesson: Server) -> None:
+    def test_cards(self, page: "Page", echo_lesson: Server) -> None:
         """Cards come with the course's names, can be renamed, and leave when they are removed."""
-        page.goto(lesson.url)
+        page.goto(echo_lesson.url)
         for _ in range(4):
             press(page.locator("header"), "Add a connection")
         assert page.locator("h2").all_text_contents() == ["Ada", "Grace", "Linus", "Client 4", "Client 5"]
@@ -367,9 +216,9 @@ class TestAddress:
             files = [f"{folder}/{name}" for name in ("page.css", "page.js", "session.js")]
             assert asked == [address, *files], "the page needs nothing but its files"
 
-    def test_other_port(self, page: "Page", lesson: Server, parrot: Server) -> None:
+    def test_other_port(self, page: "Page", echo_lesson: Server, parrot: Server) -> None:
         """A page from one server talks to another, and a path is made a full address."""
-        page.goto(f"{lesson.url}/?address={parrot.ws('/ws/lobby')}")
+        page.goto(f"{echo_lesson.url}/?address={parrot.ws('/ws/lobby')}")
         ada = card(page)
         connect(ada)
         assert parrot.wait_for(lambda log: "ROOM lobby" in log, SECONDS)
@@ -377,11 +226,11 @@ class TestAddress:
         wait_for_rows(ada, "← received close", 1)
         ada.get_by_label("Address").fill("/ws")
         connect(ada)
-        assert ada.get_by_label("Address").input_value() == lesson.ws("/ws")
+        assert ada.get_by_label("Address").input_value() == echo_lesson.ws("/ws")
 
-    def test_bad_address(self, page: "Page", lesson: Server) -> None:
+    def test_bad_address(self, page: "Page", echo_lesson: Server) -> None:
         """An address that is none gets a sentence; one that nobody answers gets an error and 1006."""
-        page.goto(lesson.url)
+        page.goto(echo_lesson.url)
         ada = card(page)
         for address in ("ws://", "ftp://127.0.0.1/ws"):
             ada.get_by_label("Address").fill(address)
@@ -500,9 +349,9 @@ class TestSafety:
 
 
 class TestAccess:
-    def test_keyboard_alone(self, page: "Page", lesson: Server) -> None:
+    def test_keyboard_alone(self, page: "Page", echo_lesson: Server) -> None:
         """With Tab and Enter alone you connect, send, close, add a card and remove it."""
-        page.goto(lesson.url)
+        page.goto(echo_lesson.url)
 
         def tab_to(label: str) -> None:
             for _ in range(40):
@@ -610,9 +459,9 @@ class TestAccess:
             .map(node => node.outerHTML.slice(0, 80))"""
         assert page.evaluate(sideways) == []
 
-    def test_screen_reader_names(self, page: "Page", lesson: Server) -> None:
+    def test_screen_reader_names(self, page: "Page", echo_lesson: Server) -> None:
         """A screen reader is told what each group and field is, and of each new row."""
-        page.goto(lesson.url)
+        page.goto(echo_lesson.url)
         ada = card(page)
         for name in ("Connection", "Send", "End"):
             assert ada.get_by_role("group", name=name, exact=True).count() == 1, name
@@ -782,7 +631,9 @@ class TestSolutions:
             tests = " and ".join(f"test_step_{name}" for name in forgotten)
             pytest.fail(f"Nobody tries these solutions with two tabs yet: write TestSolutions.{tests}.", pytrace=False)
 
-    def test_step_02_echo(self, open_tab: Callable[[], "Page"], lesson: Server, serve: Callable[[int], Server]) -> None:
+    def test_step_02_echo(
+        self, open_tab: Callable[[], "Page"], echo_lesson: Server, serve: Callable[[int], Server]
+    ) -> None:
         """Each tab has its own counter, and neither a mistake nor a departure in one is felt in the other."""
         welcome = '{"type":"welcome"}'
         error = '{"type":"error","detail":"expected an echo or a bye, as JSON text"}'
@@ -796,8 +647,8 @@ class TestSolutions:
 
         with serve(2) as server:
             page, other = open_tab(), open_tab()
-            first = self.join(page, lesson, server.ws())
-            second = self.join(other, lesson, server.ws())
+            first = self.join(page, echo_lesson, server.ws())
+            second = self.join(other, echo_lesson, server.ws())
             for tab in (first, second):
                 wait_for_rows(tab, "← received text", 1)
                 assert contents(tab, "← received text") == [welcome]
@@ -832,13 +683,13 @@ class TestSolutions:
             assert "Traceback" not in "\n".join(server.log)
 
     def test_step_03_rooms(
-        self, open_tab: Callable[[], "Page"], lesson: Server, serve: Callable[[int], Server]
+        self, open_tab: Callable[[], "Page"], echo_lesson: Server, serve: Callable[[int], Server]
     ) -> None:
         """A room is shared by the tabs in it, no other room hears of it, and it survives its members."""
         with serve(3) as server:
             page, other = open_tab(), open_tab()
-            first = self.join(page, lesson, server.ws("/ws/lobby"))
-            second = self.join(other, lesson, server.ws("/ws/lobby"))
+            first = self.join(page, echo_lesson, server.ws("/ws/lobby"))
+            second = self.join(other, echo_lesson, server.ws("/ws/lobby"))
             elsewhere = self.join_too(other, "Grace", server.ws("/ws/lab"))
             self.talk(first, "hello", "hello", first, second)
             self.talk(second, "good morning", "good morning", first, second)
@@ -868,7 +719,7 @@ class TestSolutions:
             assert "Traceback" not in "\n".join(server.log)
 
     def test_step_04_router(
-        self, open_tab: Callable[[], "Page"], lesson: Server, serve: Callable[[int], Server]
+        self, open_tab: Callable[[], "Page"], echo_lesson: Server, serve: Callable[[int], Server]
     ) -> None:
         """Rooms need a name, a listener hears of who comes and goes, and of nothing else."""
         strange = "<b>&amp;\u202eAda</b>"
@@ -882,9 +733,9 @@ class TestSolutions:
 
         with serve(4) as server:
             page, other = open_tab(), open_tab()
-            listener = self.join(page, lesson, path("announcements", "Linus"))
+            listener = self.join(page, echo_lesson, path("announcements", "Linus"))
             first = self.join_too(page, "Grace", path("lobby", "Grace"))
-            second = self.join(other, lesson, path("lobby", strange))
+            second = self.join(other, echo_lesson, path("lobby", strange))
             elsewhere = self.join_too(other, "Grace", path("<i>lab", "A" * 20))
             heard = [
                 event("joined", "lobby", "Grace"),
@@ -930,7 +781,7 @@ class TestSolutions:
             assert "Traceback" not in "\n".join(server.log)
 
     def test_step_05_sessions(
-        self, open_tab: Callable[[], "Page"], lesson: Server, serve: Callable[[int], Server]
+        self, open_tab: Callable[[], "Page"], echo_lesson: Server, serve: Callable[[int], Server]
     ) -> None:
         """Members with names: who is there, in how many tabs, messages with their sender, and a removal."""
         strange = "<b>&amp;\u202eAda</b>"
@@ -947,8 +798,8 @@ class TestSolutions:
 
         with serve(5) as server:
             page, other = open_tab(), open_tab()
-            first = self.join(page, lesson, path("Grace"))
-            second = self.join(other, lesson, path(strange))
+            first = self.join(page, echo_lesson, path("Grace"))
+            second = self.join(other, echo_lesson, path(strange))
             wait_for_rows(first, "← received text", 2)
             there = as_shown(f"In the room: {strange}, Grace")
             for tab in (first, second):
@@ -975,7 +826,7 @@ class TestSolutions:
             first.get_by_text("In the room: Grace", exact=True).wait_for()
 
             other = open_tab()
-            second = self.join(other, lesson, path("Ada"))
+            second = self.join(other, echo_lesson, path("Ada"))
             httpx.delete(f"{server.url}/rooms/lobby/members/Ada", trust_env=False).raise_for_status()
             wait_for_rows(second, "← received close", 1)
             assert contents(second, "← received close")[0].startswith("1008, policy violation. Reason: removed.")
@@ -1041,7 +892,7 @@ class TestSolutions:
             assert not re.search(r"eyJ|Bearer|lovelace", log), "no token and no password in the log"
 
     def test_step_07_backpressure(
-        self, open_tab: Callable[[], "Page"], lesson: Server, serve: Callable[..., Server]
+        self, open_tab: Callable[[], "Page"], echo_lesson: Server, serve: Callable[..., Server]
     ) -> None:
         """The page answers pings and stays; a page that does not is closed with 4408; a stop says 1012 to everybody."""
 
@@ -1057,8 +908,8 @@ class TestSolutions:
 
         with serve(7, HEARTBEAT="0.5") as server:
             page, other = open_tab(), open_tab()
-            first = self.join(page, lesson, path("Ada"))
-            second = self.join(other, lesson, path("<b>Grace"))
+            first = self.join(page, echo_lesson, path("Ada"))
+            second = self.join(other, echo_lesson, path("<b>Grace"))
             first.get_by_text("In the room: <b>Grace, Ada", exact=True).wait_for()
             texts = list(HOSTILE.values())
             for number, text in enumerate(texts, 1):
@@ -1083,7 +934,7 @@ class TestSolutions:
             assert "Traceback" not in "\n".join(server.log)
 
     def test_step_08_reconnect(
-        self, open_tab: Callable[[], "Page"], lesson: Server, serve: Callable[..., Server], tmp_path: Path
+        self, open_tab: Callable[[], "Page"], echo_lesson: Server, serve: Callable[..., Server], tmp_path: Path
     ) -> None:
         """The page comes back by itself and misses nothing, also when the server is killed."""
         settings = {"JOURNAL": str(tmp_path / "journal")}
@@ -1097,8 +948,8 @@ class TestSolutions:
 
         with serve(8, **settings) as server:
             page, other = open_tab(), open_tab()
-            first = self.join(page, lesson, server.ws("/ws/lobby?name=Ada"))
-            second = self.join(other, lesson, server.ws("/ws/lobby?name=Grace"))
+            first = self.join(page, echo_lesson, server.ws("/ws/lobby?name=Ada"))
+            second = self.join(other, echo_lesson, server.ws("/ws/lobby?name=Grace"))
             for client in (first, second):
                 client.get_by_text("Log in, come back").click()
                 client.get_by_label("Come back by itself").check()
@@ -1133,7 +984,7 @@ class TestSolutions:
             assert heard(first) == heard(second) == expected
 
     def test_step_09_scale_out(
-        self, open_tab: Callable[[], "Page"], lesson: Server, serve: Callable[..., Server]
+        self, open_tab: Callable[[], "Page"], echo_lesson: Server, serve: Callable[..., Server]
     ) -> None:
         """Two tabs at two processes share a room, and one comes back to the other process without missing anything."""
         redis = RedisServer()
@@ -1148,8 +999,8 @@ class TestSolutions:
         try:
             with serve(9, BROKER=redis.url) as one, serve(9, BROKER=redis.url) as two:
                 page, other = open_tab(), open_tab()
-                first = self.join(page, lesson, one.ws("/ws/lobby?name=Ada"))
-                second = self.join(other, lesson, two.ws("/ws/lobby?name=<b>Grace"))
+                first = self.join(page, echo_lesson, one.ws("/ws/lobby?name=Ada"))
+                second = self.join(other, echo_lesson, two.ws("/ws/lobby?name=<b>Grace"))
                 for client in (first, second):
                     client.get_by_text("In the room: <b>Grace, Ada", exact=True).wait_for()
                 texts = [text for what, text in HOSTILE.items() if what not in ("100 kB", "control characters")]
