@@ -1,4 +1,4 @@
-"""Fixtures for the tests of the browser page: Chromium, its tabs, and two servers."""
+"""Fixtures for the tests in Chromium: the browser, and for the browser page its tabs and two servers."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -48,6 +48,7 @@ app.frontend("/", directory={str(PAGE)!r})
 """
 
 
+# Close it after each file: while Playwright is open, its process can't run tests that use asyncio.
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
     """One Chromium for the whole file."""
