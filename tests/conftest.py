@@ -106,7 +106,8 @@ def part_of(path: str) -> str:
     """Which part of the course a test belongs to, by the name of its file and class."""
     if folder := re.match(r"tests/(lessons|checks)/", path):
         return "lessons" if folder[1] == "lessons" else "solutions"
-    found = re.search(r"test_(\w+)\.py", path)
+    # The browser page has several files, and they're summed.
+    found = re.search(r"test_(page|\w+)", path)
     return found[1] if found else path
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from harness.browser import chromium
 from harness.kernels import code_of, copy_of_the_course
 from harness.lab import (
     IDLE,
@@ -82,13 +81,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """JupyterLab in a fresh copy of the course."""
     with jupyterlab(copy_of_the_course(tmp_path_factory.mktemp("course"), solved=False)) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    """One Chromium for the whole file."""
-    with chromium() as browser:
-        yield browser
 
 
 def errors_in(page: "Page") -> list[str]:
