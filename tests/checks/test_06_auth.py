@@ -1,9 +1,7 @@
 """Step 06: the checks of the exercise."""
 
 import asyncio
-import base64
 import contextlib
-import json
 import math
 import time
 from collections.abc import Coroutine
@@ -12,14 +10,13 @@ from typing import Any
 import httpx
 import jwt
 from judge.clients import ClientConnection, show
-from judge.holders import HASHING, PASSWORDS, Door, Member, bearer, claims_of, forged
+from judge.holders import HASHING, KEY, PASSWORDS, Door, Member, b64, bearer, claims_of, forged
 from judge.members import BAD, said
 from judge.model import Failure, check
 from judge.subject import Subject
 from judge.tasks import running, spawn, stop
 from websockets import ConnectionClosed
 
-KEY = "a key for the checks, long enough for HS256"
 KEYED = {
     "SECRET_KEY": KEY,
     "TOKEN_SECONDS": "600",
@@ -45,20 +42,6 @@ REFUSED = "a token counts if jwt.decode(token, SECRET_KEY, algorithms=['HS256'],
 USED_UP = "take the ticket out of its dict with pop() before anything else is asked, and without an await in between"
 EXPIRES = "a time limit for each socket, up to the exp of its grant: asyncio.timeout around the loop of the endpoint"
 LOGGED_OUT = "note for the user when the logout was, or a number that goes up, and put the same into each token"
-
-
-def b64(value: object) -> str:
-    """A part of a JWT."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
-
-
-async def hears(connection: ClientConnection, kind: str) -> dict[str, Any]:
-    """The next frame of this type."""
-    async with asyncio.timeout(2):
-        while (message := json.loads(await connection.recv()))["type"] != kind:
-            pass
-    return message
 
 
 class TestExercise:

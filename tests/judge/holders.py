@@ -1,6 +1,7 @@
 """Those who hold a token or a ticket, in step 06: how they get in, and what they then hear."""
 
 import asyncio
+import base64
 import itertools
 import json
 from collections.abc import AsyncIterator
@@ -17,6 +18,8 @@ from .subject import Subject
 PASSWORDS = {"Ada": "lovelace", "Grace": "hopper", "Linus": "torvalds"}
 HASHING = 10.0
 """Seconds that a login may take: several hashes are made at a time, perhaps on a busy machine."""
+KEY = "a key for the checks, long enough for HS256"
+"""SECRET_KEY of servers whose tokens the checks and the tests of the lesson forge."""
 NOTICES = ("members", "joined", "left")
 
 _marks = itertools.count(1)
@@ -214,6 +217,12 @@ class Door:
             likely=likely,
             broken=answer == 500,
         )
+
+
+def b64(value: object) -> str:
+    """A part of a JWT."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
 def forged(token: str, key: str, changes: dict[str, Any]) -> str:
