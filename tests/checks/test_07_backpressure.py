@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -12,15 +11,13 @@ from typing import Any
 
 import psutil
 from judge.clients import Client, parsed, same, show
-from judge.members import BAD, BAD_DIRECT, Members, joined, left
+from judge.members import BAD, BAD_DIRECT, PING, Members, joined, left, message
 from judge.model import Failure, check
+from judge.slow_readers import LARGE, LONGEST_WAIT, holds, in_one_piece
 from judge.subject import Subject
 from judge.tasks import spawn
-from websockets import frames
 from websockets.exceptions import ConnectionClosed
 
-LARGE = "x" * 65_536
-"""A text of which the kernel keeps some dozens for a member that does not read."""
 WAITING = 64
 """Frames that may wait for a member."""
 HUGE = 4 * LARGE
@@ -30,7 +27,6 @@ FEW = ["small"] * 4
 """Messages that are sent together, far fewer than may wait for a member."""
 DROPPED_BY = 300
 """By so many messages a member that reads nothing is dropped, however much the kernel took."""
-LONGEST_WAIT = 0.1
 HELD = 6.0
 """Seconds that the process may hold the socket of a member that was dropped."""
 PASSING = 25
@@ -61,7 +57,6 @@ BURST = (
     "uvicorn hands the endpoint many frames before another task runs, so every queue fills: "
     "await asyncio.sleep(0) after each message"
 )
-PING = {"type": "ping"}
 PINGS = '{"type": "ping"} goes to every member every HEARTBEAT seconds, from one task that lifespan starts'
 LIFE = "every frame is a sign of life, a binary or a bad one too, and nothing else is: not the join alone, not pongs"
 SHUTDOWN = (
@@ -70,27 +65,9 @@ SHUTDOWN = (
 )
 
 
-def said(number: int, sender: str, text: str) -> dict[str, Any]:
-    """A message as everybody in the room gets it."""
-    return {"type": "message", "id": number, "from": sender, "text": text}
-
-
-def in_one_piece(texts: list[str]) -> bytes:
-    """Messages as the bytes that a client sends, for one write."""
-    data = (json.dumps({"type": "message", "text": text}).encode() for text in texts)
-    return b"".join(frames.Frame(frames.Opcode.TEXT, each).serialize(mask=True) for each in data)
-
-
 def memory(subject: Subject) -> float:
     """MiB that the server's process holds."""
     return psutil.Process(subject.server.pid).memory_info().rss / 2**20
-
-
-def holds(subject: Subject, tab: Client) -> bool:
-    """Whether the server's process has a socket whose other end is this client's."""
-    port = tab.connection.local_address[1]
-    found = psutil.Process(subject.server.pid).net_connections()
-    return any(one.raddr and one.raddr.port == port for one in found)
 
 
 async def let_go(subject: Subject, tab: Client, *, after: str, likely: str = ABORT) -> None:
@@ -201,14 +178,14 @@ class TestExercise:
                 likely = IDS
                 for number in range(first, first + 3):
                     await ada.send({"type": "message", "text": f"text {number}", "id": 7, "from": "Linus"})
-                    await ada.gets(said(number, "Ada", f"text {number}"), likely=likely)
+                    await ada.gets(message(number, "Ada", f"text {number}"), likely=likely)
                     likely = "what was no message took a number, or another room's message did"
                     await ada.send("no JSON")
                     await ada.gets_error(likely="what cannot be read is answered with an error")
                     await ada.send({"type": "direct", "to": "Ada", "text": "note"})
                     await ada.gets({"type": "direct", "from": "Ada", "text": "note"}, likely="a direct one has no id")
                     await linus.send({"type": "message", "text": "there"})
-                    await linus.gets(said(number, "Linus", "there"), likely="each room counts for itself")
+                    await linus.gets(message(number, "Linus", "there"), likely="each room counts for itself")
                 await ada.leave()
                 await linus.leave()
                 likely = "an empty room is no room any more, but its count stays"
@@ -258,7 +235,7 @@ class TestExercise:
             value = await tab.next_object(expect=f"message {number}", likely=likely)
             if isinstance(value, dict) and value.get("type") == "message":
                 messages.append(value)
-                own = said(number, value.get("from", ""), value.get("text", ""))
+                own = message(number, value.get("from", ""), value.get("text", ""))
                 if value.keys() != own.keys() or (type(value["id"]), value["id"]) != (int, number):
                     cause = likely if same(value | {"id": number}, own) else IDS
                     raise Failure(sent=tab.did, got=show(value), expect=f"a message with the id {number}", likely=cause)
@@ -405,7 +382,7 @@ class TestExercise:
             for tab in (ada, grace):
                 tab.patience += BEAT
                 # There may have been a ping among the notices.
-                while await tab.next_object(expect="message 1", likely=IDS) != said(1, "Grace", "here"):
+                while await tab.next_object(expect="message 1", likely=IDS) != message(1, "Grace", "here"):
                     pass
                 tab.did = f"nothing yet; HEARTBEAT={BEAT}"
             times: list[float] = []

@@ -43,6 +43,8 @@ BAD_DIRECT = (
     '{"type": "direct", "to": ["Ada"], "text": "hello"}',
     '{"type": "direct", "to": "Ada", "text": 1}',
 )
+PING = {"type": "ping"}
+"""The heartbeat of the server, from step 07 on."""
 TEXTS = ("hello", "", "안녕하세요 <b>&amp;</b>", '{"type": "left", "name": "Ada"}', "two\nlines", "x" * 100_000)
 
 
@@ -132,6 +134,11 @@ class Members:
 def said(sender: str, text: str) -> dict[str, Any]:
     """A message as everybody in the room gets it."""
     return {"type": "message", "from": sender, "text": text}
+
+
+def message(number: int, sender: str, text: str) -> dict[str, Any]:
+    """A message as everybody in the room gets it, from step 07 on: with an id."""
+    return {"type": "message", "id": number, "from": sender, "text": text}
 
 
 def joined(name: str) -> dict[str, Any]:
