@@ -4,15 +4,15 @@ import asyncio
 import contextlib
 import random
 import tempfile
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from judge.clients import Client, show
-from judge.members import BAD, Members
+from judge.members import BAD, PING, Members, message
 from judge.model import Failure, check
+from judge.rejoining import REPLAY, ack, back, say
 from judge.stage import Stage, Visit, stage
 from judge.subject import Subject
 from judge.tasks import running, spawn
@@ -26,9 +26,6 @@ LONGEST_KILLS = 12.0
 """Seconds after which a slow machine has seen enough of them."""
 ACCURACY = 0.001
 """Seconds by which what a client asks its loop for may differ from the delay that it means."""
-REPLAY = (
-    "after=ID replays the messages with a larger id, each once and in order, after the list and before anything new"
-)
 ATOMIC = "between the replay and the first new message something waits: join and replay without an await in between"
 ONCE = "the key of a sender in a room stands for one message: look it up before anything else"
 WRITTEN = (
@@ -36,49 +33,9 @@ WRITTEN = (
 )
 
 
-def message(number: int, sender: str, text: str) -> dict[str, Any]:
-    """A message as everybody in the room gets it."""
-    return {"type": "message", "id": number, "from": sender, "text": text}
-
-
-def ack(key: str, number: int) -> dict[str, Any]:
-    """The acknowledgement of a message."""
-    return {"type": "ack", "key": key, "id": number}
-
-
-async def say(tab: Client, *texts: str, first: int = 1, who: str = "Ada", likely: str = REPLAY) -> None:
-    """Send these texts, and wait until they have come back."""
-    for text in texts:
-        await tab.send({"type": "message", "text": text})
-    tab.did = f"{len(texts)} messages of {who}"
-    for number, text in enumerate(texts, first):
-        await tab.gets(message(number, who, text), likely=likely)
-
-
 def numbers(start: int, stop: int) -> list[str]:
     """Texts for messages."""
     return [f"text {number}" for number in range(start, stop + 1)]
-
-
-@contextlib.asynccontextmanager
-async def back(
-    subject: Subject, room: str, name: str, *, narrow: bool = False, likely: str = "", **query: Any
-) -> AsyncIterator[Client]:
-    """A tab that has read its list of members, unless it is narrow."""
-    path = Members.path(room, name, **{key: str(value) for key, value in query.items()})
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            tab = await stack.enter_async_context(subject.client(path, narrow=narrow))
-        except Failure as failure:
-            failure.likely = likely or failure.likely
-            raise
-        # On a slow machine a check may last longer than ten seconds.
-        tab.overhears = {"type": "ping"}
-        if not narrow:
-            first = await tab.next_object(expect="the list of members", likely=REPLAY)
-            if not isinstance(first, dict) or first.get("type") != "members":
-                raise Failure(sent=f"a handshake for {path}", got=show(first), expect="the list first", likely=REPLAY)
-        yield tab
 
 
 class Talk:
@@ -255,7 +212,7 @@ class TestExercise:
                 some = [{"type": "message", "text": text} for text in texts[number : number + 20]]
                 later += await subject.clients_at_once(*paths, meanwhile=partial(self._send_all, ada, some))
             for tab in later:
-                tab.overhears = {"type": "ping"}
+                tab.overhears = PING
                 stack.push_async_callback(tab.end)
             for tab in later:
                 got: list[int] = []

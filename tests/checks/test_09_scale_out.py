@@ -4,13 +4,11 @@ import asyncio
 import contextlib
 import itertools
 import tempfile
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 from judge.clients import show
-from judge.hosts import NO_REDIS, Ear, Hosts, own_hosts, separate_hosts, shared_hosts, shortened
-from judge.members import Members
+from judge.hosts import NO_REDIS, PRESENCE, Ear, Hosts, at, own_hosts, say, separate_hosts, shared_hosts, shortened
+from judge.members import Members, message
 from judge.model import Failure, check
 from judge.subject import Subject
 from judge.tasks import spawn
@@ -31,7 +29,6 @@ ONE_ORDER = "the id and the publishing are one step in Redis, a script: else two
 IN_REDIS = "the history is in a stream in Redis, and read() reads it: what a process has in memory, another has not"
 TRIMMED = "what is said goes to a stream, by XADD with MAXLEN"
 JOINING = "between the reading of the stream and the first message that is passed on, nothing may be lost or doubled"
-PRESENCE = "the members of a room are those of all processes, kept in Redis"
 LEASE = "each process renews a lease; when it has run out, the others take the names of that process off the list"
 LATE = (
     f"{LEASE}. If that works, but takes longer: your code has its own seconds. Take LEASE_TTL and "
@@ -43,40 +40,7 @@ AWAY = "while Redis is away, publish() and send() raise Away, so that the sender
 BACK = "when the connection is lost, subscribe again, and then read from the stream what was missed"
 APART = "every key that holds something of a room has the room in its name: rooms know nothing of each other"
 STAYS = "the task that renews the lease, and tells who is here, goes on after Away and after every error of Redis"
-REFUSED = "read() or present() raised Away: is Redis reached, and do the scripts load?"
 RISING = "a Redis that came back empty knows no ids: tell it the largest that this process has seen, before it is used"
-
-
-def message(number: int, sender: str, text: str) -> dict[str, Any]:
-    """A message as everybody in the room gets it."""
-    return {"type": "message", "id": number, "from": sender, "text": text}
-
-
-@contextlib.asynccontextmanager
-async def at(
-    subject: Subject, room: str, name: str, *, likely: str = PRESENCE, narrow: bool = False, **query: Any
-) -> AsyncIterator[Ear]:
-    """A tab at a server, which has read its list of members."""
-    path = Members.path(room, name, **{key: str(value) for key, value in query.items()})
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            tab = await stack.enter_async_context(subject.client(path, narrow=narrow))
-        except Failure as failure:
-            failure.likely = REFUSED if failure.got == "HTTP 503" else likely
-            raise
-        ear = Ear(tab)
-        tab.overhears = {"type": "ping"}
-        first = await tab.next_object(expect="the list of members", likely=likely)
-        if not isinstance(first, dict) or first.get("type") != "members":
-            raise Failure(sent=f"a handshake for {path}", got=show(first), expect="the list first", likely=likely)
-        ear.names = first["names"]
-        yield ear
-
-
-async def say(ear: Ear, *texts: str, **more: str) -> None:
-    """Send these texts."""
-    for text in texts:
-        await ear.tab.send({"type": "message", "text": text} | more)
 
 
 async def said(ear: Ear, number: int, *, after: str, likely: str, seconds: float = 0) -> None:
