@@ -12,6 +12,7 @@ import httpx
 import jwt
 
 from .clients import Client, ClientConnection, parsed, show
+from .members import said
 from .model import Failure
 from .subject import Subject
 
@@ -20,6 +21,12 @@ HASHING = 10.0
 """Seconds that a login may take: several hashes are made at a time, perhaps on a busy machine."""
 KEY = "a key for the checks, long enough for HS256"
 """SECRET_KEY of servers whose tokens the checks and the tests of the lesson forge."""
+KEYED = {
+    "SECRET_KEY": KEY,
+    "TOKEN_SECONDS": "600",
+    "ALLOWED_ORIGINS": "https://chat.example,https://www.chat.example:8443",
+}
+"""Settings of a further server. Tokens for it can be forged. Grace and Linus log out there, Ada never does."""
 NOTICES = ("members", "joined", "left")
 
 _marks = itertools.count(1)
@@ -78,6 +85,23 @@ class Member(Client):
         """
         await self.gets({"type": kind, "from": sender, "text": f"{self.mark} {text}"}, likely=likely)
 
+    async def is_open(self, name: str, what: str, *, likely: str) -> None:
+        """Send a message, and wait until it comes back.
+
+        Args:
+            name: of this member.
+            what: what is sent, for the message of a failure.
+            likely: the mistake, if it doesn't come back.
+
+        Raises:
+            Failure: it doesn't come back.
+        """
+        await self.says("hello")
+        self.did = what
+        # What others said came first.
+        while await self.next_object(expect="its own message", likely=likely) != said(name, f"{self.mark} hello"):
+            pass
+
 
 class Door:
     """The ways into an answer, for one check.
@@ -101,6 +125,35 @@ class Door:
             headers=headers,
             data=form or None,
         )
+
+    async def answers(
+        self, status: int, path: str, what: str, headers: dict[str, str] | None, *, likely: str
+    ) -> httpx.Response:
+        """Send `POST path`, and check the status of the answer.
+
+        Args:
+            status: the status that is right.
+            path: where to.
+            what: what the client shows.
+            headers: of the request.
+            likely: the mistake, if it is another status.
+
+        Returns:
+            The answer.
+
+        Raises:
+            Failure: it has another status.
+        """
+        response = await self.post(path, headers=headers)
+        if response.status_code != status:
+            raise Failure(
+                sent=f"POST {path} with {what}",
+                got=f"status {response.status_code}, {show(response.text)}",
+                expect=f"status {status}",
+                likely=likely,
+                broken=response.status_code == 500,
+            )
+        return response
 
     def has_asked_for(self, name: str) -> bool:
         """Whether a check has called `answer_to` with this name."""
