@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from .clients import Client
+from .clients import Client, show
 from .members import PING, Members, members_list, message
 from .model import Failure
 from .subject import Subject
@@ -14,9 +14,20 @@ REPLAY = (
 )
 
 
+def numbers(start: int, stop: int) -> list[str]:
+    """Return the texts of messages with these ids."""
+    return [f"text {number}" for number in range(start, stop + 1)]
+
+
 def ack(key: str, number: int) -> dict[str, Any]:
     """The acknowledgement of a message."""
     return {"type": "ack", "key": key, "id": number}
+
+
+async def send_all(tab: Client, frames: list[dict[str, Any]]) -> None:
+    """Send these frames, one after another."""
+    for frame in frames:
+        await tab.send(frame)
 
 
 async def say(tab: Client, *texts: str, first: int = 1, who: str = "Ada", likely: str = REPLAY) -> None:
@@ -26,6 +37,24 @@ async def say(tab: Client, *texts: str, first: int = 1, who: str = "Ada", likely
     tab.did = f"{len(texts)} messages of {who}"
     for number, text in enumerate(texts, first):
         await tab.gets(message(number, who, text), likely=likely)
+
+
+async def both(tab: Client, *wanted: dict[str, Any], likely: str = "") -> None:
+    """Read frames, which must be these, in any order.
+
+    Args:
+        tab: of a member.
+        wanted: what the frames hold.
+        likely: the mistake, if they are others.
+
+    Raises:
+        Failure: they are others.
+    """
+    expect = " and ".join(map(show, wanted))
+    likely = likely or "the sender gets its message like everybody, and besides that one ack with key and id"
+    got = [await tab.next_object(expect=expect, likely=likely) for _ in wanted]
+    if sorted(map(show, got)) != sorted(map(show, wanted)):
+        raise Failure(sent=tab.did, got=" and ".join(map(show, got)), expect=expect, likely=likely)
 
 
 @contextlib.asynccontextmanager
