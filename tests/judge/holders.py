@@ -1,6 +1,7 @@
 """Those who hold a token or a ticket, in step 06: how they get in, and what they then hear."""
 
 import asyncio
+import base64
 import itertools
 import json
 from collections.abc import AsyncIterator
@@ -11,12 +12,21 @@ import httpx
 import jwt
 
 from .clients import Client, ClientConnection, parsed, show
+from .members import said
 from .model import Failure
 from .subject import Subject
 
 PASSWORDS = {"Ada": "lovelace", "Grace": "hopper", "Linus": "torvalds"}
 HASHING = 10.0
 """Seconds that a login may take: several hashes are made at a time, perhaps on a busy machine."""
+KEY = "a key for the checks, long enough for HS256"
+"""SECRET_KEY of servers whose tokens the checks and the tests of the lesson forge."""
+KEYED = {
+    "SECRET_KEY": KEY,
+    "TOKEN_SECONDS": "600",
+    "ALLOWED_ORIGINS": "https://chat.example,https://www.chat.example:8443",
+}
+"""Settings of a further server. Tokens for it can be forged. Grace and Linus log out there, Ada never does."""
 NOTICES = ("members", "joined", "left")
 
 _marks = itertools.count(1)
@@ -75,6 +85,23 @@ class Member(Client):
         """
         await self.gets({"type": kind, "from": sender, "text": f"{self.mark} {text}"}, likely=likely)
 
+    async def is_open(self, name: str, what: str, *, likely: str) -> None:
+        """Send a message, and wait until it comes back.
+
+        Args:
+            name: of this member.
+            what: what is sent, for the message of a failure.
+            likely: the mistake, if it doesn't come back.
+
+        Raises:
+            Failure: it doesn't come back.
+        """
+        await self.says("hello")
+        self.did = what
+        # What others said came first.
+        while await self.next_object(expect="its own message", likely=likely) != said(name, f"{self.mark} hello"):
+            pass
+
 
 class Door:
     """The ways into an answer, for one check.
@@ -98,6 +125,35 @@ class Door:
             headers=headers,
             data=form or None,
         )
+
+    async def answers(
+        self, status: int, path: str, what: str, headers: dict[str, str] | None, *, likely: str
+    ) -> httpx.Response:
+        """Send `POST path`, and check the status of the answer.
+
+        Args:
+            status: the status that is right.
+            path: where to.
+            what: what the client shows.
+            headers: of the request.
+            likely: the mistake, if it is another status.
+
+        Returns:
+            The answer.
+
+        Raises:
+            Failure: it has another status.
+        """
+        response = await self.post(path, headers=headers)
+        if response.status_code != status:
+            raise Failure(
+                sent=f"POST {path} with {what}",
+                got=f"status {response.status_code}, {show(response.text)}",
+                expect=f"status {status}",
+                likely=likely,
+                broken=response.status_code == 500,
+            )
+        return response
 
     def has_asked_for(self, name: str) -> bool:
         """Whether a check has called `answer_to` with this name."""
@@ -214,6 +270,12 @@ class Door:
             likely=likely,
             broken=answer == 500,
         )
+
+
+def b64(value: object) -> str:
+    """A part of a JWT."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
 def forged(token: str, key: str, changes: dict[str, Any]) -> str:

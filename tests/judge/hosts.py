@@ -11,6 +11,7 @@ from typing import Any
 from workshop.redis_server import RedisServer
 
 from .clients import Client, show
+from .members import PING, Members, members_list
 from .model import Failure
 from .subject import Subject
 
@@ -18,6 +19,8 @@ REAL = True if os.environ.get("CI") else None
 """Whether a Redis must be the real one: where CI is set, and else where a check asks for that."""
 NO_REDIS = not shutil.which("redis-server") and not REAL
 """Whether checks that only a real Redis can serve have to be left out."""
+PRESENCE = "the members of a room are those of all processes, kept in Redis"
+REFUSED = "read() or present() raised Away: is Redis reached, and do the scripts load?"
 
 
 @dataclass
@@ -170,6 +173,30 @@ class Ear:
             many = isinstance(some, dict | list) and len(some) > 9
             heard += [f"{len(some)} {title}" if many else f"{title} {show(some)}"] if some else []
         return ", ".join(heard)
+
+
+@contextlib.asynccontextmanager
+async def at(
+    subject: Subject, room: str, name: str, *, likely: str = PRESENCE, narrow: bool = False, **query: Any
+) -> AsyncIterator[Ear]:
+    """A tab at a server, which has read its list of members."""
+    path = Members.path(room, name, **{key: str(value) for key, value in query.items()})
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            tab = await stack.enter_async_context(subject.client(path, narrow=narrow))
+        except Failure as failure:
+            failure.likely = REFUSED if failure.got == "HTTP 503" else likely
+            raise
+        ear = Ear(tab)
+        tab.overhears = PING
+        ear.names = (await members_list(tab, path, likely=likely))["names"]
+        yield ear
+
+
+async def say(ear: Ear, *texts: str, **more: str) -> None:
+    """Send these texts."""
+    for text in texts:
+        await ear.tab.send({"type": "message", "text": text} | more)
 
 
 def shortened(numbers: list[int]) -> str:

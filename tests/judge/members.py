@@ -43,6 +43,8 @@ BAD_DIRECT = (
     '{"type": "direct", "to": ["Ada"], "text": "hello"}',
     '{"type": "direct", "to": "Ada", "text": 1}',
 )
+PING = {"type": "ping"}
+"""The heartbeat of the server, from step 07 on."""
 TEXTS = ("hello", "", "안녕하세요 <b>&amp;</b>", '{"type": "left", "name": "Ada"}', "two\nlines", "x" * 100_000)
 
 
@@ -129,9 +131,31 @@ class Members:
             )
 
 
+async def members_list(tab: Client, path: str, *, likely: str) -> dict[str, Any]:
+    """Read the first frame of a new tab, which must be the list of members.
+
+    Args:
+        tab: has read nothing yet.
+        path: of its socket.
+        likely: the mistake, if another frame comes first.
+
+    Raises:
+        Failure: the first frame isn't the list.
+    """
+    first = await tab.next_object(expect="the list of members", likely=likely)
+    if not isinstance(first, dict) or first.get("type") != "members":
+        raise Failure(sent=f"a handshake for {path}", got=show(first), expect="the list first", likely=likely)
+    return first
+
+
 def said(sender: str, text: str) -> dict[str, Any]:
     """A message as everybody in the room gets it."""
     return {"type": "message", "from": sender, "text": text}
+
+
+def message(number: int, sender: str, text: str) -> dict[str, Any]:
+    """A message as everybody in the room gets it, from step 07 on: with an id."""
+    return {"type": "message", "id": number, "from": sender, "text": text}
 
 
 def joined(name: str) -> dict[str, Any]:

@@ -67,7 +67,10 @@ def check(number: int, title: str, *, quiet: bool = True) -> Callable[[Callable[
 
 
 def checks_of(suite: type) -> list[Check]:
-    """All checks of a `TestExercise`, in the order in which they are written."""
+    """Return the checks of a `TestExercise`, sorted by the numbers of their TODOs.
+
+    The checks of one TODO are in one class, and keep the order in which they are written there.
+    """
     instance = suite()
     found = []
     for name in dict.fromkeys(name for base in reversed(suite.__mro__) for name in vars(base)):

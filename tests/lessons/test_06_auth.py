@@ -1,7 +1,6 @@
 """Step 06: what its notebook says about tokens in a handshake, shown on the running lesson."""
 
 import asyncio
-import base64
 import contextlib
 import json
 import time
@@ -13,21 +12,13 @@ import pytest
 from harness.browser import chromium
 from harness.sources import functions_of
 from judge.clients import ClientConnection
-from judge.holders import HASHING, Door, bearer, claims_of, forged
+from judge.holders import HASHING, KEY, Door, b64, bearer, claims_of, forged
 from judge.members import Members
 from judge.subject import Subject
 from websockets import ConnectionClosed, InvalidStatus, Subprotocol, connect
 from workshop.course import find_step
 from workshop.ports import free_port
 from workshop.server import Server
-
-KEY = "a key for the checks, long enough for HS256"
-
-
-def b64(value: object) -> str:
-    """A part of a JWT."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
 @contextlib.asynccontextmanager

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -12,20 +11,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from judge.clients import Client, parsed
-from judge.members import Members, left
+from judge.members import PING, Members, left
+from judge.slow_readers import LARGE, LONGEST_WAIT, holds, in_one_piece
 from judge.subject import Subject
 from judge.tasks import spawn
-from websockets import frames
 from websockets.exceptions import ConnectionClosed
 from workshop.course import ROOT
 from workshop.server import Server
-
-LARGE = "x" * 65_536
-"""A text of which the kernel keeps some dozens for a member that does not read."""
-LONGEST_WAIT = 0.1
 
 MANY = 200
 """Large messages, more than enough to drop a member of the lesson that reads nothing."""
@@ -35,21 +29,6 @@ async def send(tabs, message):
     await asyncio.gather(*(tab.send_json(message) for tab in tabs), return_exceptions=True)
 """
 """At the end of the manager of step 05: it sends to all at the same time."""
-
-PING = {"type": "ping"}
-
-
-def in_one_piece(texts: list[str]) -> bytes:
-    """Messages as the bytes that a client sends, for one write."""
-    data = (json.dumps({"type": "message", "text": text}).encode() for text in texts)
-    return b"".join(frames.Frame(frames.Opcode.TEXT, each).serialize(mask=True) for each in data)
-
-
-def holds(subject: Subject, tab: Client) -> bool:
-    """Whether the server's process has a socket whose other end is this client's."""
-    port = tab.connection.local_address[1]
-    found = psutil.Process(subject.server.pid).net_connections()
-    return any(one.raddr and one.raddr.port == port for one in found)
 
 
 async def read_on(tab: Client, seconds: float) -> list[Any]:

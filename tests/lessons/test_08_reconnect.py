@@ -1,59 +1,10 @@
 """Step 08: what its notebook says about lost and doubled messages, shown on the running lesson."""
 
-import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
-
 import pytest
-from judge.clients import Client, show
-from judge.members import Members
-from judge.model import Failure
+from judge.members import message
+from judge.rejoining import ack, back, say
 from judge.subject import Subject
 from workshop.course import find_step
-
-REPLAY = (
-    "after=ID replays the messages with a larger id, each once and in order, after the list and before anything new"
-)
-
-
-def message(number: int, sender: str, text: str) -> dict[str, Any]:
-    """A message as everybody in the room gets it."""
-    return {"type": "message", "id": number, "from": sender, "text": text}
-
-
-def ack(key: str, number: int) -> dict[str, Any]:
-    """The acknowledgement of a message."""
-    return {"type": "ack", "key": key, "id": number}
-
-
-async def say(tab: Client, *texts: str, first: int = 1, who: str = "Ada", likely: str = REPLAY) -> None:
-    """Send these texts, and wait until they have come back."""
-    for text in texts:
-        await tab.send({"type": "message", "text": text})
-    tab.did = f"{len(texts)} messages of {who}"
-    for number, text in enumerate(texts, first):
-        await tab.gets(message(number, who, text), likely=likely)
-
-
-@contextlib.asynccontextmanager
-async def back(
-    subject: Subject, room: str, name: str, *, narrow: bool = False, likely: str = "", **query: Any
-) -> AsyncIterator[Client]:
-    """A tab that has read its list of members, unless it is narrow."""
-    path = Members.path(room, name, **{key: str(value) for key, value in query.items()})
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            tab = await stack.enter_async_context(subject.client(path, narrow=narrow))
-        except Failure as failure:
-            failure.likely = likely or failure.likely
-            raise
-        # On a slow machine a check may last longer than ten seconds.
-        tab.overhears = {"type": "ping"}
-        if not narrow:
-            first = await tab.next_object(expect="the list of members", likely=REPLAY)
-            if not isinstance(first, dict) or first.get("type") != "members":
-                raise Failure(sent=f"a handshake for {path}", got=show(first), expect="the list first", likely=REPLAY)
-        yield tab
 
 
 @pytest.mark.anyio

@@ -2,54 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-from judge.clients import show
-from judge.hosts import Ear, own_hosts
+from judge.hosts import Ear, at, own_hosts, say
 from judge.members import Members
-from judge.model import Failure
 from judge.subject import Subject
 from redis.asyncio import Redis
 from workshop.course import find_step
 from workshop.redis_server import RedisServer
 from workshop.server import Server
-
-PRESENCE = "the members of a room are those of all processes, kept in Redis"
-REFUSED = "read() or present() raised Away: is Redis reached, and do the scripts load?"
-
-
-def message(number: int, sender: str, text: str) -> dict[str, Any]:
-    """A message as everybody in the room gets it."""
-    return {"type": "message", "id": number, "from": sender, "text": text}
-
-
-@contextlib.asynccontextmanager
-async def at(
-    subject: Subject, room: str, name: str, *, likely: str = PRESENCE, narrow: bool = False, **query: Any
-) -> AsyncIterator[Ear]:
-    """A tab at a server, which has read its list of members."""
-    path = Members.path(room, name, **{key: str(value) for key, value in query.items()})
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            tab = await stack.enter_async_context(subject.client(path, narrow=narrow))
-        except Failure as failure:
-            failure.likely = REFUSED if failure.got == "HTTP 503" else likely
-            raise
-        ear = Ear(tab)
-        tab.overhears = {"type": "ping"}
-        first = await tab.next_object(expect="the list of members", likely=likely)
-        if not isinstance(first, dict) or first.get("type") != "members":
-            raise Failure(sent=f"a handshake for {path}", got=show(first), expect="the list first", likely=likely)
-        ear.names = first["names"]
-        yield ear
-
-
-async def say(ear: Ear, *texts: str, **more: str) -> None:
-    """Send these texts."""
-    for text in texts:
-        await ear.tab.send({"type": "message", "text": text} | more)
 
 
 async def hears(ear: Ear, number: int) -> None:

@@ -1,0 +1,196 @@
+"""Step 06, TODO 6: a connection ends with its token."""
+
+import asyncio
+import contextlib
+import math
+import time
+
+from judge.clients import ClientConnection
+from judge.holders import KEY, KEYED, Door, Member, bearer, claims_of, forged
+from judge.model import Failure, check
+from judge.subject import Subject
+from judge.tasks import running, spawn, stop
+from websockets import ConnectionClosed
+
+SHORT = {"TOKEN_SECONDS": "3"}
+"""Settings of a further server, whose tokens expire soon."""
+EXPIRES = "a time limit for each socket, up to the exp of its grant: asyncio.timeout around the loop of the endpoint"
+
+
+class Expiry:
+    @check(6, "closes a socket with 4401 when its token expires")
+    async def test_expires(self, subject: Subject) -> None:
+        for seconds in (0.3, 1.0, 3.0):
+            door = Door(await subject.under(**KEYED))
+            if (ended := await self._forged_expires(door, seconds)) is not None:
+                break
+        if ended:
+            return
+        # An answer may know its tokens by more than their claims, so tokens that it has made itself decide.
+        door = Door(await subject.under(**SHORT))
+        # Again where the machine was too busy to look before something had expired.
+        for _ in range(3):
+            if await self._saw_it_expire(door):
+                break
+
+    async def _forged_expires(self, door: Door, seconds: float) -> bool | None:
+        """Open sockets with a token that's forged to expire soon, and its tickets.
+
+        Args:
+            door: of the server that tokens can be forged for.
+            seconds: the shortest life of the token.
+
+        Returns:
+            Whether all is as it should be, or None if the machine was too slow for that life.
+        """
+        newer = await door.log_in("Ada")
+        end = math.ceil(time.time() + seconds)
+        token = forged(newer, KEY, {"exp": end})
+        async with contextlib.AsyncExitStack() as stack:
+
+            async def enter(**how: str) -> Member:
+                return await stack.enter_async_context(door.member("lobby", **how))
+
+            try:
+                one, two, unused = await asyncio.gather(*(door.buy(token) for _ in range(3)))
+                ways = {
+                    "silent, opened with its token": {"token": token},
+                    "silent, opened with a ticket": {"ticket": one},
+                    "talking, opened with its token": {"token": token},
+                    "talking, opened with a ticket": {"ticket": two},
+                }
+                async with running(enter(token=newer), *(enter(**way) for way in ways.values())) as entering:
+                    staying, *opened = await asyncio.gather(*entering)
+                members = dict(zip(ways, opened, strict=True))
+            except Failure:
+                return None if time.time() >= end else False
+            try:
+                await asyncio.gather(*(self._closes(*each, end) for each in members.items()))
+                await self._are_refused(door, token, unused)
+                await staying.is_open("Ada", "a message", likely=EXPIRES)
+            except Failure:
+                return False
+        return True
+
+    async def _saw_it_expire(self, door: Door) -> bool:
+        """Open sockets with a token and its tickets, and one with a newer token; whether all was seen in time.
+
+        Raises:
+            Failure: one of them is closed too early, too late or otherwise.
+        """
+        token = await door.log_in("Ada", anew=True)
+        end = float(claims_of(token)["exp"])
+        unused = [await door.buy(token) for _ in range(3)]
+        async with contextlib.AsyncExitStack() as stack:
+
+            async def enter(**how: str) -> Member:
+                return await stack.enter_async_context(door.member("lobby", **how))
+
+            members = {
+                "silent, opened with its token": await enter(token=token),
+                "silent, opened with a ticket": await enter(ticket=unused.pop()),
+                "talking, opened with its token": await enter(token=token),
+                "talking, opened with a ticket": await enter(ticket=await door.buy(token)),
+            }
+
+            async def enter_anew() -> tuple[Member, float, asyncio.Task[float]]:
+                # Two tokens of one second may be the same one.
+                await asyncio.sleep(end - time.time() - 1.3)
+                newer = await door.log_in("Ada", anew=True)
+                member = await enter(token=newer)
+                closes = spawn(_closed_at(member))
+                stack.callback(closes.cancel)
+                return member, float(claims_of(newer)["exp"]), closes
+
+            entering = spawn(enter_anew())
+            stack.callback(entering.cancel)
+            # So late that it would be closed too late if its time began anew.
+            await asyncio.sleep(end - time.time() - 0.5)
+            saw_all = True
+            for how in ("used", "bought"):
+                try:
+                    ticket = unused.pop() if how == "used" else await door.buy(token)
+                except Failure:
+                    if time.time() < end:
+                        raise
+                    saw_all = False
+                    break
+                answer = await door.subject.handshake(f"/ws/lobby?ticket={ticket}")
+                if isinstance(answer, ClientConnection):
+                    stack.push_async_callback(answer.close)
+                    member = Member(answer, door.subject.patience, door.mark)
+                    members[f"silent, opened with a ticket {how} just before"] = member
+                elif time.time() > end:
+                    saw_all = False
+            await asyncio.gather(entering, *(self._closes(*each, end) for each in members.items()))
+            staying, its_end, closes = entering.result()
+            if closes.done() and closes.result() < its_end - 0.2:
+                raise Failure(
+                    sent="nothing, on the socket of a newer token of the same user, which has not expired",
+                    got=f"the connection closed, code {staying.connection.close_code}",
+                    expect="the connection still open",
+                    likely=EXPIRES,
+                )
+            await stop(closes)
+            if time.time() > its_end - 0.2:
+                saw_all = False
+            else:
+                what = "a message on the socket of a newer token of the same user, which has not expired"
+                await staying.is_open("Ada", what, likely=EXPIRES)
+        await self._are_refused(door, token, unused[0])
+        return saw_all
+
+    @staticmethod
+    async def _are_refused(door: Door, token: str, ticket: str) -> None:
+        """A token that has expired and its unused ticket are refused."""
+        for what, path, headers in (
+            ("a ticket that was not used, of a token that has expired", f"/ws/lobby?ticket={ticket}", None),
+            ("a token that has expired", "/ws/lobby", bearer(token)),
+        ):
+            after = "the token had expired"
+            await door.refuses(path, what, headers=headers, after=after, likely="a ticket ends with its token")
+
+    @staticmethod
+    async def _closes(how: str, member: Member, end: float) -> None:
+        """The socket is closed with 4401 within two seconds after the end of its token, and not before."""
+        talking = how.startswith("talking")
+        # Who closes when the token expires has two seconds in hand on a busy machine.
+        deadline = asyncio.timeout(end + 2.2 - time.time())
+        closed = spawn(member.connection.wait_closed())
+        reading = spawn(_read(member))
+        try:
+            async with deadline:
+                while talking and not closed.done():
+                    await member.says("still here")
+                    await asyncio.wait({closed}, timeout=0.05)
+                await asyncio.shield(closed)
+        except TimeoutError:
+            pass
+        finally:
+            await stop(closed, reading)
+        late = time.time() - end
+        code = member.connection.close_code
+        # A tenth of a second, because two processes look at the clock.
+        if code == 4401 and -0.1 <= late:
+            return
+        got = f"code {code}, {abs(late):.1f} s {'after' if late >= 0 else 'before'} the end of its token"
+        raise Failure(
+            sent=f"nothing, or messages, on a socket that is {how}, with TOKEN_SECONDS=3",
+            got=got if code is not None else f"the socket still open {late:.1f} s after the end of its token",
+            expect="the socket closed with code 4401, not before its token expires and within 2 s after",
+            likely=EXPIRES,
+            broken=code == 1006,
+        )
+
+
+async def _closed_at(member: Member) -> float:
+    """Read on until the connection is closed; when that was, in seconds of `time.time()`."""
+    with contextlib.suppress(ConnectionClosed):
+        await _read(member)
+    return time.time()
+
+
+async def _read(member: Member) -> None:
+    """Read on, so that nothing fills up."""
+    async for _ in member.connection:
+        pass

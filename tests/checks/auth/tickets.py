@@ -1,0 +1,129 @@
+"""Step 06, TODO 3: tickets, each for one handshake within its time."""
+
+import asyncio
+import contextlib
+
+from judge.clients import ClientConnection, show
+from judge.holders import KEY, KEYED, PASSWORDS, Door, bearer, claims_of, forged
+from judge.model import Failure, check
+from judge.subject import Subject
+
+TICKET_TIMES = (0.5, 2.0, 8.0)
+"""Seconds. The next one is tried if a ticket couldn't be redeemed in time, on a busy machine or because of rounding."""
+USED_UP = "take the ticket out of its dict with pop() before anything else is asked, and without an await in between"
+
+
+class Tickets:
+    @check(3, "sells a ticket to who has a token, and lets its holder in once")
+    async def test_ticket(self, subject: Subject) -> None:
+        # Its own server, because a token in the query is meant to be refused here, and stands in the log.
+        door = Door(await subject.under(**KEYED))
+        ada = await door.log_in("Ada")
+        ticket = await door.buy(ada)
+        if ticket == await door.buy(ada) or ticket == ada:
+            got = "the same ticket twice" if ticket != ada else "the access token itself"
+            raise Failure(
+                sent="POST /ticket", got=got, expect="a new ticket", likely="secrets.token_urlsafe() each time"
+            )
+        async with door.member("lobby", ticket=await door.buy(ada)) as one, door.member("lobby", token=ada) as two:
+            await one.says("hello")
+            two.did = "a message of Ada, who came with a ticket"
+            await two.hears("Ada", "hello", likely="a ticket stands for the user who bought it")
+        ticket = await door.buy(ada)
+        async with door.member("lobby", ticket=ticket):
+            await door.refuses(f"/ws/lobby?ticket={ticket}", "a ticket for the second time", likely=USED_UP)
+        await door.refuses(f"/ws/lobby?ticket={ticket}", "a ticket that has been used", likely=USED_UP)
+        for what, value in (("an empty ticket", ""), ("a ticket that nobody sold", "x" * 43)):
+            await door.refuses(f"/ws/lobby?ticket={value}", what, likely="only tickets that were sold count")
+        ticket = await door.buy(ada)
+        likely = "tickets and tokens are two kinds: a ticket is looked for among the tickets alone"
+        await door.refuses("/ws/lobby", "a ticket as Authorization: Bearer", headers=bearer(ticket), likely=likely)
+        await door.refuses(f"/ws/lobby?ticket={ada}", "a token as ?ticket=", likely=likely)
+        for what, headers in (
+            ("no token", None),
+            ("a ticket as its token", bearer(await door.buy(ada))),
+            ("a token that has expired", bearer(forged(ada, KEY, {"exp": 1}))),
+            ("the scheme Basic", {"Authorization": f"Basic {ada}"}),
+        ):
+            await door.answers(401, "/ticket", what, headers, likely="POST /ticket asks for a good token")
+
+    @check(3, "lets in one of six who use a ticket at once")
+    async def test_six_at_once(self, subject: Subject) -> None:
+        door = Door(subject)
+        ada = await door.log_in("Ada")
+        for _ in range(3):
+            ticket = await door.buy(ada)
+            answers = await asyncio.gather(*(subject.handshake(f"/ws/lobby?ticket={ticket}") for _ in range(6)))
+            inside = [answer for answer in answers if isinstance(answer, ClientConnection)]
+            await asyncio.gather(*(connection.close() for connection in inside))
+            others = {answer for answer in answers if isinstance(answer, int)}
+            if len(inside) != 1 or not others <= {401, 403}:
+                raise Failure(
+                    sent="six handshakes with the same ticket, at once",
+                    got=f"{len(inside)} were accepted, the others got HTTP {', '.join(map(str, others))}",
+                    expect="one is accepted, five get HTTP 401 or 403",
+                    likely=USED_UP,
+                    broken=500 in others,
+                )
+
+    @check(3, "refuses a ticket after its time")
+    async def test_ticket_time(self, subject: Subject) -> None:
+        for seconds in TICKET_TIMES:
+            door = Door(await subject.under(SECRET_KEY=KEY, TICKET_SECONDS=f"{seconds:g}"))
+            token = await self._token_of_ada(subject, door)
+            ticket = await door.buy(token)
+            async with contextlib.AsyncExitStack() as stack:
+                entering = door.member("lobby", ticket=await door.buy(token))
+                try:
+                    member = await stack.enter_async_context(entering)
+                except Failure:
+                    if seconds == TICKET_TIMES[-1]:
+                        raise
+                    continue
+                # Its time is what is judged here, so it has to pass.
+                await asyncio.sleep(seconds + 0.1)
+                await door.refuses(
+                    f"/ws/lobby?ticket={ticket}",
+                    f"a ticket issued {seconds + 0.1:g} s before, with TICKET_SECONDS={seconds:g}",
+                    likely="note when a ticket ends, or let loop.call_later() take it away",
+                )
+                # Time for an endpoint that ends a socket with its ticket.
+                await asyncio.sleep(0.5)
+                what = "a message on a socket whose ticket has ended, and whose token has not"
+                likely = "a ticket is for the handshake; its token ends the socket"
+                await member.is_open("Ada", what, likely=likely)
+                return
+
+    @staticmethod
+    async def _token_of_ada(subject: Subject, door: Door) -> str:
+        """Return a token of the server whose key this one has, or a new one if it isn't accepted here."""
+        token = await Door(await subject.under(**KEYED)).log_in("Ada")
+        if (await door.post("/ticket", headers=bearer(token))).status_code == 200:
+            return token
+        return await door.log_in("Ada")
+
+    @check(3, "keeps tokens and passwords out of its log")
+    async def test_log(self, subject: Subject) -> None:
+        door = Door(subject)
+        tokens = [await door.log_in("Ada"), await door.log_in("Grace")]
+        for token in tokens:
+            async with (
+                door.member("lobby", token=token),
+                door.member("lobby", ticket=await door.buy(token)) as member,
+            ):
+                await member.says("hello")
+                await member.hears(claims_of(token)["sub"], "hello", likely="the sender hears itself too")
+                await member.send("no JSON")
+                await member.gets_error(likely="what cannot be read is answered with an error, as in step 05")
+        await subject.request("GET", "/rooms/lobby/members", headers=bearer(token), likely="a route that answers")
+        log = await subject.settle()
+        secrets = {"the access token": [part for token in tokens for part in token.split(".")[1:]]}
+        secrets |= {"a password": list(PASSWORDS.values()), "a hash of a password": ["$argon2"]}
+        for what, texts in secrets.items():
+            if line := next((line for line in log.splitlines() if any(text in line for text in texts)), None):
+                raise Failure(
+                    after="logins, tickets and handshakes with Authorization: Bearer and with ?ticket=",
+                    got=f"{what} in the server's log: {show(line)}",
+                    expect="a log without it",
+                    likely="it is printed or logged, or stands in an address",
+                )

@@ -1,0 +1,191 @@
+"""Step 07, TODO 3: pings, and the end of members that stay silent."""
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+from judge.clients import Client, parsed, show
+from judge.members import PING, Members, message
+from judge.model import Failure, check
+from judge.subject import Subject
+from judge.tasks import spawn
+from websockets.exceptions import ConnectionClosed
+
+from .room import FILLING, HUGE, IDS, let_go
+
+BEAT = 0.25
+"""Seconds between two pings in most of these checks."""
+SHORT_BEAT = 0.1
+"""The same where no member has to stay alive, so that a busy machine can't be too slow for it."""
+OFF_THE_LIST = 1.0
+"""Seconds that a busy machine may be late with taking a silent member off the list."""
+PINGS = '{"type": "ping"} goes to every member every HEARTBEAT seconds, from one task that lifespan starts'
+LIFE = "every frame is a sign of life, a binary or a bad one too, and nothing else is: not the join alone, not pongs"
+
+
+class Heartbeat:
+    @check(3, "sends a ping every HEARTBEAT seconds, and answers no pong")
+    async def test_ping(self, subject: Subject) -> None:
+        members = Members(await subject.under(HEARTBEAT=str(BEAT)))
+        for attempt in range(3):
+            try:
+                return await self._are_pinged(members, members.room())
+            except Failure as failure:
+                # A busy machine may let a member seem silent, but not each time.
+                if attempt == 2 or "4408" not in failure.got:
+                    raise
+
+    @staticmethod
+    async def _are_pinged(members: Members, room: str) -> None:
+        async with members.tab(room, "Ada") as ada, members.tab(room, "Grace") as grace:
+            await grace.send({"type": "message", "text": "here"})
+            for tab in (ada, grace):
+                tab.patience += BEAT
+                # There may have been a ping among the notices.
+                while await tab.next_object(expect="message 1", likely=IDS) != message(1, "Grace", "here"):
+                    pass
+                tab.did = f"nothing yet; HEARTBEAT={BEAT}"
+            times: list[float] = []
+            # A busy machine may be late once, but not each time.
+            for _ in range(7):
+                await ada.gets(PING, likely=PINGS)
+                times.append(time.perf_counter())
+                await ada.send({"type": "pong"})
+                await ada.send({"type": "pong", "more": [1]})
+                while await grace.next_object(expect=show(PING), likely=PINGS) != PING:
+                    pass  # the error
+                await grace.send({"type": "pong"})
+                await grace.send("no JSON")
+                if times[2:] and abs(times[-1] - times[-3] - 2 * BEAT) < BEAT / 2:
+                    break
+            else:
+                got = f"{times[-1] - times[-3]:.2f} s from one ping to the next but one"
+                raise Failure(after=f"HEARTBEAT={BEAT}", got=got, expect=f"{2 * BEAT:.1f} s", likely=PINGS)
+
+    @check(3, "takes every frame for a sign of life, and nothing else")
+    async def test_silence(self, subject: Subject) -> None:
+        members = Members(await subject.under(HEARTBEAT=str(BEAT)))
+        room = members.room()
+        signs: dict[str, str | bytes | dict[str, Any]] = {
+            "message": {"type": "message", "text": "hello"},
+            "pong": {"type": "pong"},
+            "direct": {"type": "direct", "to": "Nobody", "text": "hello"},
+            "no JSON": "hello",
+            "binary": b"\x00",
+        }
+        late: list[str] = []
+        async with contextlib.AsyncExitStack() as stack:
+            watching = await stack.enter_async_context(members.tab(room, "watching"))
+
+            async def fall_silent(kind: str) -> None:
+                for _ in range(3):
+                    last = time.perf_counter()
+                    tab = await stack.enter_async_context(members.tab(room, kind))
+                    tab.patience += BEAT
+                    if kind == "nothing":
+                        break
+                    # Not with the first ping, so that it shows from when the time counts; and right after one, so that
+                    # one beat too many is nearly five intervals.
+                    for _ in range(2):
+                        while await tab.next_object(expect="a ping", likely=PINGS) != PING:
+                            pass
+                    last = time.perf_counter()
+                    await tab.send(signs[kind])
+                    # On a busy machine this may have come too late, but not each time.
+                    listed = await members.subject.get_json(members.list_path(room), likely=LIFE)
+                    if kind in listed["names"]:
+                        break
+                    late.append(kind)
+                pongs = spawn(self._pong(tab))
+                pings, gap = await self._pings(tab)
+                pongs.cancel()
+                self._is_due(kind, tab, time.perf_counter() - last, pings, gap)
+
+            living = spawn(self._live(watching))
+            try:
+                await asyncio.gather(*(fall_silent(kind) for kind in (*signs, "nothing")))
+                likely = "a member whose time is over is off the list when its connection is closed"
+                await members.are(room, "watching", after="all others were closed with 4408", likely=likely)
+                await watching.send({"type": "message", "text": "alone"})
+                gone = await living
+            finally:
+                living.cancel()
+                await asyncio.gather(living, return_exceptions=True)
+            if sorted(gone) != sorted([*signs, *late, "nothing"]):
+                got = f"left of {', '.join(gone) or 'nobody'}"
+                raise Failure(after="six members fell silent", got=got, expect="one left for each", likely=likely)
+
+    @staticmethod
+    async def _live(tab: Client) -> list[str]:
+        """Answer each ping until a message comes; of whom this tab has heard that they left."""
+        gone: list[str] = []
+        tab.patience += BEAT
+        while True:
+            match await tab.next_object(expect="no end: each ping was answered with a pong", likely=LIFE):
+                case {"type": "ping"}:
+                    await tab.send({"type": "pong"})
+                case {"type": "left", "name": name}:
+                    gone.append(name)
+                case {"type": "message", "text": "alone"}:
+                    return gone
+
+    @staticmethod
+    async def _pong(tab: Client) -> None:
+        """Protocol pongs, which every client sends by itself, also when the program behind it hangs."""
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await tab.connection.pong()
+                await asyncio.sleep(BEAT / 3)
+
+    @staticmethod
+    async def _pings(tab: Client) -> tuple[int, float]:
+        """How many pings come until the connection is closed, and how many seconds before that the last one came."""
+        pings, last = 0, time.perf_counter()
+        with contextlib.suppress(TimeoutError, ConnectionClosed):
+            async with asyncio.timeout(6 * BEAT + tab.patience):
+                while True:
+                    if parsed(await tab.connection.recv()) == PING:
+                        pings, last = pings + 1, time.perf_counter()
+        return pings, time.perf_counter() - last
+
+    @staticmethod
+    def _is_due(kind: str, tab: Client, took: float, pings: int, gap: float) -> None:
+        """Judge when a silent member was closed.
+
+        Three pings come in three intervals. A fourth may come at the end of the fourth interval, together with the
+        close. What the clock shows decides only where that leaves a doubt, as a busy machine is late.
+        """
+        sent = f"{'only the handshake' if kind == 'nothing' else f'a last frame ({kind})'}; HEARTBEAT={BEAT}"
+        expect = f"close code 4408 between {3 * BEAT:.1f} and {4 * BEAT:.1f} s after it"
+        if tab.connection.close_code is None:
+            got = f"the connection still open after {took:.2f} s"
+            likely = "nobody looks for silent members, or protocol pongs are taken for a sign of life"
+        elif tab.connection.close_code != 4408:
+            got = f"close code {tab.connection.close_code}"
+            likely = "the close code for a silent member is 4408"
+        elif pings < 2 or (pings == 2 and took < 2.9 * BEAT):
+            got, likely = f"4408 after {took:.2f} s", LIFE
+        elif took > 4.5 * BEAT and (pings > 4 or (pings == 4 and gap > BEAT / 2)):
+            got, likely = f"4408 after {took:.2f} s", "it is closed later than four intervals after the last frame"
+        else:
+            return
+        raise Failure(sent=sent, got=got, expect=expect, likely=likely)
+
+    @check(3, "lets go of the socket of a silent member that takes nothing")
+    async def test_silent_and_stuck(self, subject: Subject) -> None:
+        own = await subject.under(HEARTBEAT=str(SHORT_BEAT))
+        members = Members(own)
+        room = members.room()
+        async with members.tab(room, "Linus", narrow=True) as linus:
+            linus.stop_reading()
+            # Its own messages come back to it, so no other member needs to talk.
+            for _ in range(FILLING):
+                await linus.send({"type": "message", "text": HUGE})
+            start = time.perf_counter()
+            after = f"Linus sends nothing more and reads nothing; HEARTBEAT={SHORT_BEAT}"
+            while (await own.get(members.list_path(room), likely=PINGS)).status_code != 404:
+                if time.perf_counter() > start + 4 * SHORT_BEAT + OFF_THE_LIST:
+                    raise Failure(after=after, got="Linus still on the list", expect="Linus off the list", likely=PINGS)
+                await asyncio.sleep(SHORT_BEAT / 5)
+            await let_go(own, linus, after=after)

@@ -1,0 +1,118 @@
+"""Step 07, TODO 1: numbered messages in one order, and all that step 05 asked for."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+from judge.clients import Client, show
+from judge.members import BAD, BAD_DIRECT, PING, Members, joined, left, message
+from judge.model import Failure, check
+from judge.subject import Subject
+
+from .room import IDS, messages_of
+
+ONE_ORDER = "the order differs when something is awaited between two members: number it and queue it for all at once"
+
+
+class Messages:
+    @check(1, "numbers the messages of each room, also when it was empty")
+    async def test_ids(self, subject: Subject) -> None:
+        members = Members(subject, PING)
+        room, lab = members.room(), members.room("lab")
+        for first in (1, 4):
+            async with members.tab(room, "Ada") as ada, members.tab(lab, "Linus") as linus:
+                await self._skip(ada, 1)
+                await self._skip(linus, 1)
+                likely = IDS
+                for number in range(first, first + 3):
+                    await ada.send({"type": "message", "text": f"text {number}", "id": 7, "from": "Linus"})
+                    await ada.gets(message(number, "Ada", f"text {number}"), likely=likely)
+                    likely = "what was no message took a number, or another room's message did"
+                    await ada.send("no JSON")
+                    await ada.gets_error(likely="what cannot be read is answered with an error")
+                    await ada.send({"type": "direct", "to": "Ada", "text": "note"})
+                    await ada.gets({"type": "direct", "from": "Ada", "text": "note"}, likely="a direct one has no id")
+                    await linus.send({"type": "message", "text": "there"})
+                    await linus.gets(message(number, "Linus", "there"), likely="each room counts for itself")
+                await ada.leave()
+                await linus.leave()
+                likely = "an empty room is no room any more, but its count stays"
+                for name in (room, lab):
+                    await members.come_to_nothing(name, after="the last member left", likely=likely)
+
+    @staticmethod
+    async def _skip(tab: Client, count: int) -> None:
+        """Read the list and the notices that another check has looked at."""
+        for _ in range(count):
+            await tab.next(expect="the list of members, or a notice", likely="this is as in step 05")
+
+    @check(1, "tells all members the same, in one order")
+    async def test_order(self, subject: Subject) -> None:
+        members = Members(subject, PING)
+        room = members.room()
+        names = [f"Ada {number}" for number in range(10)]
+        async with contextlib.AsyncExitStack() as stack:
+            tabs = [await stack.enter_async_context(members.tab(room, name)) for name in names]
+
+            async def talk(tab: Client, name: str) -> list[Any]:
+                messages: list[Any] = []
+                for number in range(20):
+                    text = f"{name}: {number}"
+                    await tab.send({"type": "message", "text": text})
+                    # It goes on when its own message has come: what is judged here is the order, not a burst.
+                    while not messages or messages[-1]["text"] != text:
+                        messages += await messages_of(tab, 1, first=len(messages) + 1, likely=ONE_ORDER)
+                return messages + await messages_of(tab, 200 - len(messages), first=len(messages) + 1, likely=ONE_ORDER)
+
+            seen = await asyncio.gather(*(talk(tab, name) for tab, name in zip(tabs, names, strict=True)))
+        after = "ten members sent 20 messages each"
+        for one in seen:
+            for mine, other in zip(one, seen[0], strict=True):
+                if mine != other:
+                    got = f"one member got {show(mine)}, another one at that place {show(other)}"
+                    raise Failure(after=after, got=got, expect="one order", likely=ONE_ORDER)
+        for name in names:
+            texts = [message["text"] for message in seen[0] if message["from"] == name]
+            if texts != [f"{name}: {number}" for number in range(20)]:
+                expect = "what one member sent, in the order in which it was sent"
+                likely = "a task for each message: tasks do not keep an order, a queue does"
+                raise Failure(after=after, got=show(texts), expect=expect, likely=likely)
+
+    @check(1, "still does what step 05 asked for")
+    async def test_as_before(self, subject: Subject) -> None:
+        members = Members(subject, PING)
+        room = members.room()
+        likely = "this is as in step 05: see the solution there"
+        async with (
+            members.tab(room, "Grace") as grace,
+            members.tab(room, "Ada") as ada,
+            members.tab(room, "Ada") as two,
+        ):
+            await members.enters(grace, "Grace", likely=likely)
+            for tab in (ada, two):
+                await members.enters(tab, "Ada", "Grace", likely=likely)
+            await grace.gets(joined("Ada"), likely=likely)
+            for frame in (*BAD, *BAD_DIRECT):
+                await ada.send(frame)
+                await ada.gets_error(likely=likely)
+            await ada.send({"type": "direct", "to": "Nobody", "text": "hello"})
+            await ada.gets_error(likely=likely)
+            await grace.send({"type": "direct", "to": "Ada", "text": "hello"})
+            for tab in (ada, two):
+                await tab.gets({"type": "direct", "from": "Grace", "text": "hello"}, likely=likely)
+            await two.reset()
+            await members.are(room, "Ada", "Grace", after="one of Ada's two tabs ended", likely=likely)
+            await members.remove(room, "Nobody", expect=404, likely=likely)
+            await members.remove(room, "Ada", likely=likely)
+            await grace.gets(left("Ada"), likely=likely)
+            await ada.is_closed(1008, "removed", likely=likely)
+            async with members.tab(room, "Ada") as back:
+                await members.enters(back, "Ada", "Grace", likely=likely)
+                await grace.gets(joined("Ada"), likely=likely)
+                await back.finish()
+                await grace.gets(left("Ada"), likely=likely)
+            for query in ("", "?name=", f"?name={'x' * 21}"):
+                answer = await subject.handshake(f"/ws/{room}{query}")
+                if answer != 403:
+                    got = f"HTTP {answer}" if isinstance(answer, int) else "the socket accepted"
+                    raise Failure(sent=f"a handshake for /ws/{room}{query}", got=got, expect="HTTP 403", likely=likely)

@@ -1,0 +1,116 @@
+"""Step 07, TODO 2: slow consumers are disconnected, and hold up no other member."""
+
+import asyncio
+import contextlib
+
+import psutil
+from judge.clients import parsed, show
+from judge.members import PING, Members
+from judge.model import Failure, check
+from judge.slow_readers import LONGEST_WAIT, in_one_piece
+from judge.subject import Subject
+from judge.tasks import spawn
+
+from .room import DROP, FEW, FILLING, HUGE, STALLS, a_room, let_go, messages_of
+
+PASSING = 25
+"""MiB of messages that pass a member that was dropped."""
+GROWTH = 20
+"""MiB that the process may grow meanwhile."""
+LISTED = "a dropped member stays on the list: take it off the room and tell the others at the moment of the drop"
+CODE = "close with 1013 after what is on the way, and give the member half a second before the transport is aborted"
+BURST = (
+    "uvicorn hands the endpoint many frames before another task runs, so every queue fills: "
+    "await asyncio.sleep(0) after each message"
+)
+
+
+def memory(subject: Subject) -> float:
+    """MiB that the server's process holds."""
+    return psutil.Process(subject.server.pid).memory_info().rss / 2**20
+
+
+class SlowConsumers:
+    @check(2, "drops a member that takes nothing, lets go of its socket, and stays small")
+    async def test_stuck(self, subject: Subject) -> None:
+        async with subject.another(counting=True) as own:
+            members = Members(own)
+            before = await own.unfinished()
+            async with a_room(own, "Ada") as (room, talk), members.tab(room, "Linus", narrow=True) as linus:
+                after = "Linus stopped reading"
+                await talk.say("hello", after="everybody reads")
+                linus.stop_reading()
+                least = most = memory(own)
+                await talk.fill("Linus", since=1, after=after)
+                dropped = spawn(let_go(own, linus, after="Linus was dropped"))
+                await members.are(room, "Ada", after="Ada heard that Linus left", likely=LISTED)
+                for _ in range(PASSING * 2**20 // len(HUGE)):
+                    await talk.say(HUGE, after=after)
+                    most = max(most, memory(own))
+                if most - least > GROWTH:
+                    got = f"the process grew by {most - least:.0f} MiB"
+                    expect = f"less than {GROWTH} MiB while {PASSING} MiB of messages pass"
+                    raise Failure(after=after, got=got, expect=expect, likely=DROP)
+                await dropped
+                path, counts = "/debug/sessions", {"sessions": 1, "rooms": 1}
+                got = await own.get_json(path, likely="this is as in step 05")
+                if got != counts:
+                    raise Failure(sent=f"GET {path}", after=after, got=show(got), expect=show(counts), likely=LISTED)
+            await own.comes_to_be_idle(before, after="a member was dropped, and the others left")
+
+    @check(2, "lets nobody wait for the one who takes nothing")
+    async def test_nobody_waits(self, subject: Subject) -> None:
+        longest = []
+        # A busy machine may hold up anything once, but not each time.
+        for _ in range(3):
+            async with (
+                a_room(subject, "Ada", "Grace") as (room, talk),
+                Members(subject, PING).tab(room, "Linus", narrow=True) as linus,
+            ):
+                linus.stop_reading()
+                # While the small ones pass, the kernel takes nothing more. The huge ones take time on a busy machine.
+                waits = (await talk.fill("Linus", since=0, after="Linus stopped reading"))[FILLING:]
+                waits.append(await talk.say("he is gone", after="Linus was dropped"))
+            longest.append(max(waits))
+            if longest[-1] <= LONGEST_WAIT:
+                return
+        got = f"{1000 * min(longest):.0f} ms until Ada and Grace had a message"
+        expect = f"{1000 * LONGEST_WAIT:.0f} ms at most"
+        raise Failure(after="Linus stopped reading", got=got, expect=expect, likely=STALLS)
+
+    @check(2, "gives a dropped member that reads again what was on the way, and 1013")
+    async def test_reads_again(self, subject: Subject) -> None:
+        async with a_room(subject, "Ada") as (room, talk), Members(subject, PING).tab(room, "Linus") as linus:
+            linus.stop_reading()
+            await talk.fill("Linus", since=0, after="Linus stopped reading")
+            # The contract's own time.
+            await asyncio.sleep(0.3)
+            linus.read_again()
+            linus.did = "nothing; it was dropped, and reads again 0.3 s later"
+            came = await linus.is_closed(1013, likely=CODE)
+            values = [parsed(frame) if isinstance(frame, str) else frame for frame in came]
+            ids = [value.get("id") for value in values if isinstance(value, dict) and value.get("type") == "message"]
+            if not ids or ids != list(range(1, len(ids) + 1)):
+                gap = next((number for number, pair in enumerate(ids, 1) if pair != number), 1)
+                got = f"message {ids[gap - 1]} where message {gap} was due" if ids else "no message at all"
+                likely = "messages are thrown away for a member that stays: drop the member, not its messages"
+                expect = "messages 1, 2, 3, ... without a gap, then 1013"
+                raise Failure(sent=linus.did, got=got, expect=expect, likely=likely)
+            # It was dropped at one of the last messages, or at the ones before, if left came after those.
+            if len(ids) < talk.number - 2 * len(FEW):
+                got = f"the first {len(ids)} messages, when {talk.number} had been sent"
+                likely = "what waits is thrown away with the writer: let it be sent, and the close after it"
+                raise Failure(sent=linus.did, got=got, expect="everything that waited, then 1013", likely=likely)
+
+    @check(2, "drops nobody who reads, however large the burst")
+    async def test_burst(self, subject: Subject) -> None:
+        members = Members(subject, PING)
+        for count, size in ((400, 20), (1000, 20), (400, 2000)):
+            room = members.room()
+            async with contextlib.AsyncExitStack() as stack:
+                tabs = [await stack.enter_async_context(members.tab(room, name)) for name in ("Ada", "Grace", "Linus")]
+                texts = [f"{number}".ljust(size) for number in range(count)]
+                tabs[0].connection.transport.write(in_one_piece(texts))
+                for tab in tabs:
+                    tab.did = f"{count} messages of {size} characters, in one write"
+                    await messages_of(tab, count, likely=BURST)

@@ -1,0 +1,141 @@
+"""Step 08, TODO 7: server and clients together, while the server is killed again and again."""
+
+import asyncio
+import contextlib
+import random
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from judge.clients import show
+from judge.members import message
+from judge.model import Failure, check
+from judge.stage import Stage, stage
+from judge.subject import Subject
+from judge.tasks import running
+
+from .journal import WRITTEN
+
+KILLS = 10
+"""How often the last check ends the server."""
+LONGEST_KILLS = 12.0
+"""Seconds after which a slow machine has seen enough of them."""
+
+
+class Talk:
+    """One client of the answer that says one thing after another.
+
+    Args:
+        play: the stage of the client.
+        client: its number.
+    """
+
+    def __init__(self, play: Stage, client: int) -> None:
+        self.play = play
+        self.client = client
+        self.ids: dict[str, int] = {}
+        """What it said, with the ids."""
+        self.items: list[Any] = []
+        """What it was handed meanwhile."""
+        self.enough = False
+        self._acknowledged = asyncio.Event()
+
+    async def go_on(self) -> None:
+        """Talk until that is enough.
+
+        Raises:
+            Failure: a message is not acknowledged.
+        """
+        likely = "every send() ends with an id at last, whatever becomes of the server meanwhile"
+        number = 0
+        while not self.enough:
+            number += 1
+            text = f"{self.client}: {number}"
+            await self.play.do("send", self.client, text=text)
+            while text not in self.ids:
+                expect = f"the acknowledgement of {text!r}"
+                event = await self.play.next(self.client, expect=expect, likely=likely)
+                if event["event"] == "item":
+                    self.items.append(event["item"])
+                elif event["event"] == "sent" and event["text"] == text:
+                    self.ids[text] = event["id"]
+                else:
+                    raise Failure(got=show(event), expect=expect, likely=likely)
+            self._acknowledged.set()
+            await asyncio.sleep(0.015)
+
+    async def said_more(self, talking: "asyncio.Future[Any]") -> None:
+        """Wait until one more message is acknowledged.
+
+        Args:
+            talking: ends with an error if that is not going to be.
+        """
+        self._acknowledged.clear()
+        async with running(self._acknowledged.wait()) as one_more:
+            await asyncio.wait([*one_more, talking], return_when=asyncio.FIRST_COMPLETED)
+        if talking.done():
+            talking.result()
+
+
+class Kills:
+    @check(7, "loses and doubles nothing while the server is killed again and again")
+    async def test_all(self, subject: Subject) -> None:
+        names = ("Ada", "Grace", "Linus")
+        chance = random.Random(8)
+        clock = asyncio.get_running_loop().time
+        with tempfile.TemporaryDirectory() as folder:
+            settings = {"JOURNAL": str(Path(folder) / "journal")}
+            async with contextlib.AsyncExitStack() as stack, stage(subject, patience=10) as play:
+                own = await stack.enter_async_context(subject.another(**settings))
+                port = own.server.port
+                talks = [Talk(play, number) for number in range(3)]
+                for number, name in enumerate(names):
+                    await play.begin(number, url=own.server.ws(f"/ws/lobby?name={name}"), base=0.02, cap=0.1)
+                talking = asyncio.gather(*(talk.go_on() for talk in talks))
+                try:
+                    until = clock() + LONGEST_KILLS
+                    for kill in range(KILLS):
+                        # All have come back and go on.
+                        for talk in talks:
+                            await talk.said_more(talking)
+                        if clock() > until:
+                            break
+                        await asyncio.sleep(chance.uniform(0, 0.1))
+                        if kill % 3:
+                            own.server.kill()
+                        else:
+                            await asyncio.to_thread(own.server.stop, 4)
+                        own = await stack.enter_async_context(subject.another(port=port, **settings))
+                    for talk in talks:
+                        talk.enough = True
+                    await talking
+                finally:
+                    talking.cancel()
+                    await asyncio.gather(talking, return_exceptions=True)
+                ids = [talk.ids for talk in talks]
+                expected = {sent: text for each in ids for text, sent in each.items()}
+                after = f"three clients talked, while the server was ended and started again {KILLS} times"
+                total = sum(map(len, ids))
+                if sorted(expected) != list(range(1, total + 1)):
+                    got = (
+                        f"{total} sends ended well, with {len(expected)} different ids up to {max(expected, default=0)}"
+                    )
+                    raise Failure(after=after, got=got, expect="ids 1, 2, 3, ... one for each send", likely=WRITTEN)
+                for number, name in enumerate(names):
+                    await self._has_all(talks[number], name, expected, after)
+
+    @staticmethod
+    async def _has_all(talk: Talk, name: str, expected: dict[int, str], after: str) -> None:
+        """This reader has every message once, in order, and no gap."""
+        items = talk.items
+        likely = "after= the last id handed on, a replay without holes, and keys that survive the kill"
+        while len(items) < len(expected):
+            expect = f"{len(expected)} messages for {name}"
+            event = await talk.play.next(talk.client, expect=expect, likely=likely)
+            items.append(event.get("item"))
+        for number, item in enumerate(items, 1):
+            text = expected.get(number, "nothing more")
+            who = ("Ada", "Grace", "Linus")[int(text[0])] if number in expected else ""
+            if item != message(number, who, text):
+                expect = show(message(number, who, text))
+                raise Failure(after=after, got=f"{name} was handed {show(item)}", expect=expect, likely=likely)

@@ -1,0 +1,61 @@
+"""The messages and members that every process of step 09 must have: several of its checks need them."""
+
+import asyncio
+import contextlib
+
+from judge.clients import show
+from judge.hosts import NO_REDIS, PRESENCE, Ear, Hosts
+from judge.members import Members
+from judge.model import Failure
+
+LEASE_TTL, LEASE_RENEW_INTERVAL = 2, 0.4
+"""Seconds, in the servers of the checks that wait until a lease expires. No other check has these servers, because a
+busy machine may delay a renewal."""
+SHORT_LEASES = {"LEASE_TTL": str(LEASE_TTL), "LEASE_RENEW_INTERVAL": str(LEASE_RENEW_INTERVAL)}
+UNJUDGED = " (not judged: there is no redis-server here)" * NO_REDIS
+"""Behind the titles of checks that fakeredis cannot serve: it has no CLIENT LIST, and no file to start from again."""
+EVERYWHERE = "publish to Redis, and let every process pass on what it hears from there, its own messages too"
+IN_REDIS = "the history is in a stream in Redis, and read() reads it: what a process has in memory, another has not"
+KEYS = "the keys are known in Redis, by room and sender, and are looked up in the same script that gives the id"
+APART = "every key that holds something of a room has the room in its name: rooms know nothing of each other"
+
+
+async def said(ear: Ear, number: int, *, after: str, likely: str, seconds: float = 0) -> None:
+    """The tab has heard messages 1 to `number`, each once, in order, without a gap.
+
+    Raises:
+        Failure: it has not.
+    """
+    expect = f"messages 1 to {number}, each once, in order"
+    await ear.until(lambda: len(ear.messages) >= number, expect=expect, likely=likely, after=after, seconds=seconds)
+    are_complete(ear, number, after=after, likely=likely)
+
+
+def are_complete(ear: Ear, number: int, *, after: str, likely: str) -> None:
+    """The tab has heard messages 1 to `number` by now, each once, in order, without a gap.
+
+    Raises:
+        Failure: it has not.
+    """
+    if ear.ids != list(range(1, number + 1)) or ear.gaps:
+        expect = f"messages 1 to {number}, each once, in order"
+        raise Failure(after=after, got=str(ear), expect=expect, likely=likely)
+
+
+async def are(hosts: Hosts, room: str, *names: str, after: str, likely: str = PRESENCE) -> None:
+    """Every server comes to answer with these names.
+
+    Raises:
+        Failure: one does not.
+    """
+    wanted = show({"names": sorted(names)}) if names else "status 404"
+    for host in hosts.servers:
+        path, got = Members.list_path(room), ""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(host.patience):
+                while got != wanted:
+                    answer = await host.get(path, likely=likely)
+                    got = show(answer.json()) if answer.status_code == 200 else f"status {answer.status_code}"
+        if got != wanted:
+            got = f"GET {path} still answers {got} after {host.patience:g} s"
+            raise Failure(after=after, got=got, expect=f"at every process {wanted}", likely=likely)

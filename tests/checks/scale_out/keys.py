@@ -1,0 +1,97 @@
+"""Step 09, TODO 6: idempotency keys that every process knows, and the broker without Redis."""
+
+import asyncio
+import contextlib
+import tempfile
+from pathlib import Path
+
+from judge.hosts import Ear, at, say, separate_hosts, shortened
+from judge.members import Members
+from judge.model import Failure, check
+from judge.subject import Subject
+
+from .every_process import APART, KEYS, said
+
+HASHED = f"{KEYS}; and hash() gives another number for the same string in each process"
+
+
+class Keys:
+    @check(6, "knows a key again at every process")
+    async def test_key(self, subject: Subject) -> None:
+        hosts = await separate_hosts(subject)
+        room = Members.room()
+        async with contextlib.AsyncExitStack() as stack:
+            adas = [await stack.enter_async_context(at(host, room, "Ada")) for host in hosts]
+            grace = await stack.enter_async_context(at(hosts[2], room, "Grace"))
+            after = "Ada sent one key at three processes, one after another"
+            for ada in adas:
+                await say(ada, "k", key="k")
+                await self._acknowledged(ada, "k", after)
+            self._has_one_id(adas, "k", after, HASHED)
+            after = "Ada sent one key at three processes, all at once, and then the next"
+            for number in range(20):
+                key = f"all at once {number}"
+                for ada in adas:
+                    await say(ada, key, key=key)
+                for ada in adas:
+                    await self._acknowledged(ada, key, after)
+                self._has_one_id(adas, key, after)
+            await say(grace, "mine", key="k")
+            await self._acknowledged(grace, "k", "Grace sent a key that Ada had used")
+            elsewhere = await stack.enter_async_context(at(hosts[1], Members.room("elsewhere"), "Ada"))
+            await say(elsewhere, "k", key="k")
+            after = "Ada sent a key in another room which she had used in this one"
+            await self._acknowledged(elsewhere, "k", after)
+            await said(elsewhere, 1, after=after, likely=APART)
+            # Put behind each other, name and key of these two are the same.
+            for name, key in (("Ad", "ak"), ("Ada:k", "k"), ("Ada", "k:k")):
+                async with at(hosts[0], room, name) as another:
+                    await say(another, f"{name}, {key}", key=key)
+                    await self._acknowledged(another, key, f"{name} sent the key {key}")
+            for number in range(150):
+                await say(grace, f"text {number}", key=f"g{number}")
+            await self._acknowledged(grace, "g149", "Grace sent 150 messages with keys")
+            await say(adas[1], "k", key="k")
+            del adas[1].acks["k"]
+            await self._acknowledged(adas[1], "k", "Ada sent her first key again, 173 keys later")
+            for ear in (grace, *adas):
+                after = "175 messages of different senders or with different keys were sent, and some of them again"
+                await ear.settles(likely=KEYS)
+                await said(ear, 175, after=after, likely=KEYS)
+
+    @staticmethod
+    def _has_one_id(ears: list[Ear], key: str, after: str, likely: str = KEYS) -> None:
+        ids = [ear.acks[key] for ear in ears]
+        if len(set(ids)) > 1:
+            raise Failure(after=after, got=f"the ids {shortened(ids)}", expect="one id", likely=likely)
+
+    @staticmethod
+    async def _acknowledged(ear: Ear, key: str, after: str) -> None:
+        await ear.until(lambda: key in ear.acks, expect=f"an ack of {key}", likely=KEYS, after=after)
+
+    @check(6, "keeps the promises of step 08 without Redis")
+    async def test_memory(self, subject: Subject) -> None:
+        room = Members.room()
+        likely = "memory:// is the default, and does what step 08 did"
+        with tempfile.TemporaryDirectory() as folder:
+            journal = str(Path(folder) / "journal")
+            async with subject.another(JOURNAL=journal) as before:
+                async with at(before, room, "Ada", likely=likely) as ada, at(before, room, "Grace") as grace:
+                    for number in range(1, 4):
+                        await say(ada, f"text {number}", key=f"k{number}")
+                    for ear in (ada, grace):
+                        await said(ear, 3, after="Ada sent three messages, without BROKER", likely=likely)
+                    await Members(before).remove(room, "Grace", likely=likely)
+                    await grace.tab.is_closed(1008, "removed", likely=likely)
+                    await asyncio.to_thread(before.server.kill)
+            async with subject.another(JOURNAL=journal, BROKER="memory://") as again:
+                async with at(again, room, "Ada", likely=likely, after=1) as ada:
+                    await say(ada, "text 3", key="k3")
+                    await say(ada, "text 4", key="k4")
+                    after = "three messages, then kill -9, a start on the same JOURNAL, and Ada with after=1"
+                    await ada.until(
+                        lambda: len(ada.messages) >= 3, expect="messages 2 to 4", likely=likely, after=after
+                    )
+                    await ada.until(lambda: "k4" in ada.acks, expect="an ack", likely=likely, after=after)
+                    if ada.ids != [2, 3, 4] or ada.acks != {"k3": 3, "k4": 4}:
+                        raise Failure(after=after, got=str(ada), expect="messages 2 to 4", likely=likely)

@@ -1,0 +1,76 @@
+"""Members that rejoin a room, in step 08: their tabs, and the messages that they get and send."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from .clients import Client, show
+from .members import PING, Members, members_list, message
+from .model import Failure
+from .subject import Subject
+
+REPLAY = (
+    "after=ID replays the messages with a larger id, each once and in order, after the list and before anything new"
+)
+
+
+def numbers(start: int, stop: int) -> list[str]:
+    """Return the texts of messages with these ids."""
+    return [f"text {number}" for number in range(start, stop + 1)]
+
+
+def ack(key: str, number: int) -> dict[str, Any]:
+    """The acknowledgement of a message."""
+    return {"type": "ack", "key": key, "id": number}
+
+
+async def send_all(tab: Client, frames: list[dict[str, Any]]) -> None:
+    """Send these frames, one after another."""
+    for frame in frames:
+        await tab.send(frame)
+
+
+async def say(tab: Client, *texts: str, first: int = 1, who: str = "Ada", likely: str = REPLAY) -> None:
+    """Send these texts, and wait until they have come back."""
+    for text in texts:
+        await tab.send({"type": "message", "text": text})
+    tab.did = f"{len(texts)} messages of {who}"
+    for number, text in enumerate(texts, first):
+        await tab.gets(message(number, who, text), likely=likely)
+
+
+async def both(tab: Client, *wanted: dict[str, Any], likely: str = "") -> None:
+    """Read frames, which must be these, in any order.
+
+    Args:
+        tab: of a member.
+        wanted: what the frames hold.
+        likely: the mistake, if they are others.
+
+    Raises:
+        Failure: they are others.
+    """
+    expect = " and ".join(map(show, wanted))
+    likely = likely or "the sender gets its message like everybody, and besides that one ack with key and id"
+    got = [await tab.next_object(expect=expect, likely=likely) for _ in wanted]
+    if sorted(map(show, got)) != sorted(map(show, wanted)):
+        raise Failure(sent=tab.did, got=" and ".join(map(show, got)), expect=expect, likely=likely)
+
+
+@contextlib.asynccontextmanager
+async def back(
+    subject: Subject, room: str, name: str, *, narrow: bool = False, likely: str = "", **query: Any
+) -> AsyncIterator[Client]:
+    """A tab that has read its list of members, unless it is narrow."""
+    path = Members.path(room, name, **{key: str(value) for key, value in query.items()})
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            tab = await stack.enter_async_context(subject.client(path, narrow=narrow))
+        except Failure as failure:
+            failure.likely = likely or failure.likely
+            raise
+        # On a slow machine a check may last longer than ten seconds.
+        tab.overhears = PING
+        if not narrow:
+            await members_list(tab, path, likely=REPLAY)
+        yield tab
