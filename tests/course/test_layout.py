@@ -1,17 +1,28 @@
-"""The files in tests/: each is about one subject, and short enough to read."""
+"""The files in tests/: each is short enough to read, and tests/README.md says what it is."""
+
+import re
 
 from workshop.course import ROOT
 
+TESTS = ROOT / "tests"
 MAX_LINES = 600
 
 
 def test_files_are_short() -> None:
     """Every file in tests/ is short, except the answers, which have the shape of the exercises."""
-    tests = ROOT / "tests"
     sentences = []
-    for path in sorted(tests.rglob("*.py")):
+    for path in sorted(TESTS.rglob("*.py")):
         lines = len(path.read_text("utf-8").splitlines())
-        if lines > MAX_LINES and path.relative_to(tests).parts[0] != "answers":
+        if lines > MAX_LINES and path.relative_to(TESTS).parts[0] != "answers":
             name = path.relative_to(ROOT).as_posix()
             sentences.append(f"{name} has {lines} lines: split it by subject; {MAX_LINES} is the limit.")
     assert not sentences, "\n".join(sentences)
+
+
+def test_page_lists_all() -> None:
+    """tests/README.md lists every folder of tests/ and every test of the course, and nothing else."""
+    page = (TESTS / "README.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(.+?)` \| \S", page, re.MULTILINE)
+    folders = {f"{path.name}/" for path in TESTS.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    tests = {path.name for path in (TESTS / "course").glob("test_*.py")}
+    assert sorted(rows) == sorted(folders | tests | {"conftest.py"})
