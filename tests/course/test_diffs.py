@@ -89,8 +89,8 @@ class TestDiffs:
 def course(tmp_path: Path) -> Path:
     """A copy of what the tool needs, with step 02 alone, in a repository of its own."""
     leave_out = shutil.ignore_patterns("__pycache__")
-    names = ("notebooks/workshop", "tests/harness", "tests/tools", "steps/02_echo", "solutions/02_echo")
-    for name in (*names, "tests/answers/02_echo"):
+    names = ("notebooks/workshop", "tests/harness", "tests/tools", "tests/judge", "tests/checks", "steps/02_echo")
+    for name in (*names, "solutions/02_echo", "tests/answers/02_echo"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=leave_out)
     git(tmp_path, "init", "--quiet")
     commit(tmp_path)
@@ -123,6 +123,7 @@ def change(file: Path, old: str, new: str) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+@pytest.mark.thorough("the tool that writes answers")
 class TestTool:
     ANSWERS = "tests/answers/02_echo"
     SOLUTION = "solutions/02_echo/exercise.py"
@@ -134,6 +135,7 @@ class TestTool:
         change(copy / "exercise.py", '"count": count', '"count": 1')
         claims = ("--title", "Each echo is the first one.", "--refused-by", "test_echo", "--says", "count")
         done = tool(course, "write", copy, "02_echo/wrong_first", *claims)
+        assert "  ✗ 2  echoes" in tool(course, "judge", copy, "02_echo").stdout
         text = (course / self.ANSWERS / "wrong_first.diff").read_text("utf-8")
         header = "Each echo is the first one.\n\nRefused by: test_echo\nSays: count\n\n--- a/exercise.py\n"
         assert text.startswith(header), done.stderr
@@ -146,6 +148,9 @@ class TestTool:
         assert (again / "exercise.py").read_text("utf-8") == (copy / "exercise.py").read_text("utf-8")
         written = (course / self.ANSWERS / "wrong_first.diff").read_text("utf-8")
         assert written.startswith(header.replace("Says: count", "Says: number"))
+        assert tool(course, "write", copy, "2/wrong_first", "--not-yet-refused", "passes").returncode == 0
+        written = (course / self.ANSWERS / "wrong_first.diff").read_text("utf-8")
+        assert written.startswith("Each echo is the first one.\n\nNot yet refused: passes\n\n---")
 
     def test_shortest_base(self, course: Path, tmp_path: Path) -> None:
         """An answer that's closer to a right one is a diff against that, and says so."""
@@ -162,18 +167,31 @@ class TestTool:
         """What can't be written gets a sentence, and nothing is written."""
         copy = tmp_path / "copy"
         tool(course, "show", "02_echo/solution", copy)
+        change(copy / "exercise.py", "count = 0", "count = 0  # mine")
+        empty = tmp_path / "empty"
+        empty.mkdir()
         before = sorted((course / self.ANSWERS).iterdir())
         for arguments, words in (
-            (("write", copy, "02_echo/wrong_same", "--title", "Nothing."), "is the same as the worked solution."),
+            (
+                ("write", copy, "02_echo/wrong_new"),
+                "02_echo/wrong_new is new: say what is wrong with it, with --title.",
+            ),
             (("write", copy, "02_echo/same"), "An answer has a name such as 02_echo/wrong_receive_text"),
             (("write", copy, "99_none/wrong_x"), "There is no step '99_none'."),
-            (("show", "02_echo/wrong_none", copy), "wrong_none"),
+            (("write", copy, "02_echo/right_match"), "isn't a diff: edit tests/answers/02_echo/right_match.py itself."),
+            (("write", empty, "02_echo/wrong_new"), "holds no answer: neither exercise.py nor the package exercise."),
+            (("judge", empty, "2"), "holds no answer"),
+            (("judge", copy, "99"), "There is no step '99'."),
+            (("show", "02_echo/wrong_none", empty), "There is no answer 02_echo/wrong_none."),
+            (("show", "2/solution", copy), "holds an answer already: choose another folder."),
         ):
             done = tool(course, *arguments)
             assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
             assert words in done.stderr
-        change(copy / "exercise.py", '"count": count', '"count": 1')
-        assert "say what is wrong with it, with --title." in tool(course, "write", copy, "02_echo/wrong_new").stderr
+        assert "count = 0  # mine" in (copy / "exercise.py").read_text("utf-8")
+        tool(course, "show", "2/solution", empty)
+        done = tool(course, "write", empty, "2/wrong_same", "--title", "Nothing.")
+        assert done.stderr == "02_echo/wrong_same is the same as the worked solution.\n"
         assert sorted((course / self.ANSWERS).iterdir()) == before
 
     def test_carry(self, course: Path, tmp_path: Path) -> None:

@@ -43,11 +43,40 @@ def find(name: str) -> Answer:
     Raises:
         CourseError: the name isn't that of an answer.
     """
-    step, _, stem = name.partition("/")
+    number, _, stem = name.partition("/")
     if not re.fullmatch(r"(right|wrong)_\w+", stem):
         raise CourseError(f"An answer has a name such as 02_echo/wrong_receive_text, and not {name}.")
-    found = [answer for answer in answers() if answer.name == name]
-    return found[0] if found else Answer(find_step(step), ROOT / "tests" / "answers" / step / f"{stem}.diff")
+    step = find_step(number)
+    found = [answer for answer in answers() if answer.name == f"{step.name}/{stem}"]
+    return found[0] if found else Answer(step, ROOT / "tests" / "answers" / step.name / f"{stem}.diff")
+
+
+def read_answer(folder: Path) -> Files:
+    """Return the files of the answer in a folder.
+
+    Raises:
+        CourseError: there is none.
+    """
+    if not (folder / "exercise").is_dir() and not (folder / "exercise.py").is_file():
+        raise CourseError(f"{folder} holds no answer: neither exercise.py nor the package exercise.")
+    return read_files(folder)
+
+
+def show(name: str, folder: Path) -> None:
+    """Write an answer, or with a name such as `02_echo/solution` the worked solution, whole into a folder.
+
+    Raises:
+        CourseError: there's no such answer, or the folder holds one already.
+    """
+    if any((folder / name).exists() for name in ("exercise", "exercise.py")):
+        raise CourseError(f"{folder} holds an answer already: choose another folder.")
+    step, _, stem = name.partition("/")
+    if stem == "solution":
+        write_files(solution_files(find_step(step)), folder)
+    elif (answer := find(name)).path.exists():
+        answer.put_into(folder)
+    else:
+        raise CourseError(f"There is no answer {answer.name}.")
 
 
 def bases_of(step: Step) -> dict[str, Files]:
@@ -90,17 +119,21 @@ def write(answer: Answer, files: Files, title: str = "", claims: dict[str, str] 
         The diff.
 
     Raises:
-        CourseError: the answer is the same as its base, or lacks a title.
+        CourseError: the answer is the same as its base, lacks a title, or is one that stands whole.
     """
+    if answer.path.exists() and not answer.is_diff:
+        raise CourseError(f"{answer.name} isn't a diff: edit {answer.path.relative_to(ROOT).as_posix()} itself.")
     base, diff = shortest(answer, files, bases_of(answer.step))
     if not diff:
         raise CourseError(f"{answer.name} is the same as {base or 'the worked solution'}.")
+    claims = claims or {}
     if answer.path.exists():
         title = title or answer.title
-        claims = {label: answer.claim(label) for label in LABELS} | (claims or {})
+        outdated = {NOT_YET} if "Refused by" in claims else {"Refused by", "Says"} if NOT_YET in claims else set()
+        claims = {label: answer.claim(label) for label in LABELS if label not in outdated} | claims
     if not title:
         raise CourseError(f"{answer.name} is new: say what is wrong with it, with --title.")
-    header = header_of(title, (claims or {}) | {"Base": base})
+    header = header_of(title, claims | {"Base": base})
     answer.path.parent.mkdir(parents=True, exist_ok=True)
     answer.path.write_text(f"{header.rstrip()}\n\n{diff}", "utf-8", newline="\n")
     return diff
@@ -215,6 +248,7 @@ def judge(folder: Path, step: str) -> str:
     """Return what the checks of a step say about the answer in a folder."""
     from judge.judge import Judge
 
+    read_answer(folder)
     return str(Judge(find_step(step), folder).run())
 
 
@@ -240,14 +274,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.command == "show":
-            step, _, stem = options.name.partition("/")
-            files = solution_files(find_step(step)) if stem == "solution" else find(options.name).files()
-            write_files(files, options.folder)
+            show(options.name, options.folder)
         elif options.command == "judge":
             print(judge(options.folder, options.step))
         elif options.command == "write":
             claims = {label: text for label in LABELS[1:] if (text := vars(options)[label])}
-            print(write(find(options.name), read_files(options.folder), options.title, claims), end="")
+            print(write(find(options.name), read_answer(options.folder), options.title, claims), end="")
         else:
             notes = carry(options.since, options.conflicts or Path(tempfile.mkdtemp(prefix="answers-")))
             print("\n".join(notes or ["Every answer fits."]))
