@@ -260,6 +260,11 @@ class TestReadme:
             elif not target.startswith("http"):
                 assert (ROOT / target).exists(), target
 
+    def test_example(self) -> None:
+        """The wrong answer that it shows is the one in tests/answers."""
+        name, text = re.search(r"`(tests/answers/\S+\.diff)`:\n\n```diff\n(.+?)```\n", self.readme, re.DOTALL).groups()
+        assert (ROOT / name).read_text("utf-8") == text
+
     def test_prose(self) -> None:
         """No word that makes a reader feel slow."""
         assert not BANNED.search(self.readme), BANNED.search(self.readme)
