@@ -3,7 +3,6 @@
 import ast
 import difflib
 import importlib
-import importlib.metadata
 import json
 import os
 import re
@@ -306,46 +305,6 @@ class TestElsewhere:
     def test_binder(self) -> None:
         """Binder installs what everybody installs."""
         assert (ROOT / ".binder" / "requirements.txt").read_text("utf-8") == "-r ../requirements.txt\n"
-
-
-class TestRequirements:
-    pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE))
-    lines = re.findall(
-        r"^([a-z][^ \[]*)(\[\w+\])? *(.*)$", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE
-    )
-
-    def test_direct(self) -> None:
-        """Each direct dependency says what it is for, and is pinned."""
-        pinned = {name.lower().replace("_", "-") for name in self.pins}
-        assert len(self.lines) > 10
-        for name, _, comment in self.lines:
-            assert re.match(r"# \w+", comment), f"{name} does not say what it is for"
-            assert name in pinned, f"{name} is not pinned"
-
-    def test_installed(self) -> None:
-        """What is installed here is what is pinned."""
-        for name, version in self.pins.items():
-            try:
-                assert importlib.metadata.version(name) == version, name
-            except importlib.metadata.PackageNotFoundError:
-                pass  # another system or another Python needs it
-
-    def test_whole_tree(self) -> None:
-        """Whatever the direct dependencies bring along is pinned too."""
-        pinned = {name.lower().replace("_", "-") for name in self.pins}
-        seen: set[str] = set()
-        waiting = [name for name, _, _ in self.lines]
-        while waiting:
-            name = re.split(r"[^\w.-]", waiting.pop())[0].lower().replace("_", "-").replace(".", "-")
-            if name in seen:
-                continue
-            seen.add(name)
-            try:
-                needs = importlib.metadata.requires(name) or []
-            except importlib.metadata.PackageNotFoundError:
-                continue  # not needed on this system
-            assert name in {pin.replace(".", "-") for pin in pinned}, f"{name} is not pinned"
-            waiting += [need for need in needs if "extra ==" not in need]
 
 
 @pytest.mark.xdist_group("together")
