@@ -1,6 +1,7 @@
 """Every dependency is pinned, and no pin contradicts a system or a Python that the course runs on."""
 
 import importlib.metadata
+import json
 import re
 import tomllib
 from collections import Counter
@@ -107,3 +108,14 @@ class TestPins:
             for python in pythons:
                 applying = [str(pin) for pin in pins if applies(pin, python, system)]
                 assert len(applying) == 1, f"Python {python}: {applying or name}"
+
+    def test_pythons(self) -> None:
+        """The workflow and the search for wheels cover every Python, from preflight's oldest on."""
+        workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text("utf-8")
+        pythons = json.loads(re.search(r"^ +python: (\[.+\])$", workflow, re.MULTILINE)[1])
+        minors = [int(python.removeprefix(f"{OLDEST[0]}.")) for python in pythons]
+        assert minors == list(range(OLDEST[1], OLDEST[1] + len(minors)))
+        wheels = (ROOT / ".ci" / "wheels").read_text("utf-8")
+        assert re.search(r"^for python in (.+); do$", wheels, re.MULTILINE)[1] == " ".join(f"{p}.0" for p in pythons)
+        for system in SYSTEMS:
+            assert f"python_full_version < '{OLDEST[0]}.{minors[-1] + 1}'" in system
