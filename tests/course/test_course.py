@@ -3,7 +3,6 @@
 import ast
 import difflib
 import importlib
-import importlib.metadata
 import json
 import os
 import re
@@ -13,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness.answers import answers
+from harness.answers import NOT_YET, answers
 from harness.shipped import TODO, changed_by_reader, must_be_as_shipped
 from judge.model import checks_of
 from tools.desks import desk, path_of
@@ -140,7 +139,11 @@ class TestSteps:
         assert len(mine) - len(wrong) >= (2 if step.number == 1 else 3)
         names = {check.name for check in checks_of(importlib.import_module(f"checks.test_{step.name}").TestExercise)}
         for answer in wrong:
-            assert set(answer.refused_by) <= names | {"starts"}, answer.path
+            if noted := answer.claim(NOT_YET):
+                assert set(re.findall(r"(\w+) says: ", noted)) <= names, answer.path
+                assert noted.startswith("passes") or " says: " in noted, answer.path
+                continue
+            assert answer.refused_by and set(answer.refused_by) <= names | {"starts"}, answer.path
             assert len(answer.claim("Says")) > 10, answer.path
         files = {path.name for path in (ROOT / "tests" / "answers" / step.name).iterdir()} - {"__pycache__"}
         assert files == {answer.path.name for answer in mine}
@@ -314,46 +317,6 @@ class TestElsewhere:
     def test_binder(self) -> None:
         """Binder installs what everybody installs."""
         assert (ROOT / ".binder" / "requirements.txt").read_text("utf-8") == "-r ../requirements.txt\n"
-
-
-class TestRequirements:
-    pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE))
-    lines = re.findall(
-        r"^([a-z][^ \[]*)(\[\w+\])? *(.*)$", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE
-    )
-
-    def test_direct(self) -> None:
-        """Each direct dependency says what it is for, and is pinned."""
-        pinned = {name.lower().replace("_", "-") for name in self.pins}
-        assert len(self.lines) > 10
-        for name, _, comment in self.lines:
-            assert re.match(r"# \w+", comment), f"{name} does not say what it is for"
-            assert name in pinned, f"{name} is not pinned"
-
-    def test_installed(self) -> None:
-        """What is installed here is what is pinned."""
-        for name, version in self.pins.items():
-            try:
-                assert importlib.metadata.version(name) == version, name
-            except importlib.metadata.PackageNotFoundError:
-                pass  # another system or another Python needs it
-
-    def test_whole_tree(self) -> None:
-        """Whatever the direct dependencies bring along is pinned too."""
-        pinned = {name.lower().replace("_", "-") for name in self.pins}
-        seen: set[str] = set()
-        waiting = [name for name, _, _ in self.lines]
-        while waiting:
-            name = re.split(r"[^\w.-]", waiting.pop())[0].lower().replace("_", "-").replace(".", "-")
-            if name in seen:
-                continue
-            seen.add(name)
-            try:
-                needs = importlib.metadata.requires(name) or []
-            except importlib.metadata.PackageNotFoundError:
-                continue  # not needed on this system
-            assert name in {pin.replace(".", "-") for pin in pinned}, f"{name} is not pinned"
-            waiting += [need for need in needs if "extra ==" not in need]
 
 
 @pytest.mark.xdist_group("together")
