@@ -24,7 +24,7 @@ from harness.lab import (
 from workshop.course import ROOT, Step, find_step, steps
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, FrameLocator, Locator, Page
+    from playwright.sync_api import Browser, BrowserContext, FrameLocator, Locator, Page
 
 pytestmark = [
     # One process runs them all, so that one browser and one JupyterLab are enough.
@@ -83,6 +83,14 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="module")
+def laboratory(browser: "Browser") -> Iterator["BrowserContext"]:
+    """A browser profile that keeps what it has fetched: JupyterLab is 20 MB of scripts."""
+    context = browser.new_context(viewport={"width": 1100, "height": 1000})
+    yield context
+    context.close()
+
+
 def errors_in(page: "Page") -> list[str]:
     """What looks wrong in a notebook that has run."""
     found = [f"an error output: {text[:300]}" for text in page.locator("[data-mime-type$='stderr']").all_inner_texts()]
@@ -96,9 +104,9 @@ def errors_in(page: "Page") -> list[str]:
 
 
 @pytest.mark.parametrize("step", steps(), ids=lambda step: step.name)
-def test_run_all(step: Step, browser: "Browser", address: str) -> None:
+def test_run_all(step: Step, laboratory: "BrowserContext", address: str) -> None:
     """Run All ends without an error, a dialog, a cell that never ran, or a picture that is not drawn."""
-    page = browser.new_page(viewport={"width": 1100, "height": 1000})
+    page = laboratory.new_page()
     try:
         open_notebook(page, address, step.name)
         run_all(page)

@@ -7,6 +7,7 @@ from judge.clients import show
 from judge.hosts import NO_REDIS, PRESENCE, Ear, Hosts
 from judge.members import Members
 from judge.model import Failure
+from judge.subject import again
 
 LEASE_TTL, LEASE_RENEW_INTERVAL = 2, 0.4
 """Seconds, in the servers of the checks that wait until a lease expires. No other check has these servers, because a
@@ -53,9 +54,11 @@ async def are(hosts: Hosts, room: str, *names: str, after: str, likely: str = PR
         path, got = Members.list_path(room), ""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(host.patience):
-                while got != wanted:
+                async for _ in again():
                     answer = await host.get(path, likely=likely)
                     got = show(answer.json()) if answer.status_code == 200 else f"status {answer.status_code}"
+                    if got == wanted:
+                        break
         if got != wanted:
             got = f"GET {path} still answers {got} after {host.patience:g} s"
             raise Failure(after=after, got=got, expect=f"at every process {wanted}", likely=likely)
