@@ -9,12 +9,13 @@
 """
 
 import argparse
+import contextlib
 import io
 import re
 import subprocess
 import sys
-import tarfile
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,8 +82,13 @@ def show(name: str, folder: Path) -> None:
 
 def bases_of(step: Step) -> dict[str, Files]:
     """Return what a diff can be made against: the worked solution, with an empty name, and the right answers."""
-    rights = {answer.path.stem: answer.files() for answer in answers() if answer.step == step and answer.right}
-    return {"": solution_files(step)} | rights
+    bases = {"": solution_files(step)}
+    for answer in answers():
+        if answer.step == step and answer.right:
+            # One that doesn't fit its own base, after a change of the solution, can't be the base of others.
+            with contextlib.suppress(CourseError):
+                bases[answer.path.stem] = answer.files()
+    return bases
 
 
 def shortest(answer: Answer, files: Files, bases: dict[str, Files]) -> tuple[str, str]:
@@ -145,14 +151,14 @@ def course_at(commit: str, folder: Path) -> Path:
     Raises:
         CourseError: git doesn't have them.
     """
-    command = ["git", "archive", commit, "solutions", "tests/answers"]
+    command = ["git", "archive", "--format=zip", commit, "solutions", "tests/answers"]
     try:
         packed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", b"").decode(errors="replace").strip() or error
         raise CourseError(f"To carry the answers over, git must show the course as of {commit}: {reason}") from error
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        archive.extractall(folder, filter="data")
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        archive.extractall(folder)
     return folder
 
 
@@ -171,43 +177,53 @@ def merged(ours: str, base: str, theirs: str) -> tuple[str, bool]:
         return done.stdout.decode("utf-8"), done.returncode != 0
 
 
-def carry_one(answer: Answer, before: Answer | None, conflicts: Path) -> str:
+def merged_files(ours: Files, base: Files, theirs: Files) -> tuple[Files, list[str]]:
+    """Merge two changes of the same files.
+
+    Returns:
+        The files, and the names of those that hold conflicts.
+    """
+    files, conflicts = {}, []
+    for name in sorted(ours.keys() | base.keys() | theirs.keys()):
+        one, before, other = ours.get(name), base.get(name), theirs.get(name)
+        if other in (before, one):
+            text = one
+        elif one == before:
+            text = other
+        else:
+            text, in_conflict = merged(one or "", before or "", other or "")
+            conflicts += [name] if in_conflict else []
+        if text is not None:
+            files[name] = text
+    return files, conflicts
+
+
+def carry_one(answer: Answer, before: Answer | None, place: Path) -> str:
     """Make an answer fit its changed base.
 
     Args:
         answer: the one to carry over.
         before: the same answer at the commit since which the base has changed; None if it's newer.
-        conflicts: where to lay it out if it no longer fits.
+        place: the folder to lay it out in if it no longer fits.
 
     Returns:
         What a maintainer has to look at, in a sentence; empty if all is well.
+
+    Raises:
+        CourseError: it's newer, and doesn't fit.
     """
-    new_base = answer.base_files()
+    base = answer.base_files()
     if before is None or before.diff != answer.diff:
-        files = answer.files()
+        files, conflicts = answer.files(), []
     else:
-        old_base, old, files, failed = before.base_files(), before.files(), {}, []
-        for name in sorted(new_base.keys() | old.keys() | old_base.keys()):
-            if old.get(name) == old_base.get(name):
-                text, in_conflict = new_base.get(name, ""), False
-                gone = name not in new_base
-            elif new_base.get(name) == old_base.get(name):
-                text, in_conflict = old.get(name, ""), False
-                gone = name not in old
-            else:
-                text, in_conflict = merged(new_base.get(name, ""), old_base.get(name, ""), old.get(name, ""))
-                gone = False
-            if in_conflict:
-                failed.append(name)
-            if not gone:
-                files[name] = text
-        if failed:
-            write_files(files, conflicts / answer.name)
-            return (
-                f"{answer.name} no longer fits {' and '.join(failed)}: see the conflicts in {conflicts / answer.name}."
-            )
-    if files == new_base:
-        return f"{answer.name} changes nothing any longer: what it leaves out isn't in its base now."
+        files, conflicts = merged_files(base, before.base_files(), before.files())
+    if conflicts:
+        write_files(files, place)
+        return (
+            f"{answer.name} no longer fits {' and '.join(conflicts)}: resolve the conflicts in {place}, and write it."
+        )
+    if files == base:
+        return f"{answer.name} changes nothing any longer: its base makes the same mistake, or lacks what it changed."
     lines = changed_lines(answer.diff)
     if changed_lines(write(answer, files)) != lines:
         return f"{answer.name} fits, and adds or removes other lines than before: look at its diff."
@@ -237,7 +253,7 @@ def carry(since: str, conflicts: Path) -> list[str]:
             if answer.is_diff:
                 try:
                     before = old.get(answer.name)
-                    note = carry_one(answer, before if before and before.is_diff else None, conflicts)
+                    note = carry_one(answer, before if before and before.is_diff else None, conflicts / answer.name)
                 except CourseError as error:
                     note = str(error)
                 notes += [note] if note else []
