@@ -1,14 +1,15 @@
 """The diffs in tests/answers/: each fits, is short, and says something of its own; and the tool that writes them."""
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from harness.answers import Answer, Files, answers, diff_of, solution_files
-from tools.answers import LABELS, bases_of, header_of, shortest
+from harness.answers import NOT_YET, Answer, Files, answers, diff_of, solution_files
+from tools.answers import bases_of, header_of, shortest
 from workshop.course import ROOT, Step, steps
 
 NOT_AS_WRITTEN = "{} isn't as the tool writes it: run python tests/tools/answers.py carry"
@@ -48,13 +49,12 @@ class TestDiffs:
         """A diff is as the tool writes it: it fits its base exactly, with three lines of context."""
         bases = bases_of(step)
         for answer in diffs(step):
-            claims = {label: answer.claim(label) for label in LABELS}
-            assert answer.header == header_of(answer.title, claims).rstrip(), (
-                f"{answer.name}: see LABELS for its header"
-            )
-            assert diff_of(bases[answer.claim("Base")], answer.files()) == answer.diff, NOT_AS_WRITTEN.format(
-                answer.name
-            )
+            header = header_of(answer.title, answer.claims).rstrip()
+            assert answer.header == header, NOT_AS_WRITTEN.format(answer.name)
+            marks = [label for label in ("Refused by", NOT_YET) if answer.claim(label)]
+            assert len(marks) == (not answer.right), f"{answer.name} has the labels {marks}: a wrong answer has one"
+            diff = diff_of(bases[answer.claim("Base")], answer.files())
+            assert diff == answer.diff, NOT_AS_WRITTEN.format(answer.name)
 
     @pytest.mark.thorough("the tool that writes answers")
     @each_step()
@@ -81,7 +81,7 @@ class TestDiffs:
             lines = answer.diff.count("\n")
             assert lines <= LONGEST or answer.claim("Long because"), (
                 f"{answer.name} has {lines} lines, and {LONGEST} is the limit: change less, "
-                "or say why not in its header, after Long because:"
+                "say why not in its header, after Long because:, or let a right answer stand whole"
             )
 
     @each_step()
@@ -98,10 +98,12 @@ class TestDiffs:
 
 @pytest.fixture
 def course(tmp_path: Path) -> Path:
-    """A copy of what the tool needs, with step 02 alone, in a repository of its own."""
+    """A copy of what the tool needs, with three steps, in a repository of its own."""
     leave_out = shutil.ignore_patterns("__pycache__")
-    names = ("notebooks/workshop", "tests/harness", "tests/tools", "tests/judge", "tests/checks", "steps/02_echo")
-    for name in (*names, "solutions/02_echo", "tests/answers/02_echo"):
+    names = ["notebooks/workshop", "tests/harness", "tests/tools", "tests/judge", "tests/checks"]
+    for step in ("01_hello_world", "02_echo", "05_sessions"):
+        names += [f"steps/{step}", f"solutions/{step}", f"tests/answers/{step}"]
+    for name in names:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=leave_out)
     git(tmp_path, "init", "--quiet")
     commit(tmp_path)
@@ -146,7 +148,8 @@ class TestTool:
         change(copy / "exercise.py", '"count": count', '"count": 1')
         claims = ("--title", "Each echo is the first one.", "--refused-by", "test_echo", "--says", "count")
         done = tool(course, "write", copy, "02_echo/wrong_first", *claims)
-        assert "  ✗ 2  echoes" in tool(course, "judge", copy, "02_echo").stdout
+        judged = tool(course, "judge", copy, "02_echo").stdout
+        assert "  ✗ 2  echoes" in judged and judged.endswith("\nRefused by: test_echo\n")
         text = (course / self.ANSWERS / "wrong_first.diff").read_text("utf-8")
         header = "Each echo is the first one.\n\nRefused by: test_echo\nSays: count\n\n--- a/exercise.py\n"
         assert text.startswith(header), done.stderr
@@ -215,14 +218,14 @@ class TestTool:
             if path.stem != "wrong_first":
                 path.unlink()
         commit(course)
-        assert tool(course, "carry").stdout == "Every answer fits.\n"
+        assert tool(course, "carry").stdout.startswith("Every diff fits.\n")
 
         solution, answer = course / self.SOLUTION, course / self.ANSWERS / "wrong_first.diff"
         # The first moves the diff, the second changes a line of its context.
         change(solution, "app = FastAPI()\n", "app = FastAPI()\nLIMIT = 10\n")
         change(solution, 'close(1000, "bye")', 'close(1000, "bye, bye")')
         done = tool(course, "carry", "--conflicts", conflicts)
-        assert (done.returncode, done.stdout) == (0, "Every answer fits.\n")
+        assert (done.returncode, done.stdout.splitlines()[0]) == (0, "Every diff fits.")
         assert '                 await websocket.close(1000, "bye, bye")\n' in answer.read_text("utf-8")
         assert '+            await websocket.send_json({"type": "echo", "text": request.text, "count": 1})\n' in (
             answer.read_text("utf-8")
@@ -235,19 +238,91 @@ class TestTool:
         place = conflicts / "02_echo" / "wrong_first"
         assert done.returncode == 1
         assert done.stdout.startswith("02_echo/wrong_first no longer fits exercise.py: ")
-        assert done.stdout.count("\n") == 1 and str(place) in done.stdout
+        assert str(place) in done.stdout.splitlines()[0]
+        assert done.stdout.splitlines()[1].endswith("pytest tests/course/test_answers.py -k 02_echo")
         assert answer.read_text("utf-8") == before
         laid_out = (place / "exercise.py").read_text("utf-8")
         assert '"count": 1' in laid_out and ">>>>>>>" in laid_out
+        for arguments, words in (
+            (("write", place, "02_echo/wrong_first"), "still has conflict marks."),
+            (("carry", "--conflicts", conflicts), "isn't empty: choose another folder"),
+        ):
+            done = tool(course, *arguments)
+            assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+            assert words in done.stderr
+        assert (place / "exercise.py").read_text("utf-8") == laid_out
         resolved = solution.read_text("utf-8").replace('"count": count', '"count": 1')
         (place / "exercise.py").write_text(resolved, "utf-8")
         assert tool(course, "write", place, "02_echo/wrong_first").returncode == 0
-        assert tool(course, "carry").stdout == "Every answer fits.\n"
+        assert tool(course, "carry").stdout.startswith("Every diff fits.\n")
 
         commit(course)
         change(solution, '"count": count', '"count": 1')
+        assert tool(course, "carry").stdout.startswith("02_echo/wrong_first changes nothing any longer")
+
+    def test_carry_bases(self, course: Path, tmp_path: Path) -> None:
+        """Answers wait for a right answer that no longer fits, and are carried once it does; whole ones are named."""
+        conflicts = tmp_path / "conflicts"
+        for name, old, new in (
+            ("01_hello_world/exercise.py", "GREETINGS", "WORDS"),
+            ("05_sessions/exercise/members.py", "    ", "    "),
+        ):
+            file = course / "solutions" / name
+            file.write_text(file.read_text("utf-8").replace(old, new) + "# The end.\n", "utf-8")
         done = tool(course, "carry", "--conflicts", conflicts)
-        assert done.stdout.startswith("02_echo/wrong_first changes nothing any longer")
+        lines = done.stdout.splitlines()
+        assert done.returncode == 1
+        waiting = re.findall(
+            r"^(\d+) answers wait for (01_hello_world/right_\w+), their base\.$", done.stdout, re.MULTILINE
+        )
+        assert waiting
+        for _, name in waiting:
+            assert any(line.startswith(f"{name} no longer fits exercise.py") for line in lines)
+        assert len(lines) == len(set(lines))
+        assert "05_sessions/right_queues stands whole: see whether it still fits the solution." in lines
+        for _, name in waiting:
+            place = conflicts / name
+            text = (place / "exercise.py").read_text("utf-8")
+            # The answer's side of each conflict.
+            kept = re.sub(r"^<{7}[^\0]*?^={7}\n([^\0]*?)^>{7} .*\n", r"\1", text, flags=re.MULTILINE)
+            (place / "exercise.py").write_text(kept, "utf-8")
+            done = tool(course, "write", place, name)
+            assert done.returncode == 0, done.stderr
+        assert "answers wait" not in tool(course, "carry").stdout
+
+    def test_unknown_label(self, course: Path) -> None:
+        """A line that's no label is named, and not lost."""
+        answer = course / self.ANSWERS / "wrong_no_accept.diff"
+        change(answer, "Says: ", "Say: ")
+        before = answer.read_text("utf-8")
+        done = tool(course, "carry")
+        assert "02_echo/wrong_no_accept has the line 'Say: " in done.stdout
+        assert answer.read_text("utf-8") == before
+
+    def test_other_files(self, course: Path, tmp_path: Path) -> None:
+        """A file that a diff can't hold is refused; hidden ones are left out."""
+        copy = tmp_path / "copy"
+        tool(course, "show", "5/solution", copy)
+        change(copy / "exercise" / "main.py", "app = ", "# Mine.\napp = ")
+        hidden = copy / "exercise" / ".ipynb_checkpoints" / "main-checkpoint.py"
+        hidden.parent.mkdir()
+        hidden.write_text("\n", "utf-8")
+        done = tool(course, "write", copy, "5/wrong_new", "--title", "A comment.")
+        assert done.returncode == 0 and "checkpoint" not in done.stdout
+        for name, content, words in (
+            ("helper.py", b"", "can't be part of an answer"),
+            ("exercise/names.json", b"{}", "can't be part of an answer"),
+            ("exercise/latin.py", "# \u00e9\n".encode("latin-1"), "isn't UTF-8"),
+            ("exercise/page.py", b"# \x0c page\n", ""),
+        ):
+            (copy / name).write_bytes(content)
+            done = tool(course, "write", copy, "5/wrong_new")
+            assert (done.returncode, done.stderr.count("\n")) == ((1, 1) if words else (0, 0)), done.stderr
+            assert words in done.stderr
+            again = tool(course, "show", "5/wrong_new", tmp_path / f"again-{Path(name).stem}")
+            assert again.returncode == 0, again.stderr
+            if words:
+                (copy / name).unlink()
 
     def test_carry_without_git(self, course: Path) -> None:
         """Where git doesn't know the course, carry says so in a sentence."""

@@ -13,11 +13,16 @@ Above the diff stand a title and labels:
     +++ b/exercise.py
     @@ -10,7 +10,7 @@
 
-`Base` is left out for the worked solution. A diff that's longer than a screen has `Long because`. A mistake that the
-checks don't refuse yet, or that they take for another one, has `Not yet refused` instead of `Refused by`: `passes`, or
-the check that refuses it and what that says, as in `test_tabs says: a name may have several tabs`; `passes, or ...` if
-both happen. A right answer that's written in another way is whole: a file, or for a package a folder with the files
-that differ from the solution. Its docstring is its title.
+- `Base` names the right answer that the diff changes; it's left out for the worked solution.
+- `Refused by` names the check that must refuse the answer, or `starts` if it can't start. Separate several with a comma
+  and a space, if timing decides which of them finds the mistake. `Says` is a part of that check's message.
+- `Not yet refused` replaces both for a mistake that the checks accept, or report as another one: `passes`, or the check
+  and a part of its message, as in `test_tabs says: a name may have several tabs`, or `passes, or ...` if both happen.
+- `Breaks` is the sentence of Make that the mistake breaks, with the number of its TODO.
+- `Long because` is the reason for a diff that's longer than a screen.
+
+A right answer that's written in another way is whole: a file, or for a package a folder with the files that differ from
+the solution. Its docstring is its title.
 """
 
 import ast
@@ -33,7 +38,9 @@ from workshop.course import ROOT, CourseError, Step, exercise_files, steps
 Files = dict[str, str]
 """The text of each file of an answer, by its path below the step's folder, such as `exercise/main.py`."""
 NOT_YET = "Not yet refused"
-"""The label of a wrong answer that passes, or that is refused with a message about another mistake."""
+"""The label of a mistake that the checks accept, or report as another one."""
+LABELS = ("Base", "Refused by", "Says", NOT_YET, "Breaks", "Long because")
+"""The labels of a header, in their order."""
 NOWHERE = "/dev/null"
 """What a diff names in place of a file that is missing on one side."""
 HEADER = re.compile(r"^--- (?:a/)?(.+)\n\+\+\+ (?:b/)?(.+)\n", re.MULTILINE)
@@ -89,6 +96,20 @@ class Answer:
         """Return the text behind a label such as `Refused by`; empty if the header lacks the label."""
         found = re.search(rf"^{label}: (.+)$", self.header, re.MULTILINE)
         return found[1] if found else ""
+
+    @property
+    def claims(self) -> dict[str, str]:
+        """The texts of all labels in the header.
+
+        Raises:
+            CourseError: the header has something else below its title.
+        """
+        for line in self.header.partition("\n\n")[2].splitlines():
+            if line and not re.match(rf"({'|'.join(LABELS)}): \S", line):
+                raise CourseError(
+                    f"{self.name} has the line {line!r} in its header; the labels are {', '.join(LABELS)}."
+                )
+        return {label: text for label in LABELS if (text := self.claim(label))}
 
     @property
     def refused_by(self) -> list[str]:
@@ -148,8 +169,13 @@ def solution_files(step: Step, root: Path = ROOT) -> Files:
 
 
 def read_files(folder: Path) -> Files:
-    """Return the files of an answer that stands whole in a folder, as in `steps/NN_name`."""
-    return {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in exercise_files(folder)}
+    """Return the files of an answer that stands whole in a folder, as in `steps/NN_name`, without hidden folders."""
+    names = (path.relative_to(folder) for path in exercise_files(folder))
+    return {
+        name.as_posix(): (folder / name).read_text("utf-8")
+        for name in names
+        if not any(part.startswith((".", "__pycache__")) for part in name.parts)
+    }
 
 
 def write_files(files: Files, folder: Path) -> None:
@@ -184,6 +210,11 @@ def apply_diff(diff: str, base: Files) -> Files:
     return files
 
 
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text, which end nowhere but at a newline: `splitlines` ends them at a form feed too."""
+    return [line + "\n" for line in text.split("\n")[:-1]]
+
+
 def diff_of(base: Files, files: Files) -> str:
     """Return what leads from one answer to another, as one unified diff with three lines of context."""
     lines: list[str] = []
@@ -197,8 +228,8 @@ def diff_of(base: Files, files: Files) -> str:
             if text and not text.endswith("\n"):
                 raise CourseError(f"{name} must end with a newline.")
         lines += difflib.unified_diff(
-            (before or "").splitlines(keepends=True),
-            (after or "").splitlines(keepends=True),
+            lines_of(before or ""),
+            lines_of(after or ""),
             NOWHERE if before is None else f"a/{name}",
             NOWHERE if after is None else f"b/{name}",
         )

@@ -11,11 +11,13 @@
 import argparse
 import contextlib
 import io
+import os
 import re
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,19 +25,18 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent / "notebooks")]
 
 from harness.answers import (  # noqa: E402
+    LABELS,
     NOT_YET,
     Answer,
     Files,
     answers,
+    apply_diff,
     diff_of,
     read_files,
     solution_files,
     write_files,
 )
 from workshop.course import ROOT, CourseError, Step, find_step  # noqa: E402
-
-LABELS = ("Base", "Refused by", "Says", NOT_YET, "Breaks", "Long because")
-"""The labels of a header, in their order."""
 
 
 def find(name: str) -> Answer:
@@ -56,11 +57,23 @@ def read_answer(folder: Path) -> Files:
     """Return the files of the answer in a folder.
 
     Raises:
-        CourseError: there is none.
+        CourseError: there is none, or it holds something that a diff can't.
     """
     if not (folder / "exercise").is_dir() and not (folder / "exercise.py").is_file():
         raise CourseError(f"{folder} holds no answer: neither exercise.py nor the package exercise.")
-    return read_files(folder)
+    try:
+        files = read_files(folder)
+    except UnicodeDecodeError as error:
+        raise CourseError(f"A file in {folder} isn't UTF-8: {error}") from error
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        hidden = any(part.startswith((".", "__pycache__")) for part in name.parts)
+        if path.is_file() and not hidden and name.as_posix() not in files:
+            raise CourseError(f"{path} can't be part of an answer: only exercise.py, or Python files in exercise, can.")
+    for name, text in files.items():
+        if re.search(r"^(<{7}|>{7}) ", text, re.MULTILINE):
+            raise CourseError(f"{folder / name} still has conflict marks.")
+    return files
 
 
 def show(name: str, folder: Path) -> None:
@@ -129,14 +142,16 @@ def write(answer: Answer, files: Files, title: str = "", claims: dict[str, str] 
     """
     if answer.path.exists() and not answer.is_diff:
         raise CourseError(f"{answer.name} isn't a diff: edit {answer.path.relative_to(ROOT).as_posix()} itself.")
-    base, diff = shortest(answer, files, bases_of(answer.step))
+    bases = bases_of(answer.step)
+    base, diff = shortest(answer, files, bases)
     if not diff:
         raise CourseError(f"{answer.name} is the same as {base or 'the worked solution'}.")
+    assert apply_diff(diff, bases[base]) == files, f"{answer.name}: the diff doesn't give the files back"
     claims = claims or {}
     if answer.path.exists():
         title = title or answer.title
         outdated = {NOT_YET} if "Refused by" in claims else {"Refused by", "Says"} if NOT_YET in claims else set()
-        claims = {label: answer.claim(label) for label in LABELS if label not in outdated} | claims
+        claims = {label: text for label, text in answer.claims.items() if label not in outdated} | claims
     if not title:
         raise CourseError(f"{answer.name} is new: say what is wrong with it, with --title.")
     header = header_of(title, claims | {"Base": base})
@@ -173,7 +188,7 @@ def merged(ours: str, base: str, theirs: str) -> tuple[str, bool]:
         for path, text in zip(paths, (ours, base, theirs), strict=True):
             path.write_text(text, "utf-8", newline="\n")
         names = [argument for path in paths for argument in ("-L", path.name)]
-        done = subprocess.run(["git", "merge-file", "-p", *names, *map(str, paths)], capture_output=True)
+        done = subprocess.run(["git", "merge-file", "-p", "--diff3", *names, *map(str, paths)], capture_output=True)
         return done.stdout.decode("utf-8"), done.returncode != 0
 
 
@@ -244,28 +259,43 @@ def carry(since: str, conflicts: Path) -> list[str]:
 
     Returns:
         A sentence for each answer that a maintainer has to look at.
+
+    Raises:
+        CourseError: git doesn't have the commit, or the folder isn't empty.
     """
-    notes = []
+    if conflicts.exists() and any(conflicts.iterdir()):
+        raise CourseError(f"{conflicts} isn't empty: choose another folder, so that nothing in it is lost.")
+    notes, waiting = [], Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
-        old = {answer.name: answer for answer in answers(course_at(since, Path(folder)))}
+        root = course_at(since, Path(folder))
+        old = {answer.name: answer for answer in answers(root)}
         # Right answers first: they are bases of others.
         for answer in sorted(answers(), key=lambda answer: not answer.right):
-            if answer.is_diff:
-                try:
-                    before = old.get(answer.name)
-                    note = carry_one(answer, before if before and before.is_diff else None, conflicts / answer.name)
-                except CourseError as error:
-                    note = str(error)
-                notes += [note] if note else []
-    return notes
+            if not answer.is_diff:
+                if answer.path.is_dir() and solution_files(answer.step) != solution_files(answer.step, root):
+                    notes.append(f"{answer.name} stands whole: see whether it still fits the solution.")
+                continue
+            try:
+                answer.base_files()
+            except CourseError:
+                waiting[f"{answer.step.name}/{answer.claim('Base')}"] += 1
+                continue
+            try:
+                before = old.get(answer.name)
+                note = carry_one(answer, before if before and before.is_diff else None, conflicts / answer.name)
+            except CourseError as error:
+                note = f"{error} If it fitted another commit than {since}, name that one with --since."
+            notes += [note] if note else []
+    return notes + [f"{count} answers wait for {base}, their base." for base, count in waiting.items()]
 
 
 def judge(folder: Path, step: str) -> str:
-    """Return what the checks of a step say about the answer in a folder."""
+    """Return what the checks of a step say about the answer in a folder, and the name of the one that refuses it."""
     from judge.judge import Judge
 
     read_answer(folder)
-    return str(Judge(find_step(step), folder).run())
+    verdict = Judge(find_step(step), folder).run()
+    return f"{verdict}\n\nRefused by: {verdict.failed.name}" if verdict.failed else str(verdict)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -297,8 +327,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             claims = {label: text for label in LABELS[1:] if (text := vars(options)[label])}
             print(write(find(options.name), read_answer(options.folder), options.title, claims), end="")
         else:
-            notes = carry(options.since, options.conflicts or Path(tempfile.mkdtemp(prefix="answers-")))
-            print("\n".join(notes or ["Every answer fits."]))
+            notes = carry(options.since, options.conflicts or Path(tempfile.gettempdir()) / f"answers-{os.getpid()}")
+            print("\n".join(notes or ["Every diff fits."]))
+            print("Run the answers of each step that has changed: pytest tests/course/test_answers.py -k 02_echo")
             return 1 if notes else 0
     except (CourseError, OSError) as error:
         print(error, file=sys.stderr)
