@@ -42,6 +42,11 @@ def verdict_on(answer: Answer, folder: Path, caplog: pytest.LogCaptureFixture) -
     return verdict
 
 
+def message_of(verdict: Verdict) -> str:
+    """Return what a verdict says about the first failure, without the titles of the checks, which it always prints."""
+    return "\n".join(f"{label:<9}{text}" for label, text in verdict.explanation)
+
+
 @each([answer for answer in answers() if not answer.claim(NOT_YET)])
 def test_answer(answer: Answer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A right answer passes; a wrong one is refused by a check it names, with the phrase it names."""
@@ -49,10 +54,13 @@ def test_answer(answer: Answer, tmp_path: Path, caplog: pytest.LogCaptureFixture
     if answer.right:
         assert verdict.failed is None, f"this answer is right and must pass:\n{verdict}"
         return
-    assert verdict.failed is not None, "this answer is wrong and must be refused"
+    assert verdict.failed is not None, (
+        f"this answer is wrong and must be refused; if the checks can't see the mistake yet, write `{NOT_YET}: passes` "
+        "instead of `Refused by` and `Says`"
+    )
     refused_by = " or ".join(answer.refused_by)
     assert verdict.failed.name in answer.refused_by, f"it must be refused by {refused_by}:\n{verdict}"
-    assert answer.claim("Says") in str(verdict), f"the message must contain {answer.claim('Says')!r}:\n{verdict}"
+    assert answer.claim("Says") in message_of(verdict), f"the message must contain {answer.claim('Says')!r}:\n{verdict}"
 
 
 @each([answer for answer in answers() if answer.claim(NOT_YET)])
@@ -65,7 +73,7 @@ def test_not_yet(answer: Answer, tmp_path: Path, caplog: pytest.LogCaptureFixtur
         return
     for each in noted:
         check, _, says = each.partition(" says: ")
-        if verdict.failed.name == check and says in str(verdict):
+        if verdict.failed.name == check and says in message_of(verdict):
             return
     raise AssertionError(
         f"this answer is refused in another way than noted. If the message names the mistake, write `Refused by` and "

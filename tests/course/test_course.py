@@ -52,6 +52,7 @@ def missing_parts(step: Step, root: Path = ROOT) -> list[str]:
         f"steps/{step.name}/" + ("exercise/main.py" if package else "exercise.py"): "its exercise",
         f"solutions/{step.name}/" + ("exercise/main.py" if package else "exercise.py"): "its worked solution",
         f"notebooks/{step.name}.ipynb": "its notebook",
+        f"notebooks/{step.name}.jupyterlab-workspace": "its desk",
         f"tests/lessons/test_{step.name}.py": "the tests of its lesson",
         f"tests/checks/test_{step.name}.py": "its checks",
         f"tests/answers/{step.name}": "its right and wrong answers",
@@ -82,7 +83,7 @@ class TestSteps:
         (tmp_path / "steps" / "99_new").mkdir(parents=True)
         sentences = missing_parts(Step(99, "99_new"), tmp_path)
         assert sentences[0] == "Step 99_new lacks its lesson: steps/99_new/main.py."
-        assert len(sentences) == 7
+        assert len(sentences) == 8
 
     def test_numbers(self) -> None:
         """The steps are numbered from 1 without a gap."""
