@@ -1,4 +1,4 @@
-"""The files in tests/: each is short enough to read, and tests/README.md says what it is."""
+"""The files in tests/: each is short enough to read, and tests/README.md describes it."""
 
 import re
 

@@ -1,7 +1,7 @@
 """The answers in tests/answers/: what each one claims, and its files.
 
 An answer that changes little is a unified diff against the worked solution, or against a right answer that it names.
-Above the diff stand a title and labels:
+Above the diff are a title and labels:
 
     The name is compared without its case.
 
@@ -42,7 +42,7 @@ NOT_YET = "Not yet refused"
 LABELS = ("Base", "Refused by", "Says", NOT_YET, "Breaks", "Long because")
 """The labels of a header, in their order."""
 NOWHERE = "/dev/null"
-"""What a diff names in place of a file that is missing on one side."""
+"""The name in a diff for a file that is missing on one side."""
 HEADER = re.compile(r"^--- (?:a/)?(.+)\n\+\+\+ (?:b/)?(.+)\n", re.MULTILINE)
 
 
@@ -79,7 +79,7 @@ class Answer:
 
     @property
     def header(self) -> str:
-        """What it says of itself: the title, and below it the labels."""
+        """The text above the diff, or the docstring: the title, and below it the labels."""
         return self._parts[0]
 
     @property

@@ -154,7 +154,7 @@ def said(sender: str, text: str) -> dict[str, Any]:
 
 
 def message(number: int, sender: str, text: str) -> dict[str, Any]:
-    """A message as everybody in the room gets it, from step 07 on: with an id."""
+    """A message as all members of the room get it, from step 07 on: with an id."""
     return {"type": "message", "id": number, "from": sender, "text": text}
 
 

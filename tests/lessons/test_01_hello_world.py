@@ -1,4 +1,4 @@
-"""Step 01: what its notebook says about the lesson, shown on the running lesson."""
+"""Step 01: what its notebook states about the lesson, verified on the running lesson."""
 
 import httpx
 import pytest

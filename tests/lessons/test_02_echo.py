@@ -1,4 +1,4 @@
-"""Step 02: what its notebook says about the lesson, shown on the running lesson."""
+"""Step 02: what its notebook states about the lesson, verified on the running lesson."""
 
 import asyncio
 from pathlib import Path

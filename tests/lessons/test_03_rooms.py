@@ -1,4 +1,4 @@
-"""Step 03: what its notebook says about the naive rooms, shown on the running lesson."""
+"""Step 03: what its notebook states about the naive rooms, verified on the running lesson."""
 
 import pytest
 from judge import rooms

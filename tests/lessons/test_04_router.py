@@ -1,4 +1,4 @@
-"""Step 04: what its notebook says about the package, shown on the running lesson."""
+"""Step 04: what its notebook states about the package, verified on the running lesson."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Step 05: what its notebook says about one slot for each name, shown on the running lesson."""
+"""Step 05: what its notebook states about one slot for each name, verified on the running lesson."""
 
 import pytest
 from judge.members import BAD, joined, left, said

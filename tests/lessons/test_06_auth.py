@@ -1,4 +1,4 @@
-"""Step 06: what its notebook says about tokens in a handshake, shown on the running lesson."""
+"""Step 06: what its notebook states about tokens in a handshake, verified on the running lesson."""
 
 import asyncio
 import contextlib

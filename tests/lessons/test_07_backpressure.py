@@ -1,4 +1,4 @@
-"""Step 07: what its notebook says about a queue for each member, shown on the running lesson."""
+"""Step 07: what its notebook states about a queue for each member, verified on the running lesson."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Step 08: what its notebook says about lost and doubled messages, shown on the running lesson."""
+"""Step 08: what its notebook states about lost and doubled messages, verified on the running lesson."""
 
 import pytest
 from judge.members import message

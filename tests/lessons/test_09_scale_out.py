@@ -1,4 +1,4 @@
-"""Step 09: what its notebook says about many processes, shown on the running lesson."""
+"""Step 09: what its notebook states about many processes, verified on the running lesson."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Makes the pictures of README.md anew, from the course as it is: python tests/tools/pictures.py"""
+"""Makes the pictures of README.md again, from the course as it is: python tests/tools/pictures.py"""
 
 import sys
 import tempfile
