@@ -5,8 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from harness.kernels import copy_of_the_course
-from workshop.course import ROOT
+from judge.judge import BLOCKED, STARTS, Judge
+from judge.model import Failure
+from judge.subject import Subject
+from workshop.course import ROOT, find_step
+from workshop.server import Server
 
 
 def test_tasks() -> None:
@@ -33,3 +38,24 @@ def test_no_traceback_of_its_own(tmp_path: Path) -> None:
     assert done.stderr == ""
     for words in ("Traceback", "never retrieved", "never awaited"):
         assert words not in done.stdout
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("ending", "is_blocked"), [("close(4000)", False), ("send({'type': 'none'})", True)])
+async def test_closed_is_not_blocked(tmp_path: Path, ending: str, is_blocked: bool) -> None:
+    """A slow server that has sent a close frame isn't called blocked; one that has sent none is."""
+    step = find_step(2)
+    source = (step.solution / "exercise.py").read_text("utf-8")
+    broken = source.replace('await websocket.send_json({"type": "welcome"})', f"await websocket.{ending}")
+    assert source != broken
+    (tmp_path / "exercise.py").write_text(broken, "utf-8")
+    with Server(step.target("exercise"), tmp_path) as server:
+        subject = Subject(server, 2.0, tmp_path)
+        async with subject.client() as tab:
+            with pytest.raises(Failure) as failed:
+                await tab.next(expect="a welcome", likely="something else")
+        # A busy machine delays two requests as a blocked event loop does.
+        subject.blocked = True
+        lines = Judge(step, tmp_path, server)._explain(STARTS, failed.value, "", subject)
+        await subject.close()
+    assert (("Likely", BLOCKED) in lines) == is_blocked

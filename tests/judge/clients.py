@@ -89,7 +89,10 @@ class Client:
             got = f"no answer within {self.patience:g} s"
         except ConnectionClosed:
             got = f"the connection closed, {closing(self.connection)}"
-        raise Failure(sent=self.did, after=self.after, got=got, expect=expect, likely=likely, broken=True)
+        closed = self.connection.close_code not in (None, 1006)
+        raise Failure(
+            sent=self.did, after=self.after, got=got, expect=expect, likely=likely, broken=True, closed=closed
+        )
 
     async def next_object(self, *, expect: str, likely: str) -> Any:
         """The next frame as JSON, or as it is if it is none.
@@ -155,7 +158,10 @@ class Client:
             got = f"the connection closed, {closing(self.connection)}"
             if self.connection.close_code != 1006:
                 likely = "the connection is closed as it should be, but with another code or reason"
-        raise Failure(sent=self.did, after=self.after, got=got, expect=wanted, likely=likely, broken=True)
+        closed = self.connection.close_code not in (None, 1006)
+        raise Failure(
+            sent=self.did, after=self.after, got=got, expect=wanted, likely=likely, broken=True, closed=closed
+        )
 
     async def leave(self) -> None:
         """Say goodbye with a close frame, code 1000."""

@@ -177,7 +177,7 @@ class Judge:
             if (code := subject.server.exit_code) is not None:
                 got += f"; the server ended, exit code {code}"
                 likely = "the server's process was killed, with all clients" if code < 0 else ENDED
-            elif subject.blocked:
+            elif subject.blocked and not failure.closed:
                 likely = BLOCKED
         lines = [
             ("I sent", failure.sent),

@@ -16,6 +16,7 @@ class Failure(AssertionError):
         sent: the message this is an answer to; None leaves the line out.
         after: what else had happened before; None leaves the line out.
         broken: whether there was no answer at all, so that an error in the server's log explains more.
+        closed: whether the server sent a close frame, so its event loop isn't blocked.
     """
 
     def __init__(
@@ -27,7 +28,9 @@ class Failure(AssertionError):
         sent: str | None = None,
         after: str | None = None,
         broken: bool = False,
+        closed: bool = False,
     ) -> None:
+        self.closed = closed
         self.sent = sent
         self.after = after
         self.broken = broken
