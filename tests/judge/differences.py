@@ -73,7 +73,7 @@ def _in_json(expected: dict[str, Any], got: str) -> str | None:
     form, value = _decode(got)
     if form == "JSON" and isinstance(value, dict):
         return _in_object("the object", expected, value)
-    if form == "Python":
+    if form == "Python" and got == str(value):
         return f"Your code sends str() of a dict, which isn't JSON: {_raw(got)}. Pass the dict to send_json()."
     inner = value
     while isinstance(inner, str):
@@ -83,6 +83,7 @@ def _in_json(expected: dict[str, Any], got: str) -> str | None:
                 "encodes the object as JSON twice" if inner_form == "JSON" else "sends str() of a dict as a JSON string"
             )
             return f"Your code {how}: {_raw(got)}. Pass the dict itself to send_json(), not a string."
+    form = form if form == "JSON" else ""
     for key, held in expected.items():
         if held == got or (form and _same(held, value)):
             return f"Your code sends only the value of {_show(key)}, not the whole object. Pass a dict to send_json()."
@@ -102,8 +103,8 @@ def _invalid_json(got: str) -> str:
     except json.JSONDecodeError as error:
         if start != 0:
             return f"Your code sends {_show(got)}, which isn't JSON. Pass a dict to send_json()."
-        place = _raw(got[max(error.pos - 20, 0) :][:40])
-        return f"Your code sends invalid JSON, with an error near {place}. Pass a dict to send_json()."
+        place = _raw(got[error.pos :][:40]) or "its end"
+        return f"Your code sends invalid JSON: a parser fails at {place}. Pass a dict to send_json()."
     rest = got[end:].strip()
     if start == 0 and rest[:1] == "{":
         return f"Your code sends two objects in one message; the second is {_raw(rest)}. Send each separately."
@@ -154,7 +155,7 @@ def _in_keys(subject: str, expected: dict[str, Any], got: dict[str, Any], missin
     if first:
         return f"In {subject} that your code sends, {absent} {verb} missing. Look at the dict that you send."
     if all(got[key] is None for key in extra):
-        return f"Your code also sends {named}, which is null. If you dump a Pydantic model, pass exclude_none=True."
+        return f"Your code also sends null for {named}. If you dump a Pydantic model, pass exclude_none=True."
     return f"Your code also sends {named}: {_show(got[extra[0]])}. Leave that out of the dict."
 
 
@@ -324,6 +325,11 @@ def _in_string(subject: str, expected: str, got: str) -> str | None:
         nothing = "str() of None" if got else "an empty string"
         value = f"{nothing} instead of {_show(expected)}"
         return f"Your code sends {value} as {subject}. Check the variable, and the key that you pass to get()."
+    if subject == _show(got):
+        return f"Your code sends the string {subject} instead of {_show(expected)}. Use the variable, without quotes."
+    placeholder = re.search(r"\{[A-Za-z_]\w*\}", got[:1000])
+    if placeholder and placeholder[0] not in expected:
+        return f"Your code sends {_show(placeholder[0])} in {subject}. Write an f before the quotes of the string."
     does, fix = _change(expected, got) or ("", "")
     return f"Your code {does} {subject}: it sends {_instead(expected, got)}. {fix}" if does else None
 
