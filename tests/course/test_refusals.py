@@ -3,464 +3,15 @@
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from harness.refusing import IMPORTS, PARAMETERS, PATHS
 from judge.clients import handshake
 from judge.refusals import PROBE_WITHIN, explain, gather_facts, why_refused
 from workshop.course import find_step
+from workshop.process import Process, start_module
 from workshop.server import Server
-
-IMPORTS = """
-import asyncio
-import sys
-import time
-from typing import Annotated, Any, Literal
-
-from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request, WebSocket, WebSocketException
-from fastapi.security import OAuth2PasswordBearer
-from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel
-"""
-
-PATHS = {
-    "prefix twice": (
-        """
-        router = APIRouter(prefix="/api/chat")
-        @router.websocket("/api/chat/ws/{room_id}")
-        async def chat(websocket: WebSocket, room_id: str): await websocket.accept()
-        app = FastAPI()
-        app.include_router(router)
-        """,
-        "/api/chat/ws/lobby",
-        "route /api/chat/api/chat/ws/{room_id}, and the client asked for /api/chat/ws/lobby: /api/chat is there twice",
-    ),
-    "prefix in both": (
-        """
-        router = APIRouter(prefix="/api/chat")
-        @router.websocket("/ws/{room_id}")
-        async def chat(websocket: WebSocket, room_id: str): await websocket.accept()
-        app = FastAPI()
-        app.include_router(router, prefix="/api/chat")
-        """,
-        "/api/chat/ws/lobby",
-        "/api/chat is there twice. Set it once",
-    ),
-    "prefix missing": (
-        """
-        router = APIRouter()
-        @router.websocket("/ws/{room_id}")
-        async def chat(websocket: WebSocket, room_id: str): await websocket.accept()
-        app = FastAPI()
-        app.include_router(router)
-        """,
-        "/api/chat/ws/lobby?name=Ada",
-        "/api/chat is missing at the beginning. Set it in APIRouter(prefix=...)",
-    ),
-    "half a prefix": (
-        """
-        router = APIRouter(prefix="/api")
-        @router.websocket("/ws/{room_id}")
-        async def chat(websocket: WebSocket, room_id: str): await websocket.accept()
-        app = FastAPI()
-        app.include_router(router)
-        """,
-        "/api/chat/ws/lobby",
-        "/chat is missing in the middle",
-    ),
-    "prefix too much": (
-        """
-        app = FastAPI()
-        @app.websocket("/chat/ws/{room_id}")
-        async def chat(websocket: WebSocket, room_id: str): await websocket.accept()
-        """,
-        "/ws/lobby",
-        "/chat at the beginning is too much",
-    ),
-    "slash surplus": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws/")
-        async def echo(websocket: WebSocket): await websocket.accept()
-        """,
-        "/ws",
-        "the route ends with a slash. Remove it",
-    ),
-    "slash surplus after a parameter": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws/{room_id}/")
-        async def chat(websocket: WebSocket, room_id: str): await websocket.accept()
-        """,
-        "/ws/lobby",
-        "the route ends with a slash. Remove it",
-    ),
-    "slash missing": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws")
-        async def echo(websocket: WebSocket): await websocket.accept()
-        """,
-        "/ws/",
-        "the slash at the end is missing",
-    ),
-    "two slashes": (
-        """
-        app = FastAPI()
-        @app.websocket("//ws")
-        async def echo(websocket: WebSocket): await websocket.accept()
-        """,
-        "/ws",
-        "two slashes in a row",
-    ),
-    "space": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws ")
-        async def echo(websocket: WebSocket): await websocket.accept()
-        """,
-        "/ws",
-        "has a space in its path",
-    ),
-    "case": (
-        """
-        app = FastAPI()
-        @app.websocket("/WS/{room_id}")
-        async def chat(websocket: WebSocket, room_id: str): await websocket.accept()
-        """,
-        "/ws/Lobby",
-        "paths are case-sensitive",
-    ),
-    "spelling": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws/announcments")
-        async def announcements(websocket: WebSocket): await websocket.accept()
-        """,
-        "/ws/announcements",
-        "announcments is spelled announcements",
-    ),
-    "other word": (
-        """
-        app = FastAPI()
-        @app.websocket("/echo")
-        async def echo(websocket: WebSocket): await websocket.accept()
-        """,
-        "/ws",
-        "the route has echo, and the client sends ws",
-    ),
-    "no braces": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws/room_id")
-        async def chat(websocket: WebSocket, room_id: str): await websocket.accept()
-        """,
-        "/ws/lobby",
-        "room_id has no braces, so it isn't a path parameter. Write {room_id}",
-    ),
-    "braces of Flask": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws/<room_id>")
-        async def chat(websocket: WebSocket, room_id: str): await websocket.accept()
-        """,
-        "/ws/lobby",
-        "<room_id> isn't a path parameter. Write {room_id}",
-    ),
-    "convertor": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws/{room_id:int}")
-        async def chat(websocket: WebSocket, room_id: int): await websocket.accept()
-        """,
-        "/ws/lobby",
-        "{room_id:int} matches only values of type int. Write {room_id}",
-    ),
-    "slash in a value": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws/{room_id}")
-        async def chat(websocket: WebSocket, room_id: str): await websocket.accept()
-        """,
-        "/ws/a%2Fb?name=Ada",
-        "{room_id} doesn't match a slash. Write {room_id:path}",
-    ),
-    "parameter missing": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws")
-        async def chat(websocket: WebSocket, room_id: str = "lobby"): await websocket.accept()
-        """,
-        "/ws/lobby",
-        'no path parameter for "lobby". Add one to the path, as in /ws/{room_id}',
-    ),
-    "name in the path": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws/{room_id}/{name}")
-        async def chat(websocket: WebSocket, room_id: str, name: str): await websocket.accept()
-        """,
-        "/ws/lobby?name=Ada",
-        "the client sends name in the query. Remove /{name} from the path",
-    ),
-    "several routes": (
-        """
-        app = FastAPI()
-        @app.websocket("/one/two/three")
-        async def one(websocket: WebSocket): await websocket.accept()
-        @app.websocket("/four/five")
-        async def two(websocket: WebSocket): await websocket.accept()
-        """,
-        "/ws",
-        "WebSocket routes",
-    ),
-    "mounted": (
-        """
-        app = FastAPI()
-        inner = FastAPI()
-        @inner.websocket("/ws/{room_id}")
-        async def chat(websocket: WebSocket, room_id: str): await websocket.accept()
-        app.mount("/api", inner)
-        """,
-        "/ws/lobby",
-        "route /api/ws/{room_id}, and the client asked for /ws/lobby: /api at the beginning is too much",
-    ),
-    "HTTP": (
-        """
-        app = FastAPI()
-        @app.get("/ws/{room_id}")
-        async def chat(websocket: WebSocket, room_id: str): await websocket.accept()
-        """,
-        "/ws/lobby",
-        "chat() is an HTTP route (GET /ws/{room_id}), and the client opens a WebSocket",
-    ),
-    "no include": (
-        """
-        router = APIRouter(prefix="/api/chat")
-        @router.websocket("/ws/{room_id}")
-        async def chat(websocket: WebSocket, room_id: str): await websocket.accept()
-        app = FastAPI()
-        """,
-        "/api/chat/ws/lobby",
-        "is on router in exercise.py, and your app doesn't include that router. Call app.include_router(router)",
-    ),
-    "router created twice": (
-        """
-        app = FastAPI()
-        router = APIRouter()
-        @router.websocket("/ws")
-        async def echo(websocket: WebSocket): await websocket.accept()
-        router = APIRouter()
-        app.include_router(router)
-        """,
-        "/ws",
-        "on an APIRouter() that another one replaces",
-    ),
-    "app created twice": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws")
-        async def echo(websocket: WebSocket): await websocket.accept()
-        app = FastAPI()
-        """,
-        "/ws",
-        "on a FastAPI() that another one replaces",
-    ),
-    "another app": (
-        """
-        app = FastAPI()
-        chat_app = FastAPI()
-        @chat_app.websocket("/ws")
-        async def echo(websocket: WebSocket): await websocket.accept()
-        """,
-        "/ws",
-        "is on chat_app in exercise.py, which is another FastAPI()",
-    ),
-    "no decorator": (
-        """
-        app = FastAPI()
-        async def echo(websocket: WebSocket): await websocket.accept()
-        """,
-        "/ws",
-        "echo() in exercise.py has no decorator",
-    ),
-    "decorator without a path": (
-        """
-        app = FastAPI()
-        @app.websocket
-        async def echo(websocket: WebSocket): await websocket.accept()
-        """,
-        "/ws",
-        "@app.websocket above echo() in exercise.py has no path",
-    ),
-    "no route": (
-        """
-        app = FastAPI()
-        @app.get("/rooms")
-        async def rooms(): return {}
-        """,
-        "/ws",
-        "Your app has no WebSocket route.",
-    ),
-}
-"""Apps without a route for the path: each has its code, the path, and a part of the explanation."""
-
-PARAMETERS = {
-    "no annotation": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws/{room_id}")
-        async def chat(websocket, room_id: str): await websocket.accept()
-        """,
-        "/ws/lobby",
-        "websocket of chat() has no annotation, so FastAPI takes it for a query parameter. Write websocket: WebSocket.",
-    ),
-    "annotation Any": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws")
-        async def echo(ws: Any): await ws.accept()
-        """,
-        "/ws",
-        "ws of echo() isn't annotated with WebSocket",
-    ),
-    "decorator without wraps": (
-        """
-        app = FastAPI()
-        def logged(function):
-            async def inner(*args, **kwargs): return await function(*args, **kwargs)
-            return inner
-        @app.websocket("/ws")
-        @logged
-        async def echo(websocket: WebSocket): await websocket.accept()
-        """,
-        "/ws",
-        "Put @functools.wraps(function) above the decorator's inner function",
-    ),
-    "another name in the path": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws/{room}")
-        async def chat(websocket: WebSocket, room_id: str, name: str): await websocket.accept()
-        """,
-        "/ws/lobby?name=Ada",
-        "has {room}, and chat() calls it room_id, so FastAPI takes room_id for a query parameter. Write {room_id}",
-    ),
-    "another name in the query": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws/{room_id}")
-        async def chat(websocket: WebSocket, room_id: str, username: str): await websocket.accept()
-        """,
-        "/ws/lobby?name=Ada",
-        "requires the query parameter username, and the client sends name instead. Rename the parameter to name",
-    ),
-    "name in a dependency": (
-        """
-        async def member_name(user: Annotated[str, Query(min_length=1)]): return user
-        app = FastAPI(dependencies=[Depends(member_name)])
-        @app.websocket("/ws/{room_id}")
-        async def chat(websocket: WebSocket, room_id: str): await websocket.accept()
-        """,
-        "/ws/lobby?name=Ada",
-        "member_name() requires the query parameter user",
-    ),
-    "no query": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws")
-        async def echo(websocket: WebSocket, token: str): await websocket.accept()
-        """,
-        "/ws",
-        "requires the query parameter token, and the client sends no query. Give token a default",
-    ),
-    "header": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws")
-        async def echo(websocket: WebSocket, name: Annotated[str, Header()]): await websocket.accept()
-        """,
-        "/ws?name=Ada",
-        "requires the header name, and the client doesn't send it",
-    ),
-    "body": (
-        """
-        class Message(BaseModel):
-            text: str
-        app = FastAPI()
-        @app.websocket("/ws")
-        async def echo(websocket: WebSocket, message: Message): await websocket.accept()
-        """,
-        "/ws",
-        "a handshake has no body",
-    ),
-    "too short": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws")
-        async def echo(websocket: WebSocket, name: Annotated[str, Query(min_length=5)]): await websocket.accept()
-        """,
-        "/ws?name=Ada",
-        'limits the query parameter name to min_length=5, and the client sends "Ada", which has 3 characters',
-    ),
-    "too long": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws/{room_id}")
-        async def echo(websocket: WebSocket, room_id: str, name: Annotated[str, Query(max_length=2)]): pass
-        """,
-        "/ws/lobby?name=%C3%85sa",
-        'max_length=2, and the client sends "Åsa"',
-    ),
-    "pattern": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws")
-        async def echo(websocket: WebSocket, name: Annotated[str, Query(pattern="^[a-z]+$")]): pass
-        """,
-        "/ws?name=Ada",
-        'pattern="^[a-z]+$", and the client sends "Ada"',
-    ),
-    "literal": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws/{room_id}")
-        async def chat(websocket: WebSocket, room_id: Literal["main"]): pass
-        """,
-        "/ws/lobby",
-        "one of 'main', and the client sends \"lobby\"",
-    ),
-    "int": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws/{room_id}")
-        async def chat(websocket: WebSocket, room_id: int): await websocket.accept()
-        """,
-        "/ws/lobby",
-        'declares the path parameter room_id as int, and the client sends "lobby". Annotate room_id with str',
-    ),
-    "order": (
-        """
-        app = FastAPI()
-        @app.websocket("/ws/{room_id}")
-        async def chat(websocket: WebSocket, room_id: str, name: str): await websocket.accept()
-        @app.websocket("/ws/announcements")
-        async def announcements(websocket: WebSocket): await websocket.accept()
-        """,
-        "/ws/announcements",
-        "/ws/{room_id} is declared before /ws/announcements",
-    ),
-    "mount first": (
-        """
-        app = FastAPI()
-        app.mount("/", StaticFiles(directory="."))
-        @app.websocket("/ws")
-        async def echo(websocket: WebSocket): await websocket.accept()
-        """,
-        "/ws",
-        'app.mount("/") comes before the WebSocket route',
-    ),
-}
-"""Apps that refuse a parameter or pass the path to another route."""
 
 CODE = {
     "close first": (
@@ -472,6 +23,30 @@ CODE = {
         "/ws",
         403,
         "echo() closes the connection before accept() in exercise.py:",
+    ),
+    "close in a condition": (
+        """
+        app = FastAPI()
+        @app.websocket("/ws")
+        async def echo(websocket: WebSocket):
+            if "user" not in websocket.query_params:
+                await websocket.close(4401)
+                return
+            await websocket.accept()
+        """,
+        "/ws?name=Ada",
+        403,
+        "so the client gets HTTP 403. Correct the condition that leads there",
+    ),
+    "no parameter": (
+        """
+        app = FastAPI()
+        @app.websocket("/ws")
+        async def echo(): pass
+        """,
+        "/ws",
+        500,
+        "echo() has no parameter for the connection",
     ),
     "close in an except": (
         """
@@ -652,13 +227,19 @@ CODE = {
         """,
         "/ws",
         500,
-        "echo() takes request: Request, and FastAPI passes a Request only to HTTP routes",
+        "passes a Request only to HTTP routes. Remove request, and use the WebSocket",
     ),
 }
 """Apps whose own code refuses: each has its code, the path, the status, and a part of the explanation."""
 
+MAIN = (
+    *("prefix twice", "slash surplus", "HTTP", "no include", "no annotation", "another name in the path"),
+    *("too short", "close first", "raise", "return"),
+)
+"""The cases that a plain pytest runs."""
+THOROUGH = [pytest.mark.thorough("rarer causes of a refused handshake")]
 CASES = [
-    pytest.param(code, path, status, phrase, id=name)
+    pytest.param(code, path, status, phrase, id=name, marks=[] if name in MAIN else THOROUGH)
     for name, (code, path, status, phrase) in (
         {name: (code, path, 403, phrase) for name, (code, path, phrase) in (PATHS | PARAMETERS).items()} | CODE
     ).items()
@@ -730,12 +311,21 @@ async def test_never_accepts(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", NO_CAUSE)
-async def test_no_cause(tmp_path: Path, name: str) -> None:
-    """An answer that hangs, ends, or accepts has no explanation, and the deadline holds."""
+async def test_no_cause(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that hangs, ends, or accepts has no explanation, and the deadline ends the probe."""
+    monkeypatch.setattr("judge.refusals.PROBE_WITHIN", 1.5)
+    started = []
+
+    def start(*arguments: Any, **options: Any) -> Process:
+        started.append(start_module(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr("judge.refusals.start_module", start)
     write(tmp_path, NO_CAUSE[name])
-    start = time.monotonic()
+    before = time.monotonic()
     assert await why_refused("exercise:app", tmp_path, "/ws", 403) is None
-    assert time.monotonic() - start < PROBE_WITHIN + 2
+    assert time.monotonic() - before < 4
+    assert [process.poll() is not None for process in started] == [True]
 
 
 @pytest.mark.anyio
@@ -743,7 +333,7 @@ async def test_no_cause(tmp_path: Path, name: str) -> None:
     ("number", "path", "phrase"),
     [
         (2, "/ws/", "the slash at the end is missing"),
-        (3, "/wss/lobby", "ws is spelled wss"),
+        (3, "/wss/lobby", "the route has ws, and the client sends wss"),
         (4, "/ws/lobby?name=Ada", "/api/chat at the beginning is too much"),
         (4, "/api/chat/ws/lobby", "member_name() requires the query parameter name, and the client sends no query"),
         (5, "/api/chat/ws/lobby?name=Ada", "/api/chat is missing at the beginning"),

@@ -6,6 +6,7 @@
 before it, because a later part, such as the answer's own endpoint, may hang or end the process.
 """
 
+import ast
 import asyncio
 import gc
 import importlib
@@ -104,6 +105,11 @@ class Probe:
                     "path": path,
                     "async": is_async(route.endpoint),
                     "parameters": parameters_of(route.endpoint),
+                    "dependencies": {
+                        name_of(each.call): parameters_of(each.call)
+                        for each in dependants[1:]
+                        if getattr(each, "call", None) is not None
+                    },
                     "requests": requests_of([getattr(each, "call", None) for each in dependants]),
                     "path_parameters": list(compile_path(path)[2]),
                     "takers": takers,
@@ -185,7 +191,12 @@ class Probe:
             file = frame.f_code.co_filename
             if self.is_own(file):
                 place = self.place([(file, frame.f_lineno, frame.f_code.co_name)])
-                return {"place": place, "handled": self.described(handled) if handled else None}
+                conditional = is_conditional(file, frame.f_lineno)
+                return {
+                    "place": place,
+                    "conditional": conditional,
+                    "handled": self.described(handled) if handled else None,
+                }
             where = Path(file).as_posix()
             if where.endswith("starlette/_exception_handler.py"):
                 error = frame.f_locals.get("exc")
@@ -309,6 +320,16 @@ def source_of(function: Any) -> str:
         return ""
 
 
+def is_conditional(file: str, line: int) -> bool:
+    """Whether a line is inside an if, a match, a loop or an except."""
+    blocks = (ast.If, ast.Match, ast.While, ast.For, ast.AsyncFor, ast.ExceptHandler, ast.IfExp)
+    try:
+        tree = ast.parse(Path(file).read_text("utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return False
+    return any(isinstance(each, blocks) and each.lineno <= line <= (each.end_lineno or 0) for each in ast.walk(tree))
+
+
 def is_async(function: Any) -> bool:
     """Whether a call of this endpoint returns something to await."""
     function = inspect.unwrap(function)
@@ -398,7 +419,9 @@ def main() -> None:
     OUTPUT = own_output()
     request = json.loads(sys.argv[1])
     folder = Path(request["folder"]).resolve()
-    sys.path.insert(0, str(folder))
+    # An answer that imports rooms must not get the judge's module of that name.
+    here = Path(__file__).parent
+    sys.path = [str(folder), *(entry for entry in sys.path if Path(entry).resolve() != here)]
     emit(library=any(importlib.util.find_spec(name) for name in ("websockets", "wsproto")))
     gc.disable()
     probe = Probe(folder, request["path"], request["headers"])

@@ -6,6 +6,7 @@ starts that process, and turns the facts that it prints into a sentence. `routin
 
 import asyncio
 import json
+import os
 import re
 import threading
 from difflib import get_close_matches
@@ -72,10 +73,10 @@ def gather_facts(target: str, folder: Path, path: str, headers: dict[str, str]) 
         headers: see `why_refused`.
     """
     request = {"target": target, "folder": str(folder.resolve()), "path": path, "headers": headers}
-    here = str(Path(__file__).parent)
-    process = start_module(
-        "handshake_probe", [json.dumps(request)], {"PYTHONPATH": here}, warm=True, path=[folder.resolve()]
-    )
+    places = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {"PYTHONPATH": os.pathsep.join(places)}
+    arguments = [json.dumps(request)]
+    process = start_module("handshake_probe", arguments, environment, warm=True, path=[folder.resolve()])
     lines: list[bytes] = []
     reader = threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True)
     reader.start()
@@ -176,6 +177,10 @@ def without_connection(missing: list[str], taken: Facts) -> str | None:
     """Explain a parameter for the connection that FastAPI takes for a query parameter."""
     parameters = taken.get("parameters", [])
     function = taken.get("function")
+    for dependency, names in taken.get("dependencies", {}).items():
+        for each in names:
+            if each["name"] in missing and not each["annotated"] and SOCKET_NAMES.search(each["name"].lower()):
+                return unannotated(each, dependency)
     if any(each["connection"] for each in parameters):
         return None
     if any(each["many"] and each["name"] in missing for each in parameters):
@@ -184,15 +189,19 @@ def without_connection(missing: list[str], taken: Facts) -> str | None:
             "the endpoint's parameters. Put @functools.wraps(function) above the decorator's inner function."
         )
     for each in parameters:
-        name = each["name"]
-        if name not in missing or each["annotated"] and not SOCKET_NAMES.search(name.lower()):
-            continue
-        how = "isn't annotated with WebSocket" if each["annotated"] else "has no annotation"
-        return (
-            f"The parameter {name} of {function}() {how}, so FastAPI takes it for a query parameter. "
-            f"Write {name}: WebSocket."
-        )
+        if each["name"] in missing and (not each["annotated"] or SOCKET_NAMES.search(each["name"].lower())):
+            return unannotated(each, function)
     return None
+
+
+def unannotated(parameter: Facts, function: str | None) -> str:
+    """Explain a parameter without the annotation WebSocket."""
+    name = parameter["name"]
+    how = "isn't annotated with WebSocket" if parameter["annotated"] else "has no annotation"
+    return (
+        f"The parameter {name} of {function}() {how}, so FastAPI takes it for a query parameter. "
+        f"Write {name}: WebSocket."
+    )
 
 
 def other_name_in_path(missing: list[str], taken: Facts) -> str | None:
@@ -246,7 +255,8 @@ def refused_value(error: Facts, part: str, name: str, taker: str) -> str:
             f"{taker} limits {what} to {rule}, and the client sends {value}{length}. "
             "Change the limit so that it accepts this value."
         )
-    return f"{taker} refuses {value} for {what}: {error.get('msg', 'invalid')}. Change the rule so that it accepts this value."
+    reason = error.get("msg", "invalid")
+    return f"{taker} refuses {value} for {what}: {reason}. Change the rule so that it accepts this value."
 
 
 def refused(outcome: Facts, taken: Facts, status: int) -> str | None:
@@ -283,7 +293,7 @@ def refused(outcome: Facts, taken: Facts, status: int) -> str | None:
         return (
             f"{function_at(place, taken)} catches {caught['text']}{from_line(caught)}, and {what}. Correct that error."
         )
-    if place["function"] == taken.get("function"):
+    if place["function"] == taken.get("function") and not outcome["conditional"]:
         return (
             f"{place['function']}() {what}, so the client gets HTTP {status} and no close code. "
             "Call await websocket.accept() first."
@@ -313,14 +323,19 @@ def failed(outcome: Facts, taken: Facts) -> str | None:
         )
     if outcome.get("unawaited"):
         return f"{function}() calls accept() without await, so the call does nothing. Write await websocket.accept()."
+    if not taken and error is None:
+        return None
+    if taken and not any(each["connection"] or each["many"] for each in taken["parameters"]) and not taken["requests"]:
+        return (
+            f"{function}() has no parameter for the connection, so it can't accept it. "
+            f"Write async def {function}(websocket: WebSocket) and call await websocket.accept()."
+        )
     if error is None:
-        if not taken:
-            return None
         return f"{function}() returns before it accepts the connection. Call await websocket.accept() first."
     place = error["place"]
     if place is None:
         return without_request(error, taken)
-    if 'Need to call "accept" first' in error["text"] or "Expected ASGI message 'websocket.accept'" in error["text"]:
+    if re.search(r'Need to call "accept" first|Expected ASGI message ["\']websocket\.accept', error["text"]):
         return (
             f"{place['function']}() sends or receives in {at(place)} before it accepts the connection. "
             "Call await websocket.accept() first."
@@ -333,10 +348,9 @@ def without_request(error: Facts, taken: Facts) -> str | None:
     found = re.search(r"(\w+)\(\) missing \d+ required positional arguments?: '(\w+)'", error["text"])
     for function, name in taken.get("requests", []):
         if found and [function, name] == [found[1], found[2]]:
-            return (
-                f"{function}() takes {name}: Request, and FastAPI passes a Request only to HTTP routes. "
-                f"Write {name}: WebSocket."
-            )
+            both = any(each["connection"] for each in taken["parameters"])
+            fix = f"Remove {name}, and use the WebSocket" if both else f"Write {name}: WebSocket"
+            return f"{function}() takes {name}: Request, and FastAPI passes a Request only to HTTP routes. {fix}."
     return None
 
 

@@ -10,9 +10,9 @@ from starlette.routing import compile_path
 
 PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 """A path parameter in the path of a route."""
-OTHER_SYNTAX = re.compile(r"<(?:\w+:)?(\w+)>|:(\w+)|\{\s*(\w+)[^}]*\}|\$\{?(\w+)\}?")
+OTHER_SYNTAX = re.compile(r"<(?:\w+:)?([\w-]+)>|:(\w+)|\{\s*([\w-]+)[^}]*\}|\$\{?(\w+)\}?")
 """A path parameter as other frameworks write it, or with a space or a hyphen."""
-SIMILAR = 0.6
+SIMILAR = 0.75
 """From this ratio on, one part of a path is another one with a slip."""
 
 Facts = dict[str, Any]
@@ -148,6 +148,33 @@ def slash_twice(route: str, asked: str, query: str) -> tuple[str, str] | None:
     return None
 
 
+def query_inside(route: str, asked: str, query: str) -> tuple[str, str] | None:
+    """A query in the path of the route."""
+    path, mark, _ = route.partition("?")
+    if mark and matches(path, asked):
+        return (
+            "the query isn't part of a route's path",
+            f"Write {path}, and leave the query to the function's parameters",
+        )
+    return None
+
+
+def slash_before_parameter(route: str, asked: str, query: str) -> tuple[str, str] | None:
+    """A path parameter without a slash before it."""
+    with_slash = re.sub(r"(?<=[^/])\{", "/{", route)
+    if with_slash != route and matches(with_slash, asked):
+        return "the slash before the path parameter is missing", f"Write {with_slash}"
+    return None
+
+
+def similar(route: str, asked: str, query: str) -> tuple[str, str] | None:
+    """A slip in one part of the path."""
+    different = differences(route, asked)
+    if len(different) == 1 and SequenceMatcher(None, *different[0]).ratio() >= SIMILAR:
+        return difference(*different[0])
+    return None
+
+
 def slash_inside(route: str, asked: str, query: str) -> tuple[str, str] | None:
     """A value that holds an encoded slash."""
     if "%2f" in asked.lower() and matches(route, unquote(re.sub("(?i)%2f", "-", asked))):
@@ -180,7 +207,7 @@ def other_syntax(route: str, asked: str, query: str) -> tuple[str, str] | None:
     for part in segments(route):
         found = OTHER_SYNTAX.fullmatch(part)
         if found and not PARAMETER.fullmatch(part) and len(segments(route)) == len(segments(asked)):
-            name = next(each for each in found.groups() if each)
+            name = next(each for each in found.groups() if each).replace("-", "_")
             return f"{part} isn't a path parameter", f"Write {{{name}}}"
     return None
 
@@ -216,7 +243,7 @@ def prefix_surplus(route: str, asked: str, query: str) -> tuple[str, str] | None
     """A path with parts at its beginning that the client doesn't send."""
     parts = segments(route)
     for start in range(1, len(parts)):
-        if matches(joined(parts[start:]), asked):
+        if has_literal(parts[start:]) and matches(joined(parts[start:]), asked):
             return f"{joined(parts[:start])} at the beginning is too much", "Remove it from the prefix or from the path"
     return None
 
@@ -224,7 +251,7 @@ def prefix_surplus(route: str, asked: str, query: str) -> tuple[str, str] | None
 def parts_missing(route: str, asked: str, query: str) -> tuple[str, str] | None:
     """A path that lacks its last part."""
     parts = segments(asked)
-    if len(parts) > 1 and matches(route, joined(parts[:-1])):
+    if len(parts) > 1 and not route.endswith("}") and matches(route, joined(parts[:-1])):
         return (
             f"the route has no path parameter for {quoted(unquote(parts[-1]))}",
             f"Add one to the path, as in {route.rstrip('/')}/{{room_id}}",
@@ -235,7 +262,7 @@ def parts_missing(route: str, asked: str, query: str) -> tuple[str, str] | None:
 def parts_surplus(route: str, asked: str, query: str) -> tuple[str, str] | None:
     """A path with a last part that the client doesn't send there."""
     parts = segments(route)
-    if len(parts) > 1 and matches(joined(parts[:-1]), asked):
+    if has_literal(parts[:-1]) and matches(joined(parts[:-1]), asked):
         found = PARAMETER.fullmatch(parts[-1])
         if found and found[1] in dict(parse_qsl(query, keep_blank_values=True)):
             return f"the client sends {found[1]} in the query", f"Remove /{parts[-1]} from the path"
@@ -246,15 +273,12 @@ def parts_surplus(route: str, asked: str, query: str) -> tuple[str, str] | None:
 def one_part_differs(route: str, asked: str, query: str) -> tuple[str, str] | None:
     """Paths that differ in one part, or of which one has a further part in the middle."""
     mine, theirs = segments(route), segments(asked)
-    if len(mine) == len(theirs):
-        different = [(a, b) for a, b in zip(mine, theirs, strict=True) if not matches(f"/{a}", f"/{b}")]
-        if len(different) == 1:
-            (one, other), last = different[0], mine[-1]
-            if SequenceMatcher(None, one, other).ratio() >= SIMILAR:
-                return f"{one} is spelled {other}", f"Write {other} in the path of the route"
-            if one == last and (len(mine) > 1 and re.search(r"id$|^(?:room|name|user)", one)):
-                return f"{one} has no braces, so it isn't a path parameter", f"Write {{{one}}}"
-            return f"the route has {one}, and the client sends {other}", f"Write {other} in the path of the route"
+    different = differences(route, asked)
+    if len(different) == 1:
+        one, other = different[0]
+        if one == mine[-1] and len(mine) > 1 and re.search(r"id$|^(?:room|name|user)", one):
+            return f"{one} has no braces, so it isn't a path parameter", f"Write {{{one}}}"
+        return difference(one, other)
     for index in range(1, len(theirs) - 1):
         if matches(route, joined(theirs[:index] + theirs[index + 1 :])):
             return f"/{theirs[index]} is missing in the middle", "Add it to the prefix or to the path"
@@ -264,13 +288,29 @@ def one_part_differs(route: str, asked: str, query: str) -> tuple[str, str] | No
     return None
 
 
+def differences(route: str, asked: str) -> list[tuple[str, str]]:
+    """The parts that differ between a route and a path with the same number of parts."""
+    mine, theirs = segments(route), segments(asked)
+    if len(mine) != len(theirs):
+        return []
+    return [(one, other) for one, other in zip(mine, theirs, strict=True) if not matches(f"/{one}", f"/{other}")]
+
+
+def difference(one: str, other: str) -> tuple[str, str]:
+    """The cause and the fix for one part that differs."""
+    return f"the route has {one}, and the client sends {other}", f"Write {other} in the path of the route"
+
+
 RULES: tuple[Rule, ...] = (
     slash_at_end,
     slash_twice,
+    query_inside,
+    slash_before_parameter,
     slash_inside,
     other_case,
     convertor,
     other_syntax,
+    similar,
     prefix_twice,
     prefix_missing,
     prefix_surplus,
@@ -286,6 +326,11 @@ def matches(route: str, asked: str) -> bool:
         return bool(compile_path(route)[0].match(unquote(asked)))
     except Exception:
         return False
+
+
+def has_literal(parts: list[str]) -> bool:
+    """Whether one of these parts isn't a path parameter."""
+    return any(not PARAMETER.fullmatch(part) for part in parts)
 
 
 def segments(path: str) -> list[str]:
