@@ -69,11 +69,11 @@ class Probe:
                 yield ("websocket" if isinstance(route.original_route, WebSocketRoute) else "http"), path, route
 
     def matches(self, path: str) -> bool:
-        """Whether a route with this path matches the path that was asked for."""
+        """Return whether a route with this path matches the path that was asked for."""
         return bool(compile_path(path)[0].match(self.path))
 
     def listing(self, app: Any) -> list[dict[str, Any]]:
-        """The routes of an app, without those of FastAPI's documentation."""
+        """Return the routes of an app, without those of FastAPI's documentation."""
         own = ("openapi_url", "docs_url", "redoc_url", "swagger_ui_oauth2_redirect_url")
         left_out = {getattr(app, name, None) for name in own}
         return [
@@ -89,7 +89,7 @@ class Probe:
         ]
 
     def taken(self, app: Any) -> dict[str, Any] | None:
-        """The endpoint that the handshake reaches, and where its parameters come from."""
+        """Return the endpoint that the handshake reaches, and where its parameters come from."""
         for kind, path, route in self.routes(app.routes):
             if kind == "websocket" and self.matches(path):
                 dependants = list(flat(getattr(route, "dependant", None)))
@@ -117,7 +117,7 @@ class Probe:
         return None
 
     def lost(self, app: Any) -> list[dict[str, Any]]:
-        """WebSocket routes on other apps and routers, and functions with an accept() and no route."""
+        """Return WebSocket routes on other apps and routers, and functions with an accept() and no route."""
         served = {id(route.endpoint) for _, _, route in self.routes(app.routes)}
         # A router whose name was assigned again is still there, because the collector is off.
         objects = [each for each in gc.get_objects() if issubclass(type(each), (FastAPI, APIRouter))]
@@ -145,11 +145,11 @@ class Probe:
         return found
 
     def modules(self) -> list[ModuleType]:
-        """The answer's own modules that are imported."""
+        """Return the answer's own modules that are imported."""
         return [module for module in list(sys.modules.values()) if self.is_own(getattr(module, "__file__", None))]
 
     def variable_of(self, value: object) -> dict[str, str | None]:
-        """Where a variable of the answer holds this object."""
+        """Return where a variable of the answer holds this object."""
         for module in self.modules():
             for name, other in list(vars(module).items()):
                 if other is value:
@@ -157,13 +157,13 @@ class Probe:
         return {"module": None, "variable": None}
 
     def is_own(self, file: str | None) -> bool:
-        """Whether a file belongs to the answer."""
+        """Return whether a file belongs to the answer."""
         return bool(file) and Path(file).resolve().is_relative_to(self.folder)
 
     # What happens
 
     def place(self, frames: list[tuple[str, int, str]]) -> dict[str, Any] | None:
-        """The innermost line of the answer among these: outermost first, each a file, a line and a function."""
+        """Return the innermost line of the answer among these: outermost first, each a file, a line and a function."""
         for file, line, function in reversed(frames):
             if self.is_own(file):
                 name = Path(file).resolve().relative_to(self.folder).as_posix()
@@ -171,7 +171,7 @@ class Probe:
         return None
 
     def described(self, error: BaseException) -> dict[str, Any]:
-        """An exception, and the answer's line that it comes from."""
+        """Return an exception, and the answer's line that it comes from."""
         frames = [(each.filename, each.lineno or 0, each.name) for each in traceback.extract_tb(error.__traceback__)]
         text = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
         security = frames and "fastapi/security" in Path(frames[-1][0]).as_posix()
@@ -184,7 +184,7 @@ class Probe:
         }
 
     def sender(self, frame: FrameType | None) -> dict[str, Any]:
-        """What has sent a message: a line of the answer, an exception that was handled, or a middleware."""
+        """Return what has sent a message: a line of the answer, an exception that was handled, or a middleware."""
         handled = sys.exception()
         middleware = None
         while frame is not None:
@@ -308,12 +308,12 @@ class Probe:
 
 
 def name_of(function: Any) -> str | None:
-    """The name of a function or of the class of an object."""
+    """Return the name of a function or of the class of an object."""
     return getattr(function, "__name__", type(function).__name__) if function is not None else None
 
 
 def source_of(function: Any) -> str:
-    """The source code of a function, or an empty string."""
+    """Return the source code of a function, or an empty string."""
     try:
         return inspect.getsource(function)
     except (OSError, TypeError):
@@ -321,7 +321,7 @@ def source_of(function: Any) -> str:
 
 
 def is_conditional(file: str, line: int) -> bool:
-    """Whether a line is inside an if, a match, a loop or an except."""
+    """Return whether a line is inside an if, a match, a loop or an except."""
     blocks = (ast.If, ast.Match, ast.While, ast.For, ast.AsyncFor, ast.ExceptHandler, ast.IfExp)
     try:
         tree = ast.parse(Path(file).read_text("utf-8"))
@@ -331,26 +331,26 @@ def is_conditional(file: str, line: int) -> bool:
 
 
 def is_async(function: Any) -> bool:
-    """Whether a call of this endpoint returns something to await."""
+    """Return whether a call of this endpoint returns something to await."""
     function = inspect.unwrap(function)
     return inspect.iscoroutinefunction(function) or not inspect.isroutine(function)
 
 
 def annotation_of(parameter: inspect.Parameter) -> Any:
-    """The type of a parameter, without what Annotated adds."""
+    """Return the type of a parameter, without what Annotated adds."""
     if typing.get_origin(parameter.annotation) is typing.Annotated:
         return typing.get_args(parameter.annotation)[0]
     return parameter.annotation
 
 
 def is_kind(parameter: inspect.Parameter, *kinds: type) -> bool:
-    """Whether a parameter is annotated with one of these classes."""
+    """Return whether a parameter is annotated with one of these classes."""
     annotation = annotation_of(parameter)
     return isinstance(annotation, type) and issubclass(annotation, kinds)
 
 
 def signature_of(function: Any) -> list[inspect.Parameter]:
-    """The parameters of a function."""
+    """Return the parameters of a function."""
     for eval_str in (True, False):
         try:
             return list(inspect.signature(function, eval_str=eval_str).parameters.values())
@@ -360,7 +360,7 @@ def signature_of(function: Any) -> list[inspect.Parameter]:
 
 
 def parameters_of(function: Any) -> list[dict[str, Any]]:
-    """The parameters of an endpoint: its names, and which one is the connection."""
+    """Return the parameters of an endpoint: its names, and which one is the connection."""
     return [
         {
             "name": each.name,
@@ -373,7 +373,7 @@ def parameters_of(function: Any) -> list[dict[str, Any]]:
 
 
 def requests_of(functions: list[Any]) -> list[list[str | None]]:
-    """The functions that take a Request, and the name of that parameter."""
+    """Return the functions that take a Request, and the name of that parameter."""
     return [[name_of(call), each.name] for call in functions for each in signature_of(call) if is_kind(each, Request)]
 
 
@@ -386,7 +386,7 @@ def flat(dependant: Any) -> Iterator[Any]:
 
 
 def suspended(coroutine: Any) -> list[tuple[str, int, str]]:
-    """The lines at which a coroutine and the ones that it awaits are suspended, outermost first."""
+    """Return the lines at which a coroutine and the ones that it awaits are suspended, outermost first."""
     frames = []
     while frame := getattr(coroutine, "cr_frame", None):
         frames.append((frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
@@ -395,13 +395,13 @@ def suspended(coroutine: Any) -> list[tuple[str, int, str]]:
 
 
 def json_safe(value: Any) -> Any:
-    """The same value with a string for what JSON can't hold."""
+    """Return the same value with a string for what JSON can't hold."""
     return json.loads(json.dumps(value, default=str))
 
 
 def emit(**facts: Any) -> None:
     """Print some facts."""
-    print(json.dumps(facts), file=OUTPUT, flush=True)
+    print(json.dumps(facts, default=str), file=OUTPUT, flush=True)
 
 
 def own_output() -> Any:

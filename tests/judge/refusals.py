@@ -355,7 +355,7 @@ def without_request(error: Facts, taken: Facts) -> str | None:
 
 
 def function_at(place: Facts, taken: Facts) -> str:
-    """Name the function at a place, and whether it's the endpoint."""
+    """Describe the function at a place, and whether it's the endpoint."""
     name = place["function"]
     if name == taken.get("function") or name == "<module>":
         return f"{name}()"
@@ -373,7 +373,7 @@ def at(place: Facts) -> str:
 
 
 def show(value: object) -> str:
-    """A value in double quotes, and not longer than 60 characters."""
+    """Return a value in double quotes, and not longer than 60 characters."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = text if len(text) <= 60 else f"{text[:57]}..."
     return json.dumps(text, ensure_ascii=False) if isinstance(value, str) else text

@@ -55,7 +55,7 @@ def unrouted(facts: Facts, path: str) -> str:
 
 
 def compared(route: str, asked: str, cause: str, fix: str) -> str:
-    """One sentence about a route and the path that was asked for, and one with the fix."""
+    """Return one sentence about a route and the path that was asked for, and one with the fix."""
     return f"Your app has the WebSocket route {route}, and the client asked for {asked}: {cause}. {fix}."
 
 
@@ -120,7 +120,7 @@ def elsewhere(lost: list[Facts], facts: Facts, asked: str | None) -> str | None:
 
 
 def ends_with(route: str, asked: str) -> bool:
-    """Whether a route matches the path, or the end of it."""
+    """Return whether a route matches the path, or the end of it."""
     parts = segments(unquote(asked))
     return any(matches(route, "/" + "/".join(parts[start:])) for start in range(len(parts)))
 
@@ -131,7 +131,7 @@ Rule = Callable[[str, str, str], tuple[str, str] | None]
 
 
 def slash_at_end(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """A slash that only one of the two has at its end."""
+    """Explain a slash that only one of the two has at its end."""
     if route.endswith("/") and matches(route, asked + "/"):
         return "the route ends with a slash", "Remove it, because a WebSocket handshake isn't redirected"
     if asked.endswith("/") and matches(route, asked.rstrip("/")):
@@ -140,7 +140,7 @@ def slash_at_end(route: str, asked: str, query: str) -> tuple[str, str] | None:
 
 
 def slash_twice(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """Two slashes next to each other, or a space, in the route."""
+    """Explain two slashes next to each other, or a space, in the route."""
     if "//" in route and matches(re.sub("/+", "/", route), asked):
         return "the route has two slashes in a row", "Remove one of them"
     if " " in route and matches(route.replace(" ", ""), asked):
@@ -149,7 +149,7 @@ def slash_twice(route: str, asked: str, query: str) -> tuple[str, str] | None:
 
 
 def query_inside(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """A query in the path of the route."""
+    """Explain a query in the path of the route."""
     path, mark, _ = route.partition("?")
     if mark and matches(path, asked):
         return (
@@ -160,7 +160,7 @@ def query_inside(route: str, asked: str, query: str) -> tuple[str, str] | None:
 
 
 def slash_before_parameter(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """A path parameter without a slash before it."""
+    """Explain a path parameter without a slash before it."""
     with_slash = re.sub(r"(?<=[^/])\{", "/{", route)
     if with_slash != route and matches(with_slash, asked):
         return "the slash before the path parameter is missing", f"Write {with_slash}"
@@ -168,7 +168,7 @@ def slash_before_parameter(route: str, asked: str, query: str) -> tuple[str, str
 
 
 def similar(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """A slip in one part of the path."""
+    """Explain a slip in one part of the path."""
     different = differences(route, asked)
     if len(different) == 1 and SequenceMatcher(None, *different[0]).ratio() >= SIMILAR:
         return difference(*different[0])
@@ -176,7 +176,7 @@ def similar(route: str, asked: str, query: str) -> tuple[str, str] | None:
 
 
 def slash_inside(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """A value that holds an encoded slash."""
+    """Explain a value that holds an encoded slash."""
     if "%2f" in asked.lower() and matches(route, unquote(re.sub("(?i)%2f", "-", asked))):
         name = PARAMETER.findall(route)[-1]
         return (
@@ -187,7 +187,7 @@ def slash_inside(route: str, asked: str, query: str) -> tuple[str, str] | None:
 
 
 def other_case(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """Capital letters."""
+    """Explain capital letters."""
     lower = "/".join(part if PARAMETER.search(part) else part.lower() for part in route.split("/"))
     if matches(lower, asked.lower()):
         return "paths are case-sensitive", "Write the route's path with the letters that the client sends"
@@ -195,7 +195,7 @@ def other_case(route: str, asked: str, query: str) -> tuple[str, str] | None:
 
 
 def convertor(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """A path parameter with a convertor that doesn't match the value."""
+    """Explain a path parameter with a convertor that doesn't match the value."""
     found = re.search(r"\{(\w+):(\w+)\}", route)
     if found and matches(re.sub(r"\{(\w+):\w+\}", r"{\1}", route), asked):
         return f"{found[0]} matches only values of type {found[2]}", f"Write {{{found[1]}}}"
@@ -203,7 +203,7 @@ def convertor(route: str, asked: str, query: str) -> tuple[str, str] | None:
 
 
 def other_syntax(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """A path parameter that FastAPI doesn't recognize as one."""
+    """Explain a path parameter that FastAPI doesn't recognize as one."""
     for part in segments(route):
         found = OTHER_SYNTAX.fullmatch(part)
         if found and not PARAMETER.fullmatch(part) and len(segments(route)) == len(segments(asked)):
@@ -213,7 +213,7 @@ def other_syntax(route: str, asked: str, query: str) -> tuple[str, str] | None:
 
 
 def prefix_twice(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """A part of the path that's there twice."""
+    """Explain a part of the path that's there twice."""
     parts = segments(route)
     for start in range(len(parts)):
         for length in range((len(parts) - start) // 2, 0, -1):
@@ -228,7 +228,7 @@ def prefix_twice(route: str, asked: str, query: str) -> tuple[str, str] | None:
 
 
 def prefix_missing(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """A path that lacks its first parts."""
+    """Explain a path that lacks its first parts."""
     parts = segments(asked)
     for start in range(1, len(parts)):
         if matches(route, joined(parts[start:])):
@@ -240,7 +240,7 @@ def prefix_missing(route: str, asked: str, query: str) -> tuple[str, str] | None
 
 
 def prefix_surplus(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """A path with parts at its beginning that the client doesn't send."""
+    """Explain a path with parts at its beginning that the client doesn't send."""
     parts = segments(route)
     for start in range(1, len(parts)):
         if has_literal(parts[start:]) and matches(joined(parts[start:]), asked):
@@ -249,7 +249,7 @@ def prefix_surplus(route: str, asked: str, query: str) -> tuple[str, str] | None
 
 
 def parts_missing(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """A path that lacks its last part."""
+    """Explain a path that lacks its last part."""
     parts = segments(asked)
     if len(parts) > 1 and not route.endswith("}") and matches(route, joined(parts[:-1])):
         return (
@@ -260,7 +260,7 @@ def parts_missing(route: str, asked: str, query: str) -> tuple[str, str] | None:
 
 
 def parts_surplus(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """A path with a last part that the client doesn't send there."""
+    """Explain a path with a last part that the client doesn't send there."""
     parts = segments(route)
     if has_literal(parts[:-1]) and matches(joined(parts[:-1]), asked):
         found = PARAMETER.fullmatch(parts[-1])
@@ -271,7 +271,7 @@ def parts_surplus(route: str, asked: str, query: str) -> tuple[str, str] | None:
 
 
 def one_part_differs(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """Paths that differ in one part, or of which one has a further part in the middle."""
+    """Explain paths that differ in one part, or of which one has a further part in the middle."""
     mine, theirs = segments(route), segments(asked)
     different = differences(route, asked)
     if len(different) == 1:
@@ -289,7 +289,7 @@ def one_part_differs(route: str, asked: str, query: str) -> tuple[str, str] | No
 
 
 def differences(route: str, asked: str) -> list[tuple[str, str]]:
-    """The parts that differ between a route and a path with the same number of parts."""
+    """Return the parts that differ between a route and a path with the same number of parts."""
     mine, theirs = segments(route), segments(asked)
     if len(mine) != len(theirs):
         return []
@@ -297,7 +297,7 @@ def differences(route: str, asked: str) -> list[tuple[str, str]]:
 
 
 def difference(one: str, other: str) -> tuple[str, str]:
-    """The cause and the fix for one part that differs."""
+    """Return the cause and the fix for one part that differs."""
     return f"the route has {one}, and the client sends {other}", f"Write {other} in the path of the route"
 
 
@@ -321,7 +321,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def matches(route: str, asked: str) -> bool:
-    """Whether a route with this path matches a path that's percent-encoded."""
+    """Return whether a route with this path matches a path that's percent-encoded."""
     try:
         return bool(compile_path(route)[0].match(unquote(asked)))
     except Exception:
@@ -329,20 +329,20 @@ def matches(route: str, asked: str) -> bool:
 
 
 def has_literal(parts: list[str]) -> bool:
-    """Whether one of these parts isn't a path parameter."""
+    """Return whether one of these parts isn't a path parameter."""
     return any(not PARAMETER.fullmatch(part) for part in parts)
 
 
 def segments(path: str) -> list[str]:
-    """The parts of a path between its slashes."""
+    """Return the parts of a path between its slashes."""
     return [part for part in path.split("/") if part]
 
 
 def joined(parts: list[str] | Iterator[str]) -> str:
-    """A path of these parts."""
+    """Return a path of these parts."""
     return "/" + "/".join(parts)
 
 
 def quoted(text: str) -> str:
-    """A text in double quotes."""
+    """Return a text in double quotes."""
     return f'"{text}"'
