@@ -2,11 +2,15 @@
 
 import itertools
 import json
+import re
 from contextlib import suppress
 
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
 app = FastAPI()
+
+# JSON can hold half an emoji, as in "\ud83d". UTF-8 can't, so a send of it raises.
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 async def read(websocket: WebSocket) -> object:
@@ -24,7 +28,7 @@ async def echo(websocket: WebSocket) -> None:
         await websocket.send_json({"type": "welcome"})
         while True:
             match await read(websocket):
-                case {"type": "echo", "text": str(text)}:
+                case {"type": "echo", "text": str(text)} if not SURROGATE.search(text):
                     await websocket.send_json({"type": "echo", "text": text, "count": next(counter)})
                 case {"type": "bye"}:
                     return await websocket.close(reason="bye")

@@ -1,4 +1,4 @@
-"""A reader and a writer, two tasks with a queue between them: whoever ends first ends the other one."""
+"""A reader and a writer, two tasks with a queue of one answer between them: the first that ends cancels the other."""
 
 import asyncio
 import json
@@ -12,7 +12,8 @@ Outbox = asyncio.Queue[dict[str, Any]]
 
 async def write(websocket: WebSocket, outbox: Outbox) -> None:
     while (answer := await outbox.get())["type"] != "bye":
-        await websocket.send_json(answer)
+        # Not send_json(): dumps() escapes half an emoji, which UTF-8 can't encode.
+        await websocket.send_text(json.dumps(answer))
     await websocket.close(1000, "bye")
 
 
@@ -37,7 +38,8 @@ async def read(websocket: WebSocket, outbox: Outbox) -> None:
 @app.websocket("/ws")
 async def echo(websocket: WebSocket) -> None:
     await websocket.accept()
-    outbox = Outbox(maxsize=8)
+    # One answer: if the client doesn't read, the reader waits too, and memory doesn't grow.
+    outbox = Outbox(maxsize=1)
     tasks = [asyncio.create_task(read(websocket, outbox)), asyncio.create_task(write(websocket, outbox))]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -45,6 +47,6 @@ async def echo(websocket: WebSocket) -> None:
         for task in tasks:
             task.cancel()
         for result in await asyncio.gather(*tasks, return_exceptions=True):
-            # That the client is gone is no error here.
+            # Ignore disconnects: they end a connection like any other end.
             if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect | RuntimeError):
                 raise result

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Query, WebSocket
 
 from .manager import Manager, Session, send
 from .messages import EXPECTED, Direct, Message, read
@@ -20,7 +20,8 @@ async def chat(
     try:
         while True:
             event = await websocket.receive()
-            websocket._raise_on_disconnect(event)
+            if event["type"] == "websocket.disconnect":
+                break
             if session not in manager.sessions:
                 continue
             message = read(event)
@@ -30,7 +31,5 @@ async def chat(
                 await send(manager.of(room_id, message.to), {"type": "direct", "from": name, "text": message.text})
             else:
                 await send([session], {"type": "error", "detail": EXPECTED})
-    except WebSocketDisconnect:
-        pass
     finally:
         await manager.leave(session)

@@ -1,11 +1,12 @@
 """Step 05: who is where. Every open socket is one session; rooms and names follow from the sessions."""
 
+import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, WebSocket
+from fastapi import Depends, WebSocket, WebSocketDisconnect
 from fastapi.requests import HTTPConnection
 
 
@@ -43,8 +44,13 @@ class ConnectionManager:
 
 async def send(sessions: Iterable[Session], message: dict[str, Any]) -> None:
     for session in sessions:
-        with suppress(Exception):
+        with suppress(WebSocketDisconnect, RuntimeError):
             await session.websocket.send_json(message)
+
+
+async def close(sessions: Iterable[Session], code: int, reason: str) -> None:
+    closing = (session.websocket.close(code, reason) for session in sessions)
+    await asyncio.gather(*closing, return_exceptions=True)
 
 
 async def get_manager(connection: HTTPConnection) -> ConnectionManager:

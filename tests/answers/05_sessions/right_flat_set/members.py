@@ -1,10 +1,9 @@
 """Step 05: what can be asked and done about members over HTTP."""
 
-from contextlib import suppress
-
 from fastapi import APIRouter, HTTPException, Response
+from starlette.background import BackgroundTask
 
-from .manager import Manager
+from .manager import Manager, close, send
 
 router = APIRouter()
 
@@ -16,20 +15,16 @@ async def list_members(room_id: str, manager: Manager) -> dict[str, list[str]]:
     raise HTTPException(404)
 
 
-@router.delete("/rooms/{room_id}/members/{name}")
+@router.delete("/rooms/{room_id}/members/{name:path}")
 async def remove_member(room_id: str, name: str, manager: Manager) -> Response:
     sessions = manager.of(room_id, name)
     if not sessions:
         raise HTTPException(404)
     for session in sessions:
         manager.sessions.remove(session)
-    for other in manager.of(room_id):
-        with suppress(Exception):
-            await other.websocket.send_json({"type": "left", "name": name})
-    for session in sessions:
-        with suppress(Exception):
-            await session.websocket.close(1008, "removed")
-    return Response(status_code=204)
+    await send(manager.of(room_id), {"type": "left", "name": name})
+    # After the response: close() waits for a tab that doesn't read.
+    return Response(status_code=204, background=BackgroundTask(close, sessions, 1008, "removed"))
 
 
 @router.get("/debug/sessions")

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from fastapi import WebSocket
+from fastapi import WebSocket, WebSocketDisconnect
 
 rooms: dict[str, list[tuple[str, WebSocket]]] = {}
 
@@ -23,7 +23,14 @@ async def tell(room_id: str, message: dict[str, Any], *, to: str | None = None, 
 async def tell_one(tab: WebSocket, message: dict[str, Any]) -> None:
     try:
         await tab.send_json(message)
-    except Exception:
+    except (WebSocketDisconnect, RuntimeError):
+        pass
+
+
+async def close_one(tab: WebSocket) -> None:
+    try:
+        await tab.close(1008, "removed")
+    except (WebSocketDisconnect, RuntimeError):
         pass
 
 

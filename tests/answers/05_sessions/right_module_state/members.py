@@ -1,6 +1,6 @@
 """Step 05: what can be asked and done about members over HTTP."""
 
-import contextlib
+import asyncio
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from . import manager
 
 router = APIRouter()
+closing: set[asyncio.Task[None]] = set()
 
 
 @router.get("/rooms/{room_id}/members")
@@ -16,12 +17,14 @@ async def list_members(room_id: str) -> JSONResponse:
     return JSONResponse({"names": names}) if names else JSONResponse({"detail": "no such room"}, 404)
 
 
-@router.delete("/rooms/{room_id}/members/{name}")
+@router.delete("/rooms/{room_id}/members/{name:path}")
 async def remove_member(room_id: str, name: str) -> Response:
     tabs = await manager.leave(room_id, name)
     for tab in tabs:
-        with contextlib.suppress(Exception):
-            await tab.close(1008, "removed")
+        # A task, because close() waits for a tab that doesn't read. The set keeps it from being collected.
+        task = asyncio.create_task(manager.close_one(tab))
+        closing.add(task)
+        task.add_done_callback(closing.discard)
     return Response(status_code=204 if tabs else 404)
 
 

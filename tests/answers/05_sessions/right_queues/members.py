@@ -14,7 +14,7 @@ async def list_members(room_id: str, manager: Manager) -> dict[str, list[str]]:
     return {"names": sorted(manager.rooms[room_id])}
 
 
-@router.delete("/rooms/{room_id}/members/{name}", status_code=204)
+@router.delete("/rooms/{room_id}/members/{name:path}", status_code=204)
 async def remove_member(room_id: str, name: str, manager: Manager) -> None:
     tabs = manager.rooms.get(room_id, {}).get(name)
     if not tabs:
