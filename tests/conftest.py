@@ -26,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--all", action="store_true", help="run everything, not only what shows that the course works here")
     group.addoption("--watch", action="store_true", help="with --exercise N: judge it again whenever you save")
     group.addoption("--solution", action="store_true", help="with --exercise N: show the worked solution beside yours")
+    group.addoption("--seed", type=int, metavar="N", help="with --exercise N: draw the same values as an earlier run")
     group.addoption("--events", action="store_true", help="with --exercise: print lines of JSON, for a program")
 
 
@@ -57,7 +58,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if option.watch:
         judge_at_each_save(step, first, option.events)
         return pytest.ExitCode.OK
-    return pytest.ExitCode.OK if judge_once(step, first, option.events) else pytest.ExitCode.TESTS_FAILED
+    return pytest.ExitCode.OK if judge_once(step, first, option.events, option.seed) else pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_xdist_auto_num_workers() -> int:

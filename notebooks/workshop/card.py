@@ -21,25 +21,35 @@ def as_html(verdict: dict[str, Any], note: str) -> str:
         verdict: what the judge said; see `Verdict.as_dict` in tests/judge/model.py.
         note: one sentence below the table.
     """
-    rows = ""
-    for check in verdict["checks"]:
-        rows += (
-            f"<tr><td {SHORT}>{MARKS[check['state']]}</td><td>{check['number']}</td>"
-            f"<td {LEFT}>{html.escape(check['title'])}</td></tr>"
-        )
-        if check["state"] == "failed":
-            lines = "".join(
-                f"<tr><th {SHORT}>{html.escape(label)}</th>"
-                f'<td {LEFT}><code style="white-space:pre-wrap">{html.escape(text)}</code></td></tr>'
-                for label, text in verdict["explanation"]
-            )
-            rows += f"<tr><td></td><td></td><td {LEFT}><table>{lines}</table></td></tr>"
+    rows = _rows(verdict["checks"], verdict["explanation"])
+    if hard := verdict.get("hard"):
+        rows += f"<tr><th {LEFT} colspan=3>Hard cases, once all is green: {html.escape(hard['count'])}</th></tr>"
+        rows += _rows(hard["checks"], hard["explanation"])
     # The first line of the text is the heading: the step, a gap, the count.
     heading = re.sub(r" {2,}", ": ", verdict["text"].splitlines()[0])
     return (
         f'<p role="status"><strong>{html.escape(heading)}</strong></p><table><tbody>{rows}</tbody></table>'
         f"<p>{html.escape(note)}</p>"
     )
+
+
+def _rows(checks: list[dict[str, Any]], explanation: list[list[str]]) -> str:
+    """The rows of a table for these checks, with the explanation below the first that failed."""
+    rows = ""
+    for check in checks:
+        rows += (
+            f"<tr><td {SHORT}>{MARKS[check['state']]}</td><td>{check['number']}</td>"
+            f"<td {LEFT}>{html.escape(check['title'])}</td></tr>"
+        )
+        if check["state"] == "failed" and explanation:
+            lines = "".join(
+                f"<tr><th {SHORT}>{html.escape(label)}</th>"
+                f'<td {LEFT}><code style="white-space:pre-wrap">{html.escape(text)}</code></td></tr>'
+                for label, text in explanation
+            )
+            rows += f"<tr><td></td><td></td><td {LEFT}><table>{lines}</table></td></tr>"
+            explanation = []
+    return rows
 
 
 def as_text(verdict: dict[str, Any], note: str) -> str:
@@ -55,7 +65,10 @@ def help_for(step: Step, verdict: dict[str, Any], offer: bool) -> str:
         verdict: what the judge said.
         offer: whether to offer the solution.
     """
-    parts = [hints(step, check["number"]) for check in verdict["checks"] if check["state"] == "failed"]
+    failed = [check for check in verdict["checks"] if check["state"] == "failed"]
+    # Of the hard cases, only the first that failed is explained.
+    hard = [check for check in (verdict.get("hard") or {}).get("checks", []) if check["state"] == "failed"]
+    parts = [hints(step, check["number"]) for check in failed or hard[:1]]
     if offer:
         worked = compare(step.name)
         key = "`-` stands before a line of yours, `+` before one of the solution.\n\n" if worked.text else ""
@@ -95,6 +108,8 @@ def overview(verdicts: dict[str, dict[str, Any]]) -> str:
         if verdict := verdicts.get(step.name):
             count = "" if verdict["running"] else verdict["text"].splitlines()[0].split("  ")[-1].strip()
             following = "judging" if verdict["running"] else "✓ done"
+            if hard := verdict.get("hard"):
+                following += f", {hard['count']}"
             for check in verdict["checks"]:
                 if check["state"] == "failed":
                     following = f"next: {check['number']} {check['title']}"

@@ -107,13 +107,18 @@ class Follower:
         self._over.wait(2)
 
     def _follow(self) -> None:
-        event = None
+        event, hard_cases_run = None, False
         try:
             for event in _events(self._process.stdout, self._other):
                 if event["running"]:
                     self._draw(event, "Judging what you saved." if self._verdicts else "Judging.")
-                else:
-                    self._show_verdict(event)
+                    continue
+                # The green verdict comes first, and once more with the hard cases.
+                if not hard_cases_run:
+                    self._verdicts += 1
+                hard_cases_run = bool(event["hard"]) and event["hard"]["running"]
+                self._show_verdict(event)
+                if self._live or not hard_cases_run:
                     self._judged.set()
             if self._live and event is not None:
                 self._draw(event, "This card no longer follows your file. Run the cell again.")
@@ -123,7 +128,6 @@ class Follower:
             self._judged.set()
 
     def _show_verdict(self, event: dict[str, Any]) -> None:
-        self._verdicts += 1
         passed = all(check["state"] == "passed" for check in event["checks"])
         self._help.show(None, help_for(self._step, event, self._tries.offer(passed)))
         note = f"Verdict {self._verdicts}, {time.strftime('%H:%M:%S')}."

@@ -4,11 +4,13 @@
     python tests/bench/speed.py 6 9      only these steps
 
 For each step, `pytest --exercise N` with all checks green is compared with its floor: the sum of an empty pytest
-run, `import fastapi`, and one cold start of uvicorn with the same answer. Next to it is the red verdict of the
-starter code. Then come the seconds from a save to the verdict in the live card, for the worked solution and for the
-starter. All are measured in turn, several times; the tables show medians, and the limits that hold for them.
+run, `import fastapi`, and one cold start of uvicorn with the same answer. Next to it are the red verdict of the
+starter code, and the hard cases, which run after the green one.
+Then come the seconds from a save to the verdict in the live card, for the worked solution and for the starter.
+All are measured in turn, several times; the tables show medians, and the limits that hold for them.
 """
 
+import json
 import statistics
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent / "notebooks")]
@@ -33,6 +36,8 @@ RED_SECONDS = 3.0
 """The longest first verdict of a starter, in seconds."""
 SAVE_SECONDS = {1: 1.0, 2: 2.0, 3: 2.0, 4: 2.0, 5: 2.0} | GREEN_SECONDS
 """The longest time from a save to the verdict of a worked solution in the card, in seconds."""
+HARD_SECONDS = {1: 5.0, 2: 5.0, 3: 5.0, 4: 5.0, 5: 5.0, 6: 15.0, 7: 15.0, 8: 15.0, 9: 15.0}
+"""The longest time that the hard cases of a step may take after the verdict, in seconds."""
 TIER_SECONDS = {9: (120, 600)}
 """By the number of steps, the longest `pytest` and the longest `pytest --all` on two cores, in seconds."""
 STEP_ADDS = (10, 60)
@@ -59,6 +64,18 @@ def seconds(work: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
+def green_and_hard(command: tuple[str, ...], cwd: Path) -> tuple[float, float]:
+    """Return how long the judge takes to print a green verdict, and how long the hard cases take after it."""
+    begin = time.perf_counter()
+    with subprocess.Popen([sys.executable, *command], cwd=cwd, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        green = time.perf_counter()
+        process.stdout.read()
+    assert process.returncode == 0, command
+    return green - begin, time.perf_counter() - green
+
+
 def start_uvicorn(step: Step) -> None:
     """Start the solution of a step in a new Python, wait until it takes connections, and end it."""
     with Server(step.target("exercise"), step.solution, cold=True):
@@ -71,16 +88,24 @@ def from_save_to_verdict(course: Path, step: Step) -> tuple[float, float]:
     files = [path.relative_to(step.folder) for path in exercise_files(step.folder)]
     taken: dict[Path, list[float]] = {step.solution: [], step.folder: []}
     with subprocess.Popen(command, cwd=course, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
-        verdicts = (line for line in process.stdout if '"running": false' in line)
-        next(verdicts)
+        assert process.stdout is not None
+        events = (json.loads(line) for line in process.stdout)
+        verdicts = (event for event in events if not event["running"])
+
+        def wait_for_hard_cases(event: dict[str, Any]) -> None:
+            if event["hard"] and event["hard"]["running"]:
+                next(verdicts)
+
+        wait_for_hard_cases(next(verdicts))
         for round_number in range(ROUNDS):
             for source, times in taken.items():
                 start = time.perf_counter()
                 for file in files:
                     text = (source / file).read_text("utf-8") if (source / file).exists() else ""
                     (course / "steps" / step.name / file).write_text(f"{text}\n# {round_number}\n", "utf-8")
-                next(verdicts)
+                verdict = next(verdicts)
                 times.append(time.perf_counter() - start)
+                wait_for_hard_cases(verdict)
         process.terminate()
     return statistics.median(taken[step.solution]), statistics.median(taken[step.folder])
 
@@ -109,7 +134,7 @@ def main(numbers: set[int]) -> None:
         empty.mkdir()
         (empty / "test_nothing.py").write_text("def test_nothing():\n    pass\n", "utf-8")
         print(f"medians of {ROUNDS} rounds, in seconds")
-        heading("pytest", "import", "uvicorn", "green", "floors", "at most", "red", "at most")
+        heading("pytest", "import", "uvicorn", "green", "floors", "at most", "red", "at most", "hard", "at most")
         for step in chosen:
             judge = ("-m", "pytest", "--exercise", str(step.number))
             rounds = []
@@ -119,12 +144,12 @@ def main(numbers: set[int]) -> None:
                     seconds(lambda: run("-c", "import fastapi", cwd=empty)),
                     seconds(lambda: start_uvicorn(step)),  # noqa: B023
                 )
-                green = seconds(lambda: run(*judge, cwd=solved))  # noqa: B023
+                green, hard = green_and_hard(judge, solved)
                 red = seconds(lambda: run(*judge, cwd=starter, status=1))  # noqa: B023
-                rounds.append((*floor, green, green / sum(floor), red))
-            *floor, green, floors, red = (statistics.median(column) for column in zip(*rounds, strict=True))
+                rounds.append((*floor, green, green / sum(floor), red, hard))
+            *floor, green, floors, red, hard = (statistics.median(column) for column in zip(*rounds, strict=True))
             limit = GREEN_SECONDS.get(step.number) or TIMES_THE_FLOOR[step.number] * sum(floor)
-            row(step.name, *floor, green, floors, limit, red, RED_SECONDS)
+            row(step.name, *floor, green, floors, limit, red, RED_SECONDS, hard, HARD_SECONDS[step.number])
         print("\nfrom a save to the verdict in the card", end="")
         heading("solution", "at most", "starter", "at most")
         for step in chosen:

@@ -2,7 +2,7 @@
 
 from urllib.parse import quote, unquote
 
-from judge.clients import parsed, show
+from judge.messages import parsed, show
 from judge.model import Failure, check
 from judge.subject import Subject
 

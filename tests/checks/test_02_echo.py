@@ -2,174 +2,410 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 
+from judge import pool
 from judge.clients import Client
-from judge.model import Failure, check
+from judge.flood import Requests
+from judge.messages import is_error, is_message, show
+from judge.model import Failure, Likely, check
 from judge.subject import Subject
-from judge.tasks import spawn
 
-NOT_REQUESTS = (
-    "hello",
-    "",
-    "[]",
-    "null",
-    "42",
-    '"echo"',
-    '{"type": "echo", "text": "no end',
-    "{}",
-    '{"text": "no type"}',
-    '{"type": "shout", "text": "unknown type"}',
-    '{"type": null, "text": "no type"}',
-    '{"type": ["echo"], "text": "type is a list"}',
-    '{"type": "echo"}',
-    '{"type": "echo", "text": null}',
-    '{"type": "echo", "text": 5}',
-    '{"type": "echo", "text": true}',
-    '{"type": "echo", "text": ["a list"]}',
-)
-BINARIES = (b"\x00\x01", b"", b"\xff\xfe", b'{"type": "echo", "text": "binary"}', b'{"type": "bye"}')
 WELCOME = {"type": "welcome"}
+ENDS = ("leave", "finish", "reset")
+BINARIES = {
+    b"\x00\x01": "bytes that aren't text",
+    b"": "an empty binary message",
+    b"\xff\xfe": "bytes that aren't UTF-8",
+    b'{"type": "echo", "text": "binary"}': "a request as bytes",
+    b'{"type": "bye"}': "a bye as bytes",
+}
+PARSE = "Catch the error that parsing raises, send an error, and go on: no break and no return."
+OBJECT = "Ask isinstance(data, dict) before you look for a key, or let a Pydantic model do it."
+TYPE = "Compare the type with the exact strings that Make names."
+TEXT = "Accept text only if isinstance(text, str) holds; Pydantic's str does that without converting."
+NOT_REQUESTS = {
+    "hello": ("a text that isn't JSON", PARSE),
+    "": ("an empty text message", PARSE),
+    '{"type": "echo", "text": "no end': ("JSON that is cut", PARSE),
+    '{"type": "echo", "text": "one"} {"type": "echo", "text": "two"}': ("two objects in one message", PARSE),
+    "bye": ("the bare word bye", PARSE),
+    "[]": ("a list", OBJECT),
+    '[{"type": "echo", "text": "in a list"}]': ("a request in a list", OBJECT),
+    '["type", "text"]': ("a list of the keys' names", OBJECT),
+    "null": ("null", OBJECT),
+    "42": ("a number", OBJECT),
+    "true": ("a boolean", OBJECT),
+    '"echo"': ("a string", OBJECT),
+    '"{\\"type\\": \\"bye\\"}"': ("a string that holds a request", OBJECT),
+    "{}": ("an empty object", TYPE),
+    '{"text": "no type"}': ("a type that is missing", TYPE),
+    '{"type": "shout", "text": "unknown type"}': ("an unknown type", TYPE),
+    '{"type": "ECHO", "text": "upper case"}': ("a type in upper case", TYPE),
+    '{"type": "ech", "text": "a part of the type"}': ("a part of a type", TYPE),
+    '{"type": "", "text": "an empty type"}': ("an empty type", TYPE),
+    '{"type": "echo ", "text": "a blank too many"}': ("a type with a blank behind it", TYPE),
+    '{"type": "echoes", "text": "a longer type"}': ("a type that begins like a known one", TYPE),
+    '{"type": "Bye"}': ("a Bye with a capital letter", TYPE),
+    '{"type": "goodbye"}': ("a type that ends like a known one", TYPE),
+    '{"type": null, "text": "no type"}': ("a type that is null", TYPE),
+    '{"type": 1, "text": "a number"}': ("a type that is a number", TYPE),
+    '{"type": ["echo"], "text": "type is a list"}': ("a type that is a list", TYPE),
+    '{"type": {"echo": 1}, "text": "type is an object"}': ("a type that is an object", TYPE),
+    '{"Type": "echo", "text": "another key"}': ("a key in another case", TYPE),
+    '{"type": "echo"}': ("a text that is missing", TEXT),
+    '{"type": "echo", "Text": "another key"}': ("a text under another key", TEXT),
+    '{"type": "echo", "text": null}': ("a text that is null", TEXT),
+    '{"type": "echo", "text": 5}': ("a text that is a number", TEXT),
+    '{"type": "echo", "text": 0}': ("a text that is 0", TEXT),
+    '{"type": "echo", "text": true}': ("a text that is true", TEXT),
+    '{"type": "echo", "text": false}': ("a text that is false", TEXT),
+    '{"type": "echo", "text": ["a list"]}': ("a text that is a list", TEXT),
+    '{"type": "echo", "text": {"an": "object"}}': ("a text that is an object", TEXT),
+}
+"""What must be answered with an error: what it is, and how to find it."""
+STRANGE = {
+    '{"type": "echo", "text": "\\ud83d"}': "half an emoji as \\ud83d",
+    '{"type": "echo", "text": "\\udc00 back to front \\ud800"}': "two halves in the wrong order",
+    '{"type": "echo", "text": "x", "\\ud83d": 1}': "half an emoji in a further key",
+}
+DEEP = {
+    "[" * 100_000: "100,000 opening brackets",
+    "[" * 100_000 + "]" * 100_000: "a list that is nested 100,000 deep",
+    '{"a":' * 100_000 + "1" + "}" * 100_000: "an object that is nested 100,000 deep",
+    '{"type": "echo", "text": "x", "more": ' + "[" * 100_000 + "]" * 100_000 + "}": "a request with a deep further key",
+}
+NUMBERS = {
+    '{"type": "echo", "text": "x", "n": 1e999}': "a number that is too big for a float",
+    '{"type": "echo", "text": "x", "n": ' + "9" * 5000 + "}": "a number of 5,000 digits",
+    '{"type": "echo", "text": "x", "n": NaN}': "NaN, which Python writes and JSON doesn't have",
+    '{"type": "echo", "text": "x", "n": -Infinity}': "-Infinity, which Python writes and JSON doesn't have",
+    '{"type": "shout", "type": "echo", "text": "x"}': "a key that is there twice",
+    '\ufeff{"type": "echo", "text": "x"}': "a byte order mark before the object",
+}
+ONE_AT_A_TIME = "Answer each message before you read the next one: receive, send and loop in one place, without tasks."
+BLOCKS = "Something blocks the event loop, so clients wait for each other. Use await asyncio.sleep, not time.sleep."
+LEFT_OVER = (
+    "After a client has disconnected, its endpoint goes on and blocks the others. End its loop when it disconnects."
+)
+MANY = 105
+"""Connections that end in each way, one after another."""
+PAUSE = 1.2
+"""Seconds that a client reads nothing: longer than the second in which it gets its answers."""
+
+
+def echo(text: str, count: int) -> dict[str, object]:
+    """An echo, as the client receives it."""
+    return {"type": "echo", "text": text, "count": count}
 
 
 @contextlib.asynccontextmanager
-async def greeted(subject: Subject) -> AsyncIterator[Client]:
+async def greeted(subject: Subject, who: str | None = None, *, narrow: bool = False) -> AsyncIterator[Client]:
     """A client that has read its welcome."""
-    async with subject.client() as client:
-        await client.gets(WELCOME, likely="the welcome comes first, once on each connection")
+    async with subject.client(who=who, narrow=narrow) as client:
+        await client.gets(
+            WELCOME,
+            likely=Likely(
+                silence="Your endpoint sends nothing before its loop reads. Send the welcome right after accept().",
+                elsewhere="The welcome goes to another connection. Send it with the websocket of this call.",
+            ),
+        )
         yield client
 
 
-async def echoes(client: Client, text: str, count: int, *, likely: str, more: dict[str, object] | None = None) -> None:
-    """Send an echo request, with `more` keys in it, and get its answer."""
-    await client.send({"type": "echo", "text": text, **(more or {})})
-    await client.gets({"type": "echo", "text": text, "count": count}, likely=likely)
+async def echoes(client: Client, text: str, count: int, *, likely: str | Likely) -> None:
+    """Send an echo request and get its answer."""
+    await client.send({"type": "echo", "text": text})
+    await client.gets(echo(text, count), likely=likely)
+
+
+async def goes_on(client: Client, message: str, what: str) -> None:
+    """Send something strange, which may be echoed or refused, and look whether the connection goes on."""
+    await client.send(message)
+    client.did = f"{what}: {show(message)}"
+    frame = await client.next(
+        expect="an echo or an error, and the connection still open",
+        likely="Your code can't parse this, or can't send what it has parsed. Find out which exception it is, and "
+        "answer with an error.",
+    )
+    if not is_error(frame) and not is_message(frame, echo("x", 1)):
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+            value = json.loads(frame)
+            if value == {"type": "echo", "text": json.loads(message)["text"], "count": value["count"]}:
+                return
+        raise Failure(
+            sent=client.did,
+            got=show(frame),
+            expect="an echo with the same text, or an error",
+            likely="The text was changed. If you can't send it as it was, answer with an error.",
+        )
 
 
 class TestExercise:
+    leaving = 6
+
     @check(1, "greets with a welcome")
     async def test_welcome(self, subject: Subject) -> None:
-        async with subject.client() as ada:
-            await ada.gets(
-                WELCOME, likely="nothing is sent before the loop starts to read, or it is no JSON in a text frame"
+        async with greeted(subject) as ada:
+            await ada.has_nothing_more(
+                likely="The welcome is sent twice, or something follows it. Send it once, before the loop."
             )
 
     @check(2, "echoes and counts")
     async def test_echo(self, subject: Subject) -> None:
-        async with greeted(subject) as ada, greeted(subject) as grace:
-            await echoes(
-                ada,
-                "hello",
-                1,
-                likely="the answer has exactly three keys, type, text and count, and the first count is 1",
+        async with greeted(subject, "Ada") as ada, greeted(subject, "Grace") as grace:
+            elsewhere = (
+                "The answer goes to another connection, because your code keeps the websocket outside the endpoint. "
+                "Send with the websocket of this call."
             )
-            await echoes(ada, "hello", 2, likely="the count does not go up with each echo")
-            await echoes(
-                grace,
-                "hi",
-                1,
-                likely="the count is shared by all connections: keep it in the endpoint, each call has its own",
+            first = Likely(
+                silence="Your loop receives this and sends nothing. Send the echo with websocket.send_json().",
+                wrong="An echo has exactly the keys type, text and count.",
+                elsewhere=elsewhere,
+            )
+            await echoes(ada, "hello", 1, likely=first)
+            repeated = "A text that was sent before isn't answered again. Answer every request, also an equal one."
+            await echoes(ada, "hello", 2, likely=Likely(silence=repeated, elsewhere=elsewhere))
+            shared = (
+                "The count belongs to all connections together. Keep it in a local variable of the endpoint: each "
+                "connection has its own call."
             )
             await echoes(
-                ada, "", 3, likely="an empty text is taken for a missing one: compare with None, or ask for a string"
+                grace, "hi", 1, likely=Likely(silence=first.silence, keys={"count": shared}, elsewhere=elsewhere)
             )
-            await echoes(ada, '안녕하세요 "quoted"\n', 4, likely="the text is changed on its way")
-            await echoes(
-                ada,
-                "more keys",
-                5,
-                likely="a request with further keys is refused: ignore them",
-                more={"extra": [1], "count": 99},
+            await echoes(ada, "hello again", 3, likely=Likely(silence=first.silence, elsewhere=elsewhere))
+            for number in range(4, 24):
+                stops = "The count or the answers stop after some messages."
+                await echoes(ada, f"message {number}", number, likely=stops)
+            await grace.has_nothing_more()
+        async with greeted(subject, "a third client") as third:
+            goes_on = "The count goes on from a connection before. Set it to 0 in the endpoint."
+            await echoes(third, "hello", 1, likely=goes_on)
+
+    @check(2, "echoes any text, from any JSON")
+    async def test_values(self, subject: Subject) -> None:
+        async with greeted(subject) as ada:
+            count = 0
+            for kind, text in pool.texts().items():
+                count += 1
+                refused = f"A text of this kind is refused: {kind}. Accept every string."
+                if not text:
+                    refused = "An empty text is taken for a missing one. Ask isinstance(text, str), not its truth."
+                await echoes(ada, text, count, likely=Likely(silence=refused, wrong=refused))
+            for kind, spelling in pool.spellings({"type": "echo", "text": "Straße 1"}).items():
+                count += 1
+                await ada.send(spelling)
+                if "further keys" in kind:
+                    likely = "A request with further keys is refused. Ignore keys that you don't need."
+                else:
+                    likely = f"Your code compares text instead of parsing JSON: this is the same object, {kind}."
+                await ada.gets(echo("Straße 1", count), likely=likely)
+            await ada.has_nothing_more()
+
+    @check(2, "answers a burst of messages, one by one and in their order")
+    async def test_burst(self, subject: Subject) -> None:
+        async with greeted(subject) as ada:
+            texts = [f"burst {number}" for number in range(1, 401)]
+            await ada.send_burst(*({"type": "echo", "text": text} for text in texts))
+            await ada.gets_all(
+                [echo(text, number) for number, text in enumerate(texts, start=1)],
+                likely=Likely(
+                    silence="Messages that arrive together get lost, for example in a queue that is full. "
+                    + ONE_AT_A_TIME,
+                    order="Answers overtake each other. " + ONE_AT_A_TIME,
+                ),
             )
-            await echoes(grace, "x" * 100_000, 2, likely="a long text is cut or refused")
+            await ada.has_nothing_more()
+
+    @check(2, "waits for a client that pauses, without piling up its messages")
+    async def test_pause(self, subject: Subject) -> None:
+        async with greeted(subject, narrow=True) as ada:
+            async with Requests(ada) as requests:
+                await requests.until_stuck(subject)
+                if requests.all_sent:
+                    raise Failure(
+                        sent=f"{requests.sent} requests of 256 KiB, by a client that reads no answers",
+                        got="all of them were read, so the server keeps them, or their answers, in its memory",
+                        expect="the server stops reading until the client has read its answers",
+                        likely="Each message gets a task, or goes into a queue without a bound. " + ONE_AT_A_TIME,
+                    )
+                await asyncio.sleep(PAUSE)
+                await requests.are_answered(
+                    after=f"the client paused for {PAUSE:g} s, and reads on",
+                    likely="A client that pauses is taken for a disconnected one. Don't limit the time of a send.",
+                )
 
     @check(3, "answers anything else with an error")
     async def test_error(self, subject: Subject) -> None:
         async with greeted(subject) as ada:
-            await echoes(ada, "before", 1, likely="the first echo counts 1")
-            for message in NOT_REQUESTS:
+            count = 1
+            await echoes(ada, "before", count, likely="The first echo counts 1.")
+            for number, (message, (what, fix)) in enumerate(NOT_REQUESTS.items(), start=1):
                 await ada.send(message)
-                await ada.gets_error(likely="this is no request, and the connection must go on after it")
-            await echoes(ada, "after", 2, likely="an error counts as an echo")
+                ada.did = f"{what}: {show(message)}"
+                await ada.gets_error(
+                    likely=Likely(
+                        silence=f"Nothing answers {what}. {fix}",
+                        wrong=f"Your code accepts {what}. {fix}",
+                        closed=f"Your endpoint ends at {what}. {fix}",
+                    )
+                )
+                if number % 6 == 0:
+                    count += 1
+                    counts = "An error counts as an echo. Increase the count only where you send an echo."
+                    silence = "After errors, an echo isn't answered."
+                    await echoes(ada, f"after {number} errors", count, likely=Likely(silence, keys={"count": counts}))
+            await ada.has_nothing_more()
 
-    @check(4, "answers a binary frame with an error")
+    @check(4, "answers a binary message with an error")
     async def test_binary(self, subject: Subject) -> None:
         async with greeted(subject) as ada:
-            for frame in BINARIES:
-                await ada.send(frame)
+            for count, (message, what) in enumerate(BINARIES.items(), start=1):
+                await ada.send(message)
+                ada.did = f"{what}: {show(message)}"
+                fix = 'Read with receive(), and send an error if message.get("text") is None.'
                 await ada.gets_error(
-                    likely="a binary frame is an error whatever it holds: look whether the message has a text"
+                    likely=Likely(
+                        silence=f"Nothing answers {what}. {fix}",
+                        wrong=f"Your code accepts {what}. {fix}",
+                        closed=f"Your endpoint ends at {what}. {fix}",
+                    )
                 )
-            await echoes(ada, "after", 1, likely="a binary frame counts as an echo")
+                keys = {"count": "A binary message counts as an echo. Increase the count only where you send an echo."}
+                await echoes(ada, f"after {count}", count, likely=Likely("An echo isn't answered.", keys=keys))
+            await ada.has_nothing_more()
 
     @check(5, "closes with 1000 and bye on a bye")
     async def test_bye(self, subject: Subject) -> None:
+        left = 'A bye must end with await websocket.close(1000, "bye"), and then return.'
+        async with greeted(subject, "Grace") as grace:
+            for count, (kind, spelling) in enumerate(pool.spellings({"type": "bye"}).items(), start=1):
+                async with greeted(subject, "Ada") as ada:
+                    await echoes(ada, "before", 1, likely="The first echo counts 1.")
+                    await ada.send(spelling)
+                    same = f"Your code compares text instead of parsing JSON: this is the same bye, {kind}."
+                    await ada.is_closed(1000, "bye", likely=left if kind == "as Python writes it" else same)
+                await echoes(grace, "still here", count, likely="The bye of one client ends or disturbs another one.")
+            async with greeted(subject, "Ada") as ada:
+                await ada.send_burst(
+                    {"type": "echo", "text": "one"},
+                    {"type": "echo", "text": "two"},
+                    {"type": "bye"},
+                )
+                lost = "The close overtakes answers that are still waiting. Send them all before you close."
+                await ada.gets_all([echo("one", 1), echo("two", 2)], likely=Likely(silence=lost, closed=lost))
+                ada.did = "two echo requests and a bye in one packet"
+                await ada.is_closed(1000, "bye", likely=left)
+            await grace.has_nothing_more()
+
+    @check(6, "is not disturbed by a client that disconnects")
+    async def test_vanish(self, subject: Subject) -> None:
+        async with greeted(subject, "Grace") as grace:
+            for count, way in enumerate(ENDS, start=1):
+                async with greeted(subject, "Ada") as ada:
+                    await echoes(ada, "hello", 1, likely="Each connection counts for itself.")
+                    await getattr(ada, way)()
+                await grace.send({"type": "echo", "text": "still here"})
+                grace.did = f"an echo request, after another client ended with {ada.did}"
+                await grace.gets(echo("still here", count), likely=LEFT_OVER)
+            for way in ENDS:
+                await self._in_mid_send(subject, way)
+            await echoes(grace, "at last", 4, likely=LEFT_OVER)
+            await self._many_together(subject)
+
+    @check(6, "serves its hundredth client like the first")
+    async def test_many(self, subject: Subject) -> None:
+        async def end(way: str) -> None:
+            for number in range(1, MANY + 1):
+                async with greeted(subject, f"client {number} of those that end like this") as client:
+                    if way == "bye":
+                        await client.send({"type": "bye"})
+                        await client.is_closed(1000, "bye", likely="A bye isn't answered after many connections.")
+                    else:
+                        await getattr(client, way)()
+
+        # More than a hundred for each way, because a leak may belong to one of them.
+        await asyncio.gather(*map(end, (*ENDS, "bye")))
+
+    @check(3, "answers half an emoji with an echo or an error", hard=True)
+    async def test_surrogate(self, subject: Subject) -> None:
+        await self._all_go_on(subject, STRANGE)
+
+    @check(3, "answers JSON that is nested 100,000 deep", hard=True)
+    async def test_deep(self, subject: Subject) -> None:
+        await self._all_go_on(subject, DEEP)
+
+    @check(3, "answers JSON with strange numbers and keys", hard=True)
+    async def test_numbers(self, subject: Subject) -> None:
+        await self._all_go_on(subject, NUMBERS)
+
+    @check(5, "answers nothing after a bye", hard=True)
+    async def test_after_bye(self, subject: Subject) -> None:
         async with greeted(subject) as ada:
-            await echoes(ada, "before", 1, likely="the first echo counts 1")
-            await ada.send({"type": "bye"})
-            frames = await ada.is_closed(
+            await ada.send_burst({"type": "bye"}, {"type": "echo", "text": "after the bye"}, "not JSON")
+            await ada.is_closed(
                 1000,
                 "bye",
-                likely='the loop is left without await websocket.close(1000, "bye"), or with something else',
+                likely=Likely(
+                    silence="The bye isn't answered when other messages follow it.",
+                    surplus="A message after the bye is answered. Return after the close.",
+                ),
             )
-            if frames:
-                raise Failure(
-                    sent=ada.did,
-                    got=f"{frames[0]!r} before the close",
-                    expect="the close alone",
-                    likely="a bye is answered as if it were another request",
-                )
 
-    @check(6, "is not disturbed by a client that leaves or vanishes")
-    async def test_vanish(self, subject: Subject) -> None:
-        likely = "the endpoint of a client that has left does not end: it blocks the event loop, and everybody waits"
-        async with greeted(subject) as grace:
-            for count, way in enumerate(("leave", "finish", "reset"), start=1):
-                async with greeted(subject) as ada:
-                    await echoes(ada, "hello", 1, likely="each connection counts for itself")
-                    await getattr(ada, way)()
-                grace.did = f"an echo, after another client ended with {ada.did}"
-                await grace.connection.send('{"type": "echo", "text": "still here"}')
-                await grace.gets({"type": "echo", "text": "still here", "count": count}, likely=likely)
-            for end in ("leave", "finish", "reset"):
-                await self._in_mid_send(subject, end)
-            await echoes(grace, "at last", 4, likely=likely)
-            await self._many_at_once(subject)
+    @check(6, "leaves no task behind", hard=True)
+    async def test_tasks(self, subject: Subject) -> None:
+        # Tasks are those of the whole server.
+        async with subject.another(counting=True) as own:
+            async with greeted(own) as ada:
+                await echoes(ada, "hello", 1, likely="The first echo counts 1.")
+            before = await own.unfinished()
+            for way in (*ENDS, "bye", "error"):
+                async with greeted(own) as client:
+                    await echoes(client, "hello", 1, likely="The first echo counts 1.")
+                    if way == "bye":
+                        await client.send({"type": "bye"})
+                        await client.is_closed(1000, "bye", likely="A bye closes the connection.")
+                    elif way != "error":
+                        await getattr(client, way)()
+                await self._in_mid_send(own, "reset")
+            await own.comes_to_be_idle(before, after="clients came, and all of them have disconnected")
+
+    @staticmethod
+    async def _all_go_on(subject: Subject, messages: dict[str, str]) -> None:
+        for message, what in messages.items():
+            async with greeted(subject) as ada:
+                await goes_on(ada, message, what)
+                await ada.send({"type": "echo", "text": "after"})
+                ada.did = f"an echo request, after {what}"
+                frame = await ada.next(expect="an echo", likely="The connection doesn't go on after this.")
+                if not any(is_message(frame, echo("after", count)) for count in (1, 2)):
+                    raise Failure(
+                        sent=ada.did,
+                        got=show(frame),
+                        expect=show(echo("after", 1)),
+                        likely="The connection doesn't go on as before after this.",
+                    )
 
     @staticmethod
     async def _in_mid_send(subject: Subject, end: str) -> None:
         """A client that asks for more than the buffers hold and reads nothing, and then ends."""
         async with subject.client(narrow=True) as ada:
-            ada.stop_reading()
-            sent = 0
-
-            async def flood() -> None:
-                nonlocal sent
-                for _ in range(16):
-                    await ada.send({"type": "echo", "text": "x" * 262_144})
-                    sent += 1
-
-            flooding = spawn(flood())
-            # The server reads no more from a client that it cannot write to, so the flood comes to a halt.
-            try:
-                await subject.stands_still(lambda: sent)
+            async with Requests(ada, most=16) as requests:
+                await requests.until_stuck(subject)
                 if end == "leave":
                     ada.read_again()
                 await getattr(ada, end)()
-            finally:
-                flooding.cancel()
-                await asyncio.gather(flooding, return_exceptions=True)
 
     @staticmethod
-    async def _many_at_once(subject: Subject) -> None:
-        """Twelve clients ask at the same moment: one that makes the others wait is found out."""
-        likely = "something blocks the event loop, and clients wait for each other: await asyncio.sleep, not time.sleep"
+    async def _many_together(subject: Subject) -> None:
+        """Twelve clients ask at the same time: one that makes the others wait is found."""
 
         async def one(number: int) -> None:
             async with greeted(subject) as client:
                 if number % 2:
                     await client.send("no request")
-                    await client.gets_error(likely=likely)
-                await echoes(client, "together", 1, likely=likely)
+                    await client.gets_error(likely=BLOCKS)
+                await echoes(client, "together", 1, likely=BLOCKS)
 
         await asyncio.gather(*(one(number) for number in range(12)))

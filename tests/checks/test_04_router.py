@@ -6,7 +6,8 @@ import time
 from urllib.parse import quote
 
 from judge import rooms
-from judge.clients import Client, parsed, show
+from judge.clients import Client
+from judge.messages import parsed, show
 from judge.model import Failure, check
 from judge.subject import Subject
 
@@ -101,7 +102,7 @@ class TestExercise:
 
     @check(2, "loses no message to a member that vanishes")
     async def test_vanished(self, subject: Subject) -> None:
-        await rooms.survives_the_vanished(room_place(subject))
+        await rooms.survives_disconnects(room_place(subject))
 
     @check(2, "closes the sender of a binary frame, and nobody else, with 1003")
     async def test_binary(self, subject: Subject) -> None:
@@ -122,12 +123,12 @@ class TestExercise:
 
     @check(3, "skips nobody when a member leaves in mid-broadcast")
     async def test_skip(self, subject: Subject) -> None:
-        await rooms.skips_nobody(room_place(subject))
+        await rooms.skips_no_member(room_place(subject))
         await rooms.sender_may_leave(room_place(subject))
 
     @check(3, "forgets a member however its connection ended")
     async def test_gone(self, subject: Subject) -> None:
-        await rooms.forgets_the_gone(room_place(subject))
+        await rooms.forgets_the_disconnected(room_place(subject))
 
     @check(4, "asks every socket for a name, by a dependency on the router")
     async def test_names(self, subject: Subject) -> None:
@@ -222,13 +223,18 @@ class TestExercise:
     async def test_listeners(self, subject: Subject) -> None:
         place = room_place(subject)
         room = place.name()
-        likely = "only some frames close a listener: read with receive(), and close whatever was received"
+        likely = "Only some messages close a listener. Read with receive(), and close whatever was received."
+
+        def elsewhere(frame: str | bytes) -> bool:
+            announced = parsed(frame)
+            return isinstance(announced, dict) and announced.get("room", room) != room
+
         async with subject.client(LISTEN) as linus:
             listener = Listener(linus, room)
             for frame in ("hello", "", b"\x00\x01", b""):
                 async with subject.client(LISTEN) as talker:
                     await talker.send(frame)
-                    await talker.is_closed(1008, likely=likely)
+                    await talker.is_closed(1008, likely=likely, besides=elsewhere)
             for end in rooms.ENDS:
                 async with subject.client(LISTEN) as gone:
                     await getattr(gone, end)()

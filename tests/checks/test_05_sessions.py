@@ -5,8 +5,9 @@ import contextlib
 import random
 from urllib.parse import quote
 
-from judge.clients import Client, show
+from judge.clients import Client
 from judge.members import BAD, BAD_DIRECT, TEXTS, Members, View, joined, left, said
+from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
 from judge.tasks import spawn
@@ -331,8 +332,8 @@ class TestExercise:
             members.tab(room, "Ada") as two,
             members.tab(lab, "Ada") as elsewhere,
         ):
-            await self._skip(grace, 2)
-            await self._skip(elsewhere, 1)
+            for tab, frames in ((grace, 2), (one, 1), (two, 1), (elsewhere, 1)):
+                await self._skip(tab, frames)
             await members.remove(room, "Nobody", expect=404, likely="a member that is not there is answered with 404")
             await members.remove(lab, "Grace", expect=404, likely="a member of another room is not in this one")
             await members.remove(members.room(), "Ada", expect=404, likely="a room that is not there gives 404")
@@ -358,6 +359,7 @@ class TestExercise:
         likely = "the removed name is ignored for good, or the end of its old tab takes the new one along"
         async with members.tab(room, "Grace") as grace, members.tab(room, "Ada") as old:
             await self._skip(grace, 2)
+            await self._skip(old, 1)
             # A tab that does not read does not answer the close frame, so its endpoint ends late.
             old.stop_reading()
             await members.remove(

@@ -34,7 +34,7 @@ def each(wanted: list[Answer]) -> pytest.MarkDecorator:
 def verdict_on(answer: Answer, folder: Path, caplog: pytest.LogCaptureFixture) -> Verdict:
     """Judge an answer, and fail if the judge logs an error of its own."""
     answer.put_into(folder)
-    verdict = Judge(answer.step, folder, short=SHORT, through=answer.refused_by).run()
+    verdict = Judge(answer.step, folder, short=SHORT, through=answer.refused_by + answer.hard_cases).run()
     # asyncio logs an exception that nothing has asked for when its task is collected.
     gc.collect()
     own = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
@@ -44,15 +44,25 @@ def verdict_on(answer: Answer, folder: Path, caplog: pytest.LogCaptureFixture) -
 
 def message_of(verdict: Verdict) -> str:
     """Return what a verdict says about the first failure, without the titles of the checks, which it always prints."""
-    return "\n".join(f"{label:<9}{text}" for label, text in verdict.explanation)
+    explanation = verdict.explanation if verdict.failed or not verdict.hard else verdict.hard.explanation
+    return "\n".join(f"{label:<9}{text}" for label, text in explanation)
 
 
 @each([answer for answer in answers() if not answer.claim(NOT_YET)])
 def test_answer(answer: Answer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A right answer passes; a wrong one is refused by a check it names, with the phrase it names."""
+    """A right answer passes; a wrong one is refused by a check or hard case it names, with the phrase it names."""
     verdict = verdict_on(answer, tmp_path, caplog)
+    hard = verdict.hard.first_failed if verdict.hard else None
     if answer.right:
         assert verdict.failed is None, f"this answer is right and must pass:\n{verdict}"
+        assert hard is None, f"this answer is right and must pass the hard cases:\n{verdict.hard}"
+        return
+    if answer.hard_cases:
+        assert verdict.failed is None, f"only a hard case may refuse this answer:\n{verdict}"
+        assert hard is not None, f"a hard case must refuse this answer:\n{verdict.hard}"
+        assert hard.name in answer.hard_cases, f"it must be refused by {answer.claim('Hard case')}:\n{verdict.hard}"
+        message = message_of(verdict)
+        assert answer.claim("Says") in message, f"the message must contain {answer.claim('Says')!r}:\n{verdict.hard}"
         return
     assert verdict.failed is not None, (
         f"this answer is wrong and must be refused; if the checks can't see the mistake yet, write `{NOT_YET}: passes` "
@@ -68,14 +78,16 @@ def test_not_yet(answer: Answer, tmp_path: Path, caplog: pytest.LogCaptureFixtur
     """A mistake marked `Not yet refused` still gets the verdict that's noted there."""
     verdict = verdict_on(answer, tmp_path, caplog)
     noted = answer.claim(NOT_YET).split(", or ")
-    if verdict.failed is None:
+    failed = verdict.failed or (verdict.hard.first_failed if verdict.hard else None)
+    if failed is None:
         assert "passes" in noted, f"this answer passes now: note that, as `{NOT_YET}: passes`"
         return
     for each in noted:
         check, _, says = each.partition(" says: ")
-        if verdict.failed.name == check and says in message_of(verdict):
+        if failed.name == check and says in message_of(verdict):
             return
     raise AssertionError(
         f"this answer is refused in another way than noted. If the message names the mistake, write `Refused by` and "
-        f"`Says` instead of `{NOT_YET}`; if it names another one, note that. Noted: {answer.claim(NOT_YET)}\n{verdict}"
+        f"`Says` instead of `{NOT_YET}`; if it names another one, note that. Noted: {answer.claim(NOT_YET)}\n"
+        f"{verdict}\n{verdict.hard or ''}"
     )

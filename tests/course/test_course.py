@@ -138,13 +138,17 @@ class TestSteps:
         wrong = [answer for answer in mine if not answer.right]
         assert len(wrong) >= (4 if step.number == 1 else 8)
         assert len(mine) - len(wrong) >= (2 if step.number == 1 else 3)
-        names = {check.name for check in checks_of(importlib.import_module(f"checks.test_{step.name}").TestExercise)}
+        all_checks = checks_of(importlib.import_module(f"checks.test_{step.name}").TestExercise)
+        names = {check.name for check in all_checks}
         for answer in wrong:
             if noted := answer.claim(NOT_YET):
                 assert set(re.findall(r"(\w+) says: ", noted)) <= names, answer.path
                 assert noted.startswith("passes") or " says: " in noted, answer.path
                 continue
-            assert answer.refused_by and set(answer.refused_by) <= names | {"starts"}, answer.path
+            required = {check.name for check in all_checks if not check.hard} | {"starts"}
+            hard = {check.name for check in all_checks if check.hard}
+            assert bool(answer.refused_by) != bool(answer.hard_cases), answer.path
+            assert set(answer.refused_by) <= required and set(answer.hard_cases) <= hard, answer.path
             assert len(answer.claim("Says")) > 10, answer.path
         files = {path.name for path in (ROOT / "tests" / "answers" / step.name).iterdir()} - {"__pycache__"}
         assert files == {answer.path.name for answer in mine}

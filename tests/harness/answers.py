@@ -16,6 +16,8 @@ Above the diff are a title and labels:
 - `Base` names the right answer that the diff changes; it's left out for the worked solution.
 - `Refused by` names the check that must refuse the answer, or `starts` if it can't start. Separate several with a comma
   and a space, if timing decides which of them finds the mistake. `Says` is a part of that check's message.
+- `Hard case` replaces `Refused by` for a mistake that the required checks accept: it names the hard case that must fail
+  first. A wrong answer is refused by one ring or by the other.
 - `Not yet refused` replaces both for a mistake that the checks accept, or report as another one: `passes`, or the check
   and a part of its message, as in `test_tabs says: a name may have several tabs`, or `passes, or ...` if both happen.
 - `Breaks` is the sentence of Make that the mistake breaks, with the number of its TODO.
@@ -39,7 +41,11 @@ Files = dict[str, str]
 """The text of each file of an answer, by its path below the step's folder, such as `exercise/main.py`."""
 NOT_YET = "Not yet refused"
 """The label of a mistake that the checks accept, or report as another one."""
-LABELS = ("Base", "Refused by", "Says", NOT_YET, "Breaks", "Long because")
+HARD = "Hard case"
+"""The label of a mistake that only a hard case refuses."""
+RINGS = ("Refused by", HARD, NOT_YET)
+"""The labels of which a wrong answer has exactly one."""
+LABELS = ("Base", "Refused by", HARD, "Says", NOT_YET, "Breaks", "Long because")
 """The labels of a header, in their order."""
 NOWHERE = "/dev/null"
 """The name in a diff for a file that is missing on one side."""
@@ -115,6 +121,11 @@ class Answer:
     def refused_by(self) -> list[str]:
         """The checks of which one must refuse it: several if timing decides which of them it meets first."""
         return self.claim("Refused by").split(", ") if self.claim("Refused by") else []
+
+    @property
+    def hard_cases(self) -> list[str]:
+        """The hard cases of which one must refuse it, if all required checks accept it."""
+        return self.claim(HARD).split(", ") if self.claim(HARD) else []
 
     @property
     def base(self) -> "Answer | None":

@@ -7,13 +7,18 @@ import logging
 import socket
 import struct
 import sys
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
+from websockets import frames
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from .model import Failure
+from .conversation import current
+from .differences import difference
+from .messages import carries, cut, is_error, is_message, not_an_error, only_key, parsed, show
+from .model import Failure, Likely
 
 HANDSHAKES = {
     403: (
@@ -28,19 +33,24 @@ HANDSHAKES = {
 
 LONGEST_IGNORED = 200
 """Characters of a message that `Client.overhears` may match."""
+LEAK = "Your code counts or lists connections, and doesn't remove each one that has ended. Do that in finally."
+"""Why a handshake is refused that was accepted before."""
+RETURNED = (
+    "Your endpoint has returned, and that ends the connection. Send the answer instead of returning it, and stay in "
+    "the loop until the client disconnects."
+)
+"""Why a connection ends with 1006, if no error is in the log."""
+LOOK = 0.02
+"""Seconds to look for a message that another connection should have received long ago."""
+LOOK_ON = 0.3
+"""Seconds to look for the message after one that was not expected."""
+SHARED = {"Cookie": "session=judge", "X-Forwarded-For": "203.0.113.7"}
+"""Headers that all connections share, as two tabs of a browser behind a proxy do."""
 
 
-def show(message: object) -> str:
-    """A message as a reader should see it: quoted, and not longer than a line or two."""
-    if isinstance(message, bytes):
-        return f"a binary frame {_cut(repr(message))}"
-    if isinstance(message, str):
-        return f'the text "{_cut(message)}"' if message else "an empty text"
-    return _cut(json.dumps(message, ensure_ascii=False))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 120 else f"{text[:100]}... ({len(text)} characters)"
+def anything(frame: str | bytes) -> bool:
+    """Accept any message before a close; see `Client.is_closed`."""
+    return True
 
 
 class Client:
@@ -49,52 +59,152 @@ class Client:
     Args:
         connection: an open connection.
         patience: seconds to wait for an answer.
+        who: how a failure calls it; by default "the first client", and so on.
     """
 
-    def __init__(self, connection: ClientConnection, patience: float) -> None:
+    def __init__(
+        self, connection: ClientConnection, patience: float, who: str | None = None, path: str | None = None
+    ) -> None:
         self.connection = connection
         self.patience = patience
+        self.path = path
+        """What its handshake asked for, with the query."""
+        self.conversation = current()
+        self.who = who or self.conversation.next_name()
+        self.conversation.clients.append(self)
         self.did = "a handshake"
         """What the last thing sent was, for the message of a failure."""
         self.after: str | None = None
         """What else had happened before."""
+        self.earlier: str | None = None
+        """What happened before the last thing sent, for the message about a surplus; by default its own last action."""
+        self._since = self.conversation.sent_count
         self.overhears: dict[str, Any] | None = None
         """A message that may come at any time, such as a ping, and is no answer to anything."""
+        self.ended = False
+        """Whether this side has ended the connection, with or without a close frame."""
+        self._answered: tuple[str, str] | None = None
+        """The last thing that got its answer, and that answer."""
+        self._unread: deque[str | bytes] = deque()
+        """Messages that were looked at, and that no check has read yet."""
 
     async def send(self, message: str | bytes | dict[str, Any]) -> None:
         """Send a text, bytes, or an object as JSON. A connection that is closed is not an error here."""
         if isinstance(message, dict):
             message = json.dumps(message, ensure_ascii=False)
-            self.did = _cut(message)
+            self.did = cut(message)
         else:
             self.did = show(message)
+        self._note(message)
         with contextlib.suppress(ConnectionClosed):
             async with asyncio.timeout(self.patience):
                 await self.connection.send(message)
 
-    async def next(self, *, expect: str, likely: str) -> str | bytes:
+    async def send_burst(self, *messages: str | bytes | dict[str, Any], close: bool = False) -> None:
+        """Send messages in one packet, so that the server receives them together.
+
+        Args:
+            messages: texts, bytes, or objects as JSON.
+            close: whether a close frame follows them in the same packet. The client then sends nothing more.
+        """
+        data = b""
+        for message in messages:
+            if isinstance(message, dict):
+                message = json.dumps(message, ensure_ascii=False)
+            self._note(message)
+            opcode = frames.Opcode.BINARY if isinstance(message, bytes) else frames.Opcode.TEXT
+            payload = message if isinstance(message, bytes) else message.encode()
+            data += frames.Frame(opcode, payload).serialize(mask=True)
+        if close:
+            data += frames.Frame(frames.Opcode.CLOSE, frames.Close(1000, "").serialize()).serialize(mask=True)
+        first = messages[0] if isinstance(messages[0], (str, bytes)) else json.dumps(messages[0], ensure_ascii=False)
+        self.did = f"{len(messages)} messages in one packet, the first one {cut(show(first))}"
+        if close:
+            self.did += ", and a close frame behind them"
+        self.connection.transport.write(data)
+
+    def _note(self, message: str | bytes) -> None:
+        self.conversation.last_sent = self.did
+        if isinstance(message, str) and len(message) <= LONGEST_IGNORED:
+            self.conversation.note(self.who, message)
+
+    async def _receive(self) -> str | bytes:
+        if self._unread:
+            return self._unread.popleft()
+        while True:
+            frame = await self.connection.recv()
+            # Don't parse large messages twice: no message that's ignored is that long.
+            if self.overhears is None or len(frame) > LONGEST_IGNORED or parsed(frame) != self.overhears:
+                return frame
+
+    async def _look_ahead(self, seconds: float) -> str | bytes | None:
+        """Return the next message without reading it, or None if there is none so soon."""
+        try:
+            async with asyncio.timeout(seconds):
+                frame = await self._receive()
+        except (TimeoutError, ConnectionClosed):
+            return None
+        self._unread.appendleft(frame)
+        return frame
+
+    async def next(self, *, expect: str, likely: str | Likely) -> str | bytes:
         """The next frame.
 
         Raises:
             Failure: there is none within the patience, or the connection ended.
         """
+        causes = _causes(likely)
+        cause = causes.silence
         try:
             async with asyncio.timeout(self.patience):
-                while True:
-                    frame = await self.connection.recv()
-                    # Don't parse large messages twice: no message that's ignored is that long.
-                    if self.overhears is None or len(frame) > LONGEST_IGNORED or parsed(frame) != self.overhears:
-                        return frame
+                return await self._receive()
         except TimeoutError:
             got = f"no answer within {self.patience:g} s"
+            elsewhere, others = await self._received_by_others(expect)
+            got += others
+            if elsewhere:
+                cause = causes.elsewhere or cause
         except ConnectionClosed:
             got = f"the connection closed, {closing(self.connection)}"
+            cause = causes.closed or (RETURNED if self.connection.close_code == 1006 else cause)
         closed = self.connection.close_code not in (None, 1006)
         raise Failure(
-            sent=self.did, after=self.after, got=got, expect=expect, likely=likely, broken=True, closed=closed
+            sent=self.did,
+            after=self.after,
+            got=got,
+            expect=expect,
+            likely=cause,
+            passed=self._passed(),
+            broken=True,
+            closed=closed,
         )
 
-    async def next_object(self, *, expect: str, likely: str) -> Any:
+    async def _received_by_others(self, expect: str) -> tuple[bool, str]:
+        """Look at every other open connection once: did one of them receive what was expected, and what has each?"""
+        found = []
+        matches = False
+        for other in self.conversation.clients:
+            reads = other.connection.close_code is None and other.connection.transport.is_reading()
+            if other is not self and reads and (frame := await other._look_ahead(LOOK)) is not None:
+                found.append(f"{other.who} received {show(frame)}")
+                matches = matches or _plain(show(frame)) == _plain(expect)
+        return matches, "".join(f"; {each}" for each in found[:3])
+
+    def _passed(self) -> str | None:
+        if self._answered is None or self._answered[0] in (self.did, "a handshake"):
+            return None
+        return f"{self._answered[0]} was answered with {self._answered[1]}"
+
+    async def receives(self, message: str | dict[str, Any]) -> bool:
+        """Read up to this message, and return whether it came; a look that explains a failure."""
+        with contextlib.suppress(TimeoutError, ConnectionClosed):
+            async with asyncio.timeout(self.patience / 4):
+                while not is_message(await self._receive(), message):
+                    pass
+                return True
+        return False
+
+    async def next_object(self, *, expect: str, likely: str | Likely) -> Any:
         """The next frame as JSON, or as it is if it is none.
 
         Raises:
@@ -103,22 +213,87 @@ class Client:
         frame = await self.next(expect=expect, likely=likely)
         return parsed(frame) if isinstance(frame, str) else frame
 
-    async def gets(self, expected: str | dict[str, Any], *, likely: str) -> None:
+    async def gets(self, expected: str | dict[str, Any], *, likely: str | Likely) -> None:
         """The next frame is this text, or JSON equal to this object.
 
         Raises:
-            Failure: it is not.
+            Failure: it is not. The message compares it with what was expected, and with what came before and after.
         """
         wanted = show(expected)
         frame = await self.next(expect=wanted, likely=likely)
-        if isinstance(expected, str):
-            if frame == expected:
-                return
-        elif isinstance(frame, str) and same(parsed(frame), expected):
+        if is_message(frame, expected):
+            self._answered = (self.did, show(frame))
             return
-        raise Failure(sent=self.did, after=self.after, got=show(frame), expect=wanted, likely=likely)
+        raise await self._not_expected(frame, wanted, expected, _causes(likely))
 
-    async def gets_error(self, *, likely: str) -> None:
+    async def gets_all(self, expected: Sequence[str | dict[str, Any]], *, likely: str | Likely) -> None:
+        """The next frames are these, in this order, and differ from each other.
+
+        Args:
+            expected: the messages.
+            likely: the mistake, if other ones come.
+
+        Raises:
+            Failure: one is missing, comes twice, comes too early, or is another one.
+        """
+        causes = _causes(likely)
+        for place, message in enumerate(expected):
+            self.after = f"{place} of {len(expected)} answers were received" if place else None
+            wanted = show(message)
+            frame = await self.next(expect=wanted, likely=likely)
+            if is_message(frame, message):
+                self._answered = (self.did, show(frame))
+                continue
+            if any(is_message(frame, earlier) for earlier in expected[:place]):
+                got, cause = f"{show(frame)} a second time", causes.surplus or "Your code sends this message twice."
+            elif any(is_message(frame, later) for later in expected[place + 1 :]):
+                got, cause = f"{show(frame)} first", causes.order or causes.wrong or causes.silence
+            else:
+                raise await self._not_expected(frame, wanted, message, causes)
+            raise Failure(sent=self.did, after=self.after, got=got, expect=wanted, likely=cause)
+        self.after = None
+
+    async def _not_expected(
+        self, frame: str | bytes, wanted: str, expected: str | dict[str, Any] | None, causes: Likely
+    ) -> Failure:
+        """Explain a message that isn't the expected one: one too many, another one's, or the expected one changed."""
+        # If the expected message follows, this one came in addition, after the action before.
+        following = await self._look_ahead(min(self.patience, LOOK_ON))
+        follows = following is not None and (
+            is_error(following) if expected is None else is_message(following, expected)
+        )
+        if follows:
+            return self._surplus(frame, causes.surplus)
+        got = show(frame)
+        # What another client has sent isn't a changed form of what this one should receive.
+        sent = self.conversation.sent
+        if others := [(number, who) for number, who, text in sent if who != self.who and carries(frame, text)]:
+            number, who = others[-1]
+            is_old = number < self._since
+            got += f", which {who} sent" + (f" before {self.who} connected" if is_old else "")
+            likely = causes.replayed if is_old else causes.wrong or causes.silence
+        elif expected is None:
+            likely = not_an_error(frame) or causes.wrong or causes.silence
+        else:
+            likely = causes.keys.get(only_key(expected, frame), "")
+            likely = likely or difference(expected, frame) or causes.wrong or causes.silence
+        return Failure(sent=self.did, after=self.after, got=got, expect=wanted, likely=likely, passed=self._passed())
+
+    def _surplus(self, frame: str | bytes, likely: str) -> Failure:
+        sent, answer = self._answered or ("the handshake", "")
+        if self.earlier:
+            sent, answer = self.earlier, ""
+        got = f"{answer}, and then one message more: {show(frame)}" if answer else f"one message more: {show(frame)}"
+        return Failure(
+            sent=sent,
+            after=self.after,
+            got=got,
+            expect=answer or "nothing more",
+            likely=likely
+            or "After this, your code sends one message too many. Look for the second send, and remove it.",
+        )
+
+    async def gets_error(self, *, likely: str | Likely) -> None:
         """The next frame is `{"type": "error", "detail": a text that is not empty}`.
 
         Raises:
@@ -126,46 +301,93 @@ class Client:
         """
         wanted = '{"type": "error", "detail": "..."} and the connection still open'
         frame = await self.next(expect=wanted, likely=likely)
-        value = parsed(frame) if isinstance(frame, str) else None
-        detail = value.get("detail") if isinstance(value, dict) else None
-        if isinstance(value, dict) and value.get("type") == "error":
-            likely = "an error has exactly two keys, type and detail, and detail is a text that is not empty"
-        if value != {"type": "error", "detail": detail} or not isinstance(detail, str) or not detail:
-            raise Failure(sent=self.did, after=self.after, got=show(frame), expect=wanted, likely=likely)
+        if not is_error(frame):
+            raise await self._not_expected(frame, wanted, None, _causes(likely))
+        self._answered = (self.did, show(frame))
 
-    async def is_closed(self, code: int, reason: str | None = None, *, likely: str) -> list[str | bytes]:
-        """The server closes the connection with this code.
+    async def has_nothing_more(self, *, likely: str = "") -> None:
+        """Nothing else was received, up to here: end the connection with a close frame, and look at what came before.
+
+        Raises:
+            Failure: there was something.
+        """
+        async with asyncio.timeout(2 * self.patience):
+            with contextlib.suppress(ConnectionClosed):
+                self._unread.append(await self._receive_until_closed())
+        if self._unread:
+            raise self._surplus(self._unread[0], likely)
+
+    async def _receive_until_closed(self) -> str | bytes:
+        if self._unread:
+            return self._unread.popleft()
+        self.ended = True
+        await self.connection.close()
+        return await self._receive()
+
+    async def is_closed(
+        self,
+        code: int,
+        reason: str | None = None,
+        *,
+        likely: str | Likely,
+        besides: Callable[[str | bytes], bool] | None = None,
+    ) -> list[str | bytes]:
+        """The server closes the connection with this code, and sends nothing before.
+
+        Args:
+            code: the close code.
+            reason: the reason; by default any.
+            likely: the mistake, if it does not.
+            besides: whether a message may come before the close frame; by default none may.
 
         Returns:
             The frames that came before.
 
         Raises:
-            Failure: it does not, or with another code or reason.
+            Failure: it does not, or with another code or reason, or something came before.
         """
-        wanted = f"the connection closed, code {code}" + (f", reason {reason}" if reason else "")
-        frames: list[str | bytes] = []
+        causes = _causes(likely)
+        cause = causes.silence
+        wanted = f"the connection closed, code {code}" + (f', reason "{reason}"' if reason else "")
+        came: list[str | bytes] = []
         try:
             # One deadline for all: frames without end are no answer either.
             async with asyncio.timeout(2 * self.patience):
                 while True:
-                    frames.append(await self.connection.recv())
+                    came.append(await self._receive())
         except TimeoutError:
-            got = f"{show(frames[-1])}, and then " if frames else ""
+            got = f"{show(came[-1])}, and then " if came else ""
             got += f"the connection still open after {2 * self.patience:g} s"
+            cause = causes.wrong if came and causes.wrong else cause
         except ConnectionClosed:
-            if self.connection.close_code == code and reason in (None, self.connection.close_reason):
-                return frames
+            right = self.connection.close_code == code and reason in (None, self.connection.close_reason)
+            more = [frame for frame in came if besides is None or not besides(frame)]
+            if right and not more:
+                return came
             got = f"the connection closed, {closing(self.connection)}"
-            if self.connection.close_code != 1006:
-                likely = "the connection is closed as it should be, but with another code or reason"
+            if right:
+                got = f"{show(more[0])}, and then {got}"
+                wanted += ", and nothing before"
+                cause = causes.surplus or "A message is sent before the close. The close code is the answer: remove it."
+            elif self.connection.close_code == 1006:
+                cause = causes.closed or f"Your endpoint ends without a close. Call close({_arguments(code, reason)})."
+            else:
+                cause = f"The connection is closed with another code or reason. Call close({_arguments(code, reason)})."
         closed = self.connection.close_code not in (None, 1006)
         raise Failure(
-            sent=self.did, after=self.after, got=got, expect=wanted, likely=likely, broken=True, closed=closed
+            sent=self.did,
+            after=self.after,
+            got=got,
+            expect=wanted,
+            likely=cause,
+            broken=not came or not closed,
+            closed=closed,
         )
 
     async def leave(self) -> None:
         """Say goodbye with a close frame, code 1000."""
         self.did = "a close frame"
+        self.ended = True
         await self.connection.close()
 
     async def _gone(self) -> None:
@@ -177,12 +399,14 @@ class Client:
     async def finish(self) -> None:
         """Vanish without a close frame: FIN, the way a killed program does."""
         self.did = "nothing more: the connection was cut, without a close frame (FIN)"
+        self.ended = True
         self.connection.transport.close()
         await self._gone()
 
     async def reset(self) -> None:
         """Vanish without a word: RST, the way a crashed machine or a broken network does."""
         self.did = "nothing more: the connection broke, without a close frame (RST)"
+        self.ended = True
         if self.connection.transport.is_closing():
             return  # the server was faster
         linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
@@ -201,6 +425,7 @@ class Client:
 
     async def end(self) -> None:
         """Close the connection, and wait for no answer that may not come."""
+        self.ended = True
         # A client that reads nothing never sees the answer to its close frame.
         if self.connection.transport.is_reading():
             # close() waits until its frame is written: with a server that doesn't read, indefinitely.
@@ -218,23 +443,23 @@ class Client:
         self.connection.transport.resume_reading()
 
 
+def _causes(likely: str | Likely) -> Likely:
+    return Likely(likely) if isinstance(likely, str) else likely
+
+
+def _plain(text: str) -> str:
+    """A shown message without what depends on how it was spelled."""
+    return "".join(text.removeprefix("the text ").split()).strip('"')
+
+
+def _arguments(code: int, reason: str | None) -> str:
+    return f'{code}, "{reason}"' if reason else f"{code}"
+
+
 def closing(connection: ClientConnection) -> str:
     """How a connection ended: its close code, and the reason if there is one."""
     reason = f", reason {connection.close_reason}" if connection.close_reason else ""
     return f"code {connection.close_code}{reason}"
-
-
-def parsed(text: str | bytes) -> Any:
-    """The JSON value of a text, or what it is if it is none."""
-    try:
-        return json.loads(text) if isinstance(text, str) else text
-    except ValueError:
-        return text
-
-
-def same(one: Any, other: Any) -> bool:
-    """Equality as JSON has it: `true` is not 1, and the order of keys does not matter."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 async def handshake(
@@ -268,7 +493,7 @@ async def handshake(
         return await connect(
             url,
             sock=sock,
-            additional_headers=headers,
+            additional_headers=SHARED | (headers or {}),
             logger=_logger(asked) if asked else None,
             # Compressed frames would be too small to fill a buffer.
             compression=None,
@@ -307,23 +532,33 @@ def _logger(asked: asyncio.Event) -> logging.Logger:
     return logger
 
 
+Why = Callable[[str, int], Awaitable[str | None]]
+"""Explains a refused handshake from its path and its HTTP status, or returns None."""
+
+
 async def open_client(
     url: str,
     patience: float,
     *,
+    who: str | None = None,
+    why: Why | None = None,
     narrow: bool = False,
     headers: dict[str, str] | None = None,
     sock: socket.socket | None = None,
     asked: asyncio.Event | None = None,
 ) -> Client:
-    """A client that must get in; see `handshake`.
+    """Open a client that must get in; see `handshake`.
+
+    Args:
+        who: how a failure calls it.
+        why: explains a refused handshake.
 
     Raises:
         Failure: the handshake was refused or not answered.
     """
     path = "/" + url.split("/", 3)[3]
     sent = f"a handshake for {path}"
-    expect = "the socket accepted"
+    expect = "the connection accepted"
     try:
         connection = await handshake(url, patience, narrow=narrow, headers=headers, sock=sock, asked=asked)
     except TimeoutError:
@@ -331,34 +566,42 @@ async def open_client(
             sent=sent,
             got=f"no answer within {patience:g} s",
             expect=expect,
-            likely="await websocket.accept() is missing, or something blocks the event loop, such as time.sleep",
+            likely=(await why(path, 0) if why else None)
+            or "Your endpoint waits for something before it accepts. Call await websocket.accept() first.",
             broken=True,
         ) from None
     except (OSError, InvalidHandshake, EOFError) as error:
         raise Failure(
-            sent=sent, got=f"no connection: {error}", expect=expect, likely="the server has ended", broken=True
+            sent=sent, got=f"no connection: {error}", expect=expect, likely="The server has ended.", broken=True
         ) from None
     if isinstance(connection, int):
+        before = sum(other.path == path for other in current().clients)
+        cause = f"The same handshake was accepted {before} times before. {LEAK}" if before else None
+        if why and not cause:
+            cause = await why(path, connection)
         raise Failure(
             sent=sent,
             got=f"HTTP {connection}",
             expect=expect,
-            likely=HANDSHAKES.get(connection, "the handshake decoder in README.md knows what the status means"),
-            broken=True,
+            likely=cause or HANDSHAKES.get(connection, "Look up the status in the handshake decoder of README.md."),
+            broken=cause is None,
         )
-    return Client(connection, patience)
+    return Client(connection, patience, who, path)
 
 
 @contextlib.asynccontextmanager
-async def client(
-    url: str, patience: float, *, narrow: bool = False, headers: dict[str, str] | None = None
-) -> AsyncIterator[Client]:
-    """A client that must get in; see `handshake`. At the end it leaves, if it has not yet.
+async def client(url: str, patience: float, **options: Any) -> AsyncIterator[Client]:
+    """Open a client that must get in. At the end it leaves, if it has not yet.
+
+    Args:
+        url: the address of the socket.
+        patience: seconds to wait for an answer.
+        options: those of `open_client`.
 
     Raises:
         Failure: the handshake was refused or not answered.
     """
-    opened = await open_client(url, patience, narrow=narrow, headers=headers)
+    opened = await open_client(url, patience, **options)
     try:
         yield opened
     finally:

@@ -19,23 +19,25 @@ AT_A_TIME = 2
 CLEAR = "\x1b[2J\x1b[H"
 
 
-def judge_once(step: Step, first: Server, events: bool) -> bool:
-    """Judge the reader's answer to a step and print the verdict.
+def judge_once(step: Step, first: Server, events: bool, seed: int | None = None) -> bool:
+    """Judge the reader's answer to a step and print the verdict, and then the hard cases if it's green.
 
     Args:
         step: the step.
         first: a server of that answer, started before.
         events: whether to print the verdicts as lines of JSON, those on the way too.
+        seed: of the run; by default a random one.
 
     Returns:
-        Whether every check passed.
+        Whether every required check passed.
     """
-    show = print_event if events else print_nothing
-    verdict = Judge(step, step.folder, first, short=SHORT, patient=PATIENT, on_progress=show).run()
+    show = print_event if events else print_green
+    verdict = Judge(step, step.folder, first, short=SHORT, patient=PATIENT, seed=seed, on_progress=show).run()
     if events:
         print_event(verdict)
     else:
-        print(verdict)
+        # The green verdict stands there already, since the hard cases take longer.
+        print(verdict.hard or verdict)
     return verdict.passed
 
 
@@ -90,11 +92,12 @@ class Screen:
         self._redraws = sys.stdout.isatty()
 
     def __call__(self, verdict: Verdict) -> None:
-        """Show a verdict; on a terminal, in place of the one before."""
-        if verdict.reached is not None and not self._redraws:
+        """Show a verdict; on a terminal, instead of the one before."""
+        complete = verdict.reached is None and not (verdict.hard and verdict.hard.failed is None)
+        if not complete and not self._redraws:
             return
-        lines = [str(verdict), ""]
-        if verdict.reached is None:
+        lines = [str(verdict), *([str(verdict.hard)] if verdict.hard else []), ""]
+        if complete:
             lines.append(f"Save a file in steps/{self._step.name}, and it is judged again. Ctrl+C ends this.")
             if self._tries.offer(verdict.passed):
                 lines.append(f"The worked solution beside yours: pytest --exercise {self._step.number} --solution")
@@ -110,8 +113,16 @@ def print_nothing(verdict: Verdict) -> None:
     """Leave a verdict out that is not complete yet."""
 
 
+def print_green(verdict: Verdict) -> None:
+    """Print the green verdict, before the hard cases run; leave out what isn't complete yet."""
+    if verdict.passed:
+        print(verdict, flush=True)
+
+
 def print_line(verdict: Verdict) -> None:
     """Print the name of a step, how many checks pass, and which is the next."""
     name = verdict.step.replace("_", " ")
     following = f"next: {verdict.failed.number} {verdict.failed.title}" if verdict.failed else "done"
+    if verdict.hard:
+        following += f", {verdict.hard.count}"
     print(f"{name:<20}{verdict.count:<18}{following}", flush=True)

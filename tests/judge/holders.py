@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import jwt
 
-from .clients import Client, ClientConnection, parsed, show
+from .clients import Client, ClientConnection
 from .members import said
+from .messages import parsed, show
 from .model import Failure
 from .subject import Subject
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from workshop.redis_server import RedisServer
 
-from .clients import Client, show
+from .clients import Client
 from .members import PING, Members, members_list
+from .messages import show
 from .model import Failure
 from .subject import Subject
 

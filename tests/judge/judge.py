@@ -1,34 +1,49 @@
 """Run the checks of a step against an answer.
 
-First all checks run side by side against one server, with short waits: a right answer passes in
-about a second. When one fails, or the log holds a traceback, checks run one by one, each against a
-fresh server and with the waits that the exercise promises. So no check suffers from another one,
-a slow machine is no mistake, and the first failure is the right one to explain.
+First all required checks run side by side against one server, with short waits: a right answer passes in about a
+second. When one fails, or the log holds a traceback, checks run one by one, each against a fresh server and with the
+waits that the exercise promises, so the first failure is explained by itself. If all of them pass alone, what failed is
+tried again side by side, with longer waits, and is decided there: some mistakes need the other checks' clients.
+
+Once all required checks are green, the hard cases run.
 """
 
 import asyncio
 import importlib
+import random
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 
 from workshop.course import Step
-from workshop.server import Server, StartupError, place_of_error
+from workshop.server import Server, StartupError
 
-from .model import Check, Failure, Verdict, checks_of
+from . import conversation
+from .misplaced import misplaced
+from .model import Check, Explanation, Failure, HardCases, Verdict, checks_of
 from .subject import Subject
-from .symptoms import error_in, meaning_of
+from .symptoms import Trouble, meaning_of, printed_in, telling, troubles_in
 from .tasks import spawn
 
 PATIENT = 2.0
 """Seconds to wait for an answer, by default. The exercises promise one within a second."""
+AGAIN = 2
+"""How many times as long the checks wait when they're tried side by side again."""
 LONGEST = 30.0
 """Seconds that one check may take in all."""
-ENDED = "something calls sys.exit() or exit(), which ends the server for everybody"
+SEEDS = 10_000
+"""How many seeds there are."""
+ENDED = "Your code calls sys.exit() or exit(), which ends the server with all its connections. Remove the call."
+KILLED = "The server's process was killed, with all its connections."
 BLOCKED = (
-    "the server answers nobody any more: time.sleep, or a loop without an await, "
-    "perhaps in the endpoint of a client that has left"
+    "Your code blocks the event loop, so no client is served: time.sleep, or a loop without an await, perhaps in the "
+    "endpoint of a client that has disconnected. Use await asyncio.sleep, and end each loop with its connection."
 )
-RAISED = "your code raised an error there, and what it was about to send never came: the next line says where"
+SPINNING = (
+    "Since a client has disconnected, your code blocks the event loop: the endpoint's loop goes on without waiting. "
+    "Leave the loop when the client disconnects, and catch its exception outside the loop."
+)
+LEAVING = "The log holds a traceback after a client has disconnected, which isn't an error."
 STARTS = Check(0, "starts under uvicorn", "starts", None, False)
 
 
@@ -50,7 +65,9 @@ class Judge:
         spare: whether a second server is started at once, for the check that may have to run alone.
         through: names of checks; those after the last of them don't run. Which check fails first doesn't depend on
             later ones, so this is enough for an answer that's known to fail. By default all run.
-        on_progress: called with a verdict that is not complete yet whenever one more check has passed.
+        seed: decides what the checks draw from their pools; by default a random one.
+        on_progress: called with a verdict that is not complete yet whenever one more check has passed, and with the
+            green verdict before the hard cases run.
     """
 
     def __init__(
@@ -63,16 +80,19 @@ class Judge:
         patient: float = PATIENT,
         spare: bool = False,
         through: Collection[str] = (),
+        seed: int | None = None,
         on_progress: Callable[[Verdict], object] = lambda verdict: None,
     ) -> None:
         self.step = step
         self.folder = folder
+        self.seed = random.randrange(SEEDS) if seed is None else seed
         self._short = short
         self._patient = patient
         self._wants_spare = spare
         self._through = through
         self._spare: Server | None = None
         self._on_progress = on_progress
+        self._leaving = 0
         self._first = first or start(step, folder)
 
     def run(self) -> Verdict:
@@ -86,9 +106,18 @@ class Judge:
             # The checks of a step that take many processes ask for more.
             least = getattr(suite, "least_patience", 0.0)
             self._short, self._patient = max(self._short, least), max(self._patient, least)
+            self._leaving = getattr(suite, "leaving", 0)
             checks = checks_of(suite)
             last = max((place for place, check in enumerate(checks) if check.name in self._through), default=-1)
-            return await self._judge(checks[: last + 1] or checks)
+            chosen = checks[: last + 1] or checks
+            required = [check for check in chosen if not check.hard]
+            verdict = await self._judge(required)
+            hard = [check for check in chosen if check.hard]
+            if not verdict.passed or not hard:
+                return verdict
+            verdict = replace(verdict, hard=HardCases(hard))
+            self._on_progress(verdict)
+            return replace(verdict, hard=HardCases(hard, await self._judge_hard(hard)))
         finally:
             self._first.kill()
             if self._spare is not None:
@@ -105,19 +134,88 @@ class Judge:
         first = await self._side_by_side(checks)
         if first is None:
             return Verdict(self.step.name, checks)
-        # The checks before it passed, but one of them may have left a traceback in the log. So they run alone as well
-        # before an answer is accepted, and last, because what failed is the likelier mistake.
+        if failed := await self._in_order(checks, first):
+            return Verdict(self.step.name, checks, *failed)
+        # Alone, each check passed, and side by side one failed: perhaps because the machine was busy, perhaps because
+        # the mistake shows only next to other clients.
+        together = await self._together(checks, AGAIN * self._patient)
+        if together:
+            return Verdict(self.step.name, checks, *together[0])
+        return Verdict(self.step.name, checks)
+
+    async def _in_order(self, checks: list[Check], first: int) -> tuple[Check, Explanation] | None:
+        """Run checks alone until one fails, beginning with the one that failed side by side.
+
+        The checks before it run last: they passed, but one of them may have left a traceback in the log.
+
+        Returns:
+            The check that the failure belongs to, and its explanation; None if all passed.
+        """
         in_order = list(enumerate(checks))
+        later: dict[int, Explanation] = {}
         for position, check in in_order[first:] + in_order[:first]:
             self._on_progress(Verdict(self.step.name, checks, reached=position))
-            if explanation := await self._alone(check):
-                return Verdict(self.step.name, checks, check, explanation)
-        return Verdict(self.step.name, checks)
+            number, explanation, is_final = await self._alone(check)
+            if explanation and number <= check.number:
+                return check, explanation
+            if is_final:
+                return next((each for each in checks if each.number >= number), checks[-1]), explanation
+            if explanation:
+                later.setdefault(number, explanation)
+            elif check.number in later:
+                return check, later[check.number]
+        for number, explanation in later.items():
+            # The check of that TODO ran before, and had nothing to say.
+            return next((check for check in checks if check.number >= number), checks[-1]), explanation
+        return None
+
+    async def _judge_hard(self, checks: list[Check]) -> dict[str, Explanation]:
+        """Run the hard cases, and return the explanations of those that fail, by the names of their checks."""
+        failed = {}
+        for check, explanation in await self._together(checks, self._patient):
+            _, alone, _ = await self._alone(check)
+            failed[check.name] = alone or explanation
+        return failed
+
+    async def _together(self, checks: list[Check], patience: float) -> list[tuple[Check, Explanation]]:
+        """Run all checks side by side against a fresh server, and return those that fail, with their explanations."""
+        server = start(self.step, self.folder)
+        try:
+            await asyncio.to_thread(server.wait_until_ready)
+        except StartupError as error:
+            return [(checks[0], [("I got", str(error))])]
+        subject = Subject(server, patience, self.folder)
+        try:
+            results = await asyncio.gather(*(self._run(check, subject) for check in checks))
+            log = await subject.settle()
+            failed = [
+                (check, self._explain(check, failure, log, subject, talk))
+                for check, (failure, talk) in zip(checks, results, strict=True)
+                if failure
+            ]
+            if not failed and (trouble := self._unquiet(log)):
+                number = self._leaving if trouble.about_leaving else 0
+                check = next((each for each in checks if each.quiet and each.number >= number), checks[-1])
+                if check.quiet:
+                    failure = self._traceback(trouble)
+                    failed.append((check, self._explain(check, failure, log, subject, conversation.Conversation())))
+            return failed
+        finally:
+            await subject.close()
+            await asyncio.to_thread(server.kill)
+
+    async def _run(self, check: Check, subject: Subject) -> tuple[Failure | None, conversation.Conversation]:
+        talk = conversation.begin(check.name, self.seed)
+        try:
+            await _bounded(check, subject)
+        except Failure as failure:
+            return failure, talk
+        return None, talk
 
     async def _side_by_side(self, checks: list[Check]) -> int | None:
         """The place of the first check that needs a closer look, or None if all is well."""
         subject = Subject(self._first, self._short, self.folder)
-        tasks = [spawn(_bounded(check, subject)) for check in checks]
+        tasks = [spawn(self._run(check, subject)) for check in checks]
         try:
             pending = set(tasks)
             reached = 0
@@ -126,11 +224,11 @@ class Judge:
                 for place, task in enumerate(tasks):
                     if not task.done():
                         break
-                    if task.exception():
+                    if task.exception() or task.result()[0]:
                         return place
                     reached = place + 1
                 self._on_progress(Verdict(self.step.name, checks, reached=reached))
-            return 0 if "Traceback" in await subject.settle() else None
+            return 0 if self._unquiet(await subject.settle()) else None
         finally:
             for task in tasks:
                 task.cancel()
@@ -138,62 +236,90 @@ class Judge:
             await subject.close()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _alone(self, check: Check) -> list[tuple[str, str]] | None:
-        """The explanation of what this check finds, or None if it passes."""
+    async def _alone(self, check: Check) -> tuple[int, Explanation, bool]:
+        """Run a check against a fresh server.
+
+        Returns:
+            The number of the TODO that a failure belongs to, its explanation, empty if the check passes, and whether
+            no other check can say more, because the server hangs or has ended.
+        """
         server, self._spare = self._spare or start(self.step, self.folder), None
         try:
             await asyncio.to_thread(server.wait_until_ready)
             subject = Subject(server, self._patient, self.folder)
             try:
-                await _bounded(check, subject)
+                failure, talk = await self._run(check, subject)
                 log = await subject.settle()
-                if check.quiet and "Traceback" in log:
-                    raise Failure(
-                        got="a traceback in the server's log",
-                        expect="a log without tracebacks: a client that leaves is no error",
-                        likely="an exception leaves the endpoint",
-                        broken=True,
-                    )
-            except Failure as failure:
-                log = await subject.settle()
-                return self._explain(check, failure, log, subject)
+                if failure is None and check.quiet and (trouble := self._unquiet(log)):
+                    failure = self._traceback(trouble)
+                if failure is None:
+                    return check.number, [], False
+                if subject.hung and self._leaving and any(client.ended for client in talk.clients):
+                    failure.number = self._leaving
+                explanation = self._explain(check, failure, log, subject, talk)
+                return failure.number or check.number, explanation, subject.hung
             finally:
                 await subject.close()
         except StartupError as error:
-            return [("I got", str(error))]
+            return check.number, [("I got", str(error))], True
         finally:
             await asyncio.to_thread(server.kill)
-        return None
 
-    def _explain(self, check: Check, failure: Failure, log: str, subject: Subject) -> list[tuple[str, str]]:
-        got, likely, place = failure.got, failure.likely, None
-        error = error_in(log) or ""
-        # When a wrong answer came, a client that left without a catch explains nothing.
-        if failure.broken or (error and "WebSocketDisconnect: " not in error):
-            meaning = meaning_of(log)
-            place = place_of_error(error or log, self.folder)
-            likely = meaning or (RAISED if place and "Traceback" in log and failure.broken else likely)
-        if failure.broken:
-            if (code := subject.server.exit_code) is not None:
-                got += f"; the server ended, exit code {code}"
-                likely = "the server's process was killed, with all clients" if code < 0 else ENDED
-            elif subject.blocked and not failure.closed:
-                likely = BLOCKED
+    def _unquiet(self, log: str) -> Trouble | None:
+        """What must not be in the log of a server whose clients do nothing wrong; None if it's quiet."""
+        troubles = troubles_in(log, self.folder)
+        return telling([trouble for trouble in troubles if trouble.about_leaving or not trouble.caught])
+
+    def _traceback(self, trouble: Trouble) -> Failure:
+        return Failure(
+            got=f"{trouble.error} in the server's log",
+            expect="a log without tracebacks",
+            likely=LEAVING if trouble.about_leaving else "",
+            broken=True,
+            number=self._leaving or None if trouble.about_leaving else None,
+        )
+
+    def _explain(
+        self, check: Check, failure: Failure, log: str, subject: Subject, talk: conversation.Conversation
+    ) -> Explanation:
+        got, likely, places = failure.got, failure.likely, ""
+        trouble = telling(troubles_in(log, self.folder))
+        # When a wrong message came, a client that left without a catch explains nothing.
+        if trouble and (failure.broken or not trouble.about_leaving):
+            meaning = meaning_of(trouble, failure.sent or talk.last_sent)
+            places = trouble.where or ""
+            if failure.broken:
+                raised = f"Your code raised {trouble.error} in the line below, so it never sent an answer."
+                likely = meaning or (raised if trouble.places else likely)
+        if (code := subject.server.exit_code) is not None:
+            got += f"; the server ended, exit code {code}"
+            likely = KILLED if code < 0 else ENDED
+        elif not failure.closed and (subject.hung or (failure.broken and subject.blocked)):
+            after_one = subject.hung and any(client.ended for client in talk.clients)
+            likely = SPINNING if after_one else BLOCKED
+        name, number = self.step.name, failure.number or check.number
         lines = [
             ("I sent", failure.sent),
             ("After", failure.after),
             ("I got", got),
             ("I expect", failure.expect),
+            ("Passed", failure.passed),
             ("Likely", likely),
-            ("Server", place),
-            ("Hint", f"notebook {self.step.number:02}, Make, TODO {check.number}"),
+            ("Server", places),
+            ("Printed", "\n".join(printed_in(log))),
+            ("Misplaced", misplaced(self.step, self.folder)),
+            ("Hint", f"notebook {name[:2]}, Make, TODO {number}"),
+            ("Seed", talk.drew and f"pytest --exercise {self.step.number} --seed {self.seed} sends the same again"),
         ]
         return [(label, text) for label, text in lines if text]
 
     def _no_start(self, checks: list[Check], error: StartupError) -> Verdict:
         lines = [("I got", str(error)), ("I expect", f"uvicorn {self.step.target('exercise')} takes connections")]
-        if meaning := meaning_of("\n".join(self._first.log)):
+        trouble = telling(troubles_in("\n".join(self._first.log), self.folder))
+        if trouble and (meaning := meaning_of(trouble)):
             lines.append(("Likely", meaning))
+        if place := misplaced(self.step, self.folder):
+            lines.append(("Misplaced", place))
         return Verdict(self.step.name, [STARTS, *checks], STARTS, lines)
 
 
@@ -206,15 +332,15 @@ async def _bounded(check: Check, subject: Subject) -> None:
     except TimeoutError:
         if not limit.expired():
             raise Failure(
-                got=f"the server took nothing for {subject.patience:g} s",
+                got=f"the server read nothing for {subject.patience:g} s",
                 expect="an answer within 1 s each time",
-                likely="the endpoint waits for something else than its client",
+                likely="Your endpoint waits for something else than its client. Receive and answer in one loop.",
                 broken=True,
             ) from None
         raise Failure(
             got=f"no end of this check within {LONGEST:g} s",
             expect="an answer within 1 s each time",
-            likely="something waits for ever, or answers without end",
+            likely="Your code waits without a limit, or sends without end.",
             broken=True,
         ) from None
     except Exception as error:
@@ -222,6 +348,6 @@ async def _bounded(check: Check, subject: Subject) -> None:
         raise Failure(
             got=f"{type(error).__name__}: {error}",
             expect="a conversation as the exercise describes it",
-            likely="the server sends something that no WebSocket client can read",
+            likely="The server sends something that a WebSocket client can't read.",
             broken=True,
         ) from error

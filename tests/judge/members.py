@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 
-from .clients import Client, show
+from .clients import Client
+from .messages import show
 from .model import Failure
 from .subject import Subject
 

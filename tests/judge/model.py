@@ -1,9 +1,31 @@
 """What a check is, how it fails, and what the judge says in the end."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+
+@dataclass(frozen=True)
+class Likely:
+    """The likely cause of a failure, by what was received. Each is a cause in your code, and then a fix."""
+
+    silence: str
+    """Nothing was received."""
+    wrong: str = ""
+    """Another message was received, and comparing it with the expected one explains nothing. By default `silence`."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """By its key: only this value of the expected object differs."""
+    surplus: str = ""
+    """One message too many was received after the action before."""
+    replayed: str = "A newcomer gets messages from before its handshake. Send only what is received from then on."
+    """A message was received that another client had sent before this one connected."""
+    closed: str = ""
+    """The connection was closed. By default `silence`, or that the endpoint has returned."""
+    elsewhere: str = ""
+    """The expected message was received on another connection."""
+    order: str = ""
+    """A later message was received before the expected one."""
 
 
 class Failure(AssertionError):
@@ -12,11 +34,13 @@ class Failure(AssertionError):
     Args:
         got: what happened.
         expect: what was asked for.
-        likely: the mistake that usually causes this.
+        likely: the mistake that usually causes this; the empty text leaves the line out.
         sent: the message this is an answer to; None leaves the line out.
         after: what else had happened before; None leaves the line out.
+        passed: what the same check has accepted before, next to this; None leaves the line out.
         broken: whether there was no answer at all, so that an error in the server's log explains more.
         closed: whether the server sent a close frame, so its event loop isn't blocked.
+        number: the TODO that the cause belongs to, if it isn't that of the check.
     """
 
     def __init__(
@@ -27,16 +51,20 @@ class Failure(AssertionError):
         likely: str,
         sent: str | None = None,
         after: str | None = None,
+        passed: str | None = None,
         broken: bool = False,
         closed: bool = False,
+        number: int | None = None,
     ) -> None:
         self.closed = closed
         self.sent = sent
         self.after = after
+        self.passed = passed
         self.broken = broken
         self.got = got
         self.expect = expect
         self.likely = likely
+        self.number = number
         super().__init__(f"got {got}, expected {expect}. Likely: {likely}")
 
 
@@ -51,26 +79,31 @@ class Check:
     run: Callable[..., Awaitable[None]]
     quiet: bool
     """Whether the server's log must stay free of tracebacks: clients leave here and nothing else goes wrong."""
+    hard: bool = False
+    """Whether it's a hard case: it runs once all required checks are green, and an answer is right without it."""
 
 
-def check(number: int, title: str, *, quiet: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def check(
+    number: int, title: str, *, quiet: bool = True, hard: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Mark a test of `TestExercise` as the check of a TODO.
 
     Args:
         number: the number of the TODO.
         title: what the answer does when it is right, as the end of the sentence "The answer ...".
         quiet: whether a traceback in the server's log fails the check.
+        hard: whether it's a hard case; see `Check.hard`.
     """
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
-        function.check = (number, title, quiet)  # type: ignore[attr-defined]
+        function.check = (number, title, quiet, hard)  # type: ignore[attr-defined]
         return function
 
     return mark
 
 
 def checks_of(suite: type) -> list[Check]:
-    """Return the checks of a `TestExercise`, sorted by the numbers of their TODOs.
+    """Return the checks of a `TestExercise`: the required ones, then the hard cases, both by their TODOs' numbers.
 
     The checks of one TODO are in one class, and keep the order in which they are written there.
     """
@@ -78,9 +111,51 @@ def checks_of(suite: type) -> list[Check]:
     found = []
     for name in dict.fromkeys(name for base in reversed(suite.__mro__) for name in vars(base)):
         if mark := getattr(getattr(suite, name), "check", None):
-            number, title, quiet = mark
-            found.append(Check(number, title, name, getattr(instance, name), quiet))
-    return sorted(found, key=lambda each: each.number)
+            number, title, quiet, hard = mark
+            found.append(Check(number, title, name, getattr(instance, name), quiet, hard))
+    return sorted(found, key=lambda each: (each.hard, each.number))
+
+
+Explanation = list[tuple[str, str]]
+"""Of a failure: a label and a text each."""
+MARKS = {"passed": "✓", "failed": "✗", "running": "▸", "not run": "·"}
+
+
+@dataclass
+class HardCases:
+    """What the judge says about the hard cases of a step, once its required checks are green."""
+
+    checks: list[Check]
+    failed: dict[str, Explanation] | None = None
+    """The failed ones by the names of their checks; None while they run."""
+
+    def state(self, check: Check) -> str:
+        """`passed`, `failed` or `running`."""
+        return "running" if self.failed is None else "failed" if check.name in self.failed else "passed"
+
+    @property
+    def first_failed(self) -> Check | None:
+        """The first hard case that failed: the one that is explained."""
+        return next((check for check in self.checks if self.state(check) == "failed"), None)
+
+    @property
+    def explanation(self) -> Explanation:
+        """Of the first that failed."""
+        first = self.first_failed
+        return self.failed[first.name] if self.failed and first else []
+
+    @property
+    def count(self) -> str:
+        """How many passed, such as `2 of 5 hard cases`."""
+        if self.failed is None:
+            return "hard cases are running"
+        return f"{len(self.checks) - len(self.failed)} of {len(self.checks)} hard cases"
+
+    def __str__(self) -> str:
+        lines = [f"{'Hard cases, once all is green':<50}{self.count}"]
+        for check in self.checks:
+            lines += lines_of(check, self.state(check), self.explanation if check is self.first_failed else [])
+        return "\n".join(lines)
 
 
 @dataclass
@@ -89,15 +164,20 @@ class Verdict:
 
     step: str
     checks: list[Check]
+    """Those that are required."""
     failed: Check | None = None
     """The first check that failed; None if all passed."""
-    explanation: list[tuple[str, str]] = field(default_factory=list)
-    """Of that failure: a label and a text each."""
+    explanation: Explanation = field(default_factory=list)
+    """Of that failure."""
     reached: int | None = None
     """How many checks have passed so far, while the judge is still at work; None when it has ended."""
+    hard: HardCases | None = None
+    """The hard cases; None if the step has none, or if they aren't run."""
 
     def state(self, check: Check) -> str:
         """`passed`, `failed`, `running` or `not run`: what comes after the first failure is not judged."""
+        if check.hard:
+            return self.hard.state(check) if self.hard else "not run"
         position = self.checks.index(check)
         if self.reached is not None:
             return "passed" if position < self.reached else "running" if position == self.reached else "not run"
@@ -108,12 +188,12 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether the judge has ended and found nothing."""
+        """Whether the judge has ended with the required checks and found nothing."""
         return self.reached is None and self.failed is None
 
     @property
     def count(self) -> str:
-        """How many checks passed, such as `3 of 6 checks`."""
+        """How many required checks passed, such as `3 of 6 checks`."""
         return f"{sum(self.state(check) == 'passed' for check in self.checks)} of {len(self.checks)} checks"
 
     def as_dict(self) -> dict[str, object]:
@@ -125,18 +205,38 @@ class Verdict:
                 {"number": check.number, "title": check.title, "state": self.state(check)} for check in self.checks
             ],
             "explanation": self.explanation,
-            "text": str(self),
+            "hard": self.hard
+            and {
+                "count": self.hard.count,
+                "running": self.hard.failed is None,
+                "checks": [
+                    {"number": check.number, "title": check.title, "state": self.hard.state(check)}
+                    for check in self.hard.checks
+                ],
+                "explanation": self.hard.explanation,
+            },
+            "text": f"{self}\n{self.hard}" if self.hard else str(self),
         }
 
     def __str__(self) -> str:
         heading = re.sub("_", " ", self.step)
         lines = [f"{'Step ' + heading:<50}{self.count}"]
         for check in self.checks:
-            mark = {"passed": "✓", "failed": "✗", "running": "▸", "not run": "·"}[self.state(check)]
-            lines.append(f"  {mark} {check.number}  {check.title}")
-            if check is self.failed:
-                for label, text in self.explanation:
-                    first, *more = text.splitlines() or [""]
-                    lines.append(f"       {label:<9}{first}")
-                    lines += [" " * 16 + line for line in more]
+            lines += lines_of(check, self.state(check), self.explanation if check is self.failed else [])
         return "\n".join(lines)
+
+
+def lines_of(check: Check, state: str, explanation: Explanation) -> list[str]:
+    """Return what a terminal shows of a check.
+
+    Args:
+        check: the check.
+        state: such as `passed`.
+        explanation: of its failure, if it's to be explained.
+    """
+    lines = [f"  {MARKS[state]} {check.number}  {check.title}"]
+    for label, text in explanation:
+        first, *more = text.splitlines() or [""]
+        lines.append(f"       {label:<9}{first}")
+        lines += [" " * 16 + line for line in more]
+    return lines

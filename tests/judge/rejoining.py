@@ -4,8 +4,9 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from .clients import Client, show
+from .clients import Client
 from .members import PING, Members, members_list, message
+from .messages import show
 from .model import Failure
 from .subject import Subject
 

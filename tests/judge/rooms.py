@@ -1,6 +1,7 @@
 """What rooms must do, wherever they are: the checks of step 03, which step 04 uses again."""
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, suppress
@@ -8,8 +9,10 @@ from urllib.parse import quote
 
 from websockets.exceptions import ConnectionClosed
 
-from .clients import Client, show
-from .model import Failure
+from . import pool
+from .clients import Client, anything
+from .messages import show
+from .model import Failure, Likely
 from .subject import Subject
 from .tasks import spawn, stop
 
@@ -17,8 +20,24 @@ _numbers = itertools.count(1)
 
 LARGE = "x" * 262_144
 MANY = 16
-"""So many large texts, 4 MiB, are more than the buffers on the way to a narrow client hold: 2.9 MB were measured."""
+"""The number of large texts: 4 MiB. The buffers on the way to a narrow client hold less, 2.9 MB by measurement."""
+PAUSE = 1.2
+"""Seconds that a member reads nothing, and then reads on."""
 ENDS = ("leave", "finish", "reset")
+EACH_SEND = (
+    "A send to a disconnected member raises in the sender's endpoint. Catch WebSocketDisconnect and RuntimeError "
+    "around each single send, and go on with the next member."
+)
+CANCELLED = (
+    "A broadcast ends early when its sender disconnects: with its endpoint, or at the send to the sender itself. "
+    "Finish it in any case, and guard each send."
+)
+COPY = "The loop runs over the members while one of them is removed. Loop over a copy: list(members)."
+NOTICE = "Your code sends a message of its own when a member joins or leaves. Send nothing but the members' texts."
+LOCKED = (
+    "Joining and leaving wait until a slow member reads: your code holds a lock while it sends. Hold the lock only to "
+    "copy the members, and send without it."
+)
 
 
 class Rooms:
@@ -26,7 +45,7 @@ class Rooms:
 
     Args:
         subject: the running answer.
-        socket: the path of a room's socket, with `{room}` in it.
+        socket: the path of a room's connections, with `{room}` in it.
         counts: the path that answers the number of members of each room.
     """
 
@@ -37,12 +56,22 @@ class Rooms:
 
     @staticmethod
     def name(kind: str = "lobby") -> str:
-        """A room that no other check uses, so that checks can run side by side."""
+        """Return a room that no other check uses, so that checks can run side by side."""
         return f"{kind}-{next(_numbers)}"
 
-    def member(self, room: str, *, narrow: bool = False) -> AbstractAsyncContextManager[Client]:
-        """A new member of the room."""
-        return self.subject.client(self.socket.format(room=quote(room)), narrow=narrow)
+    def path(self, room: str) -> str:
+        """Return the path of a room's connections."""
+        return self.socket.format(room=quote(room, safe=""))
+
+    def member(self, room: str, who: str | None = None, *, narrow: bool = False) -> AbstractAsyncContextManager[Client]:
+        """Connect a new member of the room.
+
+        Args:
+            room: its name.
+            who: how a failure calls the member.
+            narrow: see `clients.handshake`.
+        """
+        return self.subject.client(self.path(room), who=who, narrow=narrow)
 
     async def has(self, expected: dict[str, int | None], *, after: str, likely: str) -> None:
         """The counts have these rooms with these members now; None stands for no entry.
@@ -53,29 +82,59 @@ class Rooms:
         counts = await self.subject.get_json(self.counts, likely=likely)
         if not self._match(counts, expected):
             raise Failure(
-                after=f"{after}, GET {self.counts}", got=show(counts), expect=_wanted(expected), likely=likely
+                after=f"{after}, GET {self.counts}",
+                got=show(self._relevant(counts, expected)),
+                expect=_wanted(expected),
+                likely=_miscounted(counts, expected) or likely,
             )
 
     async def come_to(self, expected: dict[str, int | None], *, after: str, likely: str) -> None:
-        """The counts come to have these rooms, within the patience.
+        """The counts come to have these rooms, within the patience, and never list an empty one on the way.
 
         Raises:
             Failure: they do not.
         """
+        empty: dict[str, object] = {}
+
+        def holds(counts: object) -> bool:
+            if isinstance(counts, dict):
+                empty.update({room: counts[room] for room in expected if counts.get(room, 1) in (0, None)})
+            return self._match(counts, expected)
+
         await self.subject.becomes(
             self.counts,
-            lambda counts: self._match(counts, expected),
+            holds,
             after=after,
             expect=_wanted(expected),
-            likely=likely,
+            likely=lambda counts: _miscounted(counts, expected) or likely,
+            shown=lambda counts: self._relevant(counts, expected),
         )
+        # It came to the expected counts, and listed an empty room before.
+        if empty:
+            raise Failure(
+                after=f"{after}, GET {self.counts}",
+                got=show(empty),
+                expect=_wanted(expected),
+                likely="An empty room is still listed for a moment. Remove the room in the same place, without an "
+                "await or a timer, where its last member is removed.",
+            )
 
     @staticmethod
     def _match(counts: object, expected: dict[str, int | None]) -> bool:
         return isinstance(counts, dict) and all(
-            counts.get(room) == members and (members is None) == (room not in counts)
+            counts.get(room) == members
+            and not isinstance(counts.get(room), bool)
+            and (members is None) == (room not in counts)
             for room, members in expected.items()
         )
+
+    @staticmethod
+    def _relevant(counts: object, expected: dict[str, int | None]) -> object:
+        """What the counts say of these rooms, and of those with similar names."""
+        if not isinstance(counts, dict):
+            return counts
+        plain = {_plain(room) for room in expected}
+        return {room: count for room, count in counts.items() if room in expected or _plain(str(room)) in plain}
 
     async def flood(self, sender: Client, readers: dict[str, Client], *, more: Sequence[str] = ()) -> "Flood":
         """Let `sender` send more than a member that does not read can take, until nothing moves any more.
@@ -83,11 +142,40 @@ class Rooms:
         Args:
             sender: a member.
             readers: the members that read what comes, each with what a failure calls it.
-            more: further texts that must arrive, sent by somebody else later.
+            more: further texts that must arrive, sent by another member later.
         """
         flood = Flood(sender, readers, more)
         await self.subject.stands_still(flood.progress)
         return flood
+
+
+def _plain(room: str) -> str:
+    return room.strip().casefold()
+
+
+def _miscounted(counts: object, expected: dict[str, int | None]) -> str | None:
+    """Explain wrong counts, or return None."""
+    if not isinstance(counts, dict):
+        return "The answer isn't an object. Return a dict with the number of members for each room."
+    for room, members in expected.items():
+        got = counts.get(room)
+        if room not in counts and members:
+            if similar := [other for other in counts if _plain(str(other)) == _plain(room)]:
+                return f'The room is listed as "{similar[0]}". Use the name of the room as it is, without a change.'
+            if got_list := [value for value in counts.values() if not isinstance(value, (int, float))]:
+                return f"A value is {show(got_list[0])}. Return the number of members: len(members)."
+            return None
+        if members is None or room not in counts or got == members:
+            continue
+        if isinstance(got, bool) or not isinstance(got, int):
+            return f"The value is {show(got)}. Return the number of members: len(members)."
+        if got > members:
+            return "A member that has disconnected is still counted. Remove it in finally."
+        return (
+            "Members are missing. Two members differ even if they have the same address, cookie or name, so keep the "
+            "connections themselves; and remove only the member that has disconnected."
+        )
+    return None
 
 
 class Flood:
@@ -128,15 +216,15 @@ class Flood:
         reader.read_again()
 
     def forget(self, name: str) -> None:
-        """This member has left and is expected to get no more."""
+        """This member has disconnected and is expected to get no more."""
         del self.got[name]
         self._reading.pop(name).cancel()
 
     async def arrives(self, *, after: str, likely: str) -> None:
-        """Everybody who reads gets every text once. As long as something moves, there is time.
+        """Every member that reads gets every text once. As long as something moves, there is time.
 
         Raises:
-            Failure: somebody does not.
+            Failure: one does not.
         """
         tasks = {self._sending, *self._reading.values()}
         quiet = 0
@@ -149,11 +237,20 @@ class Flood:
             # The order of one sender's texts is not what is judged here.
             if sorted(got, key=str) != sorted(self.texts):
                 missing = len(set(self.texts) - set(got))
+                if foreign := [text for text in got if text not in self.texts]:
+                    raise Failure(
+                        after=after,
+                        got=f"{name} received {show(foreign[0])}",
+                        expect=f"{name} receives the members' texts, and nothing else",
+                        likely=NOTICE,
+                    )
+                if not missing:
+                    likely = "A text is sent to a member twice. Keep each member once, and send in one place."
                 raise Failure(
                     sent=f"{MANY} texts of 256 KiB to the room",
                     after=after,
-                    got=f"{name} has {len(got)} of them" + (f", {missing} missing" if missing else ""),
-                    expect=f"{name} gets every text once",
+                    got=f"{name} received {len(got)} of {len(self.texts)}; {missing} are missing",
+                    expect=f"{name} receives every text once",
                     likely=likely,
                     broken=True,
                 )
@@ -164,57 +261,137 @@ def _wanted(expected: dict[str, int | None]) -> str:
     return ", ".join(parts)
 
 
+SENDER = "The sender is left out, or the loop doesn't reach it. Send to every member of the room, the sender included."
+REPLACED = (
+    "Only the last member gets texts, so it has replaced the one before. Two members may share a cookie, an address "
+    "or a name: keep the websocket objects themselves, in a set or a list."
+)
+MEMBERS = (
+    "Not every member of the room gets the text. Add each member to the room right after accept(), before anything "
+    "that waits, and send to all of them."
+)
+ELSEWHERE = "A text goes to other rooms too. Keep the members of each room under its exact name."
+UNCHANGED = "Your code changes the text. Send the same string that you received."
+
+
 async def reaches_the_room(rooms: Rooms) -> None:
-    """A text goes to every member once, the sender too, and to nobody else."""
+    """A text goes to every member once, the sender too, and to no other connection."""
     lobby, lab = rooms.name("lobby"), rooms.name("lab 한글")
-    async with rooms.member(lobby) as ada, rooms.member(lobby) as grace, rooms.member(lab) as linus:
-        for text in ("hello", "", '{"type": "message"}', "안녕하세요 <b>", "x" * 100_000):
+    async with (
+        rooms.member(lobby, "Ada") as ada,
+        rooms.member(lobby, "Grace") as grace,
+        rooms.member(lab, "Linus, who is in another room,") as linus,
+    ):
+        for kind, text in {"first": "hello", "repeated": "hello", **pool.texts()}.items():
             await ada.send(text)
-            sender = "the sender is left out, or gets something else: pass the text on as it is, and nothing besides"
-            others = "not every member gets the text; or a member joins too late, after something else was waited for"
-            if not text:
-                sender = others = "an empty text is taken for none: ask whether it is None"
-            await ada.gets(text, likely=sender)
-            grace.did = f"{show(text)} from another member of the room"
-            await grace.gets(text, likely=others)
+            empty = "An empty text is taken for none. Ask whether it is None." if not text else ""
+            repeated = (
+                "An equal text isn't sent again. Send every text, also a repeated one." if kind == "repeated" else ""
+            )
+            try:
+                await ada.gets(text, likely=Likely(silence=repeated or empty or SENDER, wrong=UNCHANGED))
+            except Failure as failure:
+                # Is the sender left out, or has the second member replaced the first?
+                await grace.send("from grace")
+                if kind == "first" and await grace.receives("from grace"):
+                    failure.likely = REPLACED
+                raise
+            grace.did = f"{show(text)}, from another member of the room"
+            await grace.gets(text, likely=Likely(silence=repeated or empty or MEMBERS, wrong=UNCHANGED))
         await grace.send("from grace")
         for member in (ada, grace):
             member.did = "the text from grace"
-            await member.gets("from grace", likely="a text arrives twice, or something else is sent besides")
+            await member.gets("from grace", likely=Likely(silence=MEMBERS, surplus=""))
         await linus.send("from linus")
-        await linus.gets("from linus", likely="a text goes to other rooms too: keep a list of members for each room")
-        async with rooms.member(lobby) as late:
+        await linus.gets("from linus", likely=Likely(silence=SENDER, wrong=ELSEWHERE))
+        async with rooms.member(lobby, "Zoe") as late:
             await ada.send("right after the handshake")
-            late.did = "the text 'right after the handshake', sent by another member at once"
+            late.did = "the text 'right after the handshake', from another member"
             await late.gets(
-                "right after the handshake", likely="a member is added only after something else was waited for"
+                "right after the handshake",
+                likely=Likely(
+                    silence=MEMBERS,
+                    surplus="A member gets texts from before its handshake. Send only what comes from then on.",
+                ),
             )
+            await late.has_nothing_more()
+        await linus.has_nothing_more(likely=ELSEWHERE)
+        await ada.send("the last one")
+        for member in (ada, grace):
+            for text in ("right after the handshake", "the last one"):
+                member.did = f"{show(text)} from Ada"
+                await member.gets(text, likely=Likely(silence=MEMBERS, surplus=NOTICE))
+
+
+async def keeps_rooms_apart(rooms: Rooms) -> None:
+    """Rooms with similar names are different rooms."""
+    for kind, room in pool.rooms().items():
+        async with contextlib.AsyncExitStack() as stack:
+            ada = await stack.enter_async_context(rooms.member(room, "Ada"))
+            neighbors = {
+                name: await stack.enter_async_context(rooms.member(name, f"the member of {name!r}"))
+                for name in pool.neighbors(room)
+            }
+            text = f"for {room!r} alone"
+            await ada.send(text)
+            await ada.gets(text, likely=f"A room with such a name gets no texts: {kind}. {SENDER}")
+            for name, neighbor in neighbors.items():
+                own = f"for {name!r} alone"
+                neighbor.earlier = f"{show(text)} in the room {room!r}, from Ada"
+                await neighbor.send(own)
+                neighbor.did = f"{show(own)} in the room {name!r}, after a text in the room {room!r}"
+                mixed = f"{name!r} and {room!r} are taken for one room. Use the name as it is, without a change."
+                await neighbor.gets(own, likely=Likely(silence=SENDER, wrong=mixed, surplus=mixed))
+            await rooms.has({room: 1}, after=f"a handshake for the room {room!r}", likely="The room isn't counted.")
+            await ada.has_nothing_more(likely="Rooms with similar names are taken for one.")
+
+
+async def delivers_a_burst(rooms: Rooms) -> None:
+    """Texts that arrive together reach every member, in their order."""
+    room = rooms.name()
+    async with rooms.member(room, "Ada") as ada, rooms.member(room, "Grace") as grace:
+        texts = [f"burst {number}" for number in range(1, 401)]
+        await ada.send_burst(*texts)
+        lost = "Texts that arrive together get lost, for example in a queue that is full. Deliver every text."
+        for member in (ada, grace):
+            member.did = f"{len(texts)} texts from Ada in one packet"
+            order = "Texts of one sender overtake each other. Send them in the order in which they were received."
+            await member.gets_all(texts, likely=Likely(silence=lost, wrong=lost, order=order))
 
 
 async def counts_members(rooms: Rooms) -> None:
     """The counts are those of now: no empty room, and none that was only asked about."""
     lobby, lab, ghost = rooms.name("lobby"), rooms.name("lab"), rooms.name("ghost")
     for path in (f"{rooms.counts}/{ghost}", f"{rooms.counts}?room_id={ghost}", rooms.socket.format(room=ghost)):
-        await rooms.subject.get(path, likely="an answer to a plain HTTP request, whatever it is")
-    likely = "asking about a room makes one: a defaultdict makes what it is asked for, use .get()"
+        await rooms.subject.get(path, likely="A plain HTTP request isn't answered.")
+    likely = "Asking about a room creates it. A defaultdict creates what it is asked for, so use .get()."
     await rooms.has({ghost: None}, after=f"HTTP requests that name the room {ghost}", likely=likely)
     async with rooms.member(lobby), rooms.member(lab):
+        likely = "The counts are not those of the members that each room has now."
         async with rooms.member(lobby) as grace:
-            likely = "the counts are not those of the members that each room has now"
             await rooms.has({lobby: 2, lab: 1}, after="three handshakes", likely=likely)
             await grace.leave()
-        likely = "a member that has left is still counted, or the whole room is dropped with one member"
+        likely = "A member that has disconnected is still counted, or the whole room is removed with one member."
         await rooms.come_to({lobby: 1, lab: 1}, after="a member left the lobby", likely=likely)
-    likely = "an empty room is kept: take the room away with its last member"
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(11):
+                await stack.enter_async_context(rooms.member(lobby))
+            await rooms.has({lobby: 12, lab: 1}, after="eleven more handshakes for the lobby", likely=likely)
+        await rooms.come_to({lobby: 1, lab: 1}, after="eleven members left the lobby", likely=likely)
+    likely = "An empty room is kept. Remove the room with its last member."
     await rooms.come_to({lobby: None, lab: None}, after="the last members left", likely=likely)
 
 
-async def survives_the_vanished(rooms: Rooms) -> None:
-    """A member that vanishes costs nobody a message, and the sender stays connected."""
-    lost = "a send to a member that is gone raises in the sender's endpoint: catch it around each single send"
+async def survives_disconnects(rooms: Rooms) -> None:
+    """A member that disconnects costs no other member a message, and the sender stays connected."""
+    lost = EACH_SEND
     for end in ENDS:
         room = rooms.name()
-        async with rooms.member(room) as ada, rooms.member(room) as gone, rooms.member(room) as grace:
+        async with (
+            rooms.member(room, "Ada") as ada,
+            rooms.member(room, "Linus") as gone,
+            rooms.member(room, "Grace") as grace,
+        ):
             await getattr(gone, end)()
             for number in range(1, 4):
                 text = f"text {number}"
@@ -222,44 +399,61 @@ async def survives_the_vanished(rooms: Rooms) -> None:
                 for member, who in ((ada, "the sender"), (grace, "another member")):
                     member.did = f"{show(text)} to the room, read by {who}"
                     member.after = f"a member sent {gone.did}"
-                    await member.gets(text, likely=lost)
+                    await member.gets(text, likely=Likely(silence=lost, surplus=NOTICE))
+            for member in (ada, grace):
+                await member.has_nothing_more(likely=NOTICE)
     room = rooms.name()
-    async with rooms.member(room) as ada, rooms.member(room, narrow=True) as gone, rooms.member(room) as grace:
+    async with (
+        rooms.member(room, "Ada") as ada,
+        rooms.member(room, "Linus", narrow=True) as gone,
+        rooms.member(room, "Grace") as grace,
+    ):
         gone.stop_reading()
         flood = await rooms.flood(ada, {"the sender": ada, "another member": grace})
         await gone.reset()
-        after = "a member that had stopped reading vanished in the middle of a send to it"
-        await flood.arrives(after=after, likely=f"{lost}, and loop over a copy")
+        after = "a member that had stopped reading disconnected in the middle of a send to it"
+        # Up to here, disconnected members made no trouble, so each send is guarded.
+        await flood.arrives(after=after, likely=COPY)
         await ada.send("still here")
         for member in (ada, grace):
             member.did = "a text after all that"
-            await member.gets("still here", likely=lost)
+            await member.gets("still here", likely=Likely(silence=lost, surplus=NOTICE))
+
+
+BINARY = (
+    "Your code doesn't look for a binary message. Read with receive(), and call close(1003) if "
+    'message.get("text") is None.'
+)
+EMPTY_BINARY = 'An empty binary message is taken for something else. Ask whether message.get("text") is None.'
 
 
 async def refuses_binary(rooms: Rooms) -> None:
-    """A binary frame closes that member alone, with code 1003."""
-    for frame in (b"\x00\x01", b""):
-        likely = "a binary frame is not looked for: read with receive(), and close that socket with 1003"
-        if not frame:
-            likely = "an empty binary frame is taken for something else: ask whether there is a text, with is None"
+    """A binary message closes that member alone, with code 1003, and nothing is sent before the close."""
+    for frame in (b"\x00\x01", b"", b"text", b"\xff"):
         room = rooms.name()
-        async with rooms.member(room) as ada, rooms.member(room) as grace:
+        async with rooms.member(room, "Ada") as ada, rooms.member(room, "Grace") as grace:
             await grace.send(frame)
-            await grace.is_closed(1003, likely=likely)
+            await grace.is_closed(1003, likely=BINARY if frame else EMPTY_BINARY)
             await ada.send("still here")
-            await ada.gets("still here", likely="the binary frame of one member ends or troubles another one")
+            await ada.gets(
+                "still here",
+                likely=Likely(
+                    silence="A binary message of one member ends or disturbs another one.",
+                    surplus="Another member gets a message about it. Close that one connection, and send nothing.",
+                ),
+            )
     await _refuses_in_mid_broadcast(rooms, itself=True)
     await _refuses_in_mid_broadcast(rooms, itself=False)
 
 
 async def _refuses_in_mid_broadcast(rooms: Rooms, *, itself: bool) -> None:
-    """The same while a text is on its way: the loop waits for this member itself, or for one before it."""
+    """The same during a broadcast: the loop waits for this member itself, or for one before it."""
     room = rooms.name()
     async with (
-        rooms.member(room) as ada,
-        rooms.member(room) as grace,
-        rooms.member(room, narrow=True) as slow,
-        rooms.member(room) as last,
+        rooms.member(room, "Ada") as ada,
+        rooms.member(room, "Grace") as grace,
+        rooms.member(room, "Zoe", narrow=True) as slow,
+        rooms.member(room, "Linus") as last,
     ):
         linus = slow if itself else last
         slow.stop_reading()
@@ -267,62 +461,96 @@ async def _refuses_in_mid_broadcast(rooms: Rooms, *, itself: bool) -> None:
         await linus.send(b"\x00\x01")
         if itself:
             slow.read_again()
-        linus.did = "a binary frame while a text was on its way to this member"
-        await linus.is_closed(1003, likely="a binary frame is not looked for while a text is being sent")
+        linus.did = "a binary message, while a send to this member waited"
+        try:
+            # The texts of the broadcast come before the close.
+            await linus.is_closed(1003, likely=BINARY, besides=anything)
+        except Failure as failure:
+            if await _joining_waits(rooms, room):
+                failure.likely = LOCKED
+            raise
         if not itself:
             flood.join("the slow member", slow)
-        likely = "a send to a socket that was closed raises RuntimeError in the sender's endpoint: catch that too"
-        await flood.arrives(after="a binary frame came from a member in the middle of a broadcast", likely=likely)
+        likely = (
+            "A send to a connection that your code has closed raises RuntimeError in the sender's endpoint. Remove "
+            "the member before you close it, and catch RuntimeError around each send too."
+        )
+        await flood.arrives(after="a binary message came from a member during a broadcast", likely=likely)
         await ada.send("still here")
         ada.did = "a text after all that"
         await ada.gets("still here", likely=likely)
 
 
-async def skips_nobody(rooms: Rooms) -> None:
-    """A member that leaves while a message is being passed on makes nobody miss it."""
+async def _joining_waits(rooms: Rooms, room: str) -> bool:
+    """Whether a new member isn't counted while a send to another one waits."""
+    with suppress(Failure):
+        before = (await rooms.subject.get_json(rooms.counts, likely="")).get(room, 0)
+        async with rooms.member(room):
+            for _ in range(3):
+                counts = await rooms.subject.get_json(rooms.counts, likely="")
+            return bool(counts.get(room, 0) <= before)
+    return False
+
+
+async def skips_no_member(rooms: Rooms) -> None:
+    """A member that disconnects during a broadcast makes no other member miss the text, and a slow one gets it too."""
     room = rooms.name()
     # The order matters: one that leaves, one that holds the loop up, and one that could be skipped.
     async with (
-        rooms.member(room) as leaver,
-        rooms.member(room, narrow=True) as slow,
-        rooms.member(room) as grace,
-        rooms.member(room) as ada,
+        rooms.member(room, "Linus") as leaver,
+        rooms.member(room, "Zoe", narrow=True) as slow,
+        rooms.member(room, "Grace") as grace,
+        rooms.member(room, "Ada") as ada,
     ):
         slow.stop_reading()
         flood = await rooms.flood(ada, {"the sender": ada, "another member": grace})
         await leaver.leave()
-        likely = "a member that left stays in its room"
-        await rooms.come_to({room: 3}, after="a member left while a text was being passed on", likely=likely)
+        likely = "A member that has disconnected stays in its room. Remove it in finally."
+        after = "a member left while a send to another one waited"
+        try:
+            await rooms.come_to({room: 3}, after=after, likely=likely)
+        except Failure as failure:
+            if await _joining_waits(rooms, room):
+                failure.likely = LOCKED
+            raise
+        await asyncio.sleep(PAUSE)
         flood.join("the slow member", slow)
         await flood.arrives(
-            after="a member left while the loop waited for a slow one",
-            likely="the loop runs over the living list, which shrinks under it: loop over a copy",
+            after=f"a member left while a send to a slow one waited, and the slow one read on after {PAUSE:g} s",
+            likely=f"{COPY} And don't limit the time of a send: a slow member isn't a disconnected one.",
         )
 
 
 async def sender_may_leave(rooms: Rooms) -> None:
-    """A text reaches everybody, also when its sender leaves while it is being passed on."""
+    """A text reaches all members, also when its sender disconnects during the broadcast."""
     room = rooms.name()
     async with (
-        rooms.member(room) as linus,
-        rooms.member(room, narrow=True) as slow,
-        rooms.member(room) as grace,
-        rooms.member(room) as ada,
+        rooms.member(room, "Linus") as linus,
+        rooms.member(room, "Zoe", narrow=True) as slow,
+        rooms.member(room, "Grace") as grace,
+        rooms.member(room, "Ada") as ada,
     ):
         slow.stop_reading()
-        flood = await rooms.flood(ada, {"another member": grace}, more=["goodbye"])
-        await linus.send("goodbye")
+        flood = await rooms.flood(ada, {"another member": grace}, more=["the last words"])
+        await linus.send("the last words")
         await linus.leave()
         flood.join("the slow member", slow)
         await flood.arrives(
-            after="a member sent goodbye and left while a text waited for a slow member",
-            likely="a broadcast ends with its sender's endpoint: what was received must still reach everybody",
+            after="a member sent a text and left, while its broadcast waited for a slow member",
+            likely=CANCELLED,
         )
+    room = rooms.name()
+    async with rooms.member(room, "Ada") as ada, rooms.member(room, "Grace") as grace:
+        async with rooms.member(room, "Linus") as linus:
+            await linus.send_burst("the last words", close=True)
+            for member in (ada, grace):
+                member.did = "a text and a close frame from Linus in one packet"
+                await member.gets("the last words", likely=CANCELLED)
 
 
-async def forgets_the_gone(rooms: Rooms) -> None:
-    """When a connection ends, however it ends, its member is gone from the counts."""
-    likely = "the member is taken out after some ends only: put it into finally"
+async def forgets_the_disconnected(rooms: Rooms) -> None:
+    """When a connection ends, however it ends, its member isn't counted any longer."""
+    likely = "The member is removed after some ends only. Remove it in finally."
     for end in (*ENDS, "binary", "broken"):
         room = rooms.name()
         async with rooms.member(room) as ada:
@@ -331,16 +559,45 @@ async def forgets_the_gone(rooms: Rooms) -> None:
             elif end == "broken":
                 # 0xff is no opcode, so the server must fail the connection: RFC 6455, section 5.2.
                 ada.connection.transport.write(b"\xff\xff\xff\xff")
-                ada.did = "bytes that are no frame"
+                ada.did = "bytes that aren't a frame"
             else:
                 await getattr(ada, end)()
             await rooms.come_to({room: None}, after=ada.did, likely=likely)
     room = rooms.name()
-    async with rooms.member(room, narrow=True) as gone, rooms.member(room) as ada:
+    async with rooms.member(room, narrow=True) as gone, rooms.member(room, "Ada") as ada:
         gone.stop_reading()
         flood = await rooms.flood(ada, {"the sender": ada})
         await gone.reset()
-        await rooms.come_to({room: 1}, after="a connection broke in the middle of a send to it", likely=likely)
-        await flood.arrives(after="a member vanished in mid-send", likely=likely)
+        await rooms.come_to({room: 1}, after="a connection broke during a send to it", likely=likely)
+        await flood.arrives(after="a member disconnected during a send to it", likely=EACH_SEND)
         await ada.leave()
         await rooms.come_to({room: None}, after="the last member left", likely=likely)
+    # All of them together, and a newcomer among them.
+    room = rooms.name()
+    members = await rooms.subject.clients_at_once(*[rooms.path(room)] * 6)
+    try:
+        await rooms.subject.at_once(*(getattr(member, ENDS[place % 3])() for place, member in enumerate(members[1:])))
+        after = "six members joined together, and five of them left together"
+        await rooms.come_to({room: 1}, after=after, likely=likely)
+    finally:
+        for member in members:
+            await member.end()
+
+
+async def keeps_fifty_rooms(rooms: Rooms) -> None:
+    """Fifty rooms, and fifty members in one room: all are counted, and every text arrives."""
+    names = [rooms.name("many") for _ in range(50)]
+    async with contextlib.AsyncExitStack() as stack:
+        members = [await stack.enter_async_context(rooms.member(name)) for name in names]
+        likely = "Your code limits the number of rooms, or of members in a room. Make doesn't ask for a limit."
+        await rooms.has(dict.fromkeys(names, 1), after="one handshake for each of fifty rooms", likely=likely)
+        for name, member in zip(names, members, strict=True):
+            await member.send(f"in {name}")
+            await member.gets(f"in {name}", likely=likely)
+        crowd = [await stack.enter_async_context(rooms.member(names[0])) for _ in range(50)]
+        await rooms.has({names[0]: 51}, after="fifty more handshakes for one room", likely=likely)
+        await crowd[0].send("to the crowd")
+        for member in crowd:
+            member.did = "a text to a room of 51 members"
+            await member.gets("to the crowd", likely=likely)
+    await rooms.come_to(dict.fromkeys(names), after="all members of fifty rooms left", likely="Rooms stay behind.")

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from workshop.process import end, start_module
 
-from .clients import show
+from .messages import show
 from .model import Failure
 from .subject import Subject
 

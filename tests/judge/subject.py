@@ -10,12 +10,15 @@ from contextlib import AbstractAsyncContextManager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from workshop.server import Server, StartupError
 
 from . import clients
+from .messages import show
 from .model import Failure
+from .refusals import why_refused
 from .tasks import running, spawn, stop
 
 T = TypeVar("T")
@@ -29,6 +32,11 @@ AT_ONCE = 0.5
 """Seconds after which a server that has not answered two requests counts as blocked."""
 SETTLED = 3.0
 """Seconds that a server gets to answer them all the same, so that its log is whole on a busy machine too."""
+
+
+def name_in(path: str) -> str | None:
+    """Return the name in the query of a path such as `/ws/lobby?name=Ada`, or None."""
+    return next(iter(parse_qs(urlsplit(path).query).get("name", [])), None)
 
 
 async def again() -> AsyncIterator[None]:
@@ -54,7 +62,9 @@ class Subject:
         self.patience = patience
         self.folder = folder
         self.blocked = False
-        """Whether the server answered nothing any more when it was last asked to settle."""
+        """Whether the server answered late, or not, when it was last asked to settle."""
+        self.hung = False
+        """Whether it didn't answer at all, though it runs."""
         self._shared: dict[object, asyncio.Task[Any]] = {}
         """By its key, what the checks share, such as the start of a further server; see `share`."""
         self._others: list[Subject] = []
@@ -73,10 +83,34 @@ class Subject:
         )
 
     def client(
-        self, path: str = "/ws", *, narrow: bool = False, headers: dict[str, str] | None = None
+        self,
+        path: str = "/ws",
+        *,
+        who: str | None = None,
+        narrow: bool = False,
+        headers: dict[str, str] | None = None,
     ) -> AbstractAsyncContextManager[clients.Client]:
-        """A client on a socket of the answer; see `clients.client`."""
-        return clients.client(self.server.ws(path), self.patience, narrow=narrow, headers=headers)
+        """Connect a client to the answer; see `clients.client`.
+
+        Args:
+            path: with its query.
+            who: how a failure calls it; by default the name in the query, or "the first client", and so on.
+            narrow: see `clients.handshake`.
+            headers: see `clients.handshake`.
+        """
+        return clients.client(
+            self.server.ws(path),
+            self.patience,
+            who=who or name_in(path),
+            why=self.why_refused,
+            narrow=narrow,
+            headers=headers,
+        )
+
+    async def why_refused(self, path: str, status: int) -> str | None:
+        """Explain a refused handshake; see `refusals.why_refused`."""
+        target = "exercise.main:app" if (self.folder / "exercise").is_dir() else "exercise:app"
+        return await why_refused(target, self.folder, path, status)
 
     async def handshake(self, path: str, *, headers: dict[str, str] | None = None) -> clients.ClientConnection | int:
         """Try a handshake; see `clients.handshake`."""
@@ -99,7 +133,14 @@ class Subject:
         # The server takes new connections one after another, and has taken them when it answers this.
         await self.get("/still-there", likely="something blocks the event loop")
         handshakes = (
-            clients.open_client(self.server.ws(path), self.patience, sock=sock, asked=event)
+            clients.open_client(
+                self.server.ws(path),
+                self.patience,
+                who=name_in(path),
+                why=self.why_refused,
+                sock=sock,
+                asked=event,
+            )
             for path, sock, event in zip(paths, sockets, asked, strict=True)
         )
         async with running(*handshakes) as opening:
@@ -170,28 +211,61 @@ class Subject:
             likely = f"no route answers GET {path}: look at its path, and at the prefix of its router"
         raise Failure(
             sent=f"GET {path}",
-            got=f"status {response.status_code}, {clients.show(response.text)}",
+            got=f"status {response.status_code}, {show(response.text)}",
             expect="status 200 and JSON",
             likely=likely,
             broken=response.status_code == 500,
         )
 
-    async def becomes(self, path: str, holds: Any, *, after: str, expect: str, likely: str) -> None:
+    async def becomes(
+        self,
+        path: str,
+        holds: Callable[[Any], bool],
+        *,
+        after: str,
+        expect: str,
+        likely: str | Callable[[Any], str],
+        shown: Callable[[Any], object] = lambda value: value,
+    ) -> None:
         """Ask `GET path` until its JSON satisfies `holds`, at most as long as the patience.
+
+        Args:
+            path: the path.
+            holds: whether a value is the one that's waited for.
+            after: what had happened before.
+            expect: what is expected.
+            likely: the mistake, if it never comes; or a function that finds it from the last value.
+            shown: what a failure shows of the last value.
 
         Raises:
             Failure: it never did.
         """
-        value = None
+        values: list[Any] = []
         try:
             async with asyncio.timeout(self.patience):
                 async for _ in again():
-                    value = await self.get_json(path, likely=likely)
-                    if holds(value):
+                    values[:] = [await self.get_json(path, likely="" if callable(likely) else likely)]
+                    if holds(values[0]):
                         return
         except TimeoutError:
-            got = f"GET {path} still answers {clients.show(value)} after {self.patience:g} s"
-            raise Failure(after=after, got=got, expect=expect, likely=likely) from None
+            if not values:
+                raise self._no_answer("GET", path, after) from None
+            raise Failure(
+                after=after,
+                got=f"GET {path} still answers {show(shown(values[0]))} after {self.patience:g} s",
+                expect=expect,
+                likely=likely(values[0]) if callable(likely) else likely,
+            ) from None
+
+    def _no_answer(self, method: str, path: str, after: str) -> Failure:
+        return Failure(
+            sent=f"{method} {path}",
+            after=after,
+            got=f"no answer within {self.patience:g} s",
+            expect="an answer within 1 s",
+            likely="The route waits for something, such as a send to a slow member, or a lock.",
+            broken=True,
+        )
 
     async def comes_to_answer(self, status: int, path: str, *, after: str, likely: str) -> None:
         """Ask `GET path` until it answers with this status, at most as long as the patience.
@@ -207,8 +281,10 @@ class Subject:
                     if response.status_code == status:
                         return
         except TimeoutError:
-            said = f"status {response.status_code}, {clients.show(response.text)}" if response else "nothing"
-            got = f"GET {path} still answers {said} after {self.patience:g} s"
+            if response is None:
+                raise self._no_answer("GET", path, after) from None
+            answer = f"status {response.status_code}, {show(response.text)}"
+            got = f"GET {path} still answers {answer} after {self.patience:g} s"
             raise Failure(after=after, got=got, expect=f"status {status}", likely=likely) from None
 
     @contextlib.contextmanager
@@ -381,6 +457,7 @@ class Subject:
                 await self._http.get(path, timeout=SETTLED)
         except (httpx.HTTPError, TimeoutError):
             self.blocked = True  # or it has ended; the log says what it says
+            self.hung = self.server.exit_code is None
         else:
             self.blocked = time.monotonic() > start + AT_ONCE
             seen = lambda log: sum(path in line for line in log) >= 2  # noqa: E731
@@ -389,6 +466,7 @@ class Subject:
         for other in self._others:
             log += "\n" + await other.settle()
             self.blocked = self.blocked or other.blocked
+            self.hung = self.hung or other.hung
         more = [*(other.server.log for other in self._started), *self._logs]
         return "\n".join([log, *map("\n".join, more)])
 

@@ -25,8 +25,10 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent / "notebooks")]
 
 from harness.answers import (  # noqa: E402
+    HARD,
     LABELS,
     NOT_YET,
+    RINGS,
     Answer,
     Files,
     answers,
@@ -150,7 +152,10 @@ def write(answer: Answer, files: Files, title: str = "", claims: dict[str, str] 
     claims = claims or {}
     if answer.path.exists():
         title = title or answer.title
-        outdated = {NOT_YET} if "Refused by" in claims else {"Refused by", "Says"} if NOT_YET in claims else set()
+        # A mistake is refused by a required check, by a hard case, or not yet.
+        given = next((label for label in RINGS if label in claims), None)
+        outdated = set(RINGS) - {given} if given else set()
+        outdated |= {"Says"} if given == NOT_YET else set()
         claims = {label: text for label, text in answer.claims.items() if label not in outdated} | claims
     if not title:
         raise CourseError(f"{answer.name} is new: say what is wrong with it, with --title.")
@@ -289,13 +294,23 @@ def carry(since: str, conflicts: Path) -> list[str]:
     return notes + [f"{count} answers wait for {base}, their base." for base, count in waiting.items()]
 
 
-def judge(folder: Path, step: str) -> str:
-    """Return what the checks of a step say about the answer in a folder, and the name of the one that refuses it."""
+def judge(folder: Path, step: str, seed: int | None = None) -> str:
+    """Return what the checks of a step say about the answer in a folder, and the name of the one that refuses it.
+
+    Args:
+        folder: the folder.
+        step: its number, or its folder's name.
+        seed: of the run; by default a random one.
+    """
     from judge.judge import Judge
 
     read_answer(folder)
-    verdict = Judge(find_step(step), folder).run()
-    return f"{verdict}\n\nRefused by: {verdict.failed.name}" if verdict.failed else str(verdict)
+    verdict = Judge(find_step(step), folder, seed=seed).run()
+    if verdict.failed:
+        return f"{verdict}\n\nRefused by: {verdict.failed.name}"
+    if verdict.hard and (first := verdict.hard.first_failed):
+        return f"{verdict}\n{verdict.hard}\n\n{HARD}: {first.name}"
+    return f"{verdict}\n{verdict.hard}" if verdict.hard else str(verdict)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -308,6 +323,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one = commands.add_parser("judge", help="print what the checks say about the answer in a folder")
     one.add_argument("folder", type=Path)
     one.add_argument("step", help="2, or 02_echo")
+    one.add_argument("--seed", type=int, help="draw the same values as an earlier run")
     one = commands.add_parser("write", help="write the answer in a folder as a diff; its header is kept")
     one.add_argument("folder", type=Path)
     one.add_argument("name", help="02_echo/wrong_receive_text")
@@ -322,7 +338,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "show":
             show(options.name, options.folder)
         elif options.command == "judge":
-            print(judge(options.folder, options.step))
+            print(judge(options.folder, options.step, options.seed))
         elif options.command == "write":
             claims = {label: text for label in LABELS[1:] if (text := vars(options)[label])}
             print(write(find(options.name), read_answer(options.folder), options.title, claims), end="")

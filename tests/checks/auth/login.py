@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import jwt
-from judge.clients import show
 from judge.holders import HASHING, KEY, KEYED, PASSWORDS, Door, claims_of
+from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
 from judge.tasks import running

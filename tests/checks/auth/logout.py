@@ -3,8 +3,9 @@
 import asyncio
 import time
 
-from judge.clients import show
+from judge.clients import anything
 from judge.holders import KEYED, Door, bearer
+from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
 
@@ -97,7 +98,9 @@ class Logout:
                 ("a socket of a ticket", three),
             ):
                 member.did = f"POST /logout of Grace, who has {what}"
-                await member.is_closed(4401, likely="every socket of the user is closed, whatever let it in")
+                await member.is_closed(
+                    4401, likely="every socket of the user is closed, whatever let it in", besides=anything
+                )
             await staying.says("hello")
             staying.did = "a message of Ada, after Grace has logged out"
             await staying.hears("Ada", "hello", likely="the sockets of others stay")

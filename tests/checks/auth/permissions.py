@@ -1,7 +1,7 @@
 """Step 06, TODO 4: permissions in each room, and on the HTTP routes."""
 
-from judge.clients import show
 from judge.holders import Door, bearer
+from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
 

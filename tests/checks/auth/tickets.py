@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 
-from judge.clients import ClientConnection, show
+from judge.clients import ClientConnection
 from judge.holders import KEY, KEYED, PASSWORDS, Door, bearer, claims_of, forged
+from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
 

@@ -5,8 +5,9 @@ import contextlib
 import time
 from typing import Any
 
-from judge.clients import Client, parsed, show
+from judge.clients import Client
 from judge.members import PING, Members, message
+from judge.messages import parsed, show
 from judge.model import Failure, check
 from judge.subject import Subject
 from judge.tasks import spawn

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 from typing import Any
 
-from judge.clients import Client, show
+from judge.clients import Client, anything
 from judge.members import BAD, BAD_DIRECT, PING, Members, joined, left, message
+from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
 
@@ -105,7 +106,7 @@ class Messages:
             await members.remove(room, "Nobody", expect=404, likely=likely)
             await members.remove(room, "Ada", likely=likely)
             await grace.gets(left("Ada"), likely=likely)
-            await ada.is_closed(1008, "removed", likely=likely)
+            await ada.is_closed(1008, "removed", likely=likely, besides=anything)
             async with members.tab(room, "Ada") as back:
                 await members.enters(back, "Ada", "Grace", likely=likely)
                 await grace.gets(joined("Ada"), likely=likely)

@@ -6,8 +6,9 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from judge.clients import Client, same, show
+from judge.clients import Client
 from judge.members import PING, Members, message
+from judge.messages import same, show
 from judge.model import Failure
 from judge.slow_readers import LARGE, holds
 from judge.subject import Subject

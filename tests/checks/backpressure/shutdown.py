@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 
+from judge.clients import anything
 from judge.members import Members
 from judge.model import Failure, check
 from judge.subject import Subject
@@ -51,7 +52,9 @@ class Shutdown:
             start = time.perf_counter()
             for tab in (*talk.all, *elsewhere.all):
                 tab.did, tab.after = "nothing; SIGTERM went to the process", after
-                await tab.is_closed(1012, likely="uvicorn closes with 1012 by itself, if the endpoint lets it")
+                await tab.is_closed(
+                    1012, likely="uvicorn closes with 1012 by itself, if the endpoint lets it", besides=anything
+                )
             # It returns when the process has let go of its output.
             await asyncio.to_thread(own.server.wait_for, lambda log: False, GONE_AFTER - (time.perf_counter() - start))
             with contextlib.suppress(TimeoutError):

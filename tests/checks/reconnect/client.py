@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from judge.clients import show
 from judge.members import message
+from judge.messages import show
 from judge.model import Failure, check
 from judge.rejoining import ack
 from judge.stage import Stage, Visit, stage

@@ -1,7 +1,7 @@
 """Step 08, TODO 6: fatal errors stop the client, and no others do."""
 
-from judge.clients import show
 from judge.members import message
+from judge.messages import show
 from judge.model import Failure, check
 from judge.stage import stage
 from judge.subject import Subject

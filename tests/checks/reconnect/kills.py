@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from judge.clients import show
 from judge.members import message
+from judge.messages import show
 from judge.model import Failure, check
 from judge.stage import Stage, stage
 from judge.subject import Subject

@@ -4,8 +4,9 @@ import contextlib
 from functools import partial
 from urllib.parse import quote
 
-from judge.clients import Client, show
+from judge.clients import Client
 from judge.members import PING, Members, message
+from judge.messages import show
 from judge.model import Failure, check
 from judge.rejoining import REPLAY, back, numbers, say, send_all
 from judge.subject import Subject

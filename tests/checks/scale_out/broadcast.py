@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 
-from judge.clients import show
 from judge.hosts import NO_REDIS, at, say, shared_hosts
 from judge.members import Members, message
+from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
 from redis.asyncio import Redis

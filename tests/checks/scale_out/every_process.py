@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 
-from judge.clients import show
 from judge.hosts import NO_REDIS, PRESENCE, Ear, Hosts
 from judge.members import Members
+from judge.messages import show
 from judge.model import Failure
 from judge.subject import again
 

@@ -5,6 +5,7 @@ import contextlib
 import tempfile
 from pathlib import Path
 
+from judge.clients import anything
 from judge.hosts import Ear, at, say, separate_hosts, shortened
 from judge.members import Members
 from judge.model import Failure, check
@@ -82,7 +83,7 @@ class Keys:
                     for ear in (ada, grace):
                         await said(ear, 3, after="Ada sent three messages, without BROKER", likely=likely)
                     await Members(before).remove(room, "Grace", likely=likely)
-                    await grace.tab.is_closed(1008, "removed", likely=likely)
+                    await grace.tab.is_closed(1008, "removed", likely=likely, besides=anything)
                     await asyncio.to_thread(before.server.kill)
             async with subject.another(JOURNAL=journal, BROKER="memory://") as again:
                 async with at(again, room, "Ada", likely=likely, after=1) as ada:

@@ -3,9 +3,9 @@
 import asyncio
 import itertools
 
-from judge.clients import show
 from judge.hosts import NO_REDIS, Ear, Hosts, at, own_hosts, say
 from judge.members import Members
+from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
 

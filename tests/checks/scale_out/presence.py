@@ -2,9 +2,10 @@
 
 import asyncio
 
-from judge.clients import show
+from judge.clients import anything
 from judge.hosts import PRESENCE, Ear, Hosts, at, own_hosts, say, separate_hosts, shared_hosts
 from judge.members import Members
+from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
 
@@ -112,7 +113,7 @@ class Presence:
             for host in hosts:
                 await Members(host).are(room, "Grace", after=after, likely=removed)
             for ear in (one, two):
-                await ear.tab.is_closed(1008, "removed", likely=removed)
+                await ear.tab.is_closed(1008, "removed", likely=removed, besides=anything)
             await grace.until(lambda: len(grace.notices) > 1, expect="left Ada", likely=removed, after=after)
             if grace.notices != [("joined", "Ada"), ("left", "Ada")]:
                 raise Failure(after=after, got=show(grace.notices), expect="joined and left", likely=removed)

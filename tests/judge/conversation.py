@@ -1,0 +1,71 @@
+"""What one check does: its clients, what they sent, and its random choices."""
+
+import random
+from collections import deque
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .clients import Client
+
+REMEMBERED = 50
+"""How many sent messages a conversation remembers."""
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+
+
+@dataclass
+class Conversation:
+    """What one check does.
+
+    Args:
+        check: the name of the check.
+        seed: of the run. Each check draws its own numbers from it, in whatever order the checks run.
+    """
+
+    check: str = ""
+    seed: int = 0
+    clients: "list[Client]" = field(default_factory=list)
+    """Its clients, in the order in which they connected."""
+    sent: deque[tuple[int, str, str]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    """The last text messages that its clients have sent: how many were sent before, the client, and the text."""
+    sent_count: int = 0
+    """How many text messages its clients have sent."""
+    last_sent: str | None = None
+    """What was sent last, by any of its clients, as a failure shows it."""
+    drew: bool = False
+    """Whether it has drawn a random number, so that its seed matters."""
+
+    def __post_init__(self) -> None:
+        self._chance = random.Random(f"{self.seed} {self.check}")
+
+    def note(self, who: str, text: str) -> None:
+        """Remember a text message that a client sends."""
+        self.sent.append((self.sent_count, who, text))
+        self.sent_count += 1
+
+    @property
+    def chance(self) -> random.Random:
+        """Random numbers that the seed of the run decides."""
+        self.drew = True
+        return self._chance
+
+    def next_name(self) -> str:
+        """Return how a failure calls the next client, if the check gives it no name."""
+        number = len(self.clients)
+        return f"the {ORDINALS[number]} client" if number < len(ORDINALS) else f"client {number + 1}"
+
+
+_current: ContextVar[Conversation | None] = ContextVar("conversation", default=None)
+
+
+def begin(check: str, seed: int) -> Conversation:
+    """Start the conversation of a check; tasks that are started from here on belong to it."""
+    conversation = Conversation(check, seed)
+    _current.set(conversation)
+    return conversation
+
+
+def current() -> Conversation:
+    """Return the conversation of the check that runs here. A test of a lesson has one without a name."""
+    return _current.get() or begin("", 0)
