@@ -12,11 +12,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from workshop.course import Step
-from workshop.server import Server, StartupError, place_of_error
+from workshop.server import Server, StartupError
 
 from .model import Check, Failure, Verdict, checks_of
 from .subject import Subject
-from .symptoms import error_in, meaning_of
+from .symptoms import meaning_of, printed_in, telling, troubles_in
 from .tasks import spawn
 
 PATIENT = 2.0
@@ -167,12 +167,11 @@ class Judge:
 
     def _explain(self, check: Check, failure: Failure, log: str, subject: Subject) -> list[tuple[str, str]]:
         got, likely, place = failure.got, failure.likely, None
-        error = error_in(log) or ""
+        trouble = telling(troubles_in(log, self.folder))
         # When a wrong answer came, a client that left without a catch explains nothing.
-        if failure.broken or (error and "WebSocketDisconnect: " not in error):
-            meaning = meaning_of(log)
-            place = place_of_error(error or log, self.folder)
-            likely = meaning or (RAISED if place and "Traceback" in log and failure.broken else likely)
+        if trouble and (failure.broken or not trouble.about_leaving):
+            place = trouble.where
+            likely = meaning_of(trouble, failure.sent) or (RAISED if place and failure.broken else likely)
         if failure.broken:
             if (code := subject.server.exit_code) is not None:
                 got += f"; the server ended, exit code {code}"
@@ -186,13 +185,15 @@ class Judge:
             ("I expect", failure.expect),
             ("Likely", likely),
             ("Server", place),
+            ("Printed", "\n".join(printed_in(log))),
             ("Hint", f"notebook {self.step.number:02}, Make, TODO {check.number}"),
         ]
         return [(label, text) for label, text in lines if text]
 
     def _no_start(self, checks: list[Check], error: StartupError) -> Verdict:
         lines = [("I got", str(error)), ("I expect", f"uvicorn {self.step.target('exercise')} takes connections")]
-        if meaning := meaning_of("\n".join(self._first.log)):
+        trouble = telling(troubles_in("\n".join(self._first.log), self.folder))
+        if trouble and (meaning := meaning_of(trouble)):
             lines.append(("Likely", meaning))
         return Verdict(self.step.name, [STARTS, *checks], STARTS, lines)
 
