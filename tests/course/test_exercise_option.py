@@ -51,7 +51,8 @@ def test_first_failure(tmp_path: Path) -> None:
         r"       I sent   a binary frame b'\x00\x01'",
         "       I got    the connection closed, code 1006",
         '       I expect {"type": "error", "detail": "..."} and the connection still open',
-        "       Likely   receive_text() raises KeyError on a binary frame, and so does message['text']",
+        "       Likely   A binary frame has no text, so reading that key of the message raises KeyError. "
+        "Read it with message.get('text'), and handle None.",
         f"       Server   steps/02_echo/exercise.py:{line} KeyError: 'text'",
         "       Hint     notebook 02, Make, TODO 4",
     ]
