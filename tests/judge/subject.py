@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 from workshop.server import Server, StartupError
 
-from . import clients
+from . import clients, handshakes
 from .messages import show
 from .model import Failure
 from .refusals import why_refused
@@ -90,15 +90,15 @@ class Subject:
         narrow: bool = False,
         headers: dict[str, str] | None = None,
     ) -> AbstractAsyncContextManager[clients.Client]:
-        """Connect a client to the answer; see `clients.client`.
+        """Connect a client to the answer; see `handshakes.client`.
 
         Args:
             path: with its query.
             who: how a failure calls it; by default the name in the query, or "the first client", and so on.
-            narrow: see `clients.handshake`.
-            headers: see `clients.handshake`.
+            narrow: see `handshakes.handshake`.
+            headers: see `handshakes.handshake`.
         """
-        return clients.client(
+        return handshakes.client(
             self.server.ws(path),
             self.patience,
             who=who or name_in(path),
@@ -113,8 +113,8 @@ class Subject:
         return await why_refused(target, self.folder, path, status)
 
     async def handshake(self, path: str, *, headers: dict[str, str] | None = None) -> clients.ClientConnection | int:
-        """Try a handshake; see `clients.handshake`."""
-        return await clients.handshake(self.server.ws(path), self.patience, headers=headers)
+        """Try a handshake; see `handshakes.handshake`."""
+        return await handshakes.handshake(self.server.ws(path), self.patience, headers=headers)
 
     async def clients_at_once(
         self, *paths: str, meanwhile: Callable[[], Awaitable[object]] | None = None
@@ -129,11 +129,11 @@ class Subject:
             Failure: one of them was refused.
         """
         asked = [asyncio.Event() for _ in paths]
-        sockets = [await clients.connected(self.server.url) for _ in paths]
+        sockets = [await handshakes.connected(self.server.url) for _ in paths]
         # The server takes new connections one after another, and has taken them when it answers this.
         await self.get("/still-there", likely="something blocks the event loop")
-        handshakes = (
-            clients.open_client(
+        coming = (
+            handshakes.open_client(
                 self.server.ws(path),
                 self.patience,
                 who=name_in(path),
@@ -143,7 +143,7 @@ class Subject:
             )
             for path, sock, event in zip(paths, sockets, asked, strict=True)
         )
-        async with running(*handshakes) as opening:
+        async with running(*coming) as opening:
             with self.held_up(), contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.patience):
                     await asyncio.gather(*(event.wait() for event in asked))
