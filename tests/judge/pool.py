@@ -11,7 +11,7 @@ from typing import Any
 
 from .conversation import current
 
-LONG = 100_000
+LONG = 1_000_001
 """Characters of the long text."""
 NAME_LENGTH = 20
 """Characters that a name may have."""
@@ -126,7 +126,7 @@ def spellings(message: dict[str, Any]) -> dict[str, str]:
         message: the object.
     """
     backwards = dict(reversed(message.items()))
-    more = {"id": None, "meta": {"tags": [1, [2.5e3, {"deep": []}], False], "to": "Ada"}, "Type": "x"}
+    more = {"id": None, "count": "many", "meta": {"tags": [1, [2.5e3, {"deep": []}], False], "to": "Ada"}, "Type": "x"}
     escaped = "".join(f"\\u{ord(letter):04x}" for letter in str(message.get("type", "")))
     plain = json.dumps(message, ensure_ascii=False)
     spaced = json.dumps(message, ensure_ascii=False, indent=4, separators=(" ,", " : "))
