@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import math
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -28,6 +29,8 @@ if find_spec("sniffio") is None:
     sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 _marks = itertools.count()
+PROMPT = 0.1
+"""Seconds that each request may take, or else the machine is too busy to judge a promise."""
 AT_ONCE = 0.5
 """Seconds after which a server that has not answered two requests counts as blocked."""
 SETTLED = 3.0
@@ -226,6 +229,7 @@ class Subject:
         expect: str,
         likely: str | Callable[[Any], str],
         shown: Callable[[Any], object] = lambda value: value,
+        promised: float = math.inf,
     ) -> None:
         """Ask `GET path` until its JSON satisfies `holds`, at most as long as the patience.
 
@@ -236,23 +240,29 @@ class Subject:
             expect: what is expected.
             likely: the mistake, if it never comes; or a function that finds it from the last value.
             shown: what a failure shows of the last value.
+            promised: seconds after which it's late, if the server has answered everything promptly meanwhile.
 
         Raises:
             Failure: it never did.
         """
         values: list[Any] = []
+        start, slowest = time.monotonic(), 0.0
         try:
             async with asyncio.timeout(self.patience):
                 async for _ in again():
+                    asked = time.monotonic()
                     values[:] = [await self.get_json(path, likely="" if callable(likely) else likely)]
+                    slowest = max(slowest, time.monotonic() - asked)
                     if holds(values[0]):
                         return
+                    if time.monotonic() - start > promised and slowest < PROMPT:
+                        raise TimeoutError
         except TimeoutError:
             if not values:
                 raise self._no_answer("GET", path, after) from None
             raise Failure(
                 after=after,
-                got=f"GET {path} still answers {show(shown(values[0]))} after {self.patience:g} s",
+                got=f"GET {path} still answers {show(shown(values[0]))} after {time.monotonic() - start:.1f} s",
                 expect=expect,
                 likely=likely(values[0]) if callable(likely) else likely,
             ) from None
