@@ -157,8 +157,11 @@ class Judge:
         for position, check in in_order[first:] + in_order[:first]:
             self._on_progress(Verdict(self.step.name, checks, reached=position))
             number, explanation, is_final = await self._alone(check)
-            if explanation and number <= check.number:
+            if explanation and number == check.number:
                 return check, explanation
+            if explanation and number < check.number:
+                # The checks of that TODO have passed, and this one shows what they couldn't.
+                return next((each for each in reversed(checks) if each.number <= number), check), explanation
             if is_final:
                 return next((each for each in checks if each.number >= number), checks[-1]), explanation
             if explanation:

@@ -2,23 +2,23 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, suppress
-from urllib.parse import quote
+from contextlib import suppress
 
 from . import pool
-from .clients import Client, anything
-from .flood import NOTICE, Flood
+from .clients import anything
+from .flood import NOTICE, SLOW
 from .messages import show
 from .model import Failure, Likely
-from .subject import Subject
+from .room_counts import PAUSE, Rooms
 
-PAUSE = 1.2
-"""Seconds that a member reads nothing, and then reads on; and a little more than the second that Make promises."""
 ENDS = ("leave", "finish", "reset")
 EACH_SEND = (
     "A send to a disconnected member raises in the sender's endpoint. Catch WebSocketDisconnect and RuntimeError "
     "around each single send, and go on with the next member."
+)
+MEANWHILE = (
+    "A member that joins while the last one leaves is lost. Between the look whether a room is empty and its removal "
+    "there must be no await."
 )
 CANCELLED = (
     "A broadcast ends early when its sender disconnects: with its endpoint, or at the send to the sender itself. "
@@ -29,159 +29,6 @@ LOCKED = (
     "Joining and leaving wait until a slow member reads: your code holds a lock while it sends. Hold the lock only to "
     "copy the members, and send without it."
 )
-
-
-class Rooms:
-    """The rooms of an answer.
-
-    Args:
-        subject: the running answer.
-        socket: the path of a room's connections, with `{room}` in it.
-        counts: the path that answers the number of members of each room.
-    """
-
-    def __init__(self, subject: Subject, socket: str = "/ws/{room}", counts: str = "/rooms") -> None:
-        self.subject = subject
-        self.socket = socket
-        self.counts = counts
-
-    @staticmethod
-    def name(kind: str = "lobby") -> str:
-        """Return a room that no other check uses, so that checks can run side by side."""
-        return pool.unique(kind)
-
-    def path(self, room: str) -> str:
-        """Return the path of a room's connections."""
-        return self.socket.format(room=quote(room, safe=""))
-
-    def member(self, room: str, who: str | None = None, *, narrow: bool = False) -> AbstractAsyncContextManager[Client]:
-        """Connect a new member of the room.
-
-        Args:
-            room: its name.
-            who: how a failure calls the member.
-            narrow: see `handshakes.handshake`.
-        """
-        return self.subject.client(self.path(room), who=who, narrow=narrow)
-
-    async def has(self, expected: dict[str, int | None], *, after: str, likely: str) -> None:
-        """The counts have these rooms with these members now; None stands for no entry.
-
-        Raises:
-            Failure: they have not.
-        """
-        counts = await self.subject.get_json(self.counts, likely=likely)
-        if isinstance(counts, dict) and (more := [str(key) for key in counts if not pool.is_unique(str(key))]):
-            raise Failure(
-                sent=f"GET {self.counts}",
-                got=f"the key {show(more[0])}",
-                expect="a key for each room, and no other",
-                likely=f"Your code adds the key {more[0]}. Return the rooms alone.",
-            )
-        if not self._match(counts, expected):
-            raise Failure(
-                after=f"{after}, GET {self.counts}",
-                got=show(self._relevant(counts, expected)),
-                expect=_wanted(expected),
-                likely=_miscounted(counts, expected) or likely,
-            )
-
-    async def come_to(self, expected: dict[str, int | None], *, after: str, likely: str) -> None:
-        """The counts come to have these rooms, within the patience, and never list an empty one on the way.
-
-        Raises:
-            Failure: they do not.
-        """
-        empty: dict[str, object] = {}
-
-        def holds(counts: object) -> bool:
-            if isinstance(counts, dict):
-                empty.update({room: counts[room] for room in expected if counts.get(room, 1) in (0, None)})
-            return self._match(counts, expected)
-
-        await self.subject.becomes(
-            self.counts,
-            holds,
-            after=after,
-            expect=_wanted(expected),
-            likely=lambda counts: _miscounted(counts, expected) or likely,
-            shown=lambda counts: self._relevant(counts, expected),
-            promised=PAUSE,
-        )
-        # It came to the expected counts, and listed an empty room before.
-        if empty:
-            raise Failure(
-                after=f"{after}, GET {self.counts}",
-                got=show(empty),
-                expect=_wanted(expected),
-                likely="An empty room is still listed for a moment. Remove the room in the same place, without an "
-                "await or a timer, where its last member is removed.",
-            )
-
-    @staticmethod
-    def _match(counts: object, expected: dict[str, int | None]) -> bool:
-        return isinstance(counts, dict) and all(
-            counts.get(room) == members
-            and not isinstance(counts.get(room), bool)
-            and (members is None) == (room not in counts)
-            for room, members in expected.items()
-        )
-
-    @staticmethod
-    def _relevant(counts: object, expected: dict[str, int | None]) -> object:
-        """What the counts say of these rooms, and of those with similar names."""
-        if not isinstance(counts, dict):
-            return counts
-        plain = {_plain(room) for room in expected}
-        return {room: count for room, count in counts.items() if room in expected or _plain(str(room)) in plain}
-
-    async def flood(self, sender: Client, readers: dict[str, Client], *, more: Sequence[str] = ()) -> Flood:
-        """Let `sender` send more than a member that does not read can take, until nothing moves any more.
-
-        Args:
-            sender: a member.
-            readers: the members that read what comes, each with what a failure calls it.
-            more: further texts that must arrive, sent by another member later.
-        """
-        flood = Flood(sender, readers, more)
-        await self.subject.stands_still(flood.progress)
-        return flood
-
-
-def _plain(room: str) -> str:
-    return room.strip().casefold()
-
-
-def _miscounted(counts: object, expected: dict[str, int | None]) -> str | None:
-    """Explain wrong counts, or return None."""
-    if not isinstance(counts, dict):
-        return "The answer isn't an object. Return a dict with the number of members for each room."
-    for room, members in expected.items():
-        got = counts.get(room)
-        if room not in counts and members:
-            if similar := [other for other in counts if _plain(str(other)) == _plain(room)]:
-                return f'The room is listed as "{similar[0]}". Use the name of the room as it is, without a change.'
-            if got_list := [value for value in counts.values() if not isinstance(value, (int, float))]:
-                return f"A value is {show(got_list[0])}. Return the number of members: len(members)."
-            return None
-        if members is None or room not in counts or got == members:
-            continue
-        if isinstance(got, bool) or not isinstance(got, int):
-            return f"The value is {show(got)}. Return the number of members: len(members)."
-        if got > members:
-            return "A member that has disconnected is still counted. Remove it in finally."
-        return (
-            "Members are missing. Two members differ even if they have the same address, cookie or name, so keep the "
-            "connections themselves; and remove only the member that has disconnected."
-        )
-    return None
-
-
-def _wanted(expected: dict[str, int | None]) -> str:
-    parts = [f'"{room}": {members}' if members else f'no entry for "{room}"' for room, members in expected.items()]
-    return ", ".join(parts)
-
-
 SENDER = "The sender is left out, or the loop doesn't reach it. Send to every member of the room, the sender included."
 REPLACED = (
     "Only the last member gets texts, so it has replaced the one before. Two members may share a cookie, an address "
@@ -209,13 +56,22 @@ async def reaches_the_room(rooms: Rooms) -> None:
             repeated = (
                 "An equal text isn't sent again. Send every text, also a repeated one." if kind == "repeated" else ""
             )
+            ends = "Your code ends the connection at this text. Deliver every text, whatever it holds."
             try:
-                await ada.gets(text, likely=Likely(silence=repeated or empty or SENDER, wrong=UNCHANGED))
+                await ada.gets(text, likely=Likely(silence=repeated or empty or SENDER, wrong=UNCHANGED, closed=ends))
             except Failure as failure:
                 # Is the sender left out, or has the second member replaced the first?
                 await grace.send("from grace")
                 if kind == "first" and await grace.receives("from grace"):
                     failure.likely = REPLACED
+                elif kind not in ("first", "repeated", "empty") and "no answer" in failure.got:
+                    await ada.send(text)
+                    if await ada.receives(text):
+                        failure.likely = (
+                            "The same text is delivered later: your code limits the rate. Deliver all texts."
+                        )
+                    else:
+                        failure.likely = f"A text of this kind isn't delivered: {kind}. Deliver every text."
                 raise
             grace.did = f"{show(text)}, from another member of the room"
             await grace.gets(text, likely=Likely(silence=repeated or empty or MEMBERS, wrong=UNCHANGED))
@@ -236,7 +92,7 @@ async def reaches_the_room(rooms: Rooms) -> None:
                 ),
             )
             await late.has_nothing_more()
-        await linus.has_nothing_more(likely=ELSEWHERE)
+        await linus.has_nothing_more(likely=NOTICE, misdelivered=ELSEWHERE)
         await ada.send("the last one")
         for member in (ada, grace):
             for text in ("right after the handshake", "the last one"):
@@ -277,7 +133,8 @@ async def keeps_rooms_apart(rooms: Rooms) -> None:
                 neighbor.did = f"{show(own)} in the room {name!r}, after a text in the room {room!r}"
                 mixed = f"{name!r} and {room!r} are taken for one room. Use the name as it is, without a change."
                 await neighbor.gets(own, likely=Likely(silence=SENDER, wrong=mixed, surplus=mixed))
-            await ada.has_nothing_more(likely="Rooms with similar names are taken for one.")
+            similar = "Rooms with similar names are taken for one."
+            await ada.has_nothing_more(likely=NOTICE, misdelivered=similar)
 
 
 async def delivers_a_burst(rooms: Rooms) -> None:
@@ -340,7 +197,7 @@ async def survives_disconnects(rooms: Rooms) -> None:
                 for member, who in ((ada, "the sender"), (grace, "another member")):
                     member.did = f"{show(text)} to the room, read by {who}"
                     member.after = f"a member sent {gone.did}"
-                    await member.gets(text, likely=Likely(silence=lost, surplus=NOTICE))
+                    await member.gets(text, likely=Likely(silence=lost, closed=lost, surplus=NOTICE))
             for member in (ada, grace):
                 await member.has_nothing_more(likely=NOTICE)
     # Two of them at the same time, and another member joins and leaves with them.
@@ -353,26 +210,31 @@ async def survives_disconnects(rooms: Rooms) -> None:
                     member.did = f"text {number} from Ada, while two members disconnected"
                     member.after = "two members disconnected at the same time, without a close frame"
                     await member.gets(f"text {number}", likely=Likely(silence=EACH_SEND, closed=EACH_SEND))
-        (newcomer,) = await rooms.subject.clients_at_once(rooms.path(room), meanwhile=grace.leave)
+    # The last member leaves while another one joins.
+    for _ in range(3):
+        room = rooms.name()
+        async with rooms.member(room, "Ada") as ada:
+            (newcomer,) = await rooms.subject.clients_at_once(rooms.path(room), first=ada.leave)
         try:
+            # The endpoint of the one that has left gets time to clean up.
+            await rooms.subject.stands_still(lambda: 0)
             await newcomer.send("from the newcomer")
-            lost = "A member that joins while another one leaves is lost. Change the room without an await in between."
-            for member in (newcomer, ada):
-                member.did = "a text of a member that joined while another one left"
-                member.after = None
-                await member.gets("from the newcomer", likely=lost)
+            newcomer.did = "a text of a member that joined while the last other one left"
+            await newcomer.gets("from the newcomer", likely=Likely(silence=MEANWHILE, closed=MEANWHILE))
         finally:
             await newcomer.end()
     room = rooms.name()
     async with (
         rooms.member(room, "Ada") as ada,
         rooms.member(room, "Linus", narrow=True) as gone,
+        rooms.member(room, "Zoe", narrow=True) as gone_too,
         rooms.member(room, "Grace") as grace,
     ):
         gone.stop_reading()
+        gone_too.stop_reading()
         flood = await rooms.flood(ada, {"the sender": ada, "another member": grace})
-        await gone.reset()
-        after = "a member that had stopped reading disconnected in the middle of a send to it"
+        await rooms.subject.at_once(gone.reset(), gone_too.reset())
+        after = "two members that had stopped reading disconnected in the middle of a send to them"
         # Up to here, disconnected members made no trouble, so each send is guarded.
         await flood.arrives(after=after, likely=COPY)
         await ada.send("still here")
@@ -431,7 +293,7 @@ async def _refuses_in_mid_broadcast(rooms: Rooms, *, itself: bool) -> None:
                 failure.likely = LOCKED
             raise
         if not itself:
-            flood.join("the slow member", slow)
+            flood.join(SLOW, slow)
         likely = (
             "A send to a connection that your code has closed raises RuntimeError in the sender's endpoint. Remove "
             "the member before you close it, and catch RuntimeError around each send too."
@@ -480,10 +342,11 @@ async def skips_no_member(rooms: Rooms) -> None:
                 failure.likely = LOCKED
             raise
         await asyncio.sleep(PAUSE)
-        flood.join("the slow member", slow)
+        flood.join(SLOW, slow)
         await flood.arrives(
             after=f"a member left while a send to a slow one waited, and the slow one read on after {PAUSE:g} s",
-            likely=f"{COPY} And don't limit the time of a send: a slow member isn't a disconnected one.",
+            likely=COPY,
+            slow="A slow member is taken for a disconnected one. Don't limit the time of a send.",
         )
 
 
@@ -500,7 +363,7 @@ async def sender_may_leave(rooms: Rooms) -> None:
         flood = await rooms.flood(ada, {"another member": grace}, more=["the last words"])
         await linus.send("the last words")
         await linus.leave()
-        flood.join("the slow member", slow)
+        flood.join(SLOW, slow)
         await flood.arrives(
             after="a member sent a text and left, while its broadcast waited for a slow member",
             likely=CANCELLED,

@@ -120,12 +120,16 @@ class Subject:
         return await handshakes.handshake(self.server.ws(path), self.patience, headers=headers)
 
     async def clients_at_once(
-        self, *paths: str, meanwhile: Callable[[], Awaitable[object]] | None = None
+        self,
+        *paths: str,
+        first: Callable[[], Coroutine[Any, Any, object]] | None = None,
+        meanwhile: Callable[[], Awaitable[object]] | None = None,
     ) -> list[clients.Client]:
         """New clients whose handshakes reach the server together. Whoever asks for them ends them.
 
         Args:
             paths: of the sockets.
+            first: something else that reaches the server together with them, and before them. It may wait.
             meanwhile: something else to be sent that reaches the server together with them.
 
         Raises:
@@ -146,13 +150,14 @@ class Subject:
             )
             for path, sock, event in zip(paths, sockets, asked, strict=True)
         )
-        async with running(*coming) as opening:
+        before = [first()] if first else []
+        async with running(*before, *coming) as opening:
             with self.held_up(), contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.patience):
                     await asyncio.gather(*(event.wait() for event in asked))
                     if meanwhile is not None:
                         await meanwhile()
-            return await asyncio.gather(*opening)
+            return list(await asyncio.gather(*opening))[len(before) :]
 
     async def at_once(self, *actions: Coroutine[Any, Any, object]) -> None:
         """Do all of this so that it reaches the server together.
