@@ -161,6 +161,7 @@ class Client:
             passed=self._passed(),
             broken=True,
             closed=closed,
+            certain=causes.certain,
         )
 
     async def _received_by_others(self, expect: str) -> tuple[bool, str]:
