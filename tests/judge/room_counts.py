@@ -65,7 +65,7 @@ class Rooms:
         if not self._match(counts, expected):
             raise Failure(
                 after=f"{after}, GET {self.counts}",
-                got=show(self._relevant(counts, expected)),
+                got=show(self._relevant(counts, expected)) if self._relevant(counts, expected) else "no such entry",
                 expect=_wanted(expected, counts),
                 likely=_miscounted(counts, expected) or likely,
             )

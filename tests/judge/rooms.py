@@ -220,7 +220,7 @@ async def survives_disconnects(rooms: Rooms) -> None:
             await rooms.subject.stands_still(lambda: 0)
             await newcomer.send("from the newcomer")
             newcomer.did = "a text of a member that joined while the last other one left"
-            await newcomer.gets("from the newcomer", likely=Likely(silence=MEANWHILE, closed=MEANWHILE))
+            await newcomer.gets("from the newcomer", likely=Likely(MEANWHILE, closed=MEANWHILE, certain=True))
         finally:
             await newcomer.end()
     room = rooms.name()
