@@ -93,6 +93,8 @@ BLOCKS = "Something blocks the event loop, so clients wait for each other. Use a
 LEFT_OVER = (
     "After a client has disconnected, its endpoint goes on and blocks the others. End its loop when it disconnects."
 )
+BURST = 1100
+"""Requests in one packet."""
 MANY = 105
 """Connections that end in each way, one after another."""
 PAUSE = 1.2
@@ -224,7 +226,7 @@ class TestExercise:
     @check(2, "answers a burst of messages, one by one and in their order")
     async def test_burst(self, subject: Subject) -> None:
         async with greeted(subject) as ada:
-            texts = [f"burst {number}" for number in range(1, 401)]
+            texts = [f"burst {number}" for number in range(1, BURST + 1)]
             await ada.send_burst(*({"type": "echo", "text": text} for text in texts))
             lost = "Messages that arrive together get lost: in a queue that is full, or by a limit. "
             order = "Answers overtake each other. "
@@ -361,6 +363,8 @@ class TestExercise:
         async def end(way: str) -> None:
             for number in range(1, MANY + 1):
                 async with greeted(subject, f"client {number} of those that end like this") as client:
+                    reused = "The count goes on from a connection that has ended. Start it at 0 in the endpoint."
+                    await echoes(client, "hello", 1, likely=Likely("An echo isn't answered.", keys={"count": reused}))
                     if way == "bye":
                         await client.send({"type": "bye"})
                         await client.is_closed(1000, "bye", likely="A bye isn't answered after many connections.")

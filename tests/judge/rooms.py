@@ -12,6 +12,8 @@ from .model import Failure, Likely
 from .room_counts import PAUSE, Rooms
 
 ENDS = ("leave", "finish", "reset")
+BURST = 1100
+"""Texts that a sender sends in one packet: more than any number that a beginner might take for a limit."""
 EACH_SEND = (
     "A send to a disconnected member raises in the sender's endpoint. Catch WebSocketDisconnect and RuntimeError "
     "around each single send, and go on with the next member."
@@ -141,7 +143,7 @@ async def delivers_a_burst(rooms: Rooms) -> None:
     """Texts that arrive together reach every member, in their order."""
     room = rooms.name()
     async with rooms.member(room, "Ada") as ada, rooms.member(room, "Grace") as grace:
-        texts = [f"burst {number}" for number in range(1, 401)]
+        texts = [f"burst {number}" for number in range(1, BURST + 1)]
         await ada.send_burst(*texts)
         lost = "Texts that arrive together get lost, for example in a queue that is full. Deliver every text."
         for member in (ada, grace):
