@@ -111,6 +111,8 @@ class Follower:
         try:
             for event in _events(self._process.stdout, self._other):
                 if event["running"]:
+                    # A save while the hard cases ran ends them.
+                    hard_cases_run = False
                     self._draw(event, "Judging what you saved." if self._verdicts else "Judging.")
                     continue
                 # The green verdict comes first, and once more with the hard cases.

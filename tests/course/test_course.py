@@ -129,6 +129,10 @@ class TestSteps:
         listed = [int(number) for number in re.findall(r"^(\d+)\. ", make, re.MULTILINE)]
         hinted = [int(number) for number in re.findall(r"<summary>TODO (\d+): hint 1</summary>", make)]
         assert sorted(done + marks) == sorted({check.number for check in checks}) == listed
+        has_line = re.search(r"^Hard cases, ", make, re.MULTILINE) is not None
+        assert has_line == any(check.hard for check in checks), (
+            "Make names the hard cases in one line, if there are any"
+        )
         assert hinted == sorted(marks)
 
     @each_step()

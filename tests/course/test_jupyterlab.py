@@ -21,6 +21,7 @@ from harness.lab import (
     type_into_terminal,
     wait_for_terminal,
 )
+from harness.verdicts import green
 from workshop.course import ROOT, Step, find_step, steps
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class TestDesk:
             page.keyboard.press("ControlOrMeta+a")
             page.keyboard.insert_text((find_step(2).solution / "exercise.py").read_text("utf-8"))
             page.keyboard.press("ControlOrMeta+s")
-            card.get_by_text("6 of 6 checks").wait_for()
+            card.get_by_text(green(2)).wait_for()
             card.get_by_text("The worked solution beside your answer").click()
             card.get_by_text("Your answer and the worked solution are the same.").wait_for()
             wait_for_terminal(address, "02_echo", "Reloading...")

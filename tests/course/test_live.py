@@ -11,7 +11,9 @@ from queue import Queue
 
 import psutil
 import pytest
+from harness.answers import answers
 from harness.kernels import Kernel, copy_of_the_course, kernel
+from harness.verdicts import checks, green, red
 from workshop.course import find_step
 from workshop.warm import POSSIBLE
 
@@ -59,12 +61,12 @@ class TestCard:
     def test_follows_the_file(self, running: Kernel, course: Path) -> None:
         """A save brings a new verdict into the same output, while no cell runs; then a new failure."""
         (cell,) = running.run(["check(2)"])
-        assert "0 of 6 checks" in cell.text
+        assert red(2) in cell.text
         assert "Verdict 1" in cell.text
         assert "TODO 1: hint 1" in cell.markdown
         exercise(course).write_text(solution(), "utf-8")
         text = shown_until(running, "Verdict 2")
-        assert "6 of 6 checks" in text
+        assert green(2) in text
         exercise(course).write_text("async def echo(\n", "utf-8")
         assert "SyntaxError" in shown_until(running, "Verdict 3")
 
@@ -107,8 +109,19 @@ class TestCard:
         """An answer that passes is set beside the worked one."""
         exercise(course).write_text(solution() + "\n# mine\n", "utf-8")
         (cell,) = running.run(["check(2)"])
-        assert "6 of 6 checks" in cell.text
+        assert green(2) in cell.text
         assert "-# mine" in cell.markdown
+
+    def test_hard_cases(self, running: Kernel, course: Path) -> None:
+        """A green card shows the hard cases once they have run, with the hints for the first that failed."""
+        answer = next(answer for answer in answers() if answer.name == "02_echo/wrong_surrogate_uncaught")
+        answer.put_into(course / "steps" / "02_echo")
+        running.client.execute("check(2)")
+        text = shown_until(running, r"\d of \d hard cases")
+        hard = len(checks(2, hard=True))
+        assert green(2) in text
+        assert f"{hard - 1} of {hard} hard cases" in text
+        assert "Verdict 1" in text
 
     def test_cell_run_again(self, running: Kernel, course: Path) -> None:
         """Running the cell again leaves one follower, and the old card says that it is none any more."""
@@ -121,7 +134,7 @@ class TestCard:
     def test_not_live(self, running: Kernel) -> None:
         """With live=False nothing is left running."""
         (cell, after) = running.run(["check(2, live=False)", "import psutil\nprint(len(psutil.Process().children()))"])
-        assert "0 of 6 checks" in cell.text
+        assert red(2) in cell.text
         assert "Save a file" not in cell.text
         assert after.text == "0\n"
 
@@ -137,7 +150,7 @@ class TestCard:
         (cell,) = running.run(["progress()"])
         assert cell.status == "ok", cell.text
         rows = re.findall(r"<tr>(.+?)</tr>", cell.html)
-        assert "6 of 6 checks" in rows[1]
+        assert green(2) in rows[1]
         assert "✓ done" in rows[1]
         assert "next: 1 passes a text on" in rows[2]
         assert 'href="03_rooms.ipynb"' in rows[2]
@@ -170,13 +183,13 @@ class TestTerminal:
         with subprocess.Popen(command, cwd=course, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
             threading.Thread(target=lambda: [lines.put(line) for line in process.stdout], daemon=True).start()
             try:
-                self.wait_for(lines, "0 of 6 checks")
+                self.wait_for(lines, red(2))
                 self.wait_for(lines, "Save a file in steps/02_echo, and it is judged again")
                 if POSSIBLE:
                     commands = [child.cmdline()[-1] for child in psutil.Process(process.pid).children()]
                     assert any(command.endswith("template.py") for command in commands), commands
                 exercise(course).write_text(solution(), "utf-8")
-                self.wait_for(lines, "6 of 6 checks")
+                self.wait_for(lines, green(2))
                 self.wait_for(lines, "pytest --exercise 2 --solution")
             finally:
                 process.terminate()
@@ -198,8 +211,11 @@ class TestTerminal:
         exercise(course).write_text(solution(), "utf-8")
         done = self.run(course, "--exercise")
         assert done.returncode == 1, done.stderr
-        assert re.search(r"^01 hello world +1 of 5 checks +next: 2 greets by name$", done.stdout, re.MULTILINE)
-        assert re.search(r"^02 echo +6 of 6 checks +done$", done.stdout, re.MULTILINE)
+        assert re.search(
+            rf"^01 hello world +1 of {len(checks(1))} checks +next: 2 greets by name$", done.stdout, re.MULTILINE
+        )
+        hard = len(checks(2, hard=True))
+        assert re.search(rf"^02 echo +{green(2)} +done, {hard} of {hard} hard cases$", done.stdout, re.MULTILINE)
         assert done.stderr == ""
 
     def test_solution(self, course: Path) -> None:

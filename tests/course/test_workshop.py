@@ -18,6 +18,7 @@ import httpx
 import psutil
 import pytest
 from harness.kernels import Kernel, copy_of_the_course, kernel
+from harness.verdicts import green
 from websockets import ConnectionClosed, connect
 from workshop import ROOT, CourseError, Server, StartupError, Timeline, Wire, close_codes, find_step, run_exercise
 from workshop import preflight as preflight_module
@@ -168,7 +169,7 @@ class TestLife:
             solution = find_step(2).solution / "exercise.py"
             (course / "steps" / "02_echo" / "exercise.py").write_text(solution.read_text("utf-8"), "utf-8")
             deadline = time.monotonic() + 60
-            while "6 of 6 checks" not in str(
+            while green(2) not in str(
                 running.client.get_iopub_msg(timeout=deadline - time.monotonic())["content"].get("data")
             ):
                 pass
