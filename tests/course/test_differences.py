@@ -255,6 +255,7 @@ def test_extremes(got: str | bytes) -> None:
         (difference(expected, got) or "").encode()
 
 
+@pytest.mark.thorough("rarer differences of a message")
 @pytest.mark.parametrize("pattern", ["x", "<", "&", "%e", "\\", "\u0301\u0323", "a b\r\n", "\u00e9", "{", "x="])
 def test_fast(pattern: str) -> None:
     """The longest messages take no quadratic time."""

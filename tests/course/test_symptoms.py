@@ -79,7 +79,14 @@ def find(server: Server, holds: Callable[[Trouble], bool]) -> Trouble | None:
     return found
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+@pytest.mark.parametrize(
+    "case",
+    # A plain pytest runs every sixth.
+    [
+        pytest.param(case, id=case["name"], marks=[pytest.mark.thorough("rarer errors in a log")] if place % 6 else [])
+        for place, case in enumerate(CASES)
+    ],
+)
 def test_mistake(case: Case, tmp_path: Path) -> None:
     """An application with this mistake: its error, the place, the phase and the explanation."""
     source = source_of(case)
