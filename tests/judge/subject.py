@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+from websockets.exceptions import InvalidHandshake
 from workshop.server import Server, StartupError
 
 from . import clients
@@ -113,8 +114,21 @@ class Subject:
         return await why_refused(target, self.folder, path, status)
 
     async def handshake(self, path: str, *, headers: dict[str, str] | None = None) -> clients.ClientConnection | int:
-        """Try a handshake; see `clients.handshake`."""
-        return await clients.handshake(self.server.ws(path), self.patience, headers=headers)
+        """Try a handshake; see `clients.handshake`.
+
+        Raises:
+            Failure: no answer came.
+        """
+        try:
+            return await clients.handshake(self.server.ws(path), self.patience, headers=headers)
+        except TimeoutError:
+            got = f"no answer within {self.patience:g} s"
+            likely = "Your endpoint waits for something before it accepts or refuses the handshake."
+        except (OSError, InvalidHandshake, EOFError) as error:
+            got, likely = f"no connection: {error}", "The server has ended."
+        raise Failure(
+            sent=f"a handshake for {path}", got=got, expect="an answer within 1 s", likely=likely, broken=True
+        )
 
     async def clients_at_once(
         self, *paths: str, meanwhile: Callable[[], Awaitable[object]] | None = None

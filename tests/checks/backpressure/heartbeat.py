@@ -10,7 +10,7 @@ from judge.members import PING, Members, message
 from judge.messages import parsed, show
 from judge.model import Failure, check
 from judge.subject import Subject
-from judge.tasks import spawn
+from judge.tasks import running, spawn
 from websockets.exceptions import ConnectionClosed
 
 from .room import FILLING, HUGE, IDS, let_go
@@ -22,6 +22,13 @@ SHORT_BEAT = 0.1
 OFF_THE_LIST = 1.0
 """Seconds that a busy machine may be late with taking a silent member off the list."""
 PINGS = '{"type": "ping"} goes to every member every HEARTBEAT seconds, from one task that lifespan starts'
+JOINS = {"nothing": 0.3, "nothing, later": 0.5, "nothing, last": 0.7}
+"""Names of members that send nothing, and the part of an interval after a ping when they join. Several, so that a
+busy machine isn't late for each of them."""
+EARLY = (
+    "Your code closes a silent member one interval too early, or doesn't accept joining as a sign of life. "
+    "Count the pings since the last sign of life from 0, and close at the ping after the third."
+)
 LIFE = "every frame is a sign of life, a binary or a bad one too, and nothing else is: not the join alone, not pongs"
 
 
@@ -76,16 +83,23 @@ class Heartbeat:
             "binary": b"\x00",
         }
         late: list[str] = []
+        pinged = asyncio.Event()
         async with contextlib.AsyncExitStack() as stack:
             watching = await stack.enter_async_context(members.tab(room, "watching"))
 
+            async def join_only(kind: str, phase: float) -> None:
+                pinged.clear()
+                await pinged.wait()
+                # In mid interval, where one interval too few is far below three.
+                await asyncio.sleep(phase * BEAT)
+                last = time.perf_counter()
+                tab = await stack.enter_async_context(members.tab(room, kind))
+                await watch(kind, tab, last)
+
             async def fall_silent(kind: str) -> None:
                 for _ in range(3):
-                    last = time.perf_counter()
                     tab = await stack.enter_async_context(members.tab(room, kind))
                     tab.patience += BEAT
-                    if kind == "nothing":
-                        break
                     # Not with the first ping, so that it shows from when the time counts; and right after one, so that
                     # one beat too many is nearly five intervals.
                     for _ in range(2):
@@ -98,14 +112,19 @@ class Heartbeat:
                     if kind in listed["names"]:
                         break
                     late.append(kind)
+                await watch(kind, tab, last)
+
+            async def watch(kind: str, tab: Client, last: float) -> None:
                 pongs = spawn(self._pong(tab))
                 pings, gap = await self._pings(tab)
                 pongs.cancel()
                 self._is_due(kind, tab, time.perf_counter() - last, pings, gap)
 
-            living = spawn(self._live(watching))
+            living = spawn(self._live(watching, pinged))
             try:
-                await asyncio.gather(*(fall_silent(kind) for kind in (*signs, "nothing")))
+                falling = (*(fall_silent(kind) for kind in signs), *(join_only(*each) for each in JOINS.items()))
+                async with running(*falling) as silent:
+                    await asyncio.gather(*silent)
                 likely = "a member whose time is over is off the list when its connection is closed"
                 await members.are(room, "watching", after="all others were closed with 4408", likely=likely)
                 await watching.send({"type": "message", "text": "alone"})
@@ -113,18 +132,19 @@ class Heartbeat:
             finally:
                 living.cancel()
                 await asyncio.gather(living, return_exceptions=True)
-            if sorted(gone) != sorted([*signs, *late, "nothing"]):
+            if sorted(gone) != sorted([*signs, *late, *JOINS]):
                 got = f"left of {', '.join(gone) or 'nobody'}"
-                raise Failure(after="six members fell silent", got=got, expect="one left for each", likely=likely)
+                raise Failure(after="eight members fell silent", got=got, expect="one left for each", likely=likely)
 
     @staticmethod
-    async def _live(tab: Client) -> list[str]:
+    async def _live(tab: Client, pinged: asyncio.Event) -> list[str]:
         """Answer each ping until a message comes; of whom this tab has heard that they left."""
         gone: list[str] = []
         tab.patience += BEAT
         while True:
             match await tab.next_object(expect="no end: each ping was answered with a pong", likely=LIFE):
                 case {"type": "ping"}:
+                    pinged.set()
                     await tab.send({"type": "pong"})
                 case {"type": "left", "name": name}:
                     gone.append(name)
@@ -157,7 +177,7 @@ class Heartbeat:
         Three pings come in three intervals. A fourth may come at the end of the fourth interval, together with the
         close. What the clock shows decides only where that leaves a doubt, as a busy machine is late.
         """
-        sent = f"{'only the handshake' if kind == 'nothing' else f'a last frame ({kind})'}; HEARTBEAT={BEAT}"
+        sent = f"{'only the handshake' if kind in JOINS else f'a last frame ({kind})'}; HEARTBEAT={BEAT}"
         expect = f"close code 4408 between {3 * BEAT:.1f} and {4 * BEAT:.1f} s after it"
         if tab.connection.close_code is None:
             got = f"the connection still open after {took:.2f} s"
@@ -166,7 +186,7 @@ class Heartbeat:
             got = f"close code {tab.connection.close_code}"
             likely = "the close code for a silent member is 4408"
         elif pings < 2 or (pings == 2 and took < 2.9 * BEAT):
-            got, likely = f"4408 after {took:.2f} s", LIFE
+            got, likely = f"4408 after {took:.2f} s, and {pings} pings", EARLY if kind in JOINS else LIFE
         elif took > 4.5 * BEAT and (pings > 4 or (pings == 4 and gap > BEAT / 2)):
             got, likely = f"4408 after {took:.2f} s", "it is closed later than four intervals after the last frame"
         else:
