@@ -21,6 +21,7 @@ from .messages import show
 from .model import Failure
 from .refusals import why_refused
 from .tasks import running, spawn, stop
+from .troubles import COUNTED
 
 T = TypeVar("T")
 
@@ -496,4 +497,4 @@ class Subject:
 
 def _counts(log: list[str]) -> list[str]:
     """What the lines of loop/counting.py say."""
-    return [line.partition(": ")[2] for line in log if line.startswith("unfinished tasks: ")]
+    return [line.partition(": ")[2] for line in log if line.startswith(COUNTED)]

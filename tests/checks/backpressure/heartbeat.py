@@ -178,7 +178,7 @@ class Heartbeat:
         close. What the clock shows decides only where that leaves a doubt, as a busy machine is late.
         """
         sent = f"{'only the handshake' if kind in JOINS else f'a last frame ({kind})'}; HEARTBEAT={BEAT}"
-        expect = f"close code 4408 between {3 * BEAT:.1f} and {4 * BEAT:.1f} s after it"
+        expect = f"close code 4408 between {3 * BEAT:.2f} and {4 * BEAT:.2f} s after it"
         if tab.connection.close_code is None:
             got = f"the connection still open after {took:.2f} s"
             likely = "nobody looks for silent members, or protocol pongs are taken for a sign of life"
