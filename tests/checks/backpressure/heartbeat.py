@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from typing import Any
 
 from judge.clients import Client
-from judge.members import PING, Members, message
+from judge.members import PING, Members, members_list, message
 from judge.messages import parsed, show
 from judge.model import Failure, check
 from judge.subject import Subject
@@ -17,14 +18,16 @@ from .room import FILLING, HUGE, IDS, let_go
 
 BEAT = 0.25
 """Seconds between two pings in most of these checks."""
+EARLIEST = 2.9 * BEAT
+"""Seconds after which a silent member may be closed, less what two clocks may differ."""
 SHORT_BEAT = 0.1
 """The same where no member has to stay alive, so that a busy machine can't be too slow for it."""
 OFF_THE_LIST = 1.0
 """Seconds that a busy machine may be late with taking a silent member off the list."""
 PINGS = '{"type": "ping"} goes to every member every HEARTBEAT seconds, from one task that lifespan starts'
-JOINS = {"nothing": 0.3, "nothing, later": 0.5, "nothing, last": 0.7}
-"""Names of members that send nothing, and the part of an interval after a ping when they join. Several, so that a
-busy machine isn't late for each of them."""
+PHASES = (0.4, 0.55, 0.7)
+"""When members join that send nothing, as parts of an interval after a ping. One interval too few is then far below
+three. Several, because a busy machine may be late for one of them."""
 EARLY = (
     "Your code closes a silent member one interval too early, or doesn't accept joining as a sign of life. "
     "Count the pings since the last sign of life from 0, and close at the ping after the third."
@@ -83,18 +86,31 @@ class Heartbeat:
             "binary": b"\x00",
         }
         late: list[str] = []
+        beats: list[float] = []
         pinged = asyncio.Event()
+        silent_from_the_start: list[str] = []
         async with contextlib.AsyncExitStack() as stack:
             watching = await stack.enter_async_context(members.tab(room, "watching"))
 
-            async def join_only(kind: str, phase: float) -> None:
+            async def join_only(phase: float) -> bool:
+                """Join and send nothing; whether it would have been seen if the member had been closed too early."""
                 pinged.clear()
                 await pinged.wait()
-                # In mid interval, where one interval too few is far below three.
                 await asyncio.sleep(phase * BEAT)
-                last = time.perf_counter()
-                tab = await stack.enter_async_context(members.tab(room, kind))
-                await watch(kind, tab, last)
+                silent_from_the_start.append(name := f"joiner {len(silent_from_the_start)}")
+                number, last = len(beats), time.perf_counter()
+                tab = await stack.enter_async_context(members.tab(room, name))
+                await members_list(tab, members.path(room, name), likely="this is as in step 05")
+                joined_in_time = len(beats) == number
+                await watch("", tab, last)
+                third = next(iter(beats[number + 2 :]), math.inf)
+                return joined_in_time and third - last < EARLIEST
+
+            async def join_in_mid_interval() -> None:
+                for _ in range(4):
+                    async with running(*map(join_only, PHASES)) as joining:
+                        if any(await asyncio.gather(*joining)):
+                            break
 
             async def fall_silent(kind: str) -> None:
                 for _ in range(3):
@@ -120,10 +136,9 @@ class Heartbeat:
                 pongs.cancel()
                 self._is_due(kind, tab, time.perf_counter() - last, pings, gap)
 
-            living = spawn(self._live(watching, pinged))
+            living = spawn(self._live(watching, beats, pinged))
             try:
-                falling = (*(fall_silent(kind) for kind in signs), *(join_only(*each) for each in JOINS.items()))
-                async with running(*falling) as silent:
+                async with running(*map(fall_silent, signs), join_in_mid_interval()) as silent:
                     await asyncio.gather(*silent)
                 likely = "a member whose time is over is off the list when its connection is closed"
                 await members.are(room, "watching", after="all others were closed with 4408", likely=likely)
@@ -132,18 +147,30 @@ class Heartbeat:
             finally:
                 living.cancel()
                 await asyncio.gather(living, return_exceptions=True)
-            if sorted(gone) != sorted([*signs, *late, *JOINS]):
+            if sorted(gone) != sorted([*signs, *late, *silent_from_the_start]):
                 got = f"left of {', '.join(gone) or 'nobody'}"
-                raise Failure(after="eight members fell silent", got=got, expect="one left for each", likely=likely)
+                raise Failure(
+                    after="members fell silent, one after another", got=got, expect="one left for each", likely=likely
+                )
 
     @staticmethod
-    async def _live(tab: Client, pinged: asyncio.Event) -> list[str]:
-        """Answer each ping until a message comes; of whom this tab has heard that they left."""
+    async def _live(tab: Client, beats: list[float], pinged: asyncio.Event) -> list[str]:
+        """Answer each ping until a message comes.
+
+        Args:
+            tab: of a member that stays.
+            beats: gets the time of each ping, in seconds.
+            pinged: set at each ping.
+
+        Returns:
+            Of whom this tab has heard that they left.
+        """
         gone: list[str] = []
         tab.patience += BEAT
         while True:
             match await tab.next_object(expect="no end: each ping was answered with a pong", likely=LIFE):
                 case {"type": "ping"}:
+                    beats.append(time.perf_counter())
                     pinged.set()
                     await tab.send({"type": "pong"})
                 case {"type": "left", "name": name}:
@@ -177,7 +204,7 @@ class Heartbeat:
         Three pings come in three intervals. A fourth may come at the end of the fourth interval, together with the
         close. What the clock shows decides only where that leaves a doubt, as a busy machine is late.
         """
-        sent = f"{'only the handshake' if kind in JOINS else f'a last frame ({kind})'}; HEARTBEAT={BEAT}"
+        sent = f"{f'a last frame ({kind})' if kind else 'only the handshake'}; HEARTBEAT={BEAT}"
         expect = f"close code 4408 between {3 * BEAT:.2f} and {4 * BEAT:.2f} s after it"
         if tab.connection.close_code is None:
             got = f"the connection still open after {took:.2f} s"
@@ -185,8 +212,8 @@ class Heartbeat:
         elif tab.connection.close_code != 4408:
             got = f"close code {tab.connection.close_code}"
             likely = "the close code for a silent member is 4408"
-        elif pings < 2 or (pings == 2 and took < 2.9 * BEAT):
-            got, likely = f"4408 after {took:.2f} s, and {pings} pings", EARLY if kind in JOINS else LIFE
+        elif pings < 2 or (pings == 2 and took < EARLIEST):
+            got, likely = f"4408 after {took:.2f} s, and {pings} pings", LIFE if kind else EARLY
         elif took > 4.5 * BEAT and (pings > 4 or (pings == 4 and gap > BEAT / 2)):
             got, likely = f"4408 after {took:.2f} s", "it is closed later than four intervals after the last frame"
         else:
