@@ -77,7 +77,20 @@ class Heartbeat:
     @check(3, "takes every frame for a sign of life, and nothing else")
     async def test_silence(self, subject: Subject) -> None:
         members = Members(await subject.under(HEARTBEAT=str(BEAT)))
-        room = members.room()
+        for _ in range(3):
+            room = members.room()
+            async with members.tab(room, "watching") as watching:
+                try:
+                    return await self._fall_silent(members, room, watching)
+                except Failure as failure:
+                    if watching.connection.close_code != 4408:
+                        raise
+                    # A busy machine may let this one seem silent too, but not each time.
+                    last = failure
+        raise last
+
+    async def _fall_silent(self, members: Members, room: str, watching: Client) -> None:
+        """Judge when members are closed that fall silent, next to one that answers each ping."""
         signs: dict[str, str | bytes | dict[str, Any]] = {
             "message": {"type": "message", "text": "hello"},
             "pong": {"type": "pong"},
@@ -90,7 +103,6 @@ class Heartbeat:
         pinged = asyncio.Event()
         silent_from_the_start: list[str] = []
         async with contextlib.AsyncExitStack() as stack:
-            watching = await stack.enter_async_context(members.tab(room, "watching"))
 
             async def join_only(phase: float) -> bool:
                 """Join and send nothing; whether it would have been seen if the member had been closed too early."""
