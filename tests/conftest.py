@@ -156,7 +156,7 @@ def step_of(node: pytest.Item) -> Step:
 
 def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> CheckItem | None:
     """Collect a check as an item of its own kind: it needs no fixtures and runs with the others."""
-    if not hasattr(obj, "check"):
+    if not isinstance(getattr(obj, "check", None), tuple):
         return None
     item = CheckItem.from_parent(collector, name=name)
     # One process judges a step, so that its checks run side by side there.

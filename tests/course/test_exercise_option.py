@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from harness.answers import answers
 from harness.kernels import copy_of_the_course
 
 
@@ -20,14 +21,52 @@ def judge(course: Path, number: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=course, capture_output=True, text=True, encoding="utf-8", timeout=120)
 
 
+def put(course: Path, name: str) -> None:
+    """Put an answer of the corpus, such as `02_echo/wrong_text_escaped`, into the reader's folder of its step."""
+    answer = next(answer for answer in answers() if answer.name == name)
+    answer.put_into(course / "steps" / answer.step.name)
+
+
 def test_solved(tmp_path: Path) -> None:
-    """All checks green: exit code 0, a heading with the count, a line for each check, and nothing else."""
+    """All checks green: exit code 0, a heading with the count, a line for each check, and then the hard cases."""
     done = judge(copy_of_the_course(tmp_path, solved=True), "2")
     assert done.returncode == 0, done.stdout + done.stderr
-    heading, *checks = done.stdout.rstrip().splitlines()
-    assert re.fullmatch(r"Step 02 echo +6 of 6 checks", heading)
-    assert [line[:6] for line in checks] == [f"  ✓ {number} " for number in range(1, 7)]
+    required, hard = done.stdout.rstrip().split("\nHard cases, once all is green ")
+    heading, *checks = required.splitlines()
+    assert heading.split("  ")[-1].strip() == f"{len(checks)} of {len(checks)} checks"
+    assert re.match("Step 02 echo ", heading)
+    assert {line[:6] for line in checks} == {f"  ✓ {number} " for number in range(1, 7)}
+    count, *cases = hard.splitlines()
+    assert count.strip() == f"{len(cases)} of {len(cases)} hard cases"
+    assert all(re.match("  ✓ [1-6] ", line) for line in cases)
     assert done.stderr == ""
+
+
+def test_hard_cases(tmp_path: Path) -> None:
+    """A hard case that fails is explained as well as a check is, and the step is done without it."""
+    course = copy_of_the_course(tmp_path, solved=False)
+    put(course, "02_echo/wrong_surrogate_uncaught")
+    done = judge(course, "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    required, hard = done.stdout.split("\nHard cases, once all is green ")
+    assert "✗" not in required
+    count, *lines = hard.splitlines()
+    cases = sum(line[:4] in ("  ✓ ", "  ✗ ") for line in lines)
+    assert count.strip() == f"{cases - 1} of {cases} hard cases"
+    (failed,) = (place for place, line in enumerate(lines) if line.startswith("  ✗ "))
+    labels = [line[7:16].strip() for line in lines[failed + 1 :] if line.startswith("       ")]
+    assert [label for label in labels if label] == ["I sent", "I got", "I expect", "Likely", "Server", "Hint"]
+
+
+def test_seed(tmp_path: Path) -> None:
+    """A failure that depends on drawn values names the seed, and the same seed draws the same values."""
+    course = copy_of_the_course(tmp_path, solved=False)
+    put(course, "02_echo/wrong_text_escaped")
+    first = judge(course, "2")
+    (seed,) = re.findall(r"       Seed     pytest --exercise 2 --seed (\d+) ", first.stdout)
+    command = [sys.executable, "-m", "pytest", "--exercise", "2", "--seed", seed]
+    again = subprocess.run(command, cwd=course, capture_output=True, text=True, encoding="utf-8", timeout=120)
+    assert again.stdout == first.stdout
 
 
 def test_first_failure(tmp_path: Path) -> None:
@@ -42,20 +81,22 @@ def test_first_failure(tmp_path: Path) -> None:
     line = broken[: broken.index('message["text"]')].count("\n") + 1
     assert done.returncode == 1
     assert done.stderr == ""
-    assert [text.rstrip() for text in done.stdout.splitlines()[:11]] == [
-        "Step 02 echo                                      3 of 6 checks",
-        "  ✓ 1  greets with a welcome",
-        "  ✓ 2  echoes and counts",
-        "  ✓ 3  answers anything else with an error",
-        "  ✗ 4  answers a binary frame with an error",
-        r"       I sent   a binary frame b'\x00\x01'",
+    heading, *lines = (text.rstrip() for text in done.stdout.splitlines())
+    failed = next(place for place, text in enumerate(lines) if text.startswith("  ✗ "))
+    assert re.fullmatch(rf"Step 02 echo +{failed} of \d+ checks", heading)
+    assert {text[:6] for text in lines[:failed]} == {"  ✓ 1 ", "  ✓ 2 ", "  ✓ 3 "}
+    assert lines[failed : failed + 8] == [
+        "  ✗ 4  answers a binary message with an error",
+        r"       I sent   bytes that aren't text: a binary frame b'\x00\x01'",
         "       I got    the connection closed, code 1006",
         '       I expect {"type": "error", "detail": "..."} and the connection still open',
-        "       Likely   receive_text() raises KeyError on a binary frame, and so does message['text']",
+        "       Likely   A binary frame has no text, so reading that key of the message raises KeyError. "
+        "Read it with message.get('text'), and handle None.",
         f"       Server   steps/02_echo/exercise.py:{line} KeyError: 'text'",
         "       Hint     notebook 02, Make, TODO 4",
+        "  · 5  closes with 1000 and bye on a bye",
     ]
-    assert [text[:6] for text in done.stdout.splitlines()[11:]] == ["  · 5 ", "  · 6 "]
+    assert all(text.startswith("  · ") for text in lines[failed + 8 :])
 
 
 def test_does_not_parse(tmp_path: Path) -> None:

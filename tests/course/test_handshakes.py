@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from judge.clients import handshake
+from judge.handshakes import handshake
 from judge.subject import Subject
 from workshop.course import ROOT
 from workshop.server import Server

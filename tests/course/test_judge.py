@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness.answers import answers
 from harness.kernels import copy_of_the_course
+from judge.conversation import Conversation
 from judge.judge import BLOCKED, STARTS, Judge
-from judge.model import Failure
+from judge.model import Failure, check
 from judge.subject import Subject
 from workshop.course import ROOT, find_step
 from workshop.server import Server
@@ -20,7 +22,10 @@ def test_tasks() -> None:
     assert len(files) > 20
     for file in files:
         found = re.search(r"\b(create_task|ensure_future)\(", file.read_text("utf-8"))
-        assert file.name == "tasks.py" or not found, f"{file.name}: use spawn() or running() in place of {found[1]}()"
+        # The probe is a process of its own, which imports the answer and not the judge.
+        assert file.name in ("tasks.py", "handshake_probe.py") or not found, (
+            f"{file.name}: use spawn() or running() instead of {found[1]}()"
+        )
 
 
 def test_no_traceback_of_its_own(tmp_path: Path) -> None:
@@ -56,6 +61,63 @@ async def test_closed_is_not_blocked(tmp_path: Path, ending: str, is_blocked: bo
                 await tab.next(expect="a welcome", likely="something else")
         # A busy machine delays two requests as a blocked event loop does.
         subject.blocked = True
-        lines = Judge(step, tmp_path, server)._explain(STARTS, failed.value, "", subject)
+        lines = Judge(step, tmp_path, server)._explain(STARTS, failed.value, "", subject, Conversation())
         await subject.close()
     assert (("Likely", BLOCKED) in lines) == is_blocked
+
+
+class OnlyTogether:
+    """Checks of which the second fails only while the first runs, though each passes alone."""
+
+    @check(1, "is there")
+    async def test_first(self, subject: Subject) -> None:
+        subject.at_end.append(str)
+        async with subject.client() as tab:
+            await tab.next(expect="a welcome", likely="something else")
+
+    @check(2, "is alone")
+    async def test_second(self, subject: Subject) -> None:
+        async with subject.client() as tab:
+            await tab.next(expect="a welcome", likely="something else")
+        if subject.at_end:
+            raise Failure(got="another client", expect="no other client", likely="Another check runs.")
+
+
+def test_decided_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check that fails next to the others and passes alone has failed."""
+    monkeypatch.setattr("checks.test_02_echo.TestExercise", OnlyTogether)
+    step = find_step(2)
+    verdict = Judge(step, step.solution).run()
+    assert verdict.failed is not None
+    assert verdict.failed.name == "test_second"
+    assert ("Likely", "Another check runs.") in verdict.explanation
+
+
+class LeavesATraceback:
+    """Checks of which the first leaves a traceback that a disconnect causes; it belongs to the third."""
+
+    leaving = 3
+
+    @check(1, "is there")
+    async def test_first(self, subject: Subject) -> None:
+        async with subject.client() as tab:
+            await tab.next(expect="a welcome", likely="something else")
+
+    @check(2, "is fine")
+    async def test_second(self, subject: Subject) -> None:
+        await subject.get("/", likely="nothing")
+
+    @check(3, "lets clients leave")
+    async def test_third(self, subject: Subject) -> None:
+        await subject.get("/", likely="nothing")
+
+
+def test_number_of_the_cause(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A traceback that a leaving client causes isn't reported as a failure of the check that noticed it."""
+    monkeypatch.setattr("checks.test_02_echo.TestExercise", LeavesATraceback)
+    step = find_step(2)
+    next(each for each in answers() if each.name == "02_echo/wrong_traceback_logged").put_into(tmp_path)
+    verdict = Judge(step, tmp_path).run()
+    assert verdict.failed is not None
+    assert verdict.failed.number == 3
+    assert ("Hint", "notebook 02, Make, TODO 3") in verdict.explanation

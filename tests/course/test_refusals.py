@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from harness.refusing import IMPORTS, PARAMETERS, PATHS
-from judge.clients import handshake
+from judge.handshakes import handshake
 from judge.refusals import explain, gather_facts, why_refused
 from workshop.course import find_step
 from workshop.process import Process, start_module

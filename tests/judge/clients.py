@@ -3,38 +3,24 @@
 import asyncio
 import contextlib
 import json
-import logging
 import socket
 import struct
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from websockets import frames
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from .conversation import current
 from .differences import difference
 from .messages import carries, cut, is_error, is_message, not_an_error, only_key, parsed, show
 from .model import Failure, Likely
 
-HANDSHAKES = {
-    403: (
-        "no route takes this path (look at the prefix and for a slash too many), or a parameter is wrong, "
-        "or websocket has no annotation WebSocket, or the route is no @app.websocket, "
-        "or the server closed before it accepted"
-    ),
-    404: "uvicorn has no WebSocket library: install uvicorn[standard]",
-    500: "the endpoint raised or returned before await websocket.accept()",
-    401: "a security dependency or HTTPException(401) refused the handshake",
-}
-
 LONGEST_IGNORED = 200
 """Characters of a message that `Client.overhears` may match."""
-LEAK = "Your code counts or lists connections, and doesn't remove each one that has ended. Do that in finally."
-"""Why a handshake is refused that was accepted before."""
 RETURNED = (
     "Your endpoint has returned, and that ends the connection. Send the answer instead of returning it, and stay in "
     "the loop until the client disconnects."
@@ -44,8 +30,6 @@ LOOK = 0.02
 """Seconds to look for a message that another connection should have received long ago."""
 LOOK_ON = 0.3
 """Seconds to look for the message after one that was not expected."""
-SHARED = {"Cookie": "session=judge", "X-Forwarded-For": "203.0.113.7"}
-"""Headers that all connections share, as two tabs of a browser behind a proxy do."""
 
 
 def anything(frame: str | bytes) -> bool:
@@ -266,7 +250,8 @@ class Client:
             return self._surplus(frame, causes.surplus)
         got = show(frame)
         # What another client has sent isn't a changed form of what this one should receive.
-        sent = self.conversation.sent
+        own = isinstance(expected, dict) and "text" in expected and carries(frame, str(expected["text"]))
+        sent = self.conversation.sent if not own else ()
         if others := [(number, who) for number, who, text in sent if who != self.who and carries(frame, text)]:
             number, who = others[-1]
             is_old = number < self._since
@@ -425,7 +410,8 @@ class Client:
 
     async def end(self) -> None:
         """Close the connection, and wait for no answer that may not come."""
-        self.ended = True
+        # After a failure, this only cleans up.
+        self.ended = self.ended or sys.exception() is None
         # A client that reads nothing never sees the answer to its close frame.
         if self.connection.transport.is_reading():
             # close() waits until its frame is written: with a server that doesn't read, indefinitely.
@@ -460,149 +446,3 @@ def closing(connection: ClientConnection) -> str:
     """How a connection ended: its close code, and the reason if there is one."""
     reason = f", reason {connection.close_reason}" if connection.close_reason else ""
     return f"code {connection.close_code}{reason}"
-
-
-async def handshake(
-    url: str,
-    patience: float,
-    *,
-    narrow: bool = False,
-    headers: dict[str, str] | None = None,
-    sock: socket.socket | None = None,
-    asked: asyncio.Event | None = None,
-) -> ClientConnection | int:
-    """Open a connection, or learn with which HTTP status it was refused.
-
-    Args:
-        url: the address of the socket.
-        patience: seconds to wait for the answer.
-        narrow: whether the kernel keeps as little as it can for this client, so that a client
-            which stops reading soon stops the server's sends.
-        headers: further HTTP headers.
-        sock: a socket that is connected already; by default a new one.
-        asked: set when the request is on its way.
-
-    Raises:
-        TimeoutError: there was no answer in time.
-        OSError: the server is gone.
-        websockets.InvalidHandshake: the answer was no HTTP.
-    """
-    if narrow:
-        sock = await connected(url, narrow=True)
-    try:
-        return await connect(
-            url,
-            sock=sock,
-            additional_headers=SHARED | (headers or {}),
-            logger=_logger(asked) if asked else None,
-            # Compressed frames would be too small to fill a buffer.
-            compression=None,
-            open_timeout=patience,
-            close_timeout=min(patience, 0.5),
-            ping_interval=None,
-            max_size=None,
-            max_queue=None,
-            proxy=None,
-        )
-    except InvalidStatus as error:
-        return error.response.status_code
-
-
-async def connected(url: str, *, narrow: bool = False) -> socket.socket:
-    """A socket that is connected to the server of this address, and has sent nothing yet; see `handshake`."""
-    host, port = url.split("/")[2].split(":")
-    sock = socket.socket()
-    if narrow:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(sock, (host, int(port)))
-    return sock
-
-
-def _logger(asked: asyncio.Event) -> logging.Logger:
-    """A logger for a connection, which sets this event when the request has been written."""
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if str(record.msg).startswith("> GET"):
-                asked.set()
-
-    logger = logging.Logger("client", logging.DEBUG)
-    logger.addHandler(Handler())
-    return logger
-
-
-Why = Callable[[str, int], Awaitable[str | None]]
-"""Explains a refused handshake from its path and its HTTP status, or returns None."""
-
-
-async def open_client(
-    url: str,
-    patience: float,
-    *,
-    who: str | None = None,
-    why: Why | None = None,
-    narrow: bool = False,
-    headers: dict[str, str] | None = None,
-    sock: socket.socket | None = None,
-    asked: asyncio.Event | None = None,
-) -> Client:
-    """Open a client that must get in; see `handshake`.
-
-    Args:
-        who: how a failure calls it.
-        why: explains a refused handshake.
-
-    Raises:
-        Failure: the handshake was refused or not answered.
-    """
-    path = "/" + url.split("/", 3)[3]
-    sent = f"a handshake for {path}"
-    expect = "the connection accepted"
-    try:
-        connection = await handshake(url, patience, narrow=narrow, headers=headers, sock=sock, asked=asked)
-    except TimeoutError:
-        raise Failure(
-            sent=sent,
-            got=f"no answer within {patience:g} s",
-            expect=expect,
-            likely=(await why(path, 0) if why else None)
-            or "Your endpoint waits for something before it accepts. Call await websocket.accept() first.",
-            broken=True,
-        ) from None
-    except (OSError, InvalidHandshake, EOFError) as error:
-        raise Failure(
-            sent=sent, got=f"no connection: {error}", expect=expect, likely="The server has ended.", broken=True
-        ) from None
-    if isinstance(connection, int):
-        before = sum(other.path == path for other in current().clients)
-        cause = f"The same handshake was accepted {before} times before. {LEAK}" if before else None
-        if why and not cause:
-            cause = await why(path, connection)
-        raise Failure(
-            sent=sent,
-            got=f"HTTP {connection}",
-            expect=expect,
-            likely=cause or HANDSHAKES.get(connection, "Look up the status in the handshake decoder of README.md."),
-            broken=cause is None,
-        )
-    return Client(connection, patience, who, path)
-
-
-@contextlib.asynccontextmanager
-async def client(url: str, patience: float, **options: Any) -> AsyncIterator[Client]:
-    """Open a client that must get in. At the end it leaves, if it has not yet.
-
-    Args:
-        url: the address of the socket.
-        patience: seconds to wait for an answer.
-        options: those of `open_client`.
-
-    Raises:
-        Failure: the handshake was refused or not answered.
-    """
-    opened = await open_client(url, patience, **options)
-    try:
-        yield opened
-    finally:
-        await opened.end()

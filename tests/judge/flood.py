@@ -1,7 +1,8 @@
-"""Requests of a client that reads no answers, in step 02: they come to a halt, because the server must wait for it."""
+"""More than the buffers hold: requests of a client that reads no answers, and texts for a member that does not read."""
 
 import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
 
@@ -14,6 +15,9 @@ from .subject import Subject
 from .tasks import spawn, stop
 
 LARGE = "x" * 262_144
+MANY = 16
+"""The number of large texts: 4 MiB. The buffers on the way to a narrow client hold less, 2.9 MB by measurement."""
+NOTICE = "Your code sends a message of its own when a member joins or leaves. Send nothing but the members' texts."
 MOST = 128
 """How many of these texts, 32 MiB, are more than all buffers on the way hold, in both directions."""
 
@@ -82,3 +86,81 @@ class Requests:
             value = parsed(frame)
             if value != {"type": "echo", "text": f"{count - 1} {LARGE}", "count": count}:
                 raise Failure(sent=client.did, after=after, got=show(frame), expect=expect, likely=likely)
+
+
+class Flood:
+    """Large texts on their way from one member to others, which read them meanwhile."""
+
+    def __init__(self, sender: Client, readers: dict[str, Client], more: Sequence[str] = ()) -> None:
+        self._large = [f"{number} {LARGE}" for number in range(MANY)]
+        self.texts = [*self._large, *more]
+        """What must arrive."""
+        self.got: dict[str, list[str | bytes]] = {}
+        """What each reader has so far."""
+        self._sender = sender
+        self._sent = 0
+        self._sending = spawn(self._send())
+        self._reading: dict[str, asyncio.Task[None]] = {}
+        for name, reader in readers.items():
+            self.join(name, reader)
+
+    async def _send(self) -> None:
+        with suppress(ConnectionClosed):
+            for text in self._large:
+                await self._sender.connection.send(text)
+                self._sent += 1
+
+    async def _read(self, reader: Client, got: list[str | bytes]) -> None:
+        with suppress(ConnectionClosed):
+            while len(got) < len(self.texts):
+                got.append(await reader.connection.recv())
+
+    def progress(self) -> list[int]:
+        """How far the sender and each reader are."""
+        return [self._sent, *(len(got) for got in self.got.values())]
+
+    def join(self, name: str, reader: Client) -> None:
+        """From now on this member reads, also one that had stopped."""
+        self.got[name] = []
+        self._reading[name] = spawn(self._read(reader, self.got[name]))
+        reader.read_again()
+
+    def forget(self, name: str) -> None:
+        """This member has disconnected and is expected to get no more."""
+        del self.got[name]
+        self._reading.pop(name).cancel()
+
+    async def arrives(self, *, after: str, likely: str) -> None:
+        """Every member that reads gets every text once. As long as something moves, there is time.
+
+        Raises:
+            Failure: one does not.
+        """
+        tasks = {self._sending, *self._reading.values()}
+        quiet = 0
+        while quiet < 4 and not all(task.done() for task in tasks):
+            before = self.progress()
+            await asyncio.wait(tasks, timeout=self._sender.patience / 4)
+            quiet = quiet + 1 if self.progress() == before else 0
+        await stop(*tasks)
+        for name, got in self.got.items():
+            # The order of one sender's texts is not what is judged here.
+            if sorted(got, key=str) != sorted(self.texts):
+                missing = len(set(self.texts) - set(got))
+                if foreign := [text for text in got if text not in self.texts]:
+                    raise Failure(
+                        after=after,
+                        got=f"{name} received {show(foreign[0])}",
+                        expect=f"{name} receives the members' texts, and nothing else",
+                        likely=NOTICE,
+                    )
+                if not missing:
+                    likely = "A text is sent to a member twice. Keep each member once, and send in one place."
+                raise Failure(
+                    sent=f"{MANY} texts of 256 KiB to the room",
+                    after=after,
+                    got=f"{name} received {len(got)} of {len(self.texts)}; {missing} are missing",
+                    expect=f"{name} receives every text once",
+                    likely=likely,
+                    broken=True,
+                )

@@ -2,27 +2,19 @@
 
 import asyncio
 import contextlib
-import itertools
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from urllib.parse import quote
 
-from websockets.exceptions import ConnectionClosed
-
 from . import pool
 from .clients import Client, anything
+from .flood import NOTICE, Flood
 from .messages import show
 from .model import Failure, Likely
 from .subject import Subject
-from .tasks import spawn, stop
 
-_numbers = itertools.count(1)
-
-LARGE = "x" * 262_144
-MANY = 16
-"""The number of large texts: 4 MiB. The buffers on the way to a narrow client hold less, 2.9 MB by measurement."""
 PAUSE = 1.2
-"""Seconds that a member reads nothing, and then reads on."""
+"""Seconds that a member reads nothing, and then reads on; and a little more than the second that Make promises."""
 ENDS = ("leave", "finish", "reset")
 EACH_SEND = (
     "A send to a disconnected member raises in the sender's endpoint. Catch WebSocketDisconnect and RuntimeError "
@@ -33,7 +25,6 @@ CANCELLED = (
     "Finish it in any case, and guard each send."
 )
 COPY = "The loop runs over the members while one of them is removed. Loop over a copy: list(members)."
-NOTICE = "Your code sends a message of its own when a member joins or leaves. Send nothing but the members' texts."
 LOCKED = (
     "Joining and leaving wait until a slow member reads: your code holds a lock while it sends. Hold the lock only to "
     "copy the members, and send without it."
@@ -57,7 +48,7 @@ class Rooms:
     @staticmethod
     def name(kind: str = "lobby") -> str:
         """Return a room that no other check uses, so that checks can run side by side."""
-        return f"{kind}-{next(_numbers)}"
+        return pool.unique(kind)
 
     def path(self, room: str) -> str:
         """Return the path of a room's connections."""
@@ -69,7 +60,7 @@ class Rooms:
         Args:
             room: its name.
             who: how a failure calls the member.
-            narrow: see `clients.handshake`.
+            narrow: see `handshakes.handshake`.
         """
         return self.subject.client(self.path(room), who=who, narrow=narrow)
 
@@ -80,6 +71,13 @@ class Rooms:
             Failure: they have not.
         """
         counts = await self.subject.get_json(self.counts, likely=likely)
+        if isinstance(counts, dict) and (more := [str(key) for key in counts if not pool.is_unique(str(key))]):
+            raise Failure(
+                sent=f"GET {self.counts}",
+                got=f"the key {show(more[0])}",
+                expect="a key for each room, and no other",
+                likely=f"Your code adds the key {more[0]}. Return the rooms alone.",
+            )
         if not self._match(counts, expected):
             raise Failure(
                 after=f"{after}, GET {self.counts}",
@@ -108,6 +106,7 @@ class Rooms:
             expect=_wanted(expected),
             likely=lambda counts: _miscounted(counts, expected) or likely,
             shown=lambda counts: self._relevant(counts, expected),
+            promised=PAUSE,
         )
         # It came to the expected counts, and listed an empty room before.
         if empty:
@@ -136,7 +135,7 @@ class Rooms:
         plain = {_plain(room) for room in expected}
         return {room: count for room, count in counts.items() if room in expected or _plain(str(room)) in plain}
 
-    async def flood(self, sender: Client, readers: dict[str, Client], *, more: Sequence[str] = ()) -> "Flood":
+    async def flood(self, sender: Client, readers: dict[str, Client], *, more: Sequence[str] = ()) -> Flood:
         """Let `sender` send more than a member that does not read can take, until nothing moves any more.
 
         Args:
@@ -176,84 +175,6 @@ def _miscounted(counts: object, expected: dict[str, int | None]) -> str | None:
             "connections themselves; and remove only the member that has disconnected."
         )
     return None
-
-
-class Flood:
-    """Large texts on their way from one member to others, which read them meanwhile."""
-
-    def __init__(self, sender: Client, readers: dict[str, Client], more: Sequence[str] = ()) -> None:
-        self._large = [f"{number} {LARGE}" for number in range(MANY)]
-        self.texts = [*self._large, *more]
-        """What must arrive."""
-        self.got: dict[str, list[str | bytes]] = {}
-        """What each reader has so far."""
-        self._sender = sender
-        self._sent = 0
-        self._sending = spawn(self._send())
-        self._reading: dict[str, asyncio.Task[None]] = {}
-        for name, reader in readers.items():
-            self.join(name, reader)
-
-    async def _send(self) -> None:
-        with suppress(ConnectionClosed):
-            for text in self._large:
-                await self._sender.connection.send(text)
-                self._sent += 1
-
-    async def _read(self, reader: Client, got: list[str | bytes]) -> None:
-        with suppress(ConnectionClosed):
-            while len(got) < len(self.texts):
-                got.append(await reader.connection.recv())
-
-    def progress(self) -> list[int]:
-        """How far the sender and each reader are."""
-        return [self._sent, *(len(got) for got in self.got.values())]
-
-    def join(self, name: str, reader: Client) -> None:
-        """From now on this member reads, also one that had stopped."""
-        self.got[name] = []
-        self._reading[name] = spawn(self._read(reader, self.got[name]))
-        reader.read_again()
-
-    def forget(self, name: str) -> None:
-        """This member has disconnected and is expected to get no more."""
-        del self.got[name]
-        self._reading.pop(name).cancel()
-
-    async def arrives(self, *, after: str, likely: str) -> None:
-        """Every member that reads gets every text once. As long as something moves, there is time.
-
-        Raises:
-            Failure: one does not.
-        """
-        tasks = {self._sending, *self._reading.values()}
-        quiet = 0
-        while quiet < 4 and not all(task.done() for task in tasks):
-            before = self.progress()
-            await asyncio.wait(tasks, timeout=self._sender.patience / 4)
-            quiet = quiet + 1 if self.progress() == before else 0
-        await stop(*tasks)
-        for name, got in self.got.items():
-            # The order of one sender's texts is not what is judged here.
-            if sorted(got, key=str) != sorted(self.texts):
-                missing = len(set(self.texts) - set(got))
-                if foreign := [text for text in got if text not in self.texts]:
-                    raise Failure(
-                        after=after,
-                        got=f"{name} received {show(foreign[0])}",
-                        expect=f"{name} receives the members' texts, and nothing else",
-                        likely=NOTICE,
-                    )
-                if not missing:
-                    likely = "A text is sent to a member twice. Keep each member once, and send in one place."
-                raise Failure(
-                    sent=f"{MANY} texts of 256 KiB to the room",
-                    after=after,
-                    got=f"{name} received {len(got)} of {len(self.texts)}; {missing} are missing",
-                    expect=f"{name} receives every text once",
-                    likely=likely,
-                    broken=True,
-                )
 
 
 def _wanted(expected: dict[str, int | None]) -> str:
@@ -323,6 +244,20 @@ async def reaches_the_room(rooms: Rooms) -> None:
                 await member.gets(text, likely=Likely(silence=MEMBERS, surplus=NOTICE))
 
 
+async def counts_rooms_apart(rooms: Rooms) -> None:
+    """Rooms with similar names are counted as different rooms, each under its exact name."""
+    async with contextlib.AsyncExitStack() as stack:
+        expected: dict[str, int | None] = {}
+        for room in pool.rooms().values():
+            for name in (room, *pool.neighbors(room)):
+                await stack.enter_async_context(rooms.member(name))
+                expected[name] = 1
+        changed = "The name of a room is changed. Count each room under its exact name."
+        await rooms.has(expected, after=f"one handshake for each of {len(expected)} rooms", likely=changed)
+    left = f"the members of {len(expected)} rooms left"
+    await rooms.come_to(dict.fromkeys(expected), after=left, likely="Empty rooms are kept. Remove each one.")
+
+
 async def keeps_rooms_apart(rooms: Rooms) -> None:
     """Rooms with similar names are different rooms."""
     for kind, room in pool.rooms().items():
@@ -342,7 +277,6 @@ async def keeps_rooms_apart(rooms: Rooms) -> None:
                 neighbor.did = f"{show(own)} in the room {name!r}, after a text in the room {room!r}"
                 mixed = f"{name!r} and {room!r} are taken for one room. Use the name as it is, without a change."
                 await neighbor.gets(own, likely=Likely(silence=SENDER, wrong=mixed, surplus=mixed))
-            await rooms.has({room: 1}, after=f"a handshake for the room {room!r}", likely="The room isn't counted.")
             await ada.has_nothing_more(likely="Rooms with similar names are taken for one.")
 
 
@@ -368,11 +302,18 @@ async def counts_members(rooms: Rooms) -> None:
     await rooms.has({ghost: None}, after=f"HTTP requests that name the room {ghost}", likely=likely)
     async with rooms.member(lobby), rooms.member(lab):
         likely = "The counts are not those of the members that each room has now."
-        async with rooms.member(lobby) as grace:
+        async with rooms.member(lobby, "Grace") as grace:
             await rooms.has({lobby: 2, lab: 1}, after="three handshakes", likely=likely)
+            await grace.send("from the second member")
+            await grace.gets("from the second member", likely=Likely(silence=SENDER, surplus=NOTICE))
             await grace.leave()
         likely = "A member that has disconnected is still counted, or the whole room is removed with one member."
         await rooms.come_to({lobby: 1, lab: 1}, after="a member left the lobby", likely=likely)
+        async with rooms.member(lobby, "Linus") as linus:
+            await linus.send("from the newcomer")
+            cached = "The newcomer isn't in the list that a broadcast uses. Copy the members again for each broadcast."
+            await linus.gets("from the newcomer", likely=Likely(silence=cached, surplus=NOTICE))
+        await rooms.come_to({lobby: 1, lab: 1}, after="a member joined the lobby and left", likely=likely)
         async with contextlib.AsyncExitStack() as stack:
             for _ in range(11):
                 await stack.enter_async_context(rooms.member(lobby))
@@ -402,6 +343,26 @@ async def survives_disconnects(rooms: Rooms) -> None:
                     await member.gets(text, likely=Likely(silence=lost, surplus=NOTICE))
             for member in (ada, grace):
                 await member.has_nothing_more(likely=NOTICE)
+    # Two of them at the same time, and another member joins and leaves with them.
+    room = rooms.name()
+    async with rooms.member(room, "Ada") as ada, rooms.member(room, "Grace") as grace:
+        for number in range(4):
+            async with rooms.member(room, "Linus") as one, rooms.member(room, "Zoe") as other:
+                await rooms.subject.at_once(one.reset(), other.reset(), ada.send(f"text {number}"))
+                for member in (ada, grace):
+                    member.did = f"text {number} from Ada, while two members disconnected"
+                    member.after = "two members disconnected at the same time, without a close frame"
+                    await member.gets(f"text {number}", likely=Likely(silence=EACH_SEND, closed=EACH_SEND))
+        (newcomer,) = await rooms.subject.clients_at_once(rooms.path(room), meanwhile=grace.leave)
+        try:
+            await newcomer.send("from the newcomer")
+            lost = "A member that joins while another one leaves is lost. Change the room without an await in between."
+            for member in (newcomer, ada):
+                member.did = "a text of a member that joined while another one left"
+                member.after = None
+                await member.gets("from the newcomer", likely=lost)
+        finally:
+            await newcomer.end()
     room = rooms.name()
     async with (
         rooms.member(room, "Ada") as ada,
@@ -504,6 +465,11 @@ async def skips_no_member(rooms: Rooms) -> None:
     ):
         slow.stop_reading()
         flood = await rooms.flood(ada, {"the sender": ada, "another member": grace})
+        async with rooms.member(rooms.name("lab"), "Edsger") as elsewhere:
+            await elsewhere.send("in another room")
+            elsewhere.did = "a text in another room, while a send to a slow member waited"
+            shared = "A room waits for a slow member of another room. Don't hold a lock while you send."
+            await elsewhere.gets("in another room", likely=shared)
         await leaver.leave()
         likely = "A member that has disconnected stays in its room. Remove it in finally."
         after = "a member left while a send to another one waited"
@@ -553,7 +519,7 @@ async def forgets_the_disconnected(rooms: Rooms) -> None:
     likely = "The member is removed after some ends only. Remove it in finally."
     for end in (*ENDS, "binary", "broken"):
         room = rooms.name()
-        async with rooms.member(room) as ada:
+        async with rooms.member(room, "Grace"), rooms.member(room, "Linus"), rooms.member(room, "Ada") as ada:
             if end == "binary":
                 await ada.send(b"\x00\x01")
             elif end == "broken":
@@ -562,7 +528,19 @@ async def forgets_the_disconnected(rooms: Rooms) -> None:
                 ada.did = "bytes that aren't a frame"
             else:
                 await getattr(ada, end)()
-            await rooms.come_to({room: None}, after=ada.did, likely=likely)
+            await rooms.come_to({room: 2}, after=f"{ada.did}, from one of three members", likely=likely)
+            # No clean-up that comes later may remove another one.
+            await rooms.subject.stands_still(lambda: 0)
+            after = f"{ada.did}, from one of three members, and a moment later"
+            await rooms.has({room: 2}, after=after, likely="A member is removed twice, so another one isn't counted.")
+        await rooms.come_to({room: None}, after="the last members left", likely=likely)
+        async with rooms.member(room, "Ada") as ada:
+            if end == "binary":
+                await ada.send(b"\x00\x01")
+            else:
+                await getattr(ada, end if end in ENDS else "leave")()
+            kept = f"An empty room is kept after this end. {likely}"
+            await rooms.come_to({room: None}, after=f"{ada.did}, from the only member", likely=kept)
     room = rooms.name()
     async with rooms.member(room, narrow=True) as gone, rooms.member(room, "Ada") as ada:
         gone.stop_reading()
@@ -585,12 +563,12 @@ async def forgets_the_disconnected(rooms: Rooms) -> None:
 
 
 async def keeps_fifty_rooms(rooms: Rooms) -> None:
-    """Fifty rooms, and fifty members in one room: all are counted, and every text arrives."""
-    names = [rooms.name("many") for _ in range(50)]
+    """Sixty rooms, and fifty-one members in one room: all are counted, and every text arrives."""
+    names = [rooms.name("many") for _ in range(60)]
     async with contextlib.AsyncExitStack() as stack:
         members = [await stack.enter_async_context(rooms.member(name)) for name in names]
         likely = "Your code limits the number of rooms, or of members in a room. Make doesn't ask for a limit."
-        await rooms.has(dict.fromkeys(names, 1), after="one handshake for each of fifty rooms", likely=likely)
+        await rooms.has(dict.fromkeys(names, 1), after="one handshake for each of sixty rooms", likely=likely)
         for name, member in zip(names, members, strict=True):
             await member.send(f"in {name}")
             await member.gets(f"in {name}", likely=likely)
@@ -600,4 +578,4 @@ async def keeps_fifty_rooms(rooms: Rooms) -> None:
         for member in crowd:
             member.did = "a text to a room of 51 members"
             await member.gets("to the crowd", likely=likely)
-    await rooms.come_to(dict.fromkeys(names), after="all members of fifty rooms left", likely="Rooms stay behind.")
+    await rooms.come_to(dict.fromkeys(names), after="all members of sixty rooms left", likely="Rooms stay behind.")

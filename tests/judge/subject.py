@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import math
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -16,7 +17,7 @@ import httpx
 from websockets.exceptions import InvalidHandshake
 from workshop.server import Server, StartupError
 
-from . import clients
+from . import clients, handshakes
 from .messages import show
 from .model import Failure
 from .refusals import why_refused
@@ -30,6 +31,8 @@ if find_spec("sniffio") is None:
     sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 _marks = itertools.count()
+PROMPT = 0.1
+"""Seconds that each request may take, or else the machine is too busy to judge a promise."""
 AT_ONCE = 0.5
 """Seconds after which a server that has not answered two requests counts as blocked."""
 SETTLED = 3.0
@@ -92,15 +95,15 @@ class Subject:
         narrow: bool = False,
         headers: dict[str, str] | None = None,
     ) -> AbstractAsyncContextManager[clients.Client]:
-        """Connect a client to the answer; see `clients.client`.
+        """Connect a client to the answer; see `handshakes.client`.
 
         Args:
             path: with its query.
             who: how a failure calls it; by default the name in the query, or "the first client", and so on.
-            narrow: see `clients.handshake`.
-            headers: see `clients.handshake`.
+            narrow: see `handshakes.handshake`.
+            headers: see `handshakes.handshake`.
         """
-        return clients.client(
+        return handshakes.client(
             self.server.ws(path),
             self.patience,
             who=who or name_in(path),
@@ -115,13 +118,13 @@ class Subject:
         return await why_refused(target, self.folder, path, status)
 
     async def handshake(self, path: str, *, headers: dict[str, str] | None = None) -> clients.ClientConnection | int:
-        """Try a handshake; see `clients.handshake`.
+        """Try a handshake; see `handshakes.handshake`.
 
         Raises:
             Failure: no answer came.
         """
         try:
-            return await clients.handshake(self.server.ws(path), self.patience, headers=headers)
+            return await handshakes.handshake(self.server.ws(path), self.patience, headers=headers)
         except TimeoutError:
             got = f"no answer within {self.patience:g} s"
             likely = "Your endpoint waits for something before it accepts or refuses the handshake."
@@ -144,11 +147,11 @@ class Subject:
             Failure: one of them was refused.
         """
         asked = [asyncio.Event() for _ in paths]
-        sockets = [await clients.connected(self.server.url) for _ in paths]
+        sockets = [await handshakes.connected(self.server.url) for _ in paths]
         # The server takes new connections one after another, and has taken them when it answers this.
         await self.get("/still-there", likely="something blocks the event loop")
-        handshakes = (
-            clients.open_client(
+        coming = (
+            handshakes.open_client(
                 self.server.ws(path),
                 self.patience,
                 who=name_in(path),
@@ -158,7 +161,7 @@ class Subject:
             )
             for path, sock, event in zip(paths, sockets, asked, strict=True)
         )
-        async with running(*handshakes) as opening:
+        async with running(*coming) as opening:
             with self.held_up(), contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.patience):
                     await asyncio.gather(*(event.wait() for event in asked))
@@ -241,6 +244,7 @@ class Subject:
         expect: str,
         likely: str | Callable[[Any], str],
         shown: Callable[[Any], object] = lambda value: value,
+        promised: float = math.inf,
     ) -> None:
         """Ask `GET path` until its JSON satisfies `holds`, at most as long as the patience.
 
@@ -251,23 +255,29 @@ class Subject:
             expect: what is expected.
             likely: the mistake, if it never comes; or a function that finds it from the last value.
             shown: what a failure shows of the last value.
+            promised: seconds after which it's late, if the server has answered everything promptly meanwhile.
 
         Raises:
             Failure: it never did.
         """
         values: list[Any] = []
+        start, slowest = time.monotonic(), 0.0
         try:
             async with asyncio.timeout(self.patience):
                 async for _ in again():
+                    asked = time.monotonic()
                     values[:] = [await self.get_json(path, likely="" if callable(likely) else likely)]
+                    slowest = max(slowest, time.monotonic() - asked)
                     if holds(values[0]):
                         return
+                    if time.monotonic() - start > promised and slowest < PROMPT:
+                        raise TimeoutError
         except TimeoutError:
             if not values:
                 raise self._no_answer("GET", path, after) from None
             raise Failure(
                 after=after,
-                got=f"GET {path} still answers {show(shown(values[0]))} after {self.patience:g} s",
+                got=f"GET {path} still answers {show(shown(values[0]))} after {time.monotonic() - start:.1f} s",
                 expect=expect,
                 likely=likely(values[0]) if callable(likely) else likely,
             ) from None

@@ -39,6 +39,9 @@ def meaning_of(trouble: Trouble, sent: str | None = None) -> str | None:
         trouble: the error.
         sent: the last thing the client sent, as the line "I sent" shows it, such as `a binary frame b"..."`.
     """
+    # A check may say before the message what is special about it: "half an emoji: the text ...".
+    if sent and (shown := re.search(r'(?:a binary frame b|the text "|an empty text$).*', sent, re.DOTALL)):
+        sent = shown[0]
     if found := NEVER_AWAITED.search(trouble.message):
         call = re.search(rf"(?:\w+\.)*{found[1]}(?=\()", trouble.source)
         where = ", and async def for its function" if trouble.in_plain_def else ""

@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from judge.clients import handshake
+from judge.handshakes import handshake
 from judge.subject import Subject
 from workshop.course import find_step
 from workshop.server import Server
