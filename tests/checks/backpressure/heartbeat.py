@@ -18,8 +18,10 @@ from .room import FILLING, HUGE, IDS, let_go
 
 BEAT = 0.25
 """Seconds between two pings in most of these checks."""
-EARLIEST = 2.9 * BEAT
-"""Seconds after which a silent member may be closed, less what two clocks may differ."""
+LONG_BEAT = 1.0
+"""The same for a machine that's too busy for the others."""
+EARLIEST = 2.9
+"""Intervals after which a silent member may be closed, less what two clocks may differ."""
 SHORT_BEAT = 0.1
 """The same where no member has to stay alive, so that a busy machine can't be too slow for it."""
 OFF_THE_LIST = 1.0
@@ -76,6 +78,58 @@ class Heartbeat:
 
     @check(3, "takes every frame for a sign of life, and nothing else")
     async def test_silence(self, subject: Subject) -> None:
+        async with running(self._after_a_sign(subject), self._after_joining(subject)) as judging:
+            await asyncio.gather(*judging)
+
+    async def _after_joining(self, subject: Subject) -> None:
+        """Judge when members are closed that only join.
+
+        A busy machine may be too late to tell three intervals from less. Long intervals then decide.
+        """
+        for beat in (BEAT, BEAT, LONG_BEAT):
+            if await self._saw_joiners_close(Members(await subject.under(HEARTBEAT=str(beat))), beat):
+                break
+
+    async def _saw_joiners_close(self, members: Members, beat: float) -> bool:
+        """Let members join in mid interval, where one interval too few is far below three.
+
+        Args:
+            members: of the server.
+            beat: seconds between two of its pings.
+
+        Returns:
+            Whether the clock would have shown that one of them was closed an interval too early.
+
+        Raises:
+            Failure: one was closed too early, too late, or otherwise.
+        """
+        room = members.room()
+        beats: list[float] = []
+        pinged = asyncio.Event()
+        async with contextlib.AsyncExitStack() as stack:
+            watching = await stack.enter_async_context(members.tab(room, "watching"))
+
+            async def join_only(phase: float) -> bool:
+                pinged.clear()
+                try:
+                    async with asyncio.timeout(2 * beat + members.subject.patience):
+                        await pinged.wait()
+                except TimeoutError:
+                    return False
+                await asyncio.sleep(phase * beat)
+                name, number, last = f"joiner {phase}", len(beats), time.perf_counter()
+                tab = await stack.enter_async_context(members.tab(room, name))
+                await members_list(tab, members.path(room, name), likely="this is as in step 05")
+                joined_in_time = len(beats) == number
+                await self._closes(tab, "", last, beat)
+                third = next(iter(beats[number + 2 :]), math.inf)
+                return joined_in_time and third - last < EARLIEST * beat
+
+            async with running(self._live(watching, beats, pinged, beat)), running(*map(join_only, PHASES)) as joining:
+                return any(await asyncio.gather(*joining))
+
+    async def _after_a_sign(self, subject: Subject) -> None:
+        """Judge when members are closed that have sent something."""
         members = Members(await subject.under(HEARTBEAT=str(BEAT)))
         for _ in range(3):
             room = members.room()
@@ -99,30 +153,7 @@ class Heartbeat:
             "binary": b"\x00",
         }
         late: list[str] = []
-        beats: list[float] = []
-        pinged = asyncio.Event()
-        silent_from_the_start: list[str] = []
         async with contextlib.AsyncExitStack() as stack:
-
-            async def join_only(phase: float) -> bool:
-                """Join and send nothing; whether it would have been seen if the member had been closed too early."""
-                pinged.clear()
-                await pinged.wait()
-                await asyncio.sleep(phase * BEAT)
-                silent_from_the_start.append(name := f"joiner {len(silent_from_the_start)}")
-                number, last = len(beats), time.perf_counter()
-                tab = await stack.enter_async_context(members.tab(room, name))
-                await members_list(tab, members.path(room, name), likely="this is as in step 05")
-                joined_in_time = len(beats) == number
-                await watch("", tab, last)
-                third = next(iter(beats[number + 2 :]), math.inf)
-                return joined_in_time and third - last < EARLIEST
-
-            async def join_in_mid_interval() -> None:
-                for _ in range(4):
-                    async with running(*map(join_only, PHASES)) as joining:
-                        if any(await asyncio.gather(*joining)):
-                            break
 
             async def fall_silent(kind: str) -> None:
                 for _ in range(3):
@@ -140,17 +171,11 @@ class Heartbeat:
                     if kind in listed["names"]:
                         break
                     late.append(kind)
-                await watch(kind, tab, last)
+                await self._closes(tab, kind, last, BEAT)
 
-            async def watch(kind: str, tab: Client, last: float) -> None:
-                pongs = spawn(self._pong(tab))
-                pings, gap = await self._pings(tab)
-                pongs.cancel()
-                self._is_due(kind, tab, time.perf_counter() - last, pings, gap)
-
-            living = spawn(self._live(watching, beats, pinged))
+            living = spawn(self._live(watching, [], asyncio.Event(), BEAT))
             try:
-                async with running(*map(fall_silent, signs), join_in_mid_interval()) as silent:
+                async with running(*map(fall_silent, signs)) as silent:
                     await asyncio.gather(*silent)
                 likely = "a member whose time is over is off the list when its connection is closed"
                 await members.are(room, "watching", after="all others were closed with 4408", likely=likely)
@@ -159,26 +184,27 @@ class Heartbeat:
             finally:
                 living.cancel()
                 await asyncio.gather(living, return_exceptions=True)
-            if sorted(gone) != sorted([*signs, *late, *silent_from_the_start]):
+            if sorted(gone) != sorted([*signs, *late]):
                 got = f"left of {', '.join(gone) or 'nobody'}"
                 raise Failure(
                     after="members fell silent, one after another", got=got, expect="one left for each", likely=likely
                 )
 
     @staticmethod
-    async def _live(tab: Client, beats: list[float], pinged: asyncio.Event) -> list[str]:
+    async def _live(tab: Client, beats: list[float], pinged: asyncio.Event, beat: float) -> list[str]:
         """Answer each ping until a message comes.
 
         Args:
             tab: of a member that stays.
             beats: gets the time of each ping, in seconds.
             pinged: set at each ping.
+            beat: seconds between two pings.
 
         Returns:
             Of whom this tab has heard that they left.
         """
         gone: list[str] = []
-        tab.patience += BEAT
+        tab.patience += beat
         while True:
             match await tab.next_object(expect="no end: each ping was answered with a pong", likely=LIFE):
                 case {"type": "ping"}:
@@ -190,43 +216,59 @@ class Heartbeat:
                 case {"type": "message", "text": "alone"}:
                     return gone
 
+    async def _closes(self, tab: Client, kind: str, last: float, beat: float) -> None:
+        """Read until a silent member is closed, and judge when that is.
+
+        Args:
+            tab: of the member.
+            kind: of its last frame; empty if it has sent none.
+            last: when that was, or when it joined, in seconds.
+            beat: seconds between two pings.
+
+        Raises:
+            Failure: it's closed too early, too late or otherwise, or it isn't.
+        """
+        async with running(self._pong(tab, beat)):
+            pings, gap = await self._pings(tab, beat)
+        self._is_due(kind, tab, time.perf_counter() - last, pings, gap, beat)
+
     @staticmethod
-    async def _pong(tab: Client) -> None:
+    async def _pong(tab: Client, beat: float) -> None:
         """Protocol pongs, which every client sends by itself, also when the program behind it hangs."""
         with contextlib.suppress(ConnectionClosed):
             while True:
                 await tab.connection.pong()
-                await asyncio.sleep(BEAT / 3)
+                await asyncio.sleep(beat / 3)
 
     @staticmethod
-    async def _pings(tab: Client) -> tuple[int, float]:
+    async def _pings(tab: Client, beat: float) -> tuple[int, float]:
         """How many pings come until the connection is closed, and how many seconds before that the last one came."""
         pings, last = 0, time.perf_counter()
         with contextlib.suppress(TimeoutError, ConnectionClosed):
-            async with asyncio.timeout(6 * BEAT + tab.patience):
+            async with asyncio.timeout(6 * beat + tab.patience):
                 while True:
                     if parsed(await tab.connection.recv()) == PING:
                         pings, last = pings + 1, time.perf_counter()
         return pings, time.perf_counter() - last
 
     @staticmethod
-    def _is_due(kind: str, tab: Client, took: float, pings: int, gap: float) -> None:
+    def _is_due(kind: str, tab: Client, took: float, pings: int, gap: float, beat: float) -> None:
         """Judge when a silent member was closed.
 
         Three pings come in three intervals. A fourth may come at the end of the fourth interval, together with the
         close. What the clock shows decides only where that leaves a doubt, as a busy machine is late.
         """
-        sent = f"{f'a last frame ({kind})' if kind else 'only the handshake'}; HEARTBEAT={BEAT}"
-        expect = f"close code 4408 between {3 * BEAT:.2f} and {4 * BEAT:.2f} s after it"
+        sent = f"{f'a last frame ({kind})' if kind else 'only the handshake'}; HEARTBEAT={beat}"
+        expect = f"close code 4408 between {3 * beat:.2f} and {4 * beat:.2f} s after it"
         if tab.connection.close_code is None:
             got = f"the connection still open after {took:.2f} s"
             likely = "nobody looks for silent members, or protocol pongs are taken for a sign of life"
         elif tab.connection.close_code != 4408:
             got = f"close code {tab.connection.close_code}"
             likely = "the close code for a silent member is 4408"
-        elif pings < 2 or (pings == 2 and took < EARLIEST):
+        elif pings < 2 or (pings == 2 and took < EARLIEST * beat):
             got, likely = f"4408 after {took:.2f} s, and {pings} pings", LIFE if kind else EARLY
-        elif took > 4.5 * BEAT and (pings > 4 or (pings == 4 and gap > BEAT / 2)):
+        elif took > 4.5 * beat and (pings > 4 or (pings == 4 and gap > beat / 2)):
             got, likely = f"4408 after {took:.2f} s", "it is closed later than four intervals after the last frame"
         else:
             return
