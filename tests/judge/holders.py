@@ -282,6 +282,10 @@ class Door:
                 pass
             except Exception:
                 got += f", and then closed, code {answer.close_code}"
+                likely = (
+                    "Your code accepts the handshake and closes the connection afterwards. "
+                    "Refuse it before accept: raise HTTPException in the dependency."
+                )
             await answer.close()
         else:
             got = f"HTTP {answer}"
