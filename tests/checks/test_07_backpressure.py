@@ -16,3 +16,6 @@ from .backpressure.slow_consumers import SlowConsumers
 
 class TestExercise(Messages, SlowConsumers, Heartbeat, Shutdown):
     """All checks of step 07."""
+
+    leaving = 2
+    """The TODO that a client that disconnects belongs to: there, the tab gets its queue and its writer."""

@@ -5,7 +5,7 @@ import base64
 import itertools
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -14,7 +14,7 @@ import jwt
 from .clients import Client, ClientConnection
 from .members import said
 from .messages import parsed, show
-from .model import Failure
+from .model import Failure, Likely
 from .subject import Subject
 
 PASSWORDS = {"Ada": "lovelace", "Grace": "hopper", "Linus": "torvalds"}
@@ -58,14 +58,15 @@ def claims_of(token: str) -> dict[str, Any]:
 class Member(Client):
     """A client in a room that other checks use too: it takes no notice of what is not about its own check."""
 
-    def __init__(self, connection: ClientConnection, patience: float, mark: str) -> None:
-        super().__init__(connection, patience)
+    def __init__(self, connection: ClientConnection, patience: float, mark: str, who: str | None = None) -> None:
+        # Without its path, because other tokens may be accepted for the same one.
+        super().__init__(connection, patience, who)
         self.mark = mark
 
-    async def next(self, *, expect: str, likely: str) -> str | bytes:
-        """The next frame that is no notice, and no message of another check."""
+    async def _receive(self) -> str | bytes:
+        """The next frame that isn't a notice, or a message of another check."""
         while True:
-            frame = await super().next(expect=expect, likely=likely)
+            frame = await super()._receive()
             value = parsed(frame) if isinstance(frame, str) else None
             if not isinstance(value, dict):
                 return frame
@@ -78,7 +79,7 @@ class Member(Client):
         """Send a message to the room."""
         await self.send({"type": "message", "text": f"{self.mark} {text}", **extra})
 
-    async def hears(self, sender: str, text: str, *, kind: str = "message", likely: str) -> None:
+    async def hears(self, sender: str, text: str, *, kind: str = "message", likely: str | Likely) -> None:
         """The next frame is this message.
 
         Raises:
@@ -214,12 +215,37 @@ class Door:
         ticket: str | None = None,
         origin: str | None = None,
         more: str = "",
+        after: str | None = None,
+        likely: str = "",
     ) -> AsyncIterator[Member]:
-        """A member that must get in, by token or ticket."""
+        """A member that must get in, by token or ticket.
+
+        Args:
+            room: the room.
+            token: sent as `Authorization: Bearer`.
+            ticket: sent as `?ticket=`.
+            origin: sent as `Origin`.
+            more: the rest of the query.
+            after: what happened before, for the message of a failure.
+            likely: the mistake, if the handshake is refused.
+        """
         path = f"/ws/{room}" + (f"?ticket={ticket}" if ticket else "") + more
         headers = (bearer(token) if token else {}) | ({"Origin": origin} if origin else {})
-        async with self.subject.client(path, headers=headers) as client:
-            yield Member(client.connection, client.patience, self.mark)
+        async with AsyncExitStack() as stack:
+            try:
+                client = await stack.enter_async_context(self.subject.client(path, headers=headers))
+            except Failure as failure:
+                failure.after = after
+                if failure.got in ("HTTP 401", "HTTP 403"):
+                    failure.likely = likely or failure.likely
+                raise
+            # The member takes the client's turn, so that only one of the two reads the connection.
+            client.conversation.clients.remove(client)
+            member = Member(client.connection, client.patience, self.mark, client.who)
+            try:
+                yield member
+            finally:
+                await member.end()
 
     async def refuses(
         self,
@@ -256,6 +282,10 @@ class Door:
                 pass
             except Exception:
                 got += f", and then closed, code {answer.close_code}"
+                likely = (
+                    "Your code accepts the handshake and closes the connection afterwards. "
+                    "Refuse it before accept: raise HTTPException in the dependency."
+                )
             await answer.close()
         else:
             got = f"HTTP {answer}"

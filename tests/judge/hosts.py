@@ -162,9 +162,9 @@ class Ear:
         await self.until(lambda: self.errors > before, expect=expect, likely=likely, after="a frame that is no JSON")
 
     def __str__(self) -> str:
-        heard = [f"{len(self.messages)} messages"]
+        heard = [f"{len(self.messages)} message{'s' * (len(self.messages) != 1)}"]
         if self.messages:
-            heard[0] += f" with the ids {shortened(self.ids)}"
+            heard[0] += f" with the id{'s' * (len(self.ids) > 1)} {shortened(self.ids)}"
         for title, some in (
             ("acks", self.acks),
             ("gaps", self.gaps),

@@ -7,12 +7,22 @@ from typing import Any
 from .clients import Client
 from .members import PING, Members, members_list, message
 from .messages import show
-from .model import Failure
+from .model import Failure, Likely
 from .subject import Subject
 
 REPLAY = (
     "after=ID replays the messages with a larger id, each once and in order, after the list and before anything new"
 )
+
+
+def replayed(likely: str, **by_what_came: Any) -> Likely:
+    """Return a likely cause for a tab that rejoins, which gets messages from before its handshake.
+
+    Args:
+        likely: the mistake, also if one message too many comes, or one from before the handshake.
+        by_what_came: other causes; see `Likely`.
+    """
+    return Likely(likely, **{"surplus": likely, "replayed": likely, **by_what_came})
 
 
 def numbers(start: int, stop: int) -> list[str]:
@@ -35,9 +45,9 @@ async def say(tab: Client, *texts: str, first: int = 1, who: str = "Ada", likely
     """Send these texts, and wait until they have come back."""
     for text in texts:
         await tab.send({"type": "message", "text": text})
-    tab.did = f"{len(texts)} messages of {who}"
+    tab.did = f"{len(texts)} messages of {who}" if len(texts) > 1 else f"a message of {who}"
     for number, text in enumerate(texts, first):
-        await tab.gets(message(number, who, text), likely=likely)
+        await tab.gets(message(number, who, text), likely=replayed(likely))
 
 
 async def both(tab: Client, *wanted: dict[str, Any], likely: str = "") -> None:
@@ -53,7 +63,14 @@ async def both(tab: Client, *wanted: dict[str, Any], likely: str = "") -> None:
     """
     expect = " and ".join(map(show, wanted))
     likely = likely or "the sender gets its message like everybody, and besides that one ack with key and id"
-    got = [await tab.next_object(expect=expect, likely=likely) for _ in wanted]
+    got: list[Any] = []
+    for _ in wanted:
+        try:
+            got.append(await tab.next_object(expect=expect, likely=likely))
+        except Failure as failure:
+            if got:
+                failure.got = f"{' and '.join(map(show, got))}, and then {failure.got}"
+            raise
     if sorted(map(show, got)) != sorted(map(show, wanted)):
         raise Failure(sent=tab.did, got=" and ".join(map(show, got)), expect=expect, likely=likely)
 

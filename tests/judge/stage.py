@@ -125,7 +125,11 @@ class Stage:
         control = await self._within(asyncio.shield(self._control), expect=expect, likely=IMPORT, seconds=STARTS_WITHIN)
         if control is None:
             raise Failure(after=self.did, got="its process ended", expect=expect, likely=IMPORT, broken=True)
-        await control.send(json.dumps({"do": action, "client": client, **more}))
+        try:
+            await control.send(json.dumps({"do": action, "client": client, **more}))
+        except ConnectionClosed:
+            got = "the process of the client ended"
+            raise Failure(after=self.did, got=got, expect="it still runs", likely=EXITS, broken=True) from None
 
     async def begin(self, client: int = 0, *, url: str = "", **more: Any) -> None:
         """Start a client, by default one that visits the judge."""
@@ -188,6 +192,7 @@ class Stage:
 
 STARTS_WITHIN = 15.0
 """Seconds after which a driver that has not come and has not ended hangs."""
+EXITS = "Your code calls sys.exit() or exit(), which ends the process with all its clients. Remove the call."
 IMPORT = "exercise/client.py cannot be imported, or has no ResilientClient"
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+from websockets.exceptions import InvalidHandshake
 from workshop.server import Server, StartupError
 
 from . import clients, handshakes
@@ -21,6 +22,7 @@ from .messages import show
 from .model import Failure
 from .refusals import why_refused
 from .tasks import running, spawn, stop
+from .troubles import COUNTED
 
 T = TypeVar("T")
 
@@ -116,8 +118,21 @@ class Subject:
         return await why_refused(target, self.folder, path, status)
 
     async def handshake(self, path: str, *, headers: dict[str, str] | None = None) -> clients.ClientConnection | int:
-        """Try a handshake; see `handshakes.handshake`."""
-        return await handshakes.handshake(self.server.ws(path), self.patience, headers=headers)
+        """Try a handshake; see `handshakes.handshake`.
+
+        Raises:
+            Failure: no answer came.
+        """
+        try:
+            return await handshakes.handshake(self.server.ws(path), self.patience, headers=headers)
+        except TimeoutError:
+            got = f"no answer within {self.patience:g} s"
+            likely = "Your endpoint waits for something before it accepts or refuses the handshake."
+        except (OSError, InvalidHandshake, EOFError) as error:
+            got, likely = f"no connection: {error}", "The server has ended."
+        raise Failure(
+            sent=f"a handshake for {path}", got=got, expect="an answer within 1 s", likely=likely, broken=True
+        )
 
     async def clients_at_once(
         self,
@@ -497,4 +512,4 @@ class Subject:
 
 def _counts(log: list[str]) -> list[str]:
     """What the lines of loop/counting.py say."""
-    return [line.partition(": ")[2] for line in log if line.startswith("unfinished tasks: ")]
+    return [line.partition(": ")[2] for line in log if line.startswith(COUNTED)]

@@ -11,6 +11,11 @@ from judge.subject import Subject
 
 TICKET_TIMES = (0.5, 2.0, 8.0)
 """Seconds. The next one is tried if a ticket couldn't be redeemed in time, on a busy machine or because of rounding."""
+ONLY_ONE = "A new ticket ends the user's older ones. Keep each until it's used or expires: a user opens several tabs."
+LOGGED = (
+    "Your code logs or prints it, perhaps with the headers or the exception of a handshake, or it's in an address that "
+    "the server logs. Log the name of the user instead."
+)
 USED_UP = "take the ticket out of its dict with pop() before anything else is asked, and without an await in between"
 
 
@@ -20,13 +25,17 @@ class Tickets:
         # Its own server, because a token in the query is meant to be refused here, and stands in the log.
         door = Door(await subject.under(**KEYED))
         ada = await door.log_in("Ada")
-        ticket = await door.buy(ada)
-        if ticket == await door.buy(ada) or ticket == ada:
+        ticket, newer = await door.buy(ada), await door.buy(ada)
+        if ticket == newer or ticket == ada:
             got = "the same ticket twice" if ticket != ada else "the access token itself"
             raise Failure(
                 sent="POST /ticket", got=got, expect="a new ticket", likely="secrets.token_urlsafe() each time"
             )
-        async with door.member("lobby", ticket=await door.buy(ada)) as one, door.member("lobby", token=ada) as two:
+        after = "Ada got two tickets, one after the other, and this is the first"
+        async with (
+            door.member("lobby", ticket=ticket, after=after, likely=ONLY_ONE) as one,
+            door.member("lobby", ticket=newer) as two,
+        ):
             await one.says("hello")
             two.did = "a message of Ada, who came with a ticket"
             await two.hears("Ada", "hello", likely="a ticket stands for the user who bought it")
@@ -117,14 +126,39 @@ class Tickets:
                 await member.send("no JSON")
                 await member.gets_error(likely="what cannot be read is answered with an error, as in step 05")
         await subject.request("GET", "/rooms/lobby/members", headers=bearer(token), likely="a route that answers")
+        await self._keeps_out(subject, tokens, "logins, tickets and handshakes with Authorization: Bearer and ?ticket=")
+        for token in tokens:
+            ticket = await door.buy(token)
+            for path, headers in (
+                ("/ws/attic", bearer(token)),
+                ("/ws/lobby", bearer(token) | {"Origin": "http://evil.example"}),
+                ("/ws/lobby", {"Authorization": f"Basic {token}"}),
+                ("/ws/lobby", bearer(token + "x")),
+                (f"/ws/attic?ticket={ticket}", bearer(token)),
+            ):
+                # Later checks judge whether it's refused.
+                answer = await subject.handshake(path, headers=headers)
+                if isinstance(answer, ClientConnection):
+                    await answer.close()
+            await door.post("/ticket", headers=bearer(token + "x"))
+        after = "handshakes with a token for another room, from another origin, with another scheme, or that's damaged"
+        await self._keeps_out(subject, tokens, after)
+
+    @staticmethod
+    async def _keeps_out(subject: Subject, tokens: list[str], after: str) -> None:
+        """No token and no password is in the log.
+
+        Raises:
+            Failure: one is.
+        """
         log = await subject.settle()
         secrets = {"the access token": [part for token in tokens for part in token.split(".")[1:]]}
         secrets |= {"a password": list(PASSWORDS.values()), "a hash of a password": ["$argon2"]}
         for what, texts in secrets.items():
             if line := next((line for line in log.splitlines() if any(text in line for text in texts)), None):
                 raise Failure(
-                    after="logins, tickets and handshakes with Authorization: Bearer and with ?ticket=",
+                    after=after,
                     got=f"{what} in the server's log: {show(line)}",
                     expect="a log without it",
-                    likely="it is printed or logged, or stands in an address",
+                    likely=LOGGED,
                 )

@@ -2,26 +2,38 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from typing import Any
 
 from judge.clients import Client
-from judge.members import PING, Members, message
+from judge.members import PING, Members, members_list, message
 from judge.messages import parsed, show
 from judge.model import Failure, check
 from judge.subject import Subject
-from judge.tasks import spawn
+from judge.tasks import running, spawn
 from websockets.exceptions import ConnectionClosed
 
 from .room import FILLING, HUGE, IDS, let_go
 
 BEAT = 0.25
 """Seconds between two pings in most of these checks."""
+LONG_BEAT = 1.0
+"""The same for a machine that's too busy for the others."""
+EARLIEST = 2.9
+"""Intervals after which a silent member may be closed, less what two clocks may differ."""
 SHORT_BEAT = 0.1
 """The same where no member has to stay alive, so that a busy machine can't be too slow for it."""
 OFF_THE_LIST = 1.0
 """Seconds that a busy machine may be late with taking a silent member off the list."""
 PINGS = '{"type": "ping"} goes to every member every HEARTBEAT seconds, from one task that lifespan starts'
+PHASES = (0.4, 0.55, 0.7)
+"""When members join that send nothing, as parts of an interval after a ping. One interval too few is then far below
+three. Several, because a busy machine may be late for one of them."""
+EARLY = (
+    "Your code closes a silent member one interval too early, or doesn't accept joining as a sign of life. "
+    "Count the pings since the last sign of life from 0, and close at the ping after the third."
+)
 LIFE = "every frame is a sign of life, a binary or a bad one too, and nothing else is: not the join alone, not pongs"
 
 
@@ -66,8 +78,73 @@ class Heartbeat:
 
     @check(3, "takes every frame for a sign of life, and nothing else")
     async def test_silence(self, subject: Subject) -> None:
-        members = Members(await subject.under(HEARTBEAT=str(BEAT)))
+        async with running(self._after_a_sign(subject), self._after_joining(subject)) as judging:
+            await asyncio.gather(*judging)
+
+    async def _after_joining(self, subject: Subject) -> None:
+        """Judge when members are closed that only join.
+
+        A busy machine may be too late to tell three intervals from less. Long intervals then decide.
+        """
+        for beat in (BEAT, BEAT, LONG_BEAT):
+            if await self._saw_joiners_close(Members(await subject.under(HEARTBEAT=str(beat))), beat):
+                break
+
+    async def _saw_joiners_close(self, members: Members, beat: float) -> bool:
+        """Let members join in mid interval, where one interval too few is far below three.
+
+        Args:
+            members: of the server.
+            beat: seconds between two of its pings.
+
+        Returns:
+            Whether the clock would have shown that one of them was closed an interval too early.
+
+        Raises:
+            Failure: one was closed too early, too late, or otherwise.
+        """
         room = members.room()
+        beats: list[float] = []
+        pinged = asyncio.Event()
+        async with contextlib.AsyncExitStack() as stack:
+            watching = await stack.enter_async_context(members.tab(room, "watching"))
+
+            async def join_only(phase: float) -> bool:
+                pinged.clear()
+                try:
+                    async with asyncio.timeout(2 * beat + members.subject.patience):
+                        await pinged.wait()
+                except TimeoutError:
+                    return False
+                await asyncio.sleep(phase * beat)
+                name, number, last = f"joiner {phase}", len(beats), time.perf_counter()
+                tab = await stack.enter_async_context(members.tab(room, name))
+                await members_list(tab, members.path(room, name), likely="this is as in step 05")
+                joined_in_time = len(beats) == number
+                await self._closes(tab, "", last, beat)
+                third = next(iter(beats[number + 2 :]), math.inf)
+                return joined_in_time and third - last < EARLIEST * beat
+
+            async with running(self._live(watching, beats, pinged, beat)), running(*map(join_only, PHASES)) as joining:
+                return any(await asyncio.gather(*joining))
+
+    async def _after_a_sign(self, subject: Subject) -> None:
+        """Judge when members are closed that have sent something."""
+        members = Members(await subject.under(HEARTBEAT=str(BEAT)))
+        for _ in range(3):
+            room = members.room()
+            async with members.tab(room, "watching") as watching:
+                try:
+                    return await self._fall_silent(members, room, watching)
+                except Failure as failure:
+                    if watching.connection.close_code != 4408:
+                        raise
+                    # A busy machine may let this one seem silent too, but not each time.
+                    last = failure
+        raise last
+
+    async def _fall_silent(self, members: Members, room: str, watching: Client) -> None:
+        """Judge when members are closed that fall silent, next to one that answers each ping."""
         signs: dict[str, str | bytes | dict[str, Any]] = {
             "message": {"type": "message", "text": "hello"},
             "pong": {"type": "pong"},
@@ -77,15 +154,11 @@ class Heartbeat:
         }
         late: list[str] = []
         async with contextlib.AsyncExitStack() as stack:
-            watching = await stack.enter_async_context(members.tab(room, "watching"))
 
             async def fall_silent(kind: str) -> None:
                 for _ in range(3):
-                    last = time.perf_counter()
                     tab = await stack.enter_async_context(members.tab(room, kind))
                     tab.patience += BEAT
-                    if kind == "nothing":
-                        break
                     # Not with the first ping, so that it shows from when the time counts; and right after one, so that
                     # one beat too many is nearly five intervals.
                     for _ in range(2):
@@ -98,14 +171,12 @@ class Heartbeat:
                     if kind in listed["names"]:
                         break
                     late.append(kind)
-                pongs = spawn(self._pong(tab))
-                pings, gap = await self._pings(tab)
-                pongs.cancel()
-                self._is_due(kind, tab, time.perf_counter() - last, pings, gap)
+                await self._closes(tab, kind, last, BEAT)
 
-            living = spawn(self._live(watching))
+            living = spawn(self._live(watching, [], asyncio.Event(), BEAT))
             try:
-                await asyncio.gather(*(fall_silent(kind) for kind in (*signs, "nothing")))
+                async with running(*map(fall_silent, signs)) as silent:
+                    await asyncio.gather(*silent)
                 likely = "a member whose time is over is off the list when its connection is closed"
                 await members.are(room, "watching", after="all others were closed with 4408", likely=likely)
                 await watching.send({"type": "message", "text": "alone"})
@@ -113,61 +184,91 @@ class Heartbeat:
             finally:
                 living.cancel()
                 await asyncio.gather(living, return_exceptions=True)
-            if sorted(gone) != sorted([*signs, *late, "nothing"]):
+            if sorted(gone) != sorted([*signs, *late]):
                 got = f"left of {', '.join(gone) or 'nobody'}"
-                raise Failure(after="six members fell silent", got=got, expect="one left for each", likely=likely)
+                raise Failure(
+                    after="members fell silent, one after another", got=got, expect="one left for each", likely=likely
+                )
 
     @staticmethod
-    async def _live(tab: Client) -> list[str]:
-        """Answer each ping until a message comes; of whom this tab has heard that they left."""
+    async def _live(tab: Client, beats: list[float], pinged: asyncio.Event, beat: float) -> list[str]:
+        """Answer each ping until a message comes.
+
+        Args:
+            tab: of a member that stays.
+            beats: gets the time of each ping, in seconds.
+            pinged: set at each ping.
+            beat: seconds between two pings.
+
+        Returns:
+            Of whom this tab has heard that they left.
+        """
         gone: list[str] = []
-        tab.patience += BEAT
+        tab.patience += beat
         while True:
             match await tab.next_object(expect="no end: each ping was answered with a pong", likely=LIFE):
                 case {"type": "ping"}:
+                    beats.append(time.perf_counter())
+                    pinged.set()
                     await tab.send({"type": "pong"})
                 case {"type": "left", "name": name}:
                     gone.append(name)
                 case {"type": "message", "text": "alone"}:
                     return gone
 
+    async def _closes(self, tab: Client, kind: str, last: float, beat: float) -> None:
+        """Read until a silent member is closed, and judge when that is.
+
+        Args:
+            tab: of the member.
+            kind: of its last frame; empty if it has sent none.
+            last: when that was, or when it joined, in seconds.
+            beat: seconds between two pings.
+
+        Raises:
+            Failure: it's closed too early, too late or otherwise, or it isn't.
+        """
+        async with running(self._pong(tab, beat)):
+            pings, gap = await self._pings(tab, beat)
+        self._is_due(kind, tab, time.perf_counter() - last, pings, gap, beat)
+
     @staticmethod
-    async def _pong(tab: Client) -> None:
+    async def _pong(tab: Client, beat: float) -> None:
         """Protocol pongs, which every client sends by itself, also when the program behind it hangs."""
         with contextlib.suppress(ConnectionClosed):
             while True:
                 await tab.connection.pong()
-                await asyncio.sleep(BEAT / 3)
+                await asyncio.sleep(beat / 3)
 
     @staticmethod
-    async def _pings(tab: Client) -> tuple[int, float]:
+    async def _pings(tab: Client, beat: float) -> tuple[int, float]:
         """How many pings come until the connection is closed, and how many seconds before that the last one came."""
         pings, last = 0, time.perf_counter()
         with contextlib.suppress(TimeoutError, ConnectionClosed):
-            async with asyncio.timeout(6 * BEAT + tab.patience):
+            async with asyncio.timeout(6 * beat + tab.patience):
                 while True:
                     if parsed(await tab.connection.recv()) == PING:
                         pings, last = pings + 1, time.perf_counter()
         return pings, time.perf_counter() - last
 
     @staticmethod
-    def _is_due(kind: str, tab: Client, took: float, pings: int, gap: float) -> None:
+    def _is_due(kind: str, tab: Client, took: float, pings: int, gap: float, beat: float) -> None:
         """Judge when a silent member was closed.
 
         Three pings come in three intervals. A fourth may come at the end of the fourth interval, together with the
         close. What the clock shows decides only where that leaves a doubt, as a busy machine is late.
         """
-        sent = f"{'only the handshake' if kind == 'nothing' else f'a last frame ({kind})'}; HEARTBEAT={BEAT}"
-        expect = f"close code 4408 between {3 * BEAT:.1f} and {4 * BEAT:.1f} s after it"
+        sent = f"{f'a last frame ({kind})' if kind else 'only the handshake'}; HEARTBEAT={beat}"
+        expect = f"close code 4408 between {3 * beat:.2f} and {4 * beat:.2f} s after it"
         if tab.connection.close_code is None:
             got = f"the connection still open after {took:.2f} s"
             likely = "nobody looks for silent members, or protocol pongs are taken for a sign of life"
         elif tab.connection.close_code != 4408:
             got = f"close code {tab.connection.close_code}"
             likely = "the close code for a silent member is 4408"
-        elif pings < 2 or (pings == 2 and took < 2.9 * BEAT):
-            got, likely = f"4408 after {took:.2f} s", LIFE
-        elif took > 4.5 * BEAT and (pings > 4 or (pings == 4 and gap > BEAT / 2)):
+        elif pings < 2 or (pings == 2 and took < EARLIEST * beat):
+            got, likely = f"4408 after {took:.2f} s, and {pings} pings", LIFE if kind else EARLY
+        elif took > 4.5 * beat and (pings > 4 or (pings == 4 and gap > beat / 2)):
             got, likely = f"4408 after {took:.2f} s", "it is closed later than four intervals after the last frame"
         else:
             return

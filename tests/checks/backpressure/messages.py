@@ -7,12 +7,17 @@ from typing import Any
 from judge.clients import Client, anything
 from judge.members import BAD, BAD_DIRECT, PING, Members, joined, left, message
 from judge.messages import show
-from judge.model import Failure, check
+from judge.model import Failure, Likely, check
 from judge.subject import Subject
 
 from .room import IDS, messages_of
 
 ONE_ORDER = "the order differs when something is awaited between two members: number it and queue it for all at once"
+
+EMPTIED = (
+    "The last id is stored with the members of the room, and deleted with the last of them. Keep it apart from them: "
+    "ids 1, 2, 3, ... in each room go on when the room was empty."
+)
 
 
 class Messages:
@@ -24,17 +29,20 @@ class Messages:
             async with members.tab(room, "Ada") as ada, members.tab(lab, "Linus") as linus:
                 await self._skip(ada, 1)
                 await self._skip(linus, 1)
-                likely = IDS
+                cause = EMPTIED if first > 1 else IDS
+                ada.after = "three messages, and then the last member left" if first > 1 else None
                 for number in range(first, first + 3):
                     await ada.send({"type": "message", "text": f"text {number}", "id": 7, "from": "Linus"})
-                    await ada.gets(message(number, "Ada", f"text {number}"), likely=likely)
-                    likely = "what was no message took a number, or another room's message did"
+                    await ada.gets(message(number, "Ada", f"text {number}"), likely=Likely(cause, keys={"id": cause}))
+                    ada.after, cause = None, "what was no message took a number, or another room's message did"
                     await ada.send("no JSON")
                     await ada.gets_error(likely="what cannot be read is answered with an error")
                     await ada.send({"type": "direct", "to": "Ada", "text": "note"})
                     await ada.gets({"type": "direct", "from": "Ada", "text": "note"}, likely="a direct one has no id")
                     await linus.send({"type": "message", "text": "there"})
-                    await linus.gets(message(number, "Linus", "there"), likely="each room counts for itself")
+                    one_count = "each room counts for itself"
+                    likely = Likely(one_count, keys={"id": one_count})
+                    await linus.gets(message(number, "Linus", "there"), likely=likely)
                 await ada.leave()
                 await linus.leave()
                 likely = "an empty room is no room any more, but its count stays"

@@ -7,7 +7,7 @@ import psutil
 from judge.clients import anything
 from judge.members import PING, Members
 from judge.messages import parsed, show
-from judge.model import Failure, check
+from judge.model import Failure, Likely, check
 from judge.slow_readers import LONGEST_WAIT, in_one_piece
 from judge.subject import Subject
 from judge.tasks import spawn
@@ -88,7 +88,7 @@ class SlowConsumers:
             await asyncio.sleep(0.3)
             linus.read_again()
             linus.did = "nothing; it was dropped, and reads again 0.3 s later"
-            came = await linus.is_closed(1013, likely=CODE, besides=anything)
+            came = await linus.is_closed(1013, likely=Likely(CODE, closed=CODE), besides=anything)
             values = [parsed(frame) if isinstance(frame, str) else frame for frame in came]
             ids = [value.get("id") for value in values if isinstance(value, dict) and value.get("type") == "message"]
             if not ids or ids != list(range(1, len(ids) + 1)):

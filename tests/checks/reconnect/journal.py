@@ -5,7 +5,7 @@ from pathlib import Path
 
 from judge.members import Members, message
 from judge.model import Failure, check
-from judge.rejoining import ack, back, both, numbers, say
+from judge.rejoining import ack, back, both, numbers, replayed, say
 from judge.subject import Subject
 
 WRITTEN = (
@@ -36,19 +36,21 @@ class Journal:
                     back(own, lab, "Ada", after=0) as ada,
                 ):
                     grace.did = "120 messages, kill -9, a start on the same file, and a handshake with after=10"
-                    await grace.gets({"type": "gap", "missed": 10}, likely=likely)
+                    grace.earlier = grace.did
+                    cause = replayed(likely, keys={"missed": likely})
+                    await grace.gets({"type": "gap", "missed": 10}, likely=cause)
                     for number in range(21, 119):
-                        await grace.gets(message(number, "Ada", f"text {number}"), likely=likely)
-                    await grace.gets(message(119, "Ada", "줄\n끝  <b>"), likely=likely)
-                    await grace.gets(message(120, "Ada", "last"), likely=likely)
-                    await ada.gets(message(1, "Grace", "here"), likely=likely)
+                        await grace.gets(message(number, "Ada", f"text {number}"), likely=cause)
+                    await grace.gets(message(119, "Ada", "줄\n끝  <b>"), likely=cause)
+                    await grace.gets(message(120, "Ada", "last"), likely=cause)
+                    await ada.gets(message(1, "Grace", "here"), likely=cause)
                     async with back(own, room, "Ada") as again:
                         await again.send({"type": "message", "text": "last", "key": "k"})
                         again.did = "the key of a message before the kill"
-                        await again.gets(ack("k", 120), likely=likely)
+                        await again.gets(ack("k", 120), likely=cause)
                         await again.send({"type": "message", "text": "text 1", "key": "old"})
                         again.did = "the key of the first of 120 messages before the kill"
-                        await again.gets(ack("old", 1), likely=f"{likely}, the last 1000")
+                        await again.gets(ack("old", 1), likely=replayed(f"{likely}, the last 1000"))
                         await say(again, "next", first=121, likely=likely)
 
     @check(3, "has a message in the journal before anybody hears of it")

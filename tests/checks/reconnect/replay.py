@@ -8,7 +8,7 @@ from judge.clients import Client
 from judge.members import PING, Members, message
 from judge.messages import show
 from judge.model import Failure, check
-from judge.rejoining import REPLAY, back, numbers, say, send_all
+from judge.rejoining import REPLAY, back, numbers, replayed, say, send_all
 from judge.subject import Subject
 
 KEPT = 100
@@ -27,22 +27,26 @@ class Replay:
                 async with back(subject, room, "Grace", after=after) as grace:
                     # Its answer comes after the replay, and shows the end of it.
                     await grace.send("no JSON")
-                    grace.did = f"a handshake with after={after}, when 5 messages are there, and then the text no JSON"
+                    grace.earlier = f"a handshake with after={after}, when 5 messages are there"
+                    grace.did = f"{grace.earlier}, and then the text no JSON"
                     for number in range(after + 1, 6):
-                        await grace.gets(message(number, "Ada", texts[number - 1]), likely=REPLAY)
-                    await grace.gets_error(likely="something comes after the replay, or twice")
+                        await grace.gets(message(number, "Ada", texts[number - 1]), likely=replayed(REPLAY))
+                    await grace.gets_error(likely=replayed("something comes after the replay, or twice"))
                 await self._hears_of(ada, "Grace")
             for query in ({}, {"after": 5}):
                 last = "after= the id of the last message is right, and replays nothing"
                 async with back(subject, room, "Grace", likely=last, **query) as grace:
                     await grace.send("no JSON")
-                    await grace.gets_error(
-                        likely="without after, or with the id of the last message, nothing is replayed"
-                    )
+                    which = f"with after={query['after']}" if query else "without after"
+                    grace.earlier = f"a handshake {which}, when 5 messages are there"
+                    grace.did = f"{grace.earlier}, and then the text no JSON"
+                    nothing = "without after, or with the id of the last message, nothing is replayed"
+                    await grace.gets_error(likely=replayed(nothing))
                 await self._hears_of(ada, "Grace")
         async with back(subject, Members.room("empty"), "Ada", after=0) as ada:
             await ada.send("no JSON")
-            await ada.gets_error(likely="in a room where nothing was said, after=0 replays nothing")
+            ada.earlier = "a handshake with after=0 for a room without messages"
+            await ada.gets_error(likely=replayed("in a room where nothing was said, after=0 replays nothing"))
 
     @staticmethod
     async def _hears_of(tab: Client, name: str) -> None:
@@ -70,13 +74,12 @@ class Replay:
                         likely="after is a whole number from 0 to the last id of the room; refuse it before accept",
                     )
             await ada.send("no JSON")
-            await ada.gets_error(likely="a refused visitor is announced to the room")
+            await ada.gets_error(likely=replayed("a refused visitor is announced to the room"))
 
     @check(1, "says how many are lost when the last 100 do not hold them, and keeps them for an empty room")
     async def test_gap(self, subject: Subject) -> None:
         room = Members.room()
         likely = 'the last 100 are kept; {"type": "gap", "missed": n} says how many between after and them are lost'
-        likely += "; and the history of a room does not end with its last member"
         async with back(subject, room, "Ada") as ada:
             await say(ada, *numbers(1, 130))
         empty = "history ends with the last member: keep it apart from the members of the room"
@@ -87,13 +90,15 @@ class Replay:
             missed = max(130 - KEPT - after, 0)
             async with back(subject, room, "Grace", after=after) as grace:
                 grace.did = f"a handshake with after={after}; 130 messages were sent, and everybody had left"
+                grace.earlier = grace.did
                 if missed:
-                    await grace.gets({"type": "gap", "missed": missed}, likely=likely)
+                    gap = {"type": "gap", "missed": missed}
+                    await grace.gets(gap, likely=replayed(empty, wrong=likely, keys={"missed": likely}))
+                cause = replayed(likely if missed else empty)
                 for number in range(after + missed + 1, 131):
-                    await grace.gets(message(number, "Ada", f"text {number}"), likely=likely if missed else empty)
-                await say(grace, likely=empty)
+                    await grace.gets(message(number, "Ada", f"text {number}"), likely=cause)
                 await grace.send("no JSON")
-                await grace.gets_error(likely=likely)
+                await grace.gets_error(likely=replayed(likely))
         async with back(subject, room, "Grace") as grace:
             await say(grace, "next", first=131, who="Grace", likely="ids begin anew when the room was empty")
 
@@ -113,14 +118,15 @@ class Replay:
                 grace.read_again()
                 grace.did = "a handshake with after=0, 100 messages of 64 KiB to replay, 30 new ones, and then it read"
                 likely = f"{counted}; or {ATOMIC}"
+                grace.earlier = grace.did
                 list_first = await grace.next_object(expect="the list of members", likely=likely)
                 if list_first != {"type": "members", "names": ["Ada", "Grace"]}:
                     raise Failure(after=grace.did, got=show(list_first), expect="the list first", likely=likely)
                 for number in range(1, KEPT + 31):
                     text = f"{number} {large}" if number <= KEPT else f"text {number}"
-                    await grace.gets(message(number, "Ada", text), likely=likely)
+                    await grace.gets(message(number, "Ada", text), likely=replayed(likely))
                 await grace.send("no JSON")
-                await grace.gets_error(likely=likely)
+                await grace.gets_error(likely=replayed(likely))
 
     @check(1, "loses and doubles nothing to who joins under load")
     async def test_under_load(self, subject: Subject) -> None:

@@ -27,7 +27,7 @@ async def said(ear: Ear, number: int, *, after: str, likely: str, seconds: float
     Raises:
         Failure: it has not.
     """
-    expect = f"messages 1 to {number}, each once, in order"
+    expect = _all_of(number)
     await ear.until(lambda: len(ear.messages) >= number, expect=expect, likely=likely, after=after, seconds=seconds)
     are_complete(ear, number, after=after, likely=likely)
 
@@ -39,8 +39,11 @@ def are_complete(ear: Ear, number: int, *, after: str, likely: str) -> None:
         Failure: it has not.
     """
     if ear.ids != list(range(1, number + 1)) or ear.gaps:
-        expect = f"messages 1 to {number}, each once, in order"
-        raise Failure(after=after, got=str(ear), expect=expect, likely=likely)
+        raise Failure(after=after, got=str(ear), expect=_all_of(number), likely=likely)
+
+
+def _all_of(number: int) -> str:
+    return f"messages 1 to {number}, each once, in order" if number > 1 else "message 1, once"
 
 
 async def are(hosts: Hosts, room: str, *names: str, after: str, likely: str = PRESENCE) -> None:
@@ -60,5 +63,9 @@ async def are(hosts: Hosts, room: str, *names: str, after: str, likely: str = PR
                     if got == wanted:
                         break
         if got != wanted:
-            got = f"GET {path} still answers {got} after {host.patience:g} s"
-            raise Failure(after=after, got=got, expect=f"at every process {wanted}", likely=likely)
+            # Without any answer, the request is what fails.
+            sent, broken = (None, False) if got else (f"GET {path}", True)
+            got = f"GET {path} still answers {got} after" if got else "no answer within"
+            got += f" {host.patience:g} s"
+            expect = f"at every process {wanted}"
+            raise Failure(sent=sent, after=after, got=got, expect=expect, likely=likely, broken=broken)
