@@ -31,7 +31,7 @@ HANDSHAKES = {
     401: "a security dependency or HTTPException(401) refused the handshake",
 }
 
-LONGEST_IGNORED = 200
+LONGEST_IGNORED = 500
 """Characters of a message that `Client.overhears` may match."""
 LEAK = "Your code counts or lists connections, and doesn't remove each one that has ended. Do that in finally."
 """Why a handshake is refused that was accepted before."""
