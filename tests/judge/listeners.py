@@ -451,7 +451,7 @@ async def pauses(place: Chat, stack: AsyncExitStack) -> None:
         await each.has_nothing_more(likely=ALREADY_SENT)
 
 
-async def opened(stack: contextlib.AsyncExitStack, place: Chat, name: str, *own: str) -> Listener:
+async def opened(stack: AsyncExitStack, place: Chat, name: str, *own: str) -> Listener:
     return Listener(place, await stack.enter_async_context(place.subject.client(listen(name))), *own)
 
 
@@ -495,7 +495,7 @@ async def dies_in_mid_announcement(place: Chat, dying: Client, crowd: list[Liste
             await each.gets_all(both, after=f"Ada joined, {after}, and Ada left", likely=likely)
 
 
-async def leaves_in_mid_announcement(place: Chat, stack: contextlib.AsyncExitStack) -> None:
+async def leaves_in_mid_announcement(place: Chat, stack: AsyncExitStack) -> None:
     """A listener leaves while the loop waits for another one, and the room has changed by then."""
     probe, room = place.subject, place.name()
     # The order matters: one that leaves, one that holds the loop up, and some that could be skipped.
