@@ -132,7 +132,7 @@ class TestExercise:
 
     @check(3, "keeps rooms with similar names apart")
     async def test_similar_rooms(self, subject: Subject) -> None:
-        await rooms.keeps_rooms_apart(Chat(subject))
+        await rooms.keeps_rooms_apart(Chat(subject, explains=True))
 
     @check(3, "skips no member when another one leaves during a broadcast")
     async def test_skip(self, subject: Subject) -> None:
@@ -152,6 +152,15 @@ class TestExercise:
             "Query(min_length=1, max_length=20)] in it."
         )
         await _asks_for_a_name(subject, room, likely=nothing)
+        # Nothing but refused handshakes has been sent, so no endpoint should have run.
+        if "Traceback" in await subject.settle():
+            raise Failure(
+                sent=f"handshakes for {room} without a valid name",
+                got="HTTP 403, and a traceback in the log: the endpoint ran all the same",
+                expect="HTTP 403, and nothing in the log",
+                likely="Your dependency calls close() and returns, and FastAPI calls the endpoint after that. Raise "
+                "WebSocketException(1008) in it instead, or declare the length with Query.",
+            )
         likely = "This route doesn't ask for a name. Put the dependency on the router: dependencies=[Depends(...)]."
         await _asks_for_a_name(subject, f"{listeners.ROOT}/announcements", likely=likely)
         facts = await facts_of(subject)
@@ -172,6 +181,12 @@ class TestExercise:
                         pass
                 except Failure as failure:
                     failure.likely = f"{failure.likely} A name of this kind is refused: {kind}."
+                    if not name.strip():
+                        # White space at the ends of a name was accepted before.
+                        failure.likely = (
+                            "Your code strips white space from the name before it checks the length. A space is a "
+                            "character: use the name as it is."
+                        )
                     raise
 
     @check(5, "announces who joined and who left")
@@ -323,44 +338,6 @@ class TestExercise:
                         await listener.gets("left", room, who, after=f"a close frame of {who}", likely=Likely(taken))
             await listener.has_nothing_more()
 
-    @check(5, "announces members that join and leave together, each once")
-    async def test_joined_together(self, subject: Subject) -> None:
-        place = Chat(subject)
-        room = place.name()
-        names = [f"member {number}" for number in range(1, 13)]
-        names += names[:3]
-        lost = "Members that join or leave together aren't all announced. Announce each of them in its own endpoint."
-        async with (
-            subject.client(listen(), who="the first listener") as linus,
-            subject.client(listen("Zoe"), who="the second listener") as zoe,
-            subject.client(listen("Hedy"), who="the third listener") as hedy,
-        ):
-            both = [Listener(place, linus, room), Listener(place, zoe, room)]
-            members = await subject.clients_at_once(*(place.path(room, name) for name in names))
-            try:
-                for each in both:
-                    await each.gets_in_any_order(
-                        [announcement("joined", room, name) for name in names],
-                        after=f"{len(names)} members joined together",
-                        likely=Likely(silence=lost),
-                    )
-                await place.has({room: len(names)}, after="they were announced", likely=listeners.COUNTED)
-                leaving = [getattr(member, rooms.ENDS[place % 3]) for place, member in enumerate(members)]
-                # Among them a listener, in the middle.
-                await subject.at_once(*(leave() for leave in [*leaving[:7], hedy.leave, *leaving[7:]]))
-                for each in both:
-                    await each.gets_in_any_order(
-                        [announcement("left", room, name) for name in names],
-                        after=f"{len(names)} members left together, and a listener",
-                        likely=Likely(silence=lost),
-                    )
-                await place.has({room: None}, after="they were announced", likely=listeners.COUNTED)
-            finally:
-                for member in members:
-                    await member.end()
-            for each in both:
-                await each.has_nothing_more()
-
     @check(5, "closes a listener that sends anything, with 1008")
     async def test_listeners(self, subject: Subject) -> None:
         place = Chat(subject)
@@ -412,6 +389,7 @@ class TestExercise:
         place = Chat(probe)
         async with contextlib.AsyncExitStack() as stack:
             crowd = [await listeners.opened(stack, place, f"Linus {number}") for number in range(1, 40)]
+            await listeners.reaches_all(place, crowd)
             for number, end in enumerate((*rooms.ENDS, "text"), start=1):
                 dying = await listeners.opened(stack, place, "Before")
                 # One that connected after it, because the loop may run in the order of the handshakes.
@@ -420,6 +398,44 @@ class TestExercise:
             for each in crowd[:-2]:
                 await each.client.end()
             await listeners.leaves_in_mid_announcement(place, stack)
+
+    @check(5, "announces members that join and leave together, each once")
+    async def test_joined_together(self, subject: Subject) -> None:
+        place = Chat(subject)
+        room = place.name()
+        names = [f"member {number}" for number in range(1, 13)]
+        names += names[:3]
+        lost = "Members that join or leave together aren't all announced. Announce each of them in its own endpoint."
+        async with (
+            subject.client(listen(), who="the first listener") as linus,
+            subject.client(listen("Zoe"), who="the second listener") as zoe,
+            subject.client(listen("Hedy"), who="the third listener") as hedy,
+        ):
+            both = [Listener(place, linus, room), Listener(place, zoe, room)]
+            members = await subject.clients_at_once(*(place.path(room, name) for name in names))
+            try:
+                for each in both:
+                    await each.gets_in_any_order(
+                        [announcement("joined", room, name) for name in names],
+                        after=f"{len(names)} members joined together",
+                        likely=Likely(silence=lost),
+                    )
+                await place.has({room: len(names)}, after="they were announced", likely=listeners.COUNTED)
+                leaving = [getattr(member, rooms.ENDS[place % 3]) for place, member in enumerate(members)]
+                # Among them a listener, in the middle.
+                await subject.at_once(*(leave() for leave in [*leaving[:7], hedy.leave, *leaving[7:]]))
+                for each in both:
+                    await each.gets_in_any_order(
+                        [announcement("left", room, name) for name in names],
+                        after=f"{len(names)} members left together, and a listener",
+                        likely=Likely(silence=lost),
+                    )
+                await place.has({room: None}, after="they were announced", likely=listeners.COUNTED)
+            finally:
+                for member in members:
+                    await member.end()
+            for each in both:
+                await each.has_nothing_more()
 
     @check(5, "loses no announcement to a listener that pauses")
     async def test_pause(self, subject: Subject) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from websockets import frames
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConcurrencyError, ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from .conversation import current
 from .differences import difference
@@ -142,7 +142,7 @@ class Client:
         try:
             async with asyncio.timeout(seconds):
                 frame = await self._receive()
-        except (TimeoutError, ConnectionClosed):
+        except (TimeoutError, ConnectionClosed, ConcurrencyError):
             return None
         self._unread.appendleft(frame)
         return frame

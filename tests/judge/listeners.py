@@ -1,6 +1,7 @@
 """Listeners of announcements, in step 04: what they receive, and why they don't receive it."""
 
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,7 @@ from urllib.parse import quote
 from websockets import frames
 
 from .clients import SHARED, Client, anything
+from .differences import difference
 from .messages import parsed, show
 from .model import Failure, Likely
 from .rooms import Rooms
@@ -166,7 +168,14 @@ class Chat(Rooms):
             raise
 
     async def _why(self, expected: dict[str, int | None], *, look_again: bool = False) -> str | None:
-        """Explain wrong counts: do they become right, and is a new member counted at all?"""
+        """Explain wrong counts: is a room's name changed, do they become right, is a new member counted at all?"""
+        counts = await self.subject.get_json(self.counts, likely="")
+        for room in expected:
+            number = room.rpartition("-")[2]
+            for other in counts if isinstance(counts, dict) and expected[room] and room not in counts else ():
+                if other.endswith(f"-{number}"):
+                    changed = difference({"room": room}, json.dumps({"room": other}))
+                    return changed or f"The room is listed as {other!r}. Use room_id as it is, without a change."
         if look_again:
             try:
                 await super().come_to(expected, after="", likely="")
@@ -278,29 +287,37 @@ class Listener:
         """
         client = self.client
         client.earlier, client.did = client.did, after
-        missing = Counter(map(show, expected))
-        pairs = {show(each) for each in expected if each["type"] == "joined"}
+        keys = [show(each) for each in expected]
+        missing = Counter(keys)
+        place = 0
+        joins = {show(each) for each in expected if each["type"] == "joined"}
+        early: set[str] = set()
         for count in range(len(expected)):
             client.after = f"{count} of {len(expected)} announcements were received" if count else None
-            wanted = next(each for each in expected if missing[show(each)])
-            frame = await client.next(expect=show(wanted), likely=likely)
+            while not missing[keys[place]]:
+                place += 1
+            frame = await client.next(expect=keys[place], likely=likely)
             value = parsed(frame)
-            key = show(value) if not isinstance(value, dict) else show(self._in_order(value))
+            key = show(self._in_order(value) if isinstance(value, dict) else value)
             if missing[key] > 0:
                 missing[key] -= 1
-                joined = show({**value, "type": "joined"}) if isinstance(value, dict) else ""
-                if isinstance(value, dict) and value["type"] == "left" and joined in pairs and missing[joined]:
-                    raise Failure(sent=after, got=f"{key} first", expect=joined, likely=likely.order or ORDER)
+                join = show(value | {"type": "joined"}) if isinstance(value, dict) else key
+                if key != join and join in joins and missing[join]:
+                    early.add(join)
                 continue
-            twice = any(key == show(each) for each in expected)
+            twice = key in missing
             raise Failure(
                 sent=after,
                 after=client.after,
                 got=f"{show(frame)}{' a second time' if twice else ''}",
-                expect=show(wanted),
+                expect=keys[place],
                 likely=(likely.surplus or ALREADY_SENT) if twice else likely.wrong or likely.silence,
             )
         client.after = None
+        if early:
+            join = min(early)
+            got = f'"left" before {join}'
+            raise Failure(sent=after, got=got, expect=f'{join}, and then "left"', likely=likely.order or ORDER)
 
     @staticmethod
     def _in_order(value: dict[str, Any]) -> dict[str, Any]:
@@ -463,6 +480,19 @@ async def _held(probe: Subject, after: str, *, likely: str) -> None:
 
 async def _release(probe: Subject) -> None:
     await probe.get("/judge-release", likely=HOLD_UP)
+
+
+async def reaches_all(place: Chat, crowd: list[Listener]) -> None:
+    """All listeners get the announcements of one member."""
+    room = place.name()
+    for each in crowd:
+        each.also(room)
+    async with place.named(room, "Ada") as ada:
+        await ada.leave()
+    both = [announcement(event, room, "Ada") for event in ("joined", "left")]
+    for each in crowd:
+        likely = Likely(silence=BOUNDED, elsewhere=BOUNDED, order=ORDER, surplus=ALREADY_SENT)
+        await each.gets_all(both, after=f"Ada joined and left, with {len(crowd)} listeners connected", likely=likely)
 
 
 async def dies_in_mid_announcement(place: Chat, dying: Client, crowd: list[Listener], end: str) -> None:
