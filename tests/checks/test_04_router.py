@@ -409,8 +409,9 @@ class TestExercise:
         async with (
             subject.client(listen(), who="the first listener") as linus,
             subject.client(listen("Zoe"), who="the second listener") as zoe,
-            subject.client(listen("Hedy"), who="the third listener") as hedy,
+            contextlib.AsyncExitStack() as stack,
         ):
+            gone = [await stack.enter_async_context(subject.client(listen("Hedy"))) for _ in range(3)]
             both = [Listener(place, linus, room), Listener(place, zoe, room)]
             members = await subject.clients_at_once(*(place.path(room, name) for name in names))
             try:
@@ -422,12 +423,14 @@ class TestExercise:
                     )
                 await place.has({room: len(names)}, after="they were announced", likely=listeners.COUNTED)
                 leaving = [getattr(member, rooms.ENDS[place % 3]) for place, member in enumerate(members)]
-                # Among them a listener, in the middle.
-                await subject.at_once(*(leave() for leave in [*leaving[:7], hedy.leave, *leaving[7:]]))
+                # Listeners are among them.
+                for position, (listener, end) in enumerate(zip(gone, rooms.ENDS, strict=True)):
+                    leaving.insert(1 + 6 * position, getattr(listener, end))
+                await subject.at_once(*(leave() for leave in leaving))
                 for each in both:
                     await each.gets_in_any_order(
                         [announcement("left", room, name) for name in names],
-                        after=f"{len(names)} members left together, and a listener",
+                        after=f"{len(names)} members left together, and three listeners",
                         likely=Likely(silence=lost),
                     )
                 await place.has({room: None}, after="they were announced", likely=listeners.COUNTED)
