@@ -182,11 +182,7 @@ class TestExercise:
                 except Failure as failure:
                     failure.likely = f"{failure.likely} A name of this kind is refused: {kind}."
                     if not name.strip():
-                        # White space at the ends of a name was accepted before.
-                        failure.likely = (
-                            "Your code strips white space from the name before it checks the length. A space is a "
-                            "character: use the name as it is."
-                        )
+                        failure.likely = await _why_blank(subject, place)
                     raise
 
     @check(5, "announces who joined and who left")
@@ -220,7 +216,8 @@ class TestExercise:
                 both[0].client.did = both[1].client.did = "three handshakes without a valid name"
                 for end in WAYS:
                     async with place.named(room, "Ada") as one:
-                        await get("joined", "Ada", joined(room, "Ada"), surplus=REFUSED_ANNOUNCED)
+                        again = {} if end == WAYS[0] else {"silence": REJOINED}
+                        await get("joined", "Ada", joined(room, "Ada"), surplus=REFUSED_ANNOUNCED, **again)
                         await place.has({room: 2}, after='"joined" was received', likely=listeners.COUNTED)
                         await (one.send(b"\x00") if end == "binary" else getattr(one, end)())
                         await get("left", "Ada", one.did, silence=ALL_ENDS)
@@ -582,3 +579,15 @@ async def _asks_for_a_name(subject: Subject, path: str, *, likely: str) -> None:
             likely=likely,
             broken=answer == 500,
         )
+
+
+async def _why_blank(subject: Subject, place: Chat) -> str:
+    """Explain that a name of white space is refused: are 21 characters accepted if the first is a space?"""
+    answer = await subject.handshake(place.path(place.name(), f" {'x' * 20}"))
+    if isinstance(answer, int):
+        return "Your code refuses a name of nothing but white space. A space is a character like another: accept it."
+    await answer.close()
+    return (
+        "Your code strips white space from the name before it checks the length. A space is a character: use the name "
+        "as it is."
+    )

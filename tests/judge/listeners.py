@@ -272,6 +272,9 @@ class Listener:
         except Failure as failure:
             if failure.got.startswith("no answer") and "received" not in failure.got:
                 failure.likely = await self._why_silent() or failure.likely
+            elif '"type"' in (more := failure.got.partition("one message more: ")[2]):
+                if '"joined"' not in more and '"left"' not in more:
+                    failure.likely = SURPLUS
             elif failure.got.endswith(" first") and not await self.client.receives(expected[0]):
                 # It isn't late, it's lost.
                 failure.likely = likely.silence
