@@ -224,8 +224,9 @@ class TestExercise:
                         await place.has({room: 1}, after='"left" was received', likely=listeners.COUNTED)
                 await grace.send("hello")
                 await grace.gets("hello", likely="A member of the room gets no text.")
+                linus.did = ada.did = 'the text "hello" from Grace, to the room'
                 async with place.named(room, "Ada") as one:
-                    await get("joined", "Ada", f"a text, and {joined(room, 'Ada')}", surplus=TEXTS)
+                    await get("joined", "Ada", joined(room, "Ada"), surplus=TEXTS)
                     async with place.named(room, "Ada") as other:
                         after = f"a second handshake for the room as {'Ada'!r}"
                         await get("joined", "Ada", after, silence=SECOND_OF_A_NAME)
