@@ -42,6 +42,8 @@ REFUSED_ANNOUNCED = (
     "doesn't run."
 )
 TEXTS = "The texts of a room are sent to listeners too. Send them to the members of the room only."
+LAST = "The last member of a room isn't announced as left. Announce each member, after you remove the empty room."
+REPLAYED = "A listener gets announcements from before its handshake. Don't replay them."
 OWN = (
     "A listener gets no announcement about a member of its own name. Two connections may have one name: send every "
     "announcement to every listener."
@@ -239,19 +241,16 @@ class TestExercise:
                 await self._rejoins(place, room, both)
                 await self._disconnects_in_mid_send(place, room, grace, get)
                 async with subject.client(listen("Zoe"), who="a later listener") as later:
+                    after = "a close frame of Grace"
                     await grace.leave()
+                    await get("left", "Grace", after, silence=LAST)
                     await Listener(place, later, room).gets(
                         "left",
                         room,
                         "Grace",
-                        after="a close frame of Grace, who had joined before this listener",
-                        likely=Likely(
-                            silence=LATE,
-                            surplus="A listener gets announcements from before its handshake. Don't replay them.",
-                            keys={"name": listeners.OTHER_NAME},
-                        ),
+                        after=f"{after}, who had joined before this listener",
+                        likely=Likely(silence=LATE, surplus=REPLAYED, keys={"name": listeners.OTHER_NAME}),
                     )
-            await get("left", "Grace", "a close frame of Grace")
             for each in both:
                 await each.has_nothing_more()
 
@@ -319,8 +318,8 @@ class TestExercise:
             listener = Listener(place, linus, *LOOKALIKES)
             for room in LOOKALIKES:
                 taken = (
-                    f"The room {room!r} isn't treated as a room: its members are taken for listeners. Declare the "
-                    'listeners\' route with the exact path "/ws/announcements".'
+                    f"The room {room!r} isn't treated like other rooms: a route or a condition takes it for the "
+                    'listeners\' path. Use the exact path "/ws/announcements" for listeners.'
                 )
                 async with place.named(room, "Ada") as ada, place.named(room, "Grace") as grace:
                     for name in ("Ada", "Grace"):
