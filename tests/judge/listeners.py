@@ -95,7 +95,7 @@ class Elsewhere(dict[str, Any]):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
 def listen(name: str = "Linus") -> str:
