@@ -285,6 +285,30 @@ class TestExercise:
                 await ada.reset()
                 await flood.arrives(after=after, likely=rooms.EACH_SEND)
 
+    @check(5, "takes rooms with similar names for rooms")
+    async def test_lookalikes(self, subject: Subject) -> None:
+        place = Chat(subject)
+        async with subject.client(listen(), who="the listener") as linus:
+            listener = Listener(place, linus, *LOOKALIKES)
+            for room in LOOKALIKES:
+                taken = (
+                    f"The room {room!r} isn't treated like other rooms: a route or a condition takes it for the "
+                    'listeners\' path. Use the exact path "/ws/announcements" for listeners.'
+                )
+                async with place.named(room, "Ada") as ada, place.named(room, "Grace") as grace:
+                    for name in ("Ada", "Grace"):
+                        await listener.gets("joined", room, name, after=joined(room, name), likely=Likely(taken))
+                    await place.has({room: 2}, after=f"two handshakes for the room {room!r}", likely=taken)
+                    await ada.send("hello")
+                    for member in (ada, grace):
+                        member.did = "a text from Ada"
+                        await member.gets("hello", likely=Likely(taken, surplus=taken))
+                    for member in (ada, grace):
+                        await member.leave()
+                        who = member.who
+                        await listener.gets("left", room, who, after=f"a close frame of {who}", likely=Likely(taken))
+            await listener.has_nothing_more()
+
     @check(5, "announces every name and every room as it is")
     async def test_announced_values(self, subject: Subject) -> None:
         place = Chat(subject)
@@ -309,30 +333,6 @@ class TestExercise:
                         after = f'"{event}" was received'
                         one = 1 if event == "joined" else None
                         await place.has({room: one}, after=after, likely=f"The room isn't counted as it is: {kind}.")
-            await listener.has_nothing_more()
-
-    @check(5, "takes rooms with similar names for rooms")
-    async def test_lookalikes(self, subject: Subject) -> None:
-        place = Chat(subject)
-        async with subject.client(listen(), who="the listener") as linus:
-            listener = Listener(place, linus, *LOOKALIKES)
-            for room in LOOKALIKES:
-                taken = (
-                    f"The room {room!r} isn't treated like other rooms: a route or a condition takes it for the "
-                    'listeners\' path. Use the exact path "/ws/announcements" for listeners.'
-                )
-                async with place.named(room, "Ada") as ada, place.named(room, "Grace") as grace:
-                    for name in ("Ada", "Grace"):
-                        await listener.gets("joined", room, name, after=joined(room, name), likely=Likely(taken))
-                    await place.has({room: 2}, after=f"two handshakes for the room {room!r}", likely=taken)
-                    await ada.send("hello")
-                    for member in (ada, grace):
-                        member.did = "a text from Ada"
-                        await member.gets("hello", likely=Likely(taken, surplus=taken))
-                    for member in (ada, grace):
-                        await member.leave()
-                        who = member.who
-                        await listener.gets("left", room, who, after=f"a close frame of {who}", likely=Likely(taken))
             await listener.has_nothing_more()
 
     @check(5, "closes a listener that sends anything, with 1008")
