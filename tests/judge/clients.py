@@ -19,7 +19,7 @@ from .differences import difference
 from .messages import carries, cut, is_error, is_message, not_an_error, only_key, parsed, show
 from .model import Failure, Likely
 
-LONGEST_IGNORED = 200
+LONGEST_IGNORED = 500
 """Characters of a message that `Client.overhears` may match."""
 RETURNED = (
     "Your endpoint has returned, and that ends the connection. Send the answer instead of returning it, and stay in "

@@ -1,4 +1,4 @@
-"""Runs an answer of step 04 with one route more on each of its routers, and tells what it is made of.
+"""Runs an answer of step 04 with one route more on each of its routers, and reports what it consists of.
 
     ANSWER=steps/04_router uvicorn router_probe:app --app-dir tests/judge
 
@@ -7,11 +7,17 @@ repeat does not. The answer is asked, and none of its names or its style is look
 """
 
 import asyncio
+import gc
 import importlib
 import os
+import socket
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, WebSocket
+from handshake_probe import Probe, flat, name_of
 from starlette.routing import NoMatchFound
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -62,10 +68,28 @@ def path_of(name: str) -> str | None:
         return None
 
 
-class HeldSends:
-    """Holds each send to a listener named Before or After, on that side of the send, until GET /judge-release.
+def background() -> Iterator[str]:
+    """Yield the functions that ask for BackgroundTasks on a WebSocket route, where FastAPI never runs them."""
+    for kind, _, route in found:
+        for each in flat(getattr(route, "dependant", None)) if kind == "websocket" else ():
+            if getattr(each, "background_tasks_param_name", None):
+                yield name_of(each.call)
 
-    A send to a slow listener waits like that, and a check can look at what the answer has done by then.
+
+found = list(Probe(Path(os.environ["ANSWER"]), "/", {}).routes(app.routes))
+listed = [
+    f"GET {path}"
+    for kind, path, route in found
+    if kind == "http" and "GET" in (route.methods or ()) and path not in documentation and not path.endswith("/probe")
+]
+
+
+class Slow:
+    """Slows listeners down, by the name in their query.
+
+    Each send to a listener named Before or After is held, on that side of the send, until GET /judge-release. A send
+    to a slow listener waits like that, and a check can look at what the answer has done by then. The connection of a
+    listener named Narrow has small buffers in the server, so that a few dozen announcements fill them.
     """
 
     gate = asyncio.Condition()
@@ -75,14 +99,17 @@ class HeldSends:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        side = {b"name=Before": "before", b"name=After": "after"}.get(scope.get("query_string"))
+        query = scope.get("query_string")
+        side = {b"name=Before": "before", b"name=After": "after"}.get(query)
+        if query == b"name=Narrow":
+            narrow(send)
 
         async def held_send(message: Message) -> None:
-            told = message["type"] == "websocket.send"
-            if told and side == "before":
+            sends = message["type"] == "websocket.send"
+            if sends and side == "before":
                 await self.hold()
             await send(message)
-            if told and side == "after":
+            if sends and side == "after":
                 await self.hold()
 
         await self.app(scope, receive, held_send if side else send)
@@ -97,13 +124,28 @@ class HeldSends:
                 cls.held -= 1
 
 
-app.add_middleware(HeldSends)
+def narrow(send: Any) -> None:
+    """Make the buffers of a connection as small as the system allows."""
+    transport = send.__self__.transport
+    transport.set_write_buffer_limits(high=0)
+    duplicate = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+    duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1024)
+    duplicate.close()
+
+
+app.add_middleware(Slow)
+
+
+def connections() -> int:
+    """Count the WebSocket objects that the answer still holds."""
+    gc.collect()
+    return sum(isinstance(each, WebSocket) for each in gc.get_objects())
 
 
 @app.get("/judge-release")
 async def release() -> None:
-    async with HeldSends.gate:
-        HeldSends.gate.notify_all()
+    async with Slow.gate:
+        Slow.gate.notify_all()
 
 
 @app.get("/judge-facts")
@@ -114,5 +156,8 @@ async def facts() -> dict[str, object]:
         "in_main": in_main,
         "probe_socket": path_of("probe_socket"),
         "probe_lobby": path_of("probe_lobby"),
-        "held": HeldSends.held,
+        "held": Slow.held,
+        "connections": connections() if os.environ.get("PURPOSE") == "connections" else None,
+        "background": sorted(set(background())),
+        "listed": listed,
     }

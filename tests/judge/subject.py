@@ -345,16 +345,19 @@ class Subject:
             for _ in range(3):
                 await self.get("/still-there", likely="something blocks the event loop")
 
-    async def probe(self, module: str) -> "Subject":
+    async def probe(self, module: str, **settings: str) -> "Subject":
         """The same answer in a second server, run by a module of the judge that adds to it.
 
         Args:
             module: such as `router_probe`. Every check of one subject gets the same server.
+            settings: for its environment. Other settings make it another server.
 
         Raises:
             Failure: it does not start.
         """
-        return await self._another_shared(f"{module}:app", Path(__file__).parent, {"ANSWER": str(self.folder)})
+        return await self._another_shared(
+            f"{module}:app", Path(__file__).parent, {"ANSWER": str(self.folder)} | settings
+        )
 
     async def under(self, *, cold: bool = False, **settings: str) -> "Subject":
         """The same answer in a further server, with settings of its own.
@@ -419,21 +422,22 @@ class Subject:
 
     @contextlib.asynccontextmanager
     async def another(
-        self, *, port: int = 0, counting: bool = False, cold: bool = False, **settings: str
+        self, *, port: int = 0, counting: bool = False, fast: bool = False, cold: bool = False, **settings: str
     ) -> "AsyncIterator[Subject]":
         """The same answer in a server that this check has for itself, and may end as it likes.
 
         Args:
             port: of the server; 0 lets the system choose.
             counting: whether its log says which tasks are unfinished; see loop/counting.py.
+            fast: whether its clock runs fast; see loop/fast.py.
             cold: whether it's a new Python, with a `hash()` of its own for strings; see `under`.
             settings: for its environment.
 
         Raises:
             Failure: it does not start.
         """
-        extra = ("--loop", "counting:new_loop") if counting else ()
-        if counting:
+        extra = ("--loop", f"{'counting' if counting else 'fast'}:new_loop") if counting or fast else ()
+        if extra:
             settings["PYTHONPATH"] = str(Path(__file__).with_name("loop"))
         other = await self._start(self.server.target, self.folder, settings, port=port, extra=extra, cold=cold)
         self._started.append(other)
