@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +14,8 @@ from websockets.exceptions import ConnectionClosed
 
 from .clients import Client
 from .members import Members, joined, left, said
-from .messages import is_message, show
-from .model import Likely
+from .messages import parsed, show
+from .model import Failure, Likely
 from .subject import Subject
 from .tasks import spawn, stop
 
@@ -166,7 +166,16 @@ class Room:
         for tab in tabs:
             if tab not in unread:
                 tab.did = action
-                await tab.gets(message, likely=self._with_surplus(tab, likely))
+                try:
+                    await tab.gets(message, likely=self._with_surplus(tab, likely))
+                except Failure as failure:
+                    if (
+                        failure.broken
+                        and message["type"] in ("message", "direct")
+                        and uses_background_tasks(self.subject)
+                    ):
+                        failure.likely = BACKGROUND
+                    raise
                 tab.earlier = None
                 self._surplus.pop(tab, None)
 
@@ -195,15 +204,34 @@ class Room:
         name, action = self.tabs[tab], (f"{what}: " if what else "") + tab.did
         for each, other in list(self.tabs.items()):
             cause = likely
-            if likely is MESSAGE and uses_background_tasks(self.subject):
-                cause = Likely(BACKGROUND)
-            elif likely is MESSAGE and each is tab:
+            if likely is MESSAGE and each is tab:
                 cause = replace(MESSAGE, silence="The sender gets no copy of its own message. Send it to all tabs.")
             elif likely is MESSAGE and len(self.of(other)) > 1:
                 some = "Only some tabs of a name get a message. Keep a set of connections for each name, and use all."
                 cause = replace(MESSAGE, silence=some)
             sender = action if each is tab else f"{action}, from {tab.who}"
             await self.receive(said(name, text), [each], sender, likely=cause)
+
+    async def visit(self, *, likely: str = "") -> None:
+        """Let a visitor join and leave, so that a message too many is found before the next action.
+
+        Args:
+            likely: the mistake, if a notice is wrong.
+        """
+        noticed = Likely(likely) if likely else JOINED
+        visitor = await self.enter(f"Visitor {next(_numbers)}", noticed=noticed)
+        await self.leave(visitor)
+
+    async def enter_many(self, name: str, count: int) -> list[Client]:
+        """Connect further tabs of a name that is in the room, side by side; each gets the list."""
+        clients = [
+            self.subject.client(Members.path(self.name, name), who=f"{name} (further tab)") for _ in range(count)
+        ]
+        tabs = await asyncio.gather(*map(self._stack.enter_async_context, clients))
+        self.tabs.update(dict.fromkeys(tabs, name))
+        for tab in tabs:
+            await tab.gets({"type": "members", "names": self.names}, likely=LIST)
+        return list(tabs)
 
     async def end(self) -> None:
         """Let the tabs leave one after another: each has received nothing more, and the others get `left`."""
@@ -232,13 +260,19 @@ class Room:
         await self.members.are(self.name, *self.names, after=after, likely=likely)
 
     @contextlib.asynccontextmanager
-    async def flood(self, sender: Client) -> AsyncIterator["Flood"]:
-        """Let `sender` send more than a tab that doesn't read can take, until nothing moves."""
-        flood = Flood(sender, self.tabs[sender])
+    async def flood(self, sender: Client, to: str | None = None) -> AsyncIterator["Flood"]:
+        """Let `sender` send more than a tab that doesn't read can take, until nothing moves.
+
+        Args:
+            sender: a tab.
+            to: the name that direct messages go to; by default messages go to all.
+        """
+        flood = Flood(sender, self.tabs[sender], to)
         task = spawn(flood.send())
         try:
             await self.subject.stands_still(lambda: flood.sent)
             yield flood
+            await asyncio.wait([task], timeout=self.subject.patience)
         finally:
             await stop(task)
 
@@ -252,29 +286,42 @@ class Flood:
     Args:
         sender: its tab.
         name: of the sender.
+        to: the name that direct messages go to, or None for messages to all.
     """
 
-    def __init__(self, sender: Client, name: str) -> None:
+    def __init__(self, sender: Client, name: str, to: str | None = None) -> None:
         self._sender = sender
-        self._texts = [f"{number} {LARGE}" for number in range(MANY)]
-        self.messages = [said(name, text) for text in self._texts]
-        """What every tab in the room must receive."""
+        texts = [f"{number} {LARGE}" for number in range(MANY)]
+        self._requests = [{"type": "direct", "to": to, "text": text} if to else said("", text) for text in texts]
+        self.messages = [{"type": "direct", "from": name, "text": text} if to else said(name, text) for text in texts]
+        """What its receivers must get."""
         self.sent = 0
 
     async def send(self) -> None:
         """Send all of them."""
         with contextlib.suppress(ConnectionClosed):
-            for text in self._texts:
-                await self._sender.connection.send(json.dumps({"type": "message", "text": text}))
+            for request in self._requests:
+                await self._sender.connection.send(json.dumps(request))
                 self.sent += 1
 
     def has(self, frame: str | bytes) -> bool:
         """Whether a frame is one of its messages."""
-        return any(is_message(frame, message) for message in self.messages)
+        return len(frame) > len(LARGE) and parsed(frame) in self.messages
 
 
-async def interleaved(tab: Client, *sequences: Sequence[dict[str, Any]], likely: str | Likely) -> None:
+async def interleaved(
+    tab: Client,
+    *sequences: Sequence[dict[str, Any]],
+    likely: str | Likely,
+    besides: Callable[[str | bytes], bool] = lambda frame: False,
+) -> None:
     """The next messages of a tab are those of these sequences, each in its order.
+
+    Args:
+        tab: the tab.
+        sequences: the messages.
+        likely: the mistake, if others come.
+        besides: whether a message may come in between.
 
     Raises:
         Failure: one is missing, is changed, comes twice or overtakes another one of its sequence.
@@ -283,8 +330,11 @@ async def interleaved(tab: Client, *sequences: Sequence[dict[str, Any]], likely:
     while rest := [each for each in rest if each]:
         head = rest[-1][0]
         frame = await tab.next(expect=show(head), likely=likely)
+        value = parsed(frame)
+        if besides(frame):
+            continue
         for each in rest:
-            if is_message(frame, each[0]):
+            if value == each[0]:
                 each.popleft()
                 break
         else:

@@ -2,8 +2,9 @@
 
 from judge import pool
 from judge.clients import Client
+from judge.members import said
 from judge.model import Likely, check
-from judge.sessions import BACKGROUND, Room, show_name, uses_background_tasks
+from judge.sessions import Room, show_name
 from judge.subject import Subject
 
 DIRECT = Likely(
@@ -14,7 +15,7 @@ DIRECT = Likely(
 )
 TO_OTHERS = "A direct message, or its error, goes to tabs that it isn't for. Send it to the tabs of to alone."
 NO_COPY = "The sender gets a copy of its direct message. Send it to the tabs of to alone."
-SEPARATORS = (":", "/", "|", "-", "_", " ", ",", "#")
+SEPARATORS = (":", "|", "-", " ", "_")
 
 
 def direct(sender: str, text: str) -> dict[str, str]:
@@ -27,8 +28,6 @@ async def whisper(
 ) -> None:
     """Send a direct message: every tab of that name gets it, and no other tab."""
     await sender.send(message if message is not None else {"type": "direct", "to": to, "text": text})
-    if likely is DIRECT and uses_background_tasks(room.subject):
-        likely = Likely(BACKGROUND)
     name, action = room.tabs[sender], sender.did
     await room.receive(direct(name, text), room.of(to), f"{action}, from {sender.who}", likely=likely)
     room.expect_nothing(room.others(to), f"{action}, from {sender.who}", TO_OTHERS)
@@ -50,7 +49,7 @@ class Direct:
     async def test_direct(self, subject: Subject) -> None:
         async with Room(subject) as room, Room(subject) as lab:
             ada, grace, linus = [await room.enter(name) for name in ("Ada", "Grace", "Linus")]
-            elsewhere = [await lab.enter(name) for name in ("Zoe", "Grace")]
+            elsewhere = [await lab.enter(name) for name in ("Zoe", "Edsger")]
             await whisper(room, ada, "Grace", "psst")
             await room.say(linus, "after a direct message")
             await whisper(room, ada, "Grace", "psst", likely=Likely("An equal direct message isn't sent again."))
@@ -107,23 +106,39 @@ class Direct:
                 await room.leave(tab)
             await room.end()
 
+    @check(3, "answers direct messages and others of one packet, in their order")
+    async def test_mixed_burst(self, subject: Subject) -> None:
+        async with Room(subject) as room:
+            ada, grace = await room.enter("Ada"), await room.enter("Grace")
+            requests = (
+                {"type": "direct", "to": "Grace", "text": "one"},
+                {"type": "direct", "to": "Linus", "text": "two"},
+                {"type": "message", "text": "three"},
+                "no JSON",
+                {"type": "direct", "to": "Ada", "text": "five"},
+                {"type": "direct", "to": "Grace", "text": "six"},
+            )
+            await ada.send_burst(*requests)
+            lost = "Of messages that arrive together, one isn't answered. Answer each one before you read the next."
+            likely = Likely(lost, order="Answers overtake each other. Answer each one before you read the next.")
+            for answer in (None, said("Ada", "three"), None, direct("Ada", "five")):
+                await (ada.gets(answer, likely=likely) if answer else ada.gets_error(likely=likely))
+            grace.did = ada.did
+            await grace.gets_all([direct("Ada", "one"), said("Ada", "three"), direct("Ada", "six")], likely=likely)
+            await room.end()
+
     @check(3, "keeps apart what only a separator would join: the room a:b with c, and a with b:c")
     async def test_apart(self, subject: Subject) -> None:
         for separator in SEPARATORS:
             stem = Room(subject).name
-            if separator == "/":
-                continue  # A room of the path can't hold a slash.
             async with Room(subject, f"{stem}{separator}b") as room, Room(subject, stem) as other:
                 pair = f"the room {room.name!r} with the member 'c', and {stem!r} with 'b{separator}c'"
                 mixed = f"Your code takes two pairs for one: {pair}. Use a dict of dicts, or a tuple as a key."
                 likely = Likely(mixed, wrong=mixed, elsewhere=mixed)
                 first = await room.enter("c", listed=likely)
                 second = await other.enter(f"b{separator}c", listed=likely)
-                await room.enter("Grace", listed=likely)
                 await whisper(room, first, "c", "to c", likely=likely)
                 other.expect_nothing([second], "a direct message in another room", mixed)
                 await whisper(other, second, f"b{separator}c", "to the other", likely=likely)
-                await room.members.remove(room.name, f"b{separator}c", expect=404, likely=mixed)
-                await other.members.remove(other.name, "c", expect=404, likely=mixed)
                 await room.leave(first, likely=likely)
                 await other.say(second, "here", likely=likely)

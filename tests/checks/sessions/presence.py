@@ -6,7 +6,7 @@ from dataclasses import replace
 from urllib.parse import quote
 
 from judge import pool
-from judge.members import Members, View, joined, left
+from judge.members import Members, View, joined
 from judge.model import Failure, Likely, check
 from judge.sessions import ENDS, JOINED, LEFT, LIST, Room, show_name
 from judge.subject import Subject
@@ -52,15 +52,14 @@ class Presence:
             # A plain room first, because its mistakes need no special names.
             for name in ("Linus", "Grace", "Ada"):
                 await room.enter(name)
-            await room.say(next(iter(room.tabs)), "three members")
+            await room.visit()
             await room.end()
         async with Room(subject) as room:
-            watcher = await room.enter("Grace")
+            await room.enter("Grace")
             for name in ("grace", "Grace ", " Grace", "Grace2", "@Grace", "Grac", "GRACE"):
                 same = f"{show_name(name)} and {show_name('Grace')} are taken for one name. Use each exactly as it is."
                 listed = replace(LIST, wrong=same)
                 await room.enter(name, listed=listed, noticed=replace(JOINED, silence=same, wrong=same))
-            await room.say(watcher, "eight similar names")
             await room.end()
         name = pool.rooms()["characters of URLs"]
         async with Room(subject, name) as room:
@@ -78,26 +77,23 @@ class Presence:
     @check(1, "sends the others joined and left, to every tab of every other name, once")
     async def test_notices(self, subject: Subject) -> None:
         async with Room(subject) as room, Room(subject) as lab:
-            grace = await room.enter("Grace")
             await room.enter("Grace")
             elsewhere = await lab.enter("Barbara")
             await room.enter("Linus")
-            await room.say(grace, "two tabs of Grace, and Linus")
+            await room.visit()
             for end in ENDS:
                 ada = await room.enter("Ada")
                 zoe = await room.enter("Zoe")
-                await room.say(ada, f"before {end}")
                 ways = {"leave": "with a close frame", "finish": "without a close frame", "reset": "by a reset"}
                 likely = replace(
                     LEFT,
-                    silence=f"This tab gets no left when a member disconnects {ways[end]}. In finally, remove the tab, "
+                    silence=f"This tab gets no left when a member disconnects {ways[end]}. In finally, remove it, "
                     "and then send left to every tab of every other name.",
-                    surplus="left is sent more than once, or to the wrong tabs. Send it once to each tab of the others.",
+                    surplus="left is sent more than once, or to the wrong tabs. Send it once to each other tab.",
                 )
                 await room.leave(ada, end, likely=likely)
-                await room.say(zoe, f"after {end}")
                 await room.leave(zoe, end, likely=likely)
-                await room.say(grace, f"after both {end}")
+                await room.visit()
             lab.expect_nothing([elsewhere], "joins and leaves in another room", "Notices go to other rooms too.")
             await lab.enter("Ada")
             await lab.end()
@@ -130,30 +126,3 @@ class Presence:
                 for view in staying:
                     view.tab.did = "a handshake of Zoe, in a room of 52 members"
                     await view.tab.gets(joined("Zoe"), likely=replace(JOINED, surplus=OVERLAP))
-                for view in staying[::8]:
-                    await view.tab.send({"type": "message", "text": "to all"})
-                    for tab in (zoe, staying[-1].tab):
-                        tab.did = f"a message of {view.own}, in a room of 53 members"
-                        await tab.gets({"type": "message", "from": view.own, "text": "to all"}, likely=CUT)
-
-    @check(1, "sends a member that joins twice at the same time one joined")
-    async def test_same_moment(self, subject: Subject) -> None:
-        async with Room(subject) as room:
-            grace = await room.enter("Grace")
-            tabs = await subject.clients_at_once(*[Members.path(room.name, "Ada")] * 3)
-            likely = (
-                "Tabs of one name that join at the same time are each taken for the first. Add the tab before await."
-            )
-            for tab in tabs:
-                await tab.gets({"type": "members", "names": ["Ada", "Grace"]}, likely=LIST)
-            await room.receive(joined("Ada"), [grace], "three handshakes of Ada at the same time", likely=JOINED)
-            room.expect_nothing([grace], grace.did, likely)
-            await subject.at_once(*(tab.leave() for tab in tabs))
-            action = "three tabs of Ada left at the same time"
-            await room.receive(left("Ada"), [grace], action, likely=LEFT)
-            twice = (
-                "Tabs of one name that leave at the same time send left more than once. Remove the tab before await."
-            )
-            room.expect_nothing([grace], action, twice)
-            await room.say(grace, "alone")
-            await room.end()

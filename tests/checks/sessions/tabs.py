@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from judge.members import Members, joined, left
 from judge.model import Likely, check
 from judge.sessions import ENDS, JOINED, LEFT, LIST, Room
 from judge.subject import Subject
@@ -48,11 +49,39 @@ class Tabs:
             await room.say(grace, "after a note to self")
             only = "The error goes to other tabs than the sender's. Send it to the connection that asked."
             await is_missing(room, ada, "Linus", likely=Likely(only, wrong=only, elsewhere=only))
-            await room.say(room.of("Grace")[3], "after an error")
+            await ada.send("no JSON")
+            await ada.gets_error(likely="A bad frame of one of several tabs isn't answered.")
+            room.expect_nothing([tab for tab in room.tabs if tab is not ada], "a bad frame of another tab", only)
+            await room.say(room.of("Grace")[3], "after errors")
+            barbara = await room.enter("Barbara")
+            one = "left reaches one tab of a name. Send notices to every tab of every other name."
+            await room.leave(barbara, likely=replace(LEFT, silence=one))
             # Tabs in the middle end, and the rest stays connected.
             for tab in (room.of("Grace")[2], ada, room.of("Grace")[0]):
                 await room.leave(tab)
             await room.say(room.of("Ada")[0], "five tabs")
+            await room.end()
+
+    @check(4, "sends a member that joins twice at the same time one joined")
+    async def test_tabs_together(self, subject: Subject) -> None:
+        async with Room(subject) as room:
+            grace = await room.enter("Grace")
+            tabs = await subject.clients_at_once(*[Members.path(room.name, "Ada")] * 3)
+            likely = (
+                "Tabs of one name that join at the same time are each taken for the first. Add the tab before await."
+            )
+            for tab in tabs:
+                await tab.gets({"type": "members", "names": ["Ada", "Grace"]}, likely=LIST)
+            await room.receive(joined("Ada"), [grace], "three handshakes of Ada at the same time", likely=JOINED)
+            room.expect_nothing([grace], grace.did, likely)
+            await subject.at_once(*(tab.leave() for tab in tabs))
+            action = "three tabs of Ada left at the same time"
+            await room.receive(left("Ada"), [grace], action, likely=LEFT)
+            twice = (
+                "Tabs of one name that leave at the same time send left more than once. Remove the tab before await."
+            )
+            room.expect_nothing([grace], action, twice)
+            await room.say(grace, "alone")
             await room.end()
 
     @check(4, "takes the same name in two rooms for two members")
