@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
@@ -341,6 +342,18 @@ async def interleaved(
             # Fail with the full comparison.
             tab._unread.appendleft(frame)
             await tab.gets(head, likely=likely)
+
+
+def read_on(tab: Client) -> None:
+    """Let a tab read again that had stopped. Its receive buffer grows, because a small one would make that slow."""
+    tab.connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    tab.read_again()
+
+
+async def read_while(tab: Client, skips: Callable[[str | bytes], bool]) -> None:
+    """Read messages as long as they are of this kind; each has the tab's patience."""
+    while (frame := await tab._look_ahead(tab.patience)) is not None and skips(frame):
+        await tab._receive()
 
 
 def show_name(name: str) -> str:

@@ -10,7 +10,7 @@ from judge.clients import Client
 from judge.members import Members
 from judge.messages import show
 from judge.model import Failure, check
-from judge.sessions import ENDS, Room
+from judge.sessions import ENDS, Room, read_on
 from judge.subject import Subject
 
 COUNTED = "The counts aren't those of now. Count the tabs in the rooms, and keep no second count next to them."
@@ -114,7 +114,7 @@ class Counts:
                     async with room.flood(ada, "Zoe"):
                         await own.request("DELETE", f"{room.members.list_path(room.name)}/Zoe", likely="")
                         if end == "leave":
-                            zoe.read_again()
+                            read_on(zoe)
                         await getattr(zoe, end)()
                 after = "a tab that didn't read was removed and disconnected, and the other tab left"
                 await comes_to(own, 0, 0, after=after, likely=BEHIND)

@@ -7,7 +7,7 @@ from judge.clients import Client
 from judge.members import said
 from judge.messages import is_error, is_message, show
 from judge.model import Failure, Likely, check
-from judge.sessions import ENDS, MESSAGE, PAUSE, Room, interleaved
+from judge.sessions import ENDS, MESSAGE, PAUSE, Room, interleaved, read_on
 from judge.subject import Subject
 
 PARSE = "read() returns None for it: send an error to this tab, and go on with the loop."
@@ -230,7 +230,7 @@ class Messages:
                 for tab, more in texts.items():
                     await tab.send_burst(*({"type": "message", "text": text} for text in more))
                 await asyncio.sleep(PAUSE)
-                zoe.read_again()
+                read_on(zoe)
                 said_meanwhile = [[said(room.tabs[tab], text) for text in more] for tab, more in texts.items()]
                 for tab in room.tabs:
                     tab.did = "messages of three members, while Zoe doesn't read"

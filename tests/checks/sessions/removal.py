@@ -13,7 +13,7 @@ from judge.clients import Client
 from judge.members import Members, joined, left, said
 from judge.messages import is_error, parsed, show
 from judge.model import Failure, Likely, check
-from judge.sessions import JOINED, LEFT, LIST, PAUSE, Room, interleaved, show_name
+from judge.sessions import JOINED, LEFT, LIST, PAUSE, Room, interleaved, read_on, read_while, show_name
 from judge.subject import Subject
 from judge.tasks import running
 
@@ -201,9 +201,10 @@ class Removal:
                 new = await room.enter("Zoe", unread=[ada, grace])
                 await stuck.send_burst({"type": "message", "text": "late words"}, "late")
                 await asyncio.sleep(PAUSE)
-                stuck.read_again()
+                read_on(stuck)
                 stuck.did = f"DELETE of its name, while it didn't read; it reads on after {PAUSE:g} s"
                 given_up = Likely(GIVEN_UP, wrong=GIVEN_UP, closed=GIVEN_UP, surplus=f"{CLOSED.surplus} {HEARD}")
+                await read_while(stuck, flood.has)
                 await stuck.is_closed(1008, "removed", likely=given_up, besides=flood.has)
             await ada.send({"type": "message", "text": "that is all"})
             allowed = {ada: is_error, grace: lambda frame: False, new: flood.has}
@@ -244,7 +245,7 @@ class Removal:
                 async with running(subject.request("DELETE", path, likely=LATE, timeout=20)) as deleting:
                     await subject.stands_still(lambda: 0)
                     late = await self._joins(room, "Barbara")
-                    zoe.read_again()
+                    read_on(zoe)
                     await asyncio.wait(deleting)
                     status = deleting[0].result().status_code
                 if status != 204:
