@@ -11,6 +11,7 @@ from judge.flood import Requests
 from judge.messages import is_error, is_message, show
 from judge.model import Failure, Likely, check
 from judge.subject import Subject
+from judge.tasks import spawn
 
 WELCOME = {"type": "welcome"}
 ENDS = ("leave", "finish", "reset")
@@ -30,7 +31,10 @@ NOT_REQUESTS = {
     "": ("an empty text message", PARSE),
     '{"type": "echo", "text": "no end': ("JSON that is cut", PARSE),
     '{"type": "echo", "text": "one"} {"type": "echo", "text": "two"}': ("two objects in one message", PARSE),
+    " \n": ("nothing but white space", PARSE),
     "bye": ("the bare word bye", PARSE),
+    "ping": ("the bare word ping", PARSE),
+    "{'type': 'echo', 'text': 'in Python'}": ("a dict as Python writes it", PARSE),
     "[]": ("a list", OBJECT),
     '[{"type": "echo", "text": "in a list"}]': ("a request in a list", OBJECT),
     '["type", "text"]': ("a list of the keys' names", OBJECT),
@@ -89,6 +93,8 @@ BLOCKS = "Something blocks the event loop, so clients wait for each other. Use a
 LEFT_OVER = (
     "After a client has disconnected, its endpoint goes on and blocks the others. End its loop when it disconnects."
 )
+BURST = 1100
+"""Requests in one packet."""
 MANY = 105
 """Connections that end in each way, one after another."""
 PAUSE = 1.2
@@ -151,6 +157,20 @@ class TestExercise:
             await ada.has_nothing_more(
                 likely="The welcome is sent twice, or something follows it. Send it once, before the loop."
             )
+        # A welcome that takes longer than a second, while another client gets its answers, is late.
+        async with greeted(subject, "Grace") as grace, subject.client(who="Ada") as ada:
+            prompt = spawn(ada.next(expect="the welcome", likely="Nothing is sent after the handshake."))
+            await asyncio.wait([prompt], timeout=PAUSE)
+            await grace.send("not JSON")
+            await grace.next(expect="an answer", likely=BLOCKS)
+            if not prompt.done():
+                raise Failure(
+                    sent="a handshake",
+                    got=f"no welcome within {PAUSE:g} s, while another client got an answer",
+                    expect="the welcome within a second",
+                    likely="Something waits between accept() and the welcome. Send the welcome first.",
+                )
+            await prompt
 
     @check(2, "echoes and counts")
     async def test_echo(self, subject: Subject) -> None:
@@ -206,21 +226,35 @@ class TestExercise:
     @check(2, "answers a burst of messages, one by one and in their order")
     async def test_burst(self, subject: Subject) -> None:
         async with greeted(subject) as ada:
-            texts = [f"burst {number}" for number in range(1, 401)]
+            texts = [f"burst {number}" for number in range(1, BURST + 1)]
             await ada.send_burst(*({"type": "echo", "text": text} for text in texts))
-            await ada.gets_all(
-                [echo(text, number) for number, text in enumerate(texts, start=1)],
-                likely=Likely(
-                    silence="Messages that arrive together get lost, for example in a queue that is full. "
-                    + ONE_AT_A_TIME,
-                    order="Answers overtake each other. " + ONE_AT_A_TIME,
-                ),
+            lost = "Messages that arrive together get lost: in a queue that is full, or by a limit. "
+            order = "Answers overtake each other. "
+            likely = Likely(
+                silence=lost + ONE_AT_A_TIME, wrong=lost + ONE_AT_A_TIME, order=order + ONE_AT_A_TIME, closed=lost
             )
+            await ada.gets_all([echo(text, number) for number, text in enumerate(texts, start=1)], likely=likely)
             await ada.has_nothing_more()
+        async with greeted(subject, "Ada") as ada, greeted(subject, "Grace") as grace:
+            mine = {client: [f"{client.who} {number}" for number in range(1, 41)] for client in (ada, grace)}
+            await subject.at_once(
+                *(
+                    client.send_burst(*({"type": "echo", "text": text} for text in texts))
+                    for client, texts in mine.items()
+                )
+            )
+            mixed = "Two connections share a variable, so one gets the other's text. Keep the request in a local one."
+            for client, texts in mine.items():
+                likely = Likely(silence=lost, wrong=mixed, elsewhere=mixed)
+                await client.gets_all([echo(text, number) for number, text in enumerate(texts, start=1)], likely=likely)
 
     @check(2, "waits for a client that pauses, without piling up its messages")
     async def test_pause(self, subject: Subject) -> None:
-        async with greeted(subject, narrow=True) as ada:
+        async with (
+            greeted(subject, "Ada", narrow=True) as ada,
+            greeted(subject, "Grace") as grace,
+            greeted(subject, "Linus") as silent,
+        ):
             async with Requests(ada) as requests:
                 await requests.until_stuck(subject)
                 if requests.all_sent:
@@ -230,11 +264,19 @@ class TestExercise:
                         expect="the server stops reading until the client has read its answers",
                         likely="Each message gets a task, or goes into a queue without a bound. " + ONE_AT_A_TIME,
                     )
+                stuck = (
+                    "Another client waits for the one that reads nothing, for example for a lock. Send without a lock."
+                )
+                await echoes(grace, "meanwhile", 1, likely=stuck)
                 await asyncio.sleep(PAUSE)
                 await requests.are_answered(
                     after=f"the client paused for {PAUSE:g} s, and reads on",
                     likely="A client that pauses is taken for a disconnected one. Don't limit the time of a send.",
                 )
+            idle = f"A client that sends nothing for {PAUSE:g} s is dropped. Don't limit the time of a receive."
+            ping = "Your code sends something of its own to a silent client. Answer messages, and send nothing else."
+            silent.did = f"an echo request, after {PAUSE:g} s of silence"
+            await echoes(silent, "still here", 1, likely=Likely(silence=idle, closed=idle, surplus=ping))
 
     @check(3, "answers anything else with an error")
     async def test_error(self, subject: Subject) -> None:
@@ -285,6 +327,8 @@ class TestExercise:
                     await echoes(ada, "before", 1, likely="The first echo counts 1.")
                     await ada.send(spelling)
                     same = f"Your code compares text instead of parsing JSON: this is the same bye, {kind}."
+                    if "further keys" in kind:
+                        same = "A bye with further keys is refused. Ignore keys that you don't need."
                     await ada.is_closed(1000, "bye", likely=left if kind == "as Python writes it" else same)
                 await echoes(grace, "still here", count, likely="The bye of one client ends or disturbs another one.")
             async with greeted(subject, "Ada") as ada:
@@ -319,6 +363,8 @@ class TestExercise:
         async def end(way: str) -> None:
             for number in range(1, MANY + 1):
                 async with greeted(subject, f"client {number} of those that end like this") as client:
+                    reused = "The count goes on from a connection that has ended. Start it at 0 in the endpoint."
+                    await echoes(client, "hello", 1, likely=Likely("An echo isn't answered.", keys={"count": reused}))
                     if way == "bye":
                         await client.send({"type": "bye"})
                         await client.is_closed(1000, "bye", likely="A bye isn't answered after many connections.")
@@ -327,6 +373,23 @@ class TestExercise:
 
         # More than a hundred for each way, because a leak may belong to one of them.
         await asyncio.gather(*map(end, (*ENDS, "bye")))
+
+    @check(2, "waits for a client that is silent for four seconds", hard=True)
+    async def test_silence(self, subject: Subject) -> None:
+        async with greeted(subject) as ada:
+            await asyncio.sleep(4)
+            ping = "Your code sends something of its own to a silent client. Answer messages, and send nothing else."
+            idle = "A silent client is dropped. Don't limit the time of a receive."
+            await echoes(ada, "still here", 1, likely=Likely(silence=idle, closed=idle, surplus=ping))
+
+    @check(1, "serves 120 clients at the same time", hard=True)
+    async def test_crowd(self, subject: Subject) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for number in range(1, 121):
+                client = await stack.enter_async_context(greeted(subject, f"client {number} of 120"))
+                await echoes(
+                    client, "hello", 1, likely="Your code limits the number of connections. Serve all of them."
+                )
 
     @check(3, "answers half an emoji with an echo or an error", hard=True)
     async def test_surrogate(self, subject: Subject) -> None:

@@ -23,6 +23,7 @@ class TestExercise:
     @check(2, "counts the members of each room")
     async def test_counts(self, subject: Subject) -> None:
         await rooms.counts_members(rooms.Rooms(subject))
+        await rooms.counts_rooms_apart(rooms.Rooms(subject))
 
     @check(3, "loses no message to a member that disconnects")
     async def test_vanished(self, subject: Subject) -> None:
@@ -41,6 +42,6 @@ class TestExercise:
     async def test_gone(self, subject: Subject) -> None:
         await rooms.forgets_the_disconnected(rooms.Rooms(subject))
 
-    @check(2, "counts fifty rooms, and fifty members in one room", hard=True)
+    @check(2, "counts sixty rooms, and fifty members in one room", hard=True)
     async def test_many(self, subject: Subject) -> None:
         await rooms.keeps_fifty_rooms(rooms.Rooms(subject))

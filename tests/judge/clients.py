@@ -12,7 +12,7 @@ from typing import Any
 
 from websockets import frames
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConcurrencyError, ConnectionClosed
 
 from .conversation import current
 from .differences import difference
@@ -126,8 +126,8 @@ class Client:
         try:
             async with asyncio.timeout(seconds):
                 frame = await self._receive()
-        except (TimeoutError, ConnectionClosed):
-            return None
+        except (TimeoutError, ConnectionClosed, ConcurrencyError):
+            return None  # There is none, or a task of the check reads them.
         self._unread.appendleft(frame)
         return frame
 
@@ -161,6 +161,7 @@ class Client:
             passed=self._passed(),
             broken=True,
             closed=closed,
+            certain=causes.certain,
         )
 
     async def _received_by_others(self, expect: str) -> tuple[bool, str]:
@@ -250,7 +251,8 @@ class Client:
             return self._surplus(frame, causes.surplus)
         got = show(frame)
         # What another client has sent isn't a changed form of what this one should receive.
-        sent = self.conversation.sent
+        own = isinstance(expected, dict) and "text" in expected and carries(frame, str(expected["text"]))
+        sent = self.conversation.sent if not own else ()
         if others := [(number, who) for number, who, text in sent if who != self.who and carries(frame, text)]:
             number, who = others[-1]
             is_old = number < self._since
@@ -263,7 +265,9 @@ class Client:
             likely = likely or difference(expected, frame) or causes.wrong or causes.silence
         return Failure(sent=self.did, after=self.after, got=got, expect=wanted, likely=likely, passed=self._passed())
 
-    def _surplus(self, frame: str | bytes, likely: str) -> Failure:
+    def _surplus(self, frame: str | bytes, likely: str, misdelivered: str = "") -> Failure:
+        if misdelivered and any(who != self.who and carries(frame, text) for _, who, text in self.conversation.sent):
+            likely = misdelivered
         sent, answer = self._answered or ("the handshake", "")
         if self.earlier:
             sent, answer = self.earlier, ""
@@ -289,8 +293,12 @@ class Client:
             raise await self._not_expected(frame, wanted, None, _causes(likely))
         self._answered = (self.did, show(frame))
 
-    async def has_nothing_more(self, *, likely: str = "") -> None:
+    async def has_nothing_more(self, *, likely: str = "", misdelivered: str = "") -> None:
         """Nothing else was received, up to here: end the connection with a close frame, and look at what came before.
+
+        Args:
+            likely: the mistake, if there was something.
+            misdelivered: the mistake, if it's a text that another client sent.
 
         Raises:
             Failure: there was something.
@@ -299,7 +307,7 @@ class Client:
             with contextlib.suppress(ConnectionClosed):
                 self._unread.append(await self._receive_until_closed())
         if self._unread:
-            raise self._surplus(self._unread[0], likely)
+            raise self._surplus(self._unread[0], likely, misdelivered)
 
     async def _receive_until_closed(self) -> str | bytes:
         if self._unread:
@@ -409,7 +417,8 @@ class Client:
 
     async def end(self) -> None:
         """Close the connection, and wait for no answer that may not come."""
-        self.ended = True
+        # After a failure, this only cleans up.
+        self.ended = self.ended or sys.exception() is None
         # A client that reads nothing never sees the answer to its close frame.
         if self.connection.transport.is_reading():
             # close() waits until its frame is written: with a server that doesn't read, indefinitely.

@@ -435,15 +435,16 @@ def _show(value: object) -> str:
     text = json.dumps(value[:SHOWN], ensure_ascii=False)
     if '"' in value and "'" not in value:
         text = "'" + text[1:-1].replace('\\"', '"') + "'"
-    return _escape(text) + ("..." if len(value) > SHOWN else "")
+    return escaped(text) + ("..." if len(value) > SHOWN else "")
 
 
 def _raw(text: str) -> str:
     """Cut a whole message, and don't add quotes to those in it."""
-    return _escape(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
+    return escaped(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
 
 
-def _escape(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return a text with its invisible and combining characters as `\\uXXXX`, or as `\\n` and the like."""
     return "".join(
         char
         if char == " " or (char.isprintable() and char != "\ufffd" and unicodedata.category(char)[0] != "M")

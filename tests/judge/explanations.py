@@ -478,6 +478,11 @@ def _assertion(trouble: Trouble, sent: Sent) -> str | None:
 
 
 def _response(trouble: Trouble, sent: Sent) -> str | None:
+    if re.search(r", [45]\d\d\)", f"{trouble.message} {trouble.detail}"):
+        return (
+            "You return a tuple with the status, as Flask does. FastAPI doesn't read it as a status. "
+            "Raise HTTPException with that status instead."
+        )
     return (
         "The route returns a value that doesn't fit its return annotation. "
         "Return such a value, or correct the annotation."

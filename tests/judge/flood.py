@@ -18,6 +18,8 @@ LARGE = "x" * 262_144
 MANY = 16
 """The number of large texts: 4 MiB. The buffers on the way to a narrow client hold less, 2.9 MB by measurement."""
 NOTICE = "Your code sends a message of its own when a member joins or leaves. Send nothing but the members' texts."
+SLOW = "the slow member"
+"""How a failure calls a member that reads nothing for a while."""
 MOST = 128
 """How many of these texts, 32 MiB, are more than all buffers on the way hold, in both directions."""
 
@@ -130,8 +132,13 @@ class Flood:
         del self.got[name]
         self._reading.pop(name).cancel()
 
-    async def arrives(self, *, after: str, likely: str) -> None:
+    async def arrives(self, *, after: str, likely: str, slow: str = "") -> None:
         """Every member that reads gets every text once. As long as something moves, there is time.
+
+        Args:
+            after: what had happened before.
+            likely: the mistake, if a text is missing.
+            slow: the mistake, if it's the slow member that misses it; by default the same.
 
         Raises:
             Failure: one does not.
@@ -154,6 +161,8 @@ class Flood:
                         expect=f"{name} receives the members' texts, and nothing else",
                         likely=NOTICE,
                     )
+                if name == SLOW and slow:
+                    likely = slow
                 if not missing:
                     likely = "A text is sent to a member twice. Keep each member once, and send in one place."
                 raise Failure(

@@ -26,6 +26,9 @@ HANDSHAKES = {
 }
 LEAK = "Your code counts or lists connections, and doesn't remove each one that has ended. Do that in finally."
 """Why a handshake is refused that was accepted before."""
+LIMIT = "Your code limits their number. Accept each connection: Make has no limit."
+FEW = 5
+"""So many connections that are open explain a refusal by a limit."""
 SHARED = {"Cookie": "session=judge", "X-Forwarded-For": "203.0.113.7"}
 """Headers that all connections share, as two tabs of a browser behind a proxy do."""
 
@@ -143,8 +146,13 @@ async def open_client(
             sent=sent, got=f"no connection: {error}", expect=expect, likely="The server has ended.", broken=True
         ) from None
     if isinstance(connection, int):
-        before = sum(other.path == path for other in current().clients)
-        cause = f"The same handshake was accepted {before} times before. {LEAK}" if before else None
+        before = [other for other in current().clients if other.path == path]
+        still_open = sum(other.connection.close_code is None for other in before)
+        cause = None
+        if still_open >= FEW:
+            cause = f"{still_open} connections with the same path are open. {LIMIT}"
+        elif before:
+            cause = f"The same handshake was accepted {len(before)} times before. {LEAK}"
         if why and not cause:
             cause = await why(path, connection)
         raise Failure(

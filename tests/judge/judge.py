@@ -43,6 +43,8 @@ SPINNING = (
     "Since a client has disconnected, your code blocks the event loop: the endpoint's loop goes on without waiting. "
     "Leave the loop when the client disconnects, and catch its exception outside the loop."
 )
+COUNTED = "unfinished tasks: "
+"""How the lines of loop/counting.py start."""
 LEAVING = "The log holds a traceback after a client has disconnected, which isn't an error."
 STARTS = Check(0, "starts under uvicorn", "starts", None, False)
 
@@ -138,10 +140,9 @@ class Judge:
             return Verdict(self.step.name, checks, *failed)
         # Alone, each check passed, and side by side one failed: perhaps because the machine was busy, perhaps because
         # the mistake shows only next to other clients.
-        together = await self._together(checks, AGAIN * self._patient)
-        if together:
-            return Verdict(self.step.name, checks, *together[0])
-        return Verdict(self.step.name, checks)
+        failed, left = await self._together(checks, AGAIN * self._patient)
+        first_failed = failed[0] if failed else left
+        return Verdict(self.step.name, checks, *first_failed) if first_failed else Verdict(self.step.name, checks)
 
     async def _in_order(self, checks: list[Check], first: int) -> tuple[Check, Explanation] | None:
         """Run checks alone until one fails, beginning with the one that failed side by side.
@@ -156,8 +157,11 @@ class Judge:
         for position, check in in_order[first:] + in_order[:first]:
             self._on_progress(Verdict(self.step.name, checks, reached=position))
             number, explanation, is_final = await self._alone(check)
-            if explanation and number <= check.number:
+            if explanation and number == check.number:
                 return check, explanation
+            if explanation and number < check.number:
+                # The checks of that TODO have passed, and this one shows what they couldn't.
+                return next((each for each in reversed(checks) if each.number <= number), check), explanation
             if is_final:
                 return next((each for each in checks if each.number >= number), checks[-1]), explanation
             if explanation:
@@ -171,19 +175,31 @@ class Judge:
 
     async def _judge_hard(self, checks: list[Check]) -> dict[str, Explanation]:
         """Run the hard cases, and return the explanations of those that fail, by the names of their checks."""
+        together, left = await self._together(checks, self._patient)
         failed = {}
-        for check, explanation in await self._together(checks, self._patient):
-            _, alone, _ = await self._alone(check)
-            failed[check.name] = alone or explanation
+        for check in checks:
+            explanation = next((explanation for each, explanation in together if each is check), None)
+            # A traceback in the log may belong to any of them.
+            if explanation or left:
+                _, alone, _ = await self._alone(check)
+                explanation = alone or explanation
+            if explanation:
+                failed[check.name] = explanation
         return failed
 
-    async def _together(self, checks: list[Check], patience: float) -> list[tuple[Check, Explanation]]:
-        """Run all checks side by side against a fresh server, and return those that fail, with their explanations."""
+    async def _together(
+        self, checks: list[Check], patience: float
+    ) -> tuple[list[tuple[Check, Explanation]], tuple[Check, Explanation] | None]:
+        """Run all checks side by side against a fresh server.
+
+        Returns:
+            Those that fail, with their explanations; and the same for what is left in the log, if that's a traceback.
+        """
         server = start(self.step, self.folder)
         try:
             await asyncio.to_thread(server.wait_until_ready)
         except StartupError as error:
-            return [(checks[0], [("I got", str(error))])]
+            return [(checks[0], [("I got", str(error))])], None
         subject = Subject(server, patience, self.folder)
         try:
             results = await asyncio.gather(*(self._run(check, subject) for check in checks))
@@ -193,13 +209,12 @@ class Judge:
                 for check, (failure, talk) in zip(checks, results, strict=True)
                 if failure
             ]
-            if not failed and (trouble := self._unquiet(log)):
-                number = self._leaving if trouble.about_leaving else 0
-                check = next((each for each in checks if each.quiet and each.number >= number), checks[-1])
-                if check.quiet:
-                    failure = self._traceback(trouble)
-                    failed.append((check, self._explain(check, failure, log, subject, conversation.Conversation())))
-            return failed
+            if (trouble := self._unquiet(log)) is None:
+                return failed, None
+            number = self._leaving if trouble.about_leaving else 0
+            check = next((each for each in checks if each.quiet and each.number >= number), checks[0])
+            talk = conversation.Conversation()
+            return failed, (check, self._explain(check, self._traceback(trouble), log, subject, talk))
         finally:
             await subject.close()
             await asyncio.to_thread(server.kill)
@@ -288,7 +303,7 @@ class Judge:
         if trouble and (failure.broken or not trouble.about_leaving):
             meaning = meaning_of(trouble, failure.sent or talk.last_sent)
             places = trouble.where or ""
-            if failure.broken:
+            if failure.broken and not failure.certain:
                 raised = f"Your code raised {trouble.error} in the line below, so it never sent an answer."
                 likely = meaning or (raised if trouble.places else likely)
         if (code := subject.server.exit_code) is not None:
@@ -306,7 +321,7 @@ class Judge:
             ("Passed", failure.passed),
             ("Likely", likely),
             ("Server", places),
-            ("Printed", "\n".join(printed_in(log))),
+            ("Printed", "\n".join(line for line in printed_in(log) if not line.startswith(COUNTED))),
             ("Misplaced", misplaced(self.step, self.folder)),
             ("Hint", f"notebook {name[:2]}, Make, TODO {number}"),
             ("Seed", talk.drew and f"pytest --exercise {self.step.number} --seed {self.seed} sends the same again"),

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from .differences import difference
+from .differences import difference, escaped
 
 
 def show(message: object) -> str:
@@ -16,7 +16,8 @@ def show(message: object) -> str:
 
 
 def cut(text: str) -> str:
-    return text if len(text) <= 120 else f"{text[:100]}... ({len(text)} characters)"
+    """Return a text as one line of a failure: without invisible characters, and cut after 100 characters."""
+    return escaped(text) if len(text) <= 120 else f"{escaped(text[:100])}... ({len(text)} characters)"
 
 
 def is_message(frame: str | bytes, expected: str | dict[str, Any]) -> bool:

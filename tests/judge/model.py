@@ -26,6 +26,8 @@ class Likely:
     """The expected message was received on another connection."""
     order: str = ""
     """A later message was received before the expected one."""
+    certain: bool = False
+    """Whether the check has made a situation that explains more than an error in the log."""
 
 
 class Failure(AssertionError):
@@ -41,6 +43,7 @@ class Failure(AssertionError):
         broken: whether there was no answer at all, so that an error in the server's log explains more.
         closed: whether the server sent a close frame, so its event loop isn't blocked.
         number: the TODO that the cause belongs to, if it isn't that of the check.
+        certain: whether the check knows more than an error in the server's log.
     """
 
     def __init__(
@@ -55,7 +58,9 @@ class Failure(AssertionError):
         broken: bool = False,
         closed: bool = False,
         number: int | None = None,
+        certain: bool = False,
     ) -> None:
+        self.certain = certain
         self.closed = closed
         self.sent = sent
         self.after = after

@@ -6,74 +6,95 @@ another run finds too.
 
 import itertools
 import json
+import re
 import unicodedata
+from html import unescape
 from typing import Any
+from urllib.parse import unquote_plus
 
 from .conversation import current
 
-LONG = 100_000
+LONG = 1_000_001
 """Characters of the long text."""
 NAME_LENGTH = 20
 """Characters that a name may have."""
 
 TEXTS: dict[str, tuple[str, ...]] = {
-    "plain": ("hello", "good morning", "see you at ten"),
+    "plain": ("hello", "good morning", "see you later"),
     "empty": ("",),
-    "white space at its ends": ("  hello ", "\thello\n", " hello\u00a0"),
-    "nothing but white space": (" ", "\n\n", "\t "),
-    "white space inside": ("a  b   c", "one \t two"),
+    "blanks at its ends": ("  hello ", " good morning  "),
+    "tabs and line ends at its ends": ("\thello\n", "\r\n\tgood morning\t\r\n"),
+    "no-break spaces at its ends": ("\u00a0hello\u00a0", "\u00a0\u00a0good morning\u00a0"),
+    "nothing but white space": (" \n", "\t \n"),
+    "white space inside": ("a  b \t c", "one   two \t three"),
     "upper and lower case": ("HeLLo Straße", "Émile VISITS İzmir", "LOUD and quiet"),
     "composed characters": ("caf\u00e9", "\u00c5ngstr\u00f6m", "se\u00f1or"),
     "decomposed characters": ("cafe\u0301", "A\u030angstro\u0308m", "sen\u0303or"),
     "compatibility characters": ("\ufb01ne x\u00b2", "\uff21\u2460", "\u2167 \u00bd"),
-    "characters of HTML": ("<b>&amp;</b>", "a < b && c > d", "<script>alert(1)</script> &lt;"),
+    "characters of HTML": ("<b>&amp;</b>", "a < b &amp; c > d", "<script>alert(1)</script> &lt;"),
     "quotes and backslashes": ("\"quoted\" 'single' \\n", 'C:\\new "folder" it\'s', "\\\\ \\u0041 \" '"),
-    "a text that is JSON": ('{"type": "bye"}', '{"type": "left", "name": "Ada"}', '["null"]'),
-    "a word of JSON": ("null", "true", "42"),
-    "line ends": ("two\nlines", "one\r\ntwo\rthree", "a\n\nb\r\n"),
-    "control characters": ("bell\x07 zero\x00", "\x1b[31mred\x1b[0m \x01", "\x7f\x08back"),
+    "a bye": ('{"type": "bye"}',),
+    "a bye without white space": ('{"type":"bye"}',),
+    "a text that is JSON": ('{"type":"left",  "name":"Ada", "n":1.50}', '[ "null",1.0 ,{"a":1,"a":2}]'),
+    "the word null": ("null", "None"),
+    "a number": ("007", "1.50", "+4"),
+    "the word ping": ("ping",),
+    "the word quit": ("quit",),
+    "a command": ("/help", "/etc/hosts is a file", "/me waves"),
+    "a mention": ("@Ada hello", "@everyone", "#lab"),
+    "line ends": ("two\nlines\r\nthree\rfour", "a\n\nb\r\nc\rd"),
+    "control characters": ("bell\x07 zero\x00", "\x00\x1b[31mred\x1b[0m", "\x7f\x08back\x00"),
     "other alphabets": ("안녕하세요", "здравствуйте", "مرحبا שלום"),
-    "characters of two units": ("👩\u200d🚀 🇰🇷", "𝒳 = 𝟙", "🙂🙃🙂"),
-    "invisible characters": ("a\u200bb\u2060c", "\ufeffmark", "left\u202eright"),
-    "characters of URLs": ("100%25 a+b %41", "?q=a&b#c/d", "%2F%20+%"),
-    "placeholders": ("{name} {0} %s", "%(text)s {}", "$name {{x}}"),
-    "separators": ("a:b|c,d;e", "one/two::three", "k=v;x:y"),
+    "characters of two units": ("👩\u200d🚀 🇰🇷", "𝒳 = 👨\u200d👩\u200d👧"),
+    "invisible characters": ("\ufeffa\u200bb\u2060c", "\u200bleft\u202eright\ufeff"),
+    "characters of URLs": ("100%25 a+b %41", "%2F%20+%3D", "a%20b+c"),
+    "placeholders": ("{name} {0} %s", "%(text)s {}", "$name {{x}} %d"),
+    "separators": ("a:b|c,d;e/f", "x::y|z/w,v;u", "k:v|w,x;y/z"),
     "long": ("x" * LONG, "한" * LONG),
 }
-"""Texts that a server must pass on as they are, by what hurts in them."""
+"""Texts that a server must pass on as they are, by what hurts in them. The members of a class hurt in the same way."""
 
 NAMES: dict[str, tuple[str, ...]] = {
     "plain": ("Zoe", "Edsger", "Barbara"),
     "one character": ("A", "z", "한"),
     "as long as allowed": ("x" * NAME_LENGTH, "y" * NAME_LENGTH),
     "as long as allowed, in characters of two units": ("🙂" * NAME_LENGTH, "𝒳" * NAME_LENGTH),
-    "white space at its ends": (" Ada", "Ada ", "\tAda "),
-    "nothing but white space": (" ", "  ", "\u3000"),
+    "blanks at its ends": (" Ada ", "  Grace "),
+    "nothing but white space": (" ", "  "),
+    "upper case": ("ADA", "GRACE"),
     "composed characters": ("Ren\u00e9", "Zo\u00eb"),
     "decomposed characters": ("Rene\u0301", "Zoe\u0308"),
+    "a hyphen": ("Ada-Marie", "Jean-Luc"),
     "a colon": ("a:b", "x::y"),
     "a slash": ("a/b", "one/two"),
-    "characters of URLs": ("100%", "a+b&c=d", "q?x#y%2F"),
-    "characters of HTML": ("<b>Ada</b>", "A&amp;B"),
-    "quotes": ("O'Hara", '"Ada"', "back\\slash"),
-    "a word of JSON": ("null", "None", "true"),
+    "characters of URLs": ("100%&a+b?#", "q?x#y%2F+&"),
+    "characters of HTML": ("<b>Ada&amp;", "<A&lt;B>"),
+    "quotes and a backslash": ('"O\'Hara\\"', "'\"Ada\\'"),
+    "the word null": ("null",),
+    "the word None": ("None",),
     "a comma": ("Lovelace, Ada", "a,b;c"),
+    "an at sign": ("@Ada", "@Grace"),
+    "a number": ("007", "42"),
 }
 """Names of 1 to 20 characters, by what hurts in them."""
 
 ROOMS: dict[str, tuple[str, ...]] = {
     "plain": ("lobby", "kitchen"),
     "upper case": ("LOBBY", "Kitchen"),
-    "white space": (" lobby ", "my room"),
+    "blanks": (" lobby ", "  my room "),
     "composed characters": ("caf\u00e9", "se\u00f1or"),
     "decomposed characters": ("cafe\u0301", "sen\u0303or"),
     "other alphabets": ("한글", "комната"),
     "a colon": ("a:b", "lab:1:2"),
-    "characters of URLs": ("100%", "a+b&c", "x%2Fy", "q?x#y"),
-    "characters of HTML": ("<i>lab", "R&amp;D"),
-    "quotes": ("Ada's", '"lab"'),
-    "a word of the course": ("rooms", "members", "announcements-old"),
-    "a word of JSON": ("null", "None"),
+    "a dot": ("a.b", "lab.old"),
+    "characters of URLs": ("a+b%41&c", "x+%2Dy?z#w"),
+    "characters of HTML": ("<i>&amp;lab", "R&amp;D<"),
+    "quotes": ('"Ada\'s"', "'lab\""),
+    "a pattern": ("lo*", "l?b*"),
+    "long": ("x" * 80, "room " * 16),
+    "a word of the course": ("announcements-old", "announcements2"),
+    "the word null": ("null", "None"),
+    "a number": ("007", "42"),
 }
 """Rooms, as the path of a connection names them, by what hurts in them."""
 
@@ -95,8 +116,18 @@ def names() -> dict[str, str]:
 
 
 def rooms() -> dict[str, str]:
-    """Draw a room of each class; its number makes it one that no other check uses."""
-    return {kind: f"{room}-{next(_numbers)}" for kind, room in _draw(ROOMS).items()}
+    """Draw a room of each class, each unique."""
+    return {kind: unique(room) for kind, room in _draw(ROOMS).items()}
+
+
+def unique(room: str) -> str:
+    """Return a room that no other check uses, so that checks can run side by side; nor do its neighbors meet others."""
+    return f"{room}-{next(_numbers)}x"
+
+
+def is_unique(room: str) -> bool:
+    """Whether a check has made this name with `unique`, or one similar to it."""
+    return re.search(r"-\d+", room) is not None
 
 
 def _draw(classes: dict[str, tuple[str, ...]]) -> dict[str, str]:
@@ -108,15 +139,21 @@ def neighbors(name: str) -> list[str]:
     """Return names that are similar to this one, and that must not be taken for it."""
     similar = (
         name.swapcase(),
+        name.casefold(),
         f"{name}2",
         name[:-1],
         f" {name}",
         f"{name} ",
-        unicodedata.normalize("NFC", name),
-        unicodedata.normalize("NFD", name),
+        name.strip(),
+        *(unicodedata.normalize(form, name) for form in ("NFC", "NFD", "NFKC")),
+        unquote_plus(name),
+        unescape(name),
+        re.sub(r"\W+", "-", name),
+        name.replace("*", "bby").replace("?", "a"),
         f"{name}-old",
     )
-    return [each for each in dict.fromkeys(similar) if each and each != name]
+    # A slash would be a part of the path.
+    return [each for each in dict.fromkeys(similar) if each and each != name and "/" not in each]
 
 
 def spellings(message: dict[str, Any]) -> dict[str, str]:
@@ -126,7 +163,7 @@ def spellings(message: dict[str, Any]) -> dict[str, str]:
         message: the object.
     """
     backwards = dict(reversed(message.items()))
-    more = {"id": None, "meta": {"tags": [1, [2.5e3, {"deep": []}], False], "to": "Ada"}, "Type": "x"}
+    more = {"id": None, "count": "many", "meta": {"tags": [1, [2.5e3, {"deep": []}], False], "to": "Ada"}, "Type": "x"}
     escaped = "".join(f"\\u{ord(letter):04x}" for letter in str(message.get("type", "")))
     plain = json.dumps(message, ensure_ascii=False)
     spaced = json.dumps(message, ensure_ascii=False, indent=4, separators=(" ,", " : "))

@@ -2,26 +2,25 @@
 
 import asyncio
 import contextlib
-import itertools
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, suppress
-from urllib.parse import quote
+from contextlib import suppress
 
 from . import pool
-from .clients import Client, anything
-from .flood import NOTICE, Flood
+from .clients import anything
+from .flood import NOTICE, SLOW
 from .messages import show
 from .model import Failure, Likely
-from .subject import Subject
+from .room_counts import PAUSE, Rooms
 
-_numbers = itertools.count(1)
-
-PAUSE = 1.2
-"""Seconds that a member reads nothing, and then reads on."""
 ENDS = ("leave", "finish", "reset")
+BURST = 1100
+"""Texts that a sender sends in one packet: more than any number that a beginner might take for a limit."""
 EACH_SEND = (
     "A send to a disconnected member raises in the sender's endpoint. Catch WebSocketDisconnect and RuntimeError "
     "around each single send, and go on with the next member."
+)
+MEANWHILE = (
+    "A member that joins while the last one leaves is lost. Between the look whether a room is empty and its removal "
+    "there must be no await."
 )
 CANCELLED = (
     "A broadcast ends early when its sender disconnects: with its endpoint, or at the send to the sender itself. "
@@ -32,151 +31,6 @@ LOCKED = (
     "Joining and leaving wait until a slow member reads: your code holds a lock while it sends. Hold the lock only to "
     "copy the members, and send without it."
 )
-
-
-class Rooms:
-    """The rooms of an answer.
-
-    Args:
-        subject: the running answer.
-        socket: the path of a room's connections, with `{room}` in it.
-        counts: the path that answers the number of members of each room.
-    """
-
-    def __init__(self, subject: Subject, socket: str = "/ws/{room}", counts: str = "/rooms") -> None:
-        self.subject = subject
-        self.socket = socket
-        self.counts = counts
-
-    @staticmethod
-    def name(kind: str = "lobby") -> str:
-        """Return a room that no other check uses, so that checks can run side by side."""
-        return f"{kind}-{next(_numbers)}"
-
-    def path(self, room: str) -> str:
-        """Return the path of a room's connections."""
-        return self.socket.format(room=quote(room, safe=""))
-
-    def member(self, room: str, who: str | None = None, *, narrow: bool = False) -> AbstractAsyncContextManager[Client]:
-        """Connect a new member of the room.
-
-        Args:
-            room: its name.
-            who: how a failure calls the member.
-            narrow: see `handshakes.handshake`.
-        """
-        return self.subject.client(self.path(room), who=who, narrow=narrow)
-
-    async def has(self, expected: dict[str, int | None], *, after: str, likely: str) -> None:
-        """The counts have these rooms with these members now; None stands for no entry.
-
-        Raises:
-            Failure: they have not.
-        """
-        counts = await self.subject.get_json(self.counts, likely=likely)
-        if not self._match(counts, expected):
-            raise Failure(
-                after=f"{after}, GET {self.counts}",
-                got=show(self._relevant(counts, expected)),
-                expect=_wanted(expected),
-                likely=_miscounted(counts, expected) or likely,
-            )
-
-    async def come_to(self, expected: dict[str, int | None], *, after: str, likely: str) -> None:
-        """The counts come to have these rooms, within the patience, and never list an empty one on the way.
-
-        Raises:
-            Failure: they do not.
-        """
-        empty: dict[str, object] = {}
-
-        def holds(counts: object) -> bool:
-            if isinstance(counts, dict):
-                empty.update({room: counts[room] for room in expected if counts.get(room, 1) in (0, None)})
-            return self._match(counts, expected)
-
-        await self.subject.becomes(
-            self.counts,
-            holds,
-            after=after,
-            expect=_wanted(expected),
-            likely=lambda counts: _miscounted(counts, expected) or likely,
-            shown=lambda counts: self._relevant(counts, expected),
-        )
-        # It came to the expected counts, and listed an empty room before.
-        if empty:
-            raise Failure(
-                after=f"{after}, GET {self.counts}",
-                got=show(empty),
-                expect=_wanted(expected),
-                likely="An empty room is still listed for a moment. Remove the room in the same place, without an "
-                "await or a timer, where its last member is removed.",
-            )
-
-    @staticmethod
-    def _match(counts: object, expected: dict[str, int | None]) -> bool:
-        return isinstance(counts, dict) and all(
-            counts.get(room) == members
-            and not isinstance(counts.get(room), bool)
-            and (members is None) == (room not in counts)
-            for room, members in expected.items()
-        )
-
-    @staticmethod
-    def _relevant(counts: object, expected: dict[str, int | None]) -> object:
-        """What the counts say of these rooms, and of those with similar names."""
-        if not isinstance(counts, dict):
-            return counts
-        plain = {_plain(room) for room in expected}
-        return {room: count for room, count in counts.items() if room in expected or _plain(str(room)) in plain}
-
-    async def flood(self, sender: Client, readers: dict[str, Client], *, more: Sequence[str] = ()) -> Flood:
-        """Let `sender` send more than a member that does not read can take, until nothing moves any more.
-
-        Args:
-            sender: a member.
-            readers: the members that read what comes, each with what a failure calls it.
-            more: further texts that must arrive, sent by another member later.
-        """
-        flood = Flood(sender, readers, more)
-        await self.subject.stands_still(flood.progress)
-        return flood
-
-
-def _plain(room: str) -> str:
-    return room.strip().casefold()
-
-
-def _miscounted(counts: object, expected: dict[str, int | None]) -> str | None:
-    """Explain wrong counts, or return None."""
-    if not isinstance(counts, dict):
-        return "The answer isn't an object. Return a dict with the number of members for each room."
-    for room, members in expected.items():
-        got = counts.get(room)
-        if room not in counts and members:
-            if similar := [other for other in counts if _plain(str(other)) == _plain(room)]:
-                return f'The room is listed as "{similar[0]}". Use the name of the room as it is, without a change.'
-            if got_list := [value for value in counts.values() if not isinstance(value, (int, float))]:
-                return f"A value is {show(got_list[0])}. Return the number of members: len(members)."
-            return None
-        if members is None or room not in counts or got == members:
-            continue
-        if isinstance(got, bool) or not isinstance(got, int):
-            return f"The value is {show(got)}. Return the number of members: len(members)."
-        if got > members:
-            return "A member that has disconnected is still counted. Remove it in finally."
-        return (
-            "Members are missing. Two members differ even if they have the same address, cookie or name, so keep the "
-            "connections themselves; and remove only the member that has disconnected."
-        )
-    return None
-
-
-def _wanted(expected: dict[str, int | None]) -> str:
-    parts = [f'"{room}": {members}' if members else f'no entry for "{room}"' for room, members in expected.items()]
-    return ", ".join(parts)
-
-
 SENDER = "The sender is left out, or the loop doesn't reach it. Send to every member of the room, the sender included."
 REPLACED = (
     "Only the last member gets texts, so it has replaced the one before. Two members may share a cookie, an address "
@@ -204,13 +58,22 @@ async def reaches_the_room(rooms: Rooms) -> None:
             repeated = (
                 "An equal text isn't sent again. Send every text, also a repeated one." if kind == "repeated" else ""
             )
+            ends = "Your code ends the connection at this text. Deliver every text, whatever it holds."
             try:
-                await ada.gets(text, likely=Likely(silence=repeated or empty or SENDER, wrong=UNCHANGED))
+                await ada.gets(text, likely=Likely(silence=repeated or empty or SENDER, wrong=UNCHANGED, closed=ends))
             except Failure as failure:
                 # Is the sender left out, or has the second member replaced the first?
                 await grace.send("from grace")
                 if kind == "first" and await grace.receives("from grace"):
                     failure.likely = REPLACED
+                elif kind not in ("first", "repeated", "empty") and "no answer" in failure.got:
+                    await ada.send(text)
+                    if await ada.receives(text):
+                        failure.likely = (
+                            "The same text is delivered later: your code limits the rate. Deliver all texts."
+                        )
+                    else:
+                        failure.likely = f"A text of this kind isn't delivered: {kind}. Deliver every text."
                 raise
             grace.did = f"{show(text)}, from another member of the room"
             await grace.gets(text, likely=Likely(silence=repeated or empty or MEMBERS, wrong=UNCHANGED))
@@ -231,12 +94,26 @@ async def reaches_the_room(rooms: Rooms) -> None:
                 ),
             )
             await late.has_nothing_more()
-        await linus.has_nothing_more(likely=ELSEWHERE)
+        await linus.has_nothing_more(likely=NOTICE, misdelivered=ELSEWHERE)
         await ada.send("the last one")
         for member in (ada, grace):
             for text in ("right after the handshake", "the last one"):
                 member.did = f"{show(text)} from Ada"
                 await member.gets(text, likely=Likely(silence=MEMBERS, surplus=NOTICE))
+
+
+async def counts_rooms_apart(rooms: Rooms) -> None:
+    """Rooms with similar names are counted as different rooms, each under its exact name."""
+    async with contextlib.AsyncExitStack() as stack:
+        expected: dict[str, int | None] = {}
+        for room in pool.rooms().values():
+            for name in (room, *pool.neighbors(room)):
+                await stack.enter_async_context(rooms.member(name))
+                expected[name] = 1
+        changed = "The name of a room is changed. Count each room under its exact name."
+        await rooms.has(expected, after=f"one handshake for each of {len(expected)} rooms", likely=changed)
+    left = f"the members of {len(expected)} rooms left"
+    await rooms.come_to(dict.fromkeys(expected), after=left, likely="Empty rooms are kept. Remove each one.")
 
 
 async def keeps_rooms_apart(rooms: Rooms) -> None:
@@ -258,15 +135,15 @@ async def keeps_rooms_apart(rooms: Rooms) -> None:
                 neighbor.did = f"{show(own)} in the room {name!r}, after a text in the room {room!r}"
                 mixed = f"{name!r} and {room!r} are taken for one room. Use the name as it is, without a change."
                 await neighbor.gets(own, likely=Likely(silence=SENDER, wrong=mixed, surplus=mixed))
-            await rooms.has({room: 1}, after=f"a handshake for the room {room!r}", likely="The room isn't counted.")
-            await ada.has_nothing_more(likely="Rooms with similar names are taken for one.")
+            similar = "Rooms with similar names are taken for one."
+            await ada.has_nothing_more(likely=NOTICE, misdelivered=similar)
 
 
 async def delivers_a_burst(rooms: Rooms) -> None:
     """Texts that arrive together reach every member, in their order."""
     room = rooms.name()
     async with rooms.member(room, "Ada") as ada, rooms.member(room, "Grace") as grace:
-        texts = [f"burst {number}" for number in range(1, 401)]
+        texts = [f"burst {number}" for number in range(1, BURST + 1)]
         await ada.send_burst(*texts)
         lost = "Texts that arrive together get lost, for example in a queue that is full. Deliver every text."
         for member in (ada, grace):
@@ -284,11 +161,18 @@ async def counts_members(rooms: Rooms) -> None:
     await rooms.has({ghost: None}, after=f"HTTP requests that name the room {ghost}", likely=likely)
     async with rooms.member(lobby), rooms.member(lab):
         likely = "The counts are not those of the members that each room has now."
-        async with rooms.member(lobby) as grace:
+        async with rooms.member(lobby, "Grace") as grace:
             await rooms.has({lobby: 2, lab: 1}, after="three handshakes", likely=likely)
+            await grace.send("from the second member")
+            await grace.gets("from the second member", likely=Likely(silence=SENDER, surplus=NOTICE))
             await grace.leave()
         likely = "A member that has disconnected is still counted, or the whole room is removed with one member."
         await rooms.come_to({lobby: 1, lab: 1}, after="a member left the lobby", likely=likely)
+        async with rooms.member(lobby, "Linus") as linus:
+            await linus.send("from the newcomer")
+            cached = "The newcomer isn't in the list that a broadcast uses. Copy the members again for each broadcast."
+            await linus.gets("from the newcomer", likely=Likely(silence=cached, surplus=NOTICE))
+        await rooms.come_to({lobby: 1, lab: 1}, after="a member joined the lobby and left", likely=likely)
         async with contextlib.AsyncExitStack() as stack:
             for _ in range(11):
                 await stack.enter_async_context(rooms.member(lobby))
@@ -315,19 +199,44 @@ async def survives_disconnects(rooms: Rooms) -> None:
                 for member, who in ((ada, "the sender"), (grace, "another member")):
                     member.did = f"{show(text)} to the room, read by {who}"
                     member.after = f"a member sent {gone.did}"
-                    await member.gets(text, likely=Likely(silence=lost, surplus=NOTICE))
+                    await member.gets(text, likely=Likely(silence=lost, closed=lost, surplus=NOTICE))
             for member in (ada, grace):
                 await member.has_nothing_more(likely=NOTICE)
+    # Two of them at the same time, and another member joins and leaves with them.
+    room = rooms.name()
+    async with rooms.member(room, "Ada") as ada, rooms.member(room, "Grace") as grace:
+        for number in range(4):
+            async with rooms.member(room, "Linus") as one, rooms.member(room, "Zoe") as other:
+                await rooms.subject.at_once(one.reset(), other.reset(), ada.send(f"text {number}"))
+                for member in (ada, grace):
+                    member.did = f"text {number} from Ada, while two members disconnected"
+                    member.after = "two members disconnected at the same time, without a close frame"
+                    await member.gets(f"text {number}", likely=Likely(silence=EACH_SEND, closed=EACH_SEND))
+    # The last member leaves while another one joins.
+    for _ in range(3):
+        room = rooms.name()
+        async with rooms.member(room, "Ada") as ada:
+            (newcomer,) = await rooms.subject.clients_at_once(rooms.path(room), first=ada.leave)
+        try:
+            # The endpoint of the one that has left gets time to clean up.
+            await rooms.subject.stands_still(lambda: 0)
+            await newcomer.send("from the newcomer")
+            newcomer.did = "a text of a member that joined while the last other one left"
+            await newcomer.gets("from the newcomer", likely=Likely(MEANWHILE, closed=MEANWHILE, certain=True))
+        finally:
+            await newcomer.end()
     room = rooms.name()
     async with (
         rooms.member(room, "Ada") as ada,
         rooms.member(room, "Linus", narrow=True) as gone,
+        rooms.member(room, "Zoe", narrow=True) as gone_too,
         rooms.member(room, "Grace") as grace,
     ):
         gone.stop_reading()
+        gone_too.stop_reading()
         flood = await rooms.flood(ada, {"the sender": ada, "another member": grace})
-        await gone.reset()
-        after = "a member that had stopped reading disconnected in the middle of a send to it"
+        await rooms.subject.at_once(gone.reset(), gone_too.reset())
+        after = "two members that had stopped reading disconnected in the middle of a send to them"
         # Up to here, disconnected members made no trouble, so each send is guarded.
         await flood.arrives(after=after, likely=COPY)
         await ada.send("still here")
@@ -386,7 +295,7 @@ async def _refuses_in_mid_broadcast(rooms: Rooms, *, itself: bool) -> None:
                 failure.likely = LOCKED
             raise
         if not itself:
-            flood.join("the slow member", slow)
+            flood.join(SLOW, slow)
         likely = (
             "A send to a connection that your code has closed raises RuntimeError in the sender's endpoint. Remove "
             "the member before you close it, and catch RuntimeError around each send too."
@@ -420,6 +329,11 @@ async def skips_no_member(rooms: Rooms) -> None:
     ):
         slow.stop_reading()
         flood = await rooms.flood(ada, {"the sender": ada, "another member": grace})
+        async with rooms.member(rooms.name("lab"), "Edsger") as elsewhere:
+            await elsewhere.send("in another room")
+            elsewhere.did = "a text in another room, while a send to a slow member waited"
+            shared = "A room waits for a slow member of another room. Don't hold a lock while you send."
+            await elsewhere.gets("in another room", likely=shared)
         await leaver.leave()
         likely = "A member that has disconnected stays in its room. Remove it in finally."
         after = "a member left while a send to another one waited"
@@ -430,10 +344,11 @@ async def skips_no_member(rooms: Rooms) -> None:
                 failure.likely = LOCKED
             raise
         await asyncio.sleep(PAUSE)
-        flood.join("the slow member", slow)
+        flood.join(SLOW, slow)
         await flood.arrives(
             after=f"a member left while a send to a slow one waited, and the slow one read on after {PAUSE:g} s",
-            likely=f"{COPY} And don't limit the time of a send: a slow member isn't a disconnected one.",
+            likely=COPY,
+            slow="A slow member is taken for a disconnected one. Don't limit the time of a send.",
         )
 
 
@@ -450,7 +365,7 @@ async def sender_may_leave(rooms: Rooms) -> None:
         flood = await rooms.flood(ada, {"another member": grace}, more=["the last words"])
         await linus.send("the last words")
         await linus.leave()
-        flood.join("the slow member", slow)
+        flood.join(SLOW, slow)
         await flood.arrives(
             after="a member sent a text and left, while its broadcast waited for a slow member",
             likely=CANCELLED,
@@ -469,7 +384,7 @@ async def forgets_the_disconnected(rooms: Rooms) -> None:
     likely = "The member is removed after some ends only. Remove it in finally."
     for end in (*ENDS, "binary", "broken"):
         room = rooms.name()
-        async with rooms.member(room) as ada:
+        async with rooms.member(room, "Grace"), rooms.member(room, "Linus"), rooms.member(room, "Ada") as ada:
             if end == "binary":
                 await ada.send(b"\x00\x01")
             elif end == "broken":
@@ -478,7 +393,19 @@ async def forgets_the_disconnected(rooms: Rooms) -> None:
                 ada.did = "bytes that aren't a frame"
             else:
                 await getattr(ada, end)()
-            await rooms.come_to({room: None}, after=ada.did, likely=likely)
+            await rooms.come_to({room: 2}, after=f"{ada.did}, from one of three members", likely=likely)
+            # No clean-up that comes later may remove another one.
+            await rooms.subject.stands_still(lambda: 0)
+            after = f"{ada.did}, from one of three members, and a moment later"
+            await rooms.has({room: 2}, after=after, likely="A member is removed twice, so another one isn't counted.")
+        await rooms.come_to({room: None}, after="the last members left", likely=likely)
+        async with rooms.member(room, "Ada") as ada:
+            if end == "binary":
+                await ada.send(b"\x00\x01")
+            else:
+                await getattr(ada, end if end in ENDS else "leave")()
+            kept = f"An empty room is kept after this end. {likely}"
+            await rooms.come_to({room: None}, after=f"{ada.did}, from the only member", likely=kept)
     room = rooms.name()
     async with rooms.member(room, narrow=True) as gone, rooms.member(room, "Ada") as ada:
         gone.stop_reading()
@@ -501,12 +428,12 @@ async def forgets_the_disconnected(rooms: Rooms) -> None:
 
 
 async def keeps_fifty_rooms(rooms: Rooms) -> None:
-    """Fifty rooms, and fifty members in one room: all are counted, and every text arrives."""
-    names = [rooms.name("many") for _ in range(50)]
+    """Sixty rooms, and fifty-one members in one room: all are counted, and every text arrives."""
+    names = [rooms.name("many") for _ in range(60)]
     async with contextlib.AsyncExitStack() as stack:
         members = [await stack.enter_async_context(rooms.member(name)) for name in names]
         likely = "Your code limits the number of rooms, or of members in a room. Make doesn't ask for a limit."
-        await rooms.has(dict.fromkeys(names, 1), after="one handshake for each of fifty rooms", likely=likely)
+        await rooms.has(dict.fromkeys(names, 1), after="one handshake for each of sixty rooms", likely=likely)
         for name, member in zip(names, members, strict=True):
             await member.send(f"in {name}")
             await member.gets(f"in {name}", likely=likely)
@@ -516,4 +443,4 @@ async def keeps_fifty_rooms(rooms: Rooms) -> None:
         for member in crowd:
             member.did = "a text to a room of 51 members"
             await member.gets("to the crowd", likely=likely)
-    await rooms.come_to(dict.fromkeys(names), after="all members of fifty rooms left", likely="Rooms stay behind.")
+    await rooms.come_to(dict.fromkeys(names), after="all members of sixty rooms left", likely="Rooms stay behind.")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import math
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -28,6 +29,8 @@ if find_spec("sniffio") is None:
     sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 _marks = itertools.count()
+PROMPT = 0.1
+"""Seconds that each request may take, or else the machine is too busy to judge a promise."""
 AT_ONCE = 0.5
 """Seconds after which a server that has not answered two requests counts as blocked."""
 SETTLED = 3.0
@@ -117,12 +120,16 @@ class Subject:
         return await handshakes.handshake(self.server.ws(path), self.patience, headers=headers)
 
     async def clients_at_once(
-        self, *paths: str, meanwhile: Callable[[], Awaitable[object]] | None = None
+        self,
+        *paths: str,
+        first: Callable[[], Coroutine[Any, Any, object]] | None = None,
+        meanwhile: Callable[[], Awaitable[object]] | None = None,
     ) -> list[clients.Client]:
         """New clients whose handshakes reach the server together. Whoever asks for them ends them.
 
         Args:
             paths: of the sockets.
+            first: something else that reaches the server together with them, and before them. It may wait.
             meanwhile: something else to be sent that reaches the server together with them.
 
         Raises:
@@ -143,13 +150,14 @@ class Subject:
             )
             for path, sock, event in zip(paths, sockets, asked, strict=True)
         )
-        async with running(*coming) as opening:
+        before = [first()] if first else []
+        async with running(*before, *coming) as opening:
             with self.held_up(), contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.patience):
                     await asyncio.gather(*(event.wait() for event in asked))
                     if meanwhile is not None:
                         await meanwhile()
-            return await asyncio.gather(*opening)
+            return list(await asyncio.gather(*opening))[len(before) :]
 
     async def at_once(self, *actions: Coroutine[Any, Any, object]) -> None:
         """Do all of this so that it reaches the server together.
@@ -226,6 +234,7 @@ class Subject:
         expect: str,
         likely: str | Callable[[Any], str],
         shown: Callable[[Any], object] = lambda value: value,
+        promised: float = math.inf,
     ) -> None:
         """Ask `GET path` until its JSON satisfies `holds`, at most as long as the patience.
 
@@ -236,23 +245,29 @@ class Subject:
             expect: what is expected.
             likely: the mistake, if it never comes; or a function that finds it from the last value.
             shown: what a failure shows of the last value.
+            promised: seconds after which it's late, if the server has answered everything promptly meanwhile.
 
         Raises:
             Failure: it never did.
         """
         values: list[Any] = []
+        start, slowest = time.monotonic(), 0.0
         try:
             async with asyncio.timeout(self.patience):
                 async for _ in again():
+                    asked = time.monotonic()
                     values[:] = [await self.get_json(path, likely="" if callable(likely) else likely)]
+                    slowest = max(slowest, time.monotonic() - asked)
                     if holds(values[0]):
                         return
+                    if time.monotonic() - start > promised and slowest < PROMPT:
+                        raise TimeoutError
         except TimeoutError:
             if not values:
                 raise self._no_answer("GET", path, after) from None
             raise Failure(
                 after=after,
-                got=f"GET {path} still answers {show(shown(values[0]))} after {self.patience:g} s",
+                got=f"GET {path} still answers {show(shown(values[0]))} after {time.monotonic() - start:.1f} s",
                 expect=expect,
                 likely=likely(values[0]) if callable(likely) else likely,
             ) from None

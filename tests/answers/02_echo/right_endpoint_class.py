@@ -7,11 +7,12 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ValidationError
 from starlette.endpoints import WebSocketEndpoint
 from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocketState
 
 
 class Request(BaseModel):
     type: str
-    text: str | None = None
+    text: Any = None
 
 
 class Echo(WebSocketEndpoint):
@@ -32,9 +33,11 @@ class Echo(WebSocketEndpoint):
         await websocket.send_json({"type": "welcome"})
 
     async def on_receive(self, websocket: WebSocket, data: Request | None) -> None:
+        if websocket.application_state is WebSocketState.DISCONNECTED:
+            return  # This message came behind the bye.
         if data and data.type == "bye":
             await websocket.close(1000, "bye")
-        elif data and data.type == "echo" and data.text is not None:
+        elif data and data.type == "echo" and isinstance(data.text, str):
             self.count += 1
             await websocket.send_json({"type": "echo", "text": data.text, "count": self.count})
         else:
