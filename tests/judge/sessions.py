@@ -361,18 +361,22 @@ def show_name(name: str) -> str:
     return json.dumps(name, ensure_ascii=False)
 
 
-def uses_background_tasks(subject: Subject) -> bool:
-    """Whether a WebSocket route of the answer has a parameter of the type BackgroundTasks."""
+def sources(subject: Subject) -> list[str]:
+    """Return the texts of the answer's modules, for a look that decides between causes."""
+    found = []
     for path in (subject.folder / "exercise").glob("*.py"):
-        with contextlib.suppress(SyntaxError, ValueError, OSError):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        with contextlib.suppress(ValueError, OSError):
+            found.append(path.read_text("utf-8"))
+    return found
+
+
+def uses_background_tasks(subject: Subject) -> bool:
+    """Return whether a WebSocket route of the answer has a parameter of the type BackgroundTasks."""
+    for text in sources(subject):
+        with contextlib.suppress(SyntaxError, ValueError):
+            for node in ast.walk(ast.parse(text)):
                 if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef):
                     routes = [ast.unparse(each) for each in node.decorator_list]
                     if any(".websocket(" in each for each in routes) and "BackgroundTasks" in ast.unparse(node.args):
                         return True
     return False
-
-
-async def together(*actions: Any) -> None:
-    """Run these coroutines side by side, and raise the first failure."""
-    await asyncio.gather(*actions)

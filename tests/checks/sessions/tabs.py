@@ -42,10 +42,10 @@ class Tabs:
                 await room.enter(name, listed=FURTHER)
             await room.say(ada, "hello")
             one = "A direct message reaches one tab of the name. Send it to every tab of the name."
-            await whisper(room, ada, "Grace", "psst", likely=replace(DIRECT, silence=one))
+            await whisper(room, ada, "Grace", "psst", likely=replace(DIRECT, silence=one, elsewhere=one))
             await room.say(grace, "after a direct message")
             one = "A direct message to oneself reaches one of the own tabs. Send it to every tab of the name."
-            await whisper(room, ada, "Ada", "note to self", likely=replace(DIRECT, silence=one))
+            await whisper(room, ada, "Ada", "note to self", likely=replace(DIRECT, silence=one, elsewhere=one))
             await room.say(grace, "after a note to self")
             only = "The error goes to other tabs than the sender's. Send it to the connection that asked."
             await is_missing(room, ada, "Linus", likely=Likely(only, wrong=only, elsewhere=only))
@@ -55,7 +55,7 @@ class Tabs:
             await room.say(room.of("Grace")[3], "after errors")
             barbara = await room.enter("Barbara")
             one = "left reaches one tab of a name. Send notices to every tab of every other name."
-            await room.leave(barbara, likely=replace(LEFT, silence=one))
+            await room.leave(barbara, likely=replace(LEFT, silence=one, elsewhere=one))
             # Tabs in the middle end, and the rest stays connected.
             for tab in (room.of("Grace")[2], ada, room.of("Grace")[0]):
                 await room.leave(tab)
