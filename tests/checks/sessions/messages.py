@@ -66,12 +66,10 @@ SLOW = (
     "A tab that reads slowly loses messages: your code limits the time of a send, or skips a tab that another send "
     "waits for. Wait for every send."
 )
+DEEP = "[" * 100_000 + "]" * 100_000
 STRANGE = {
     '{"type": "message", "text": "x", "n": ' + "9" * 5000 + "}": "a number of 5,000 digits",
-    + "}": "a key that is nested 100,000 deep",
-    + "]" * 100_000
-    + "[" * 100_000
-    '{"type": "message", "text": "x", "more": '
+    '{"type": "message", "text": "x", "more": ' + DEEP + "}": "a key that is nested 100,000 deep",
     '{"type": "message", "text": "\\ud83d"}': "half an emoji",
 }
 STRANGER = STRANGE | {
