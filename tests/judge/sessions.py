@@ -341,6 +341,7 @@ async def interleaved(
         else:
             # Fail with the full comparison.
             tab._unread.appendleft(frame)
+            tab.earlier = tab.did
             await tab.gets(head, likely=likely)
 
 

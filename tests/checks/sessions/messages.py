@@ -215,7 +215,7 @@ class Messages:
             ada, grace = await room.enter("Ada"), await room.enter("Grace")
             texts = [f"burst {number}" for number in range(1, 401)]
             await ada.send_burst(*({"type": "message", "text": text} for text in texts))
-            likely = Likely(silence=TOGETHER, wrong=TOGETHER, order=ORDER)
+            likely = Likely(silence=TOGETHER, wrong=TOGETHER, closed=TOGETHER, order=ORDER, certain=True)
             for tab in room.tabs:
                 tab.did = "400 messages from Ada in one packet"
                 await tab.gets_all([said("Ada", text) for text in texts], likely=likely)

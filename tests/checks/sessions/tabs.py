@@ -23,8 +23,10 @@ class Tabs:
         for order in ((0, 1, 2), (2, 1, 0), (1, 2, 0)):
             async with Room(subject) as room:
                 grace = await room.enter("Grace")
-                tabs = [await room.enter("Ada", listed=FURTHER) for _ in range(3)]
-                await room.say(tabs[1], "three tabs")
+                tabs = []
+                for count in range(1, 4):
+                    tabs.append(await room.enter("Ada", listed=FURTHER))
+                    await room.say(grace, f"{count} tabs of Ada")
                 for place, number in enumerate(order):
                     silent = "The name's last tab ended and the others get no left. " + SET
                     await room.leave(tabs[number], ENDS[place], likely=replace(LEFT, silence=silent))
