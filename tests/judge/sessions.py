@@ -50,7 +50,10 @@ OLDER_TAB = (
     "the other names."
 )
 SECOND_TAB = "joined is sent for a further tab of a name. Send it only if the name had no tab in this room before."
-OTHER_TAB = "left is sent although the name has another tab in the room. Send it with the name's last tab."
+OTHER_TAB = (
+    "left is sent although the name has another tab in the room. Remove the connection that ended, alone: two tabs may "
+    "share an address and a cookie. Send left with the name's last tab."
+)
 MESSAGE = Likely(
     silence="This tab doesn't get the message. Send it to every tab of every name in the room.",
     keys={"from": "from isn't the sender's name. Use the endpoint's own parameter name, whatever the client writes."},
@@ -209,7 +212,7 @@ class Room:
                 cause = replace(MESSAGE, silence="The sender gets no copy of its own message. Send it to all tabs.")
             elif likely is MESSAGE and len(self.of(other)) > 1:
                 some = "Only some tabs of a name get a message. Keep a set of connections for each name, and use all."
-                cause = replace(MESSAGE, silence=some)
+                cause = replace(MESSAGE, silence=some, elsewhere=some)
             sender = action if each is tab else f"{action}, from {tab.who}"
             await self.receive(said(name, text), [each], sender, likely=cause)
 

@@ -92,14 +92,14 @@ class Messages:
             await room.say(ada, "hello")
             again = "An equal text isn't sent again. Send every message, also a repeated one."
             await room.say(ada, "hello", what="the same text again", likely=Likely(again))
+            for text in ("/help", "/", "@Grace hello", "!quit", "#lobby", "."):
+                command = f"{show(text)} is taken for a command. Make has no commands: broadcast every text."
+                await room.say(ada, text, likely=Likely(silence=command, wrong=command))
             for kind, text in pool.texts().items():
                 refused = f"A text of this kind is refused, or not sent: {kind}. Accept and send every string."
                 if not text:
                     refused = "An empty text is taken for a missing one. An empty string is a text."
                 await room.say(ada, text, likely=Likely(silence=refused, wrong=refused))
-            for text in ("/help", "/", "@Grace hello", "!quit", "#lobby", "."):
-                command = f"{show(text)} is taken for a command. Make has no commands: broadcast every text."
-                await room.say(ada, text, likely=Likely(silence=command, wrong=command))
             for kind, spelling in pool.spellings({"type": "message", "text": "Straße 1"}).items():
                 parse = f"Your code compares text instead of parsing JSON: this is the same object, {kind}."
                 if "further keys" in kind:
