@@ -120,7 +120,7 @@ class Counts:
                 await comes_to(own, 0, 0, after=after, likely=BEHIND)
             await own.comes_to_be_idle(before, after="a removed tab that didn't read disconnected")
 
-    @check(7, "comes back to nothing after 300 tabs", hard=True)
+    @check(7, "counts no session after 300 tabs have ended", hard=True)
     async def test_many(self, subject: Subject) -> None:
         async with subject.another(counting=True) as own:
             before = await own.unfinished()

@@ -176,16 +176,16 @@ class Messages:
                 names = ("Linus 1", "Ada", "Linus 2", "Linus 3", "Grace", "Linus 4")
                 for name in names:
                     await room.enter(name)
-                gone = [tab for tab, name in room.tabs.items() if name.startswith("Linus")]
+                ended = [tab for tab, name in room.tabs.items() if name.startswith("Linus")]
                 ada = room.of("Ada")[0]
                 texts = [f"text {number}" for number in range(3)]
                 talk = ada.send_burst(*({"type": "message", "text": text} for text in texts))
                 # Together, so that sends find disconnected tabs whose endpoints haven't noticed it.
-                await subject.at_once(*(getattr(tab, end)() for tab in gone), talk)
-                room.forget(gone)
+                await subject.at_once(*(getattr(tab, end)() for tab in ended), talk)
+                room.forget(ended)
                 ada.did = ada.who + " sent three messages"
                 for tab in room.tabs:
-                    tab.did = f"three messages of Ada, while four members sent {gone[0].did}"
+                    tab.did = f"three messages of Ada, while four members sent {ended[0].did}"
                     notices = [[{"type": "left", "name": f"Linus {number}"}] for number in range(1, 5)]
                     messages = [said("Ada", text) for text in texts]
                     await interleaved(tab, *notices, messages, likely=Likely(EACH_SEND, order=ORDER))

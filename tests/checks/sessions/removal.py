@@ -310,7 +310,7 @@ class Removal:
                 await ada.is_closed(1008, "removed", likely=CLOSED, besides=lambda frame: True)
                 room.forget([ada, grace])
             kept = "A room is kept when its last member disconnects during DELETE."
-            await room.members.come_to_nothing(room.name, after="both members are gone", likely=kept)
+            await room.members.come_to_nothing(room.name, after="both members have disconnected", likely=kept)
 
     @check(6, "decides DELETE, joins and ends that arrive at the same moment one by one")
     async def test_delete_and_more(self, subject: Subject) -> None:
