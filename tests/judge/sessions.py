@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import socket
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
@@ -346,6 +347,11 @@ async def interleaved(
             tab._unread.appendleft(frame)
             tab.earlier = tab.did
             await tab.gets(head, likely=likely)
+
+
+async def pause(since: float) -> None:
+    """Wait until `PAUSE` seconds have passed since this time of `time.monotonic()`."""
+    await asyncio.sleep(max(0.0, since + PAUSE - time.monotonic()))
 
 
 def read_on(tab: Client) -> None:

@@ -1,14 +1,14 @@
 """TODO 2: messages to the room, and errors."""
 
-import asyncio
 import contextlib
+import time
 
 from judge import pool
 from judge.clients import Client
 from judge.members import Members, said
 from judge.messages import is_error, is_message, show
 from judge.model import Failure, Likely, check
-from judge.sessions import ENDS, MESSAGE, PAUSE, Room, interleaved, read_on
+from judge.sessions import ENDS, MESSAGE, PAUSE, Room, interleaved, pause, read_on
 from judge.subject import Subject
 
 PARSE = "read() returns None for it: send an error to this tab, and go on with the loop."
@@ -241,13 +241,13 @@ class Messages:
         async with Room(subject) as room:
             zoe = await room.enter("Zoe", narrow=True)
             ada, grace, linus = [await room.enter(name) for name in ("Ada", "Grace", "Linus")]
-            await room.say(ada, "before")
             zoe.stop_reading()
+            since = time.monotonic()
             async with room.flood(ada) as flood:
                 texts = {linus: ["meanwhile", "and once more"], grace: ["me too"]}
                 for tab, more in texts.items():
                     await tab.send_burst(*({"type": "message", "text": text} for text in more))
-                await asyncio.sleep(PAUSE)
+                await pause(since + 0.2)
                 read_on(zoe)
                 said_meanwhile = [[said(room.tabs[tab], text) for text in more] for tab, more in texts.items()]
                 for tab in room.tabs:
