@@ -422,7 +422,14 @@ class Subject:
 
     @contextlib.asynccontextmanager
     async def another(
-        self, *, port: int = 0, counting: bool = False, fast: bool = False, cold: bool = False, **settings: str
+        self,
+        *,
+        port: int = 0,
+        counting: bool = False,
+        fast: bool = False,
+        cold: bool = False,
+        noisy: bool = False,
+        **settings: str,
     ) -> "AsyncIterator[Subject]":
         """The same answer in a server that this check has for itself, and may end as it likes.
 
@@ -431,6 +438,7 @@ class Subject:
             counting: whether its log says which tasks are unfinished; see loop/counting.py.
             fast: whether its clock runs fast; see loop/fast.py.
             cold: whether it's a new Python, with a `hash()` of its own for strings; see `under`.
+            noisy: whether its log may hold tracebacks, and isn't part of what `settle` returns.
             settings: for its environment.
 
         Raises:
@@ -440,7 +448,8 @@ class Subject:
         if extra:
             settings["PYTHONPATH"] = str(Path(__file__).with_name("loop"))
         other = await self._start(self.server.target, self.folder, settings, port=port, extra=extra, cold=cold)
-        self._started.append(other)
+        if not noisy:
+            self._started.append(other)
         try:
             yield other
         finally:

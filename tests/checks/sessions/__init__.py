@@ -1,0 +1,1 @@
+"""The checks of step 05: a module for each TODO."""
