@@ -189,6 +189,13 @@ class Client:
                 return True
         return False
 
+    async def receives_any(self) -> str | bytes | None:
+        """Return the next message, or None if none comes soon; a look that explains a failure."""
+        with contextlib.suppress(TimeoutError, ConnectionClosed):
+            async with asyncio.timeout(self.patience / 4):
+                return await self._receive()
+        return None
+
     async def next_object(self, *, expect: str, likely: str | Likely) -> Any:
         """The next frame as JSON, or as it is if it is none.
 

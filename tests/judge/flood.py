@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from .clients import Client
 from .messages import parsed, show
-from .model import Failure
+from .model import Failure, Likely
 from .subject import Subject
 from .tasks import spawn, stop
 
@@ -69,7 +69,7 @@ class Requests:
         """Wait until the server reads no more, or has read them all."""
         await subject.stands_still(lambda: self.sent)
 
-    async def are_answered(self, *, after: str, likely: str) -> None:
+    async def are_answered(self, *, after: str, likely: Likely) -> None:
         """Read on: each request that was sent gets its answer, in order.
 
         Raises:
@@ -87,7 +87,8 @@ class Requests:
             count += 1
             value = parsed(frame)
             if value != {"type": "echo", "text": f"{count - 1} {LARGE}", "count": count}:
-                raise Failure(sent=client.did, after=after, got=show(frame), expect=expect, likely=likely)
+                cause = likely.wrong or likely.silence
+                raise Failure(sent=client.did, after=after, got=show(frame), expect=expect, likely=cause)
 
 
 class Flood:
@@ -132,13 +133,14 @@ class Flood:
         del self.got[name]
         self._reading.pop(name).cancel()
 
-    async def arrives(self, *, after: str, likely: str, slow: str = "") -> None:
+    async def arrives(self, *, after: str, likely: str, slow: str = "", ended: str = "") -> None:
         """Every member that reads gets every text once. As long as something moves, there is time.
 
         Args:
             after: what had happened before.
             likely: the mistake, if a text is missing.
             slow: the mistake, if it's the slow member that misses it; by default the same.
+            ended: the mistake, if the sender's connection has ended; by default the same.
 
         Raises:
             Failure: one does not.
@@ -161,7 +163,9 @@ class Flood:
                         expect=f"{name} receives the members' texts, and nothing else",
                         likely=NOTICE,
                     )
-                if name == SLOW and slow:
+                if self._sender.connection.close_code is not None and ended:
+                    likely = ended
+                elif name == SLOW and slow:
                     likely = slow
                 if not missing:
                     likely = "A text is sent to a member twice. Keep each member once, and send in one place."

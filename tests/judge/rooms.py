@@ -202,16 +202,6 @@ async def survives_disconnects(rooms: Rooms) -> None:
                     await member.gets(text, likely=Likely(silence=lost, closed=lost, surplus=NOTICE))
             for member in (ada, grace):
                 await member.has_nothing_more(likely=NOTICE)
-    # Two of them at the same time, and another member joins and leaves with them.
-    room = rooms.name()
-    async with rooms.member(room, "Ada") as ada, rooms.member(room, "Grace") as grace:
-        for number in range(4):
-            async with rooms.member(room, "Linus") as one, rooms.member(room, "Zoe") as other:
-                await rooms.subject.at_once(one.reset(), other.reset(), ada.send(f"text {number}"))
-                for member in (ada, grace):
-                    member.did = f"text {number} from Ada, while two members disconnected"
-                    member.after = "two members disconnected at the same time, without a close frame"
-                    await member.gets(f"text {number}", likely=Likely(silence=EACH_SEND, closed=EACH_SEND))
     # The last member leaves while another one joins.
     for _ in range(3):
         room = rooms.name()
@@ -225,6 +215,18 @@ async def survives_disconnects(rooms: Rooms) -> None:
             await newcomer.gets("from the newcomer", likely=Likely(MEANWHILE, closed=MEANWHILE, certain=True))
         finally:
             await newcomer.end()
+    # Two at the same time, before and after a text on its way to them.
+    room = rooms.name()
+    async with rooms.member(room, "Ada") as ada, rooms.member(room, "Grace") as grace:
+        for number in range(4):
+            async with rooms.member(room, "Linus") as one, rooms.member(room, "Zoe") as other:
+                ends = [one.reset(), other.reset()]
+                text = ada.send(f"text {number}")
+                await rooms.subject.at_once(*((*ends, text) if number % 2 else (text, *ends)))
+                for member in (ada, grace):
+                    member.did = f"text {number} from Ada, while two members disconnected"
+                    member.after = "two members disconnected at the same time, without a close frame"
+                    await member.gets(f"text {number}", likely=Likely(silence=EACH_SEND, closed=EACH_SEND))
     room = rooms.name()
     async with (
         rooms.member(room, "Ada") as ada,
@@ -238,7 +240,7 @@ async def survives_disconnects(rooms: Rooms) -> None:
         await rooms.subject.at_once(gone.reset(), gone_too.reset())
         after = "two members that had stopped reading disconnected in the middle of a send to them"
         # Up to here, disconnected members made no trouble, so each send is guarded.
-        await flood.arrives(after=after, likely=COPY)
+        await flood.arrives(after=after, likely=COPY, ended=EACH_SEND)
         await ada.send("still here")
         for member in (ada, grace):
             member.did = "a text after all that"
