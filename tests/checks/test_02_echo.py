@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from judge import pool
 from judge.clients import Client
+from judge.conversation import pause
 from judge.flood import Requests
 from judge.messages import is_error, is_message, show
 from judge.model import Failure, Likely, check
@@ -98,7 +99,7 @@ BURST = 1100
 """Requests in one packet."""
 MANY = 105
 """Connections that end in each way, one after another."""
-PAUSE = 1.2
+PAUSE = 1.05
 """Seconds that a client reads nothing: longer than the second in which it gets its answers."""
 
 
@@ -259,7 +260,7 @@ class TestExercise:
                 likely = Likely(silence=lost, wrong=mixed, elsewhere=mixed)
                 await client.gets_all([echo(text, number) for number, text in enumerate(texts, start=1)], likely=likely)
 
-    @check(2, "waits for a client that pauses, without piling up its messages")
+    @check(2, "waits for a client that pauses, without piling up its messages", pauses=True)
     async def test_pause(self, subject: Subject) -> None:
         async with (
             greeted(subject, "Ada", narrow=True) as ada,
@@ -279,7 +280,7 @@ class TestExercise:
                     "Another client waits for the one that reads nothing, for example for a lock. Send without a lock."
                 )
                 await echoes(grace, "meanwhile", 1, likely=stuck)
-                await asyncio.sleep(PAUSE)
+                await pause(PAUSE)
                 paused = "A client that pauses is taken for a disconnected one. Don't limit the time of a send."
                 await requests.are_answered(
                     after=f"the client paused for {PAUSE:g} s, and reads on",

@@ -1,5 +1,6 @@
 """What one check does: its clients, what they sent, and its random choices."""
 
+import asyncio
 import random
 from collections import deque
 from contextvars import ContextVar
@@ -33,6 +34,8 @@ class Conversation:
     """How many text messages its clients have sent."""
     last_sent: str | None = None
     """What was sent last, by any of its clients, as a failure shows it."""
+    on_pause: asyncio.Event | None = None
+    """Set when it calls `pause`."""
     drew: bool = False
     """Whether it has drawn a random number, so that its seed matters."""
 
@@ -59,9 +62,26 @@ class Conversation:
 _current: ContextVar[Conversation | None] = ContextVar("conversation", default=None)
 
 
-def begin(check: str, seed: int) -> Conversation:
-    """Start the conversation of a check; tasks that are started from here on belong to it."""
-    conversation = Conversation(check, seed)
+async def pause(seconds: float) -> None:
+    """Let a client of this check do nothing for a while; the judge starts other checks meanwhile.
+
+    Args:
+        seconds: how long.
+    """
+    if (event := current().on_pause) is not None:
+        event.set()
+    await asyncio.sleep(seconds)
+
+
+def begin(check: str, seed: int, on_pause: asyncio.Event | None = None) -> Conversation:
+    """Start the conversation of a check; tasks that are started from here on belong to it.
+
+    Args:
+        check: the name of the check.
+        seed: of the run.
+        on_pause: set when the check calls `pause`.
+    """
+    conversation = Conversation(check, seed, on_pause=on_pause)
     _current.set(conversation)
     return conversation
 

@@ -445,6 +445,8 @@ def _raw(text: str) -> str:
 
 def escaped(text: str) -> str:
     """Return a text with its invisible and combining characters as `\\uXXXX`, or as `\\n` and the like."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(
         char
         if char == " " or (char.isprintable() and char != "\ufffd" and unicodedata.category(char)[0] != "M")

@@ -23,12 +23,14 @@ from .misplaced import misplaced
 from .model import Check, Explanation, Failure, HardCases, Verdict, checks_of
 from .subject import Subject
 from .symptoms import Trouble, meaning_of, printed_in, telling, troubles_in
-from .tasks import spawn
+from .tasks import spawn, stop
 
 PATIENT = 2.0
 """Seconds to wait for an answer, by default. The exercises promise one within a second."""
 AGAIN = 2
 """How many times as long the checks wait when they're tried side by side again."""
+SOON = 0.12
+"""Seconds that the other checks wait for those that pause. One of these may fail before."""
 LONGEST = 30.0
 """Seconds that one check may take in all."""
 SEEDS = 10_000
@@ -219,8 +221,10 @@ class Judge:
             await subject.close()
             await asyncio.to_thread(server.kill)
 
-    async def _run(self, check: Check, subject: Subject) -> tuple[Failure | None, conversation.Conversation]:
-        talk = conversation.begin(check.name, self.seed)
+    async def _run(
+        self, check: Check, subject: Subject, on_pause: asyncio.Event | None = None
+    ) -> tuple[Failure | None, conversation.Conversation]:
+        talk = conversation.begin(check.name, self.seed, on_pause)
         try:
             await _bounded(check, subject)
         except Failure as failure:
@@ -230,7 +234,14 @@ class Judge:
     async def _side_by_side(self, checks: list[Check]) -> int | None:
         """The place of the first check that needs a closer look, or None if all is well."""
         subject = Subject(self._first, self._short, self.folder)
-        tasks = [spawn(self._run(check, subject)) for check in checks]
+        # Those that pause begin, so that the others run meanwhile.
+        pausing = {check.name: asyncio.Event() for check in checks if check.pauses}
+        early = {check.name: spawn(self._run(check, subject, pausing[check.name])) for check in checks if check.pauses}
+        paused = [spawn(event.wait()) for event in pausing.values()]
+        if paused:
+            await asyncio.wait(paused, timeout=SOON)
+            await stop(*paused)
+        tasks = [early.get(check.name) or spawn(self._run(check, subject)) for check in checks]
         try:
             pending = set(tasks)
             reached = 0

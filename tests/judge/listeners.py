@@ -11,8 +11,10 @@ from urllib.parse import quote
 
 from websockets import frames
 
-from .clients import SHARED, Client, anything
+from .clients import Client, anything
+from .conversation import pause
 from .differences import difference
+from .handshakes import SHARED
 from .messages import parsed, show
 from .model import Failure, Likely
 from .rooms import Rooms
@@ -22,7 +24,7 @@ ROOT = "/api/chat/ws"
 COUNTS = "/api/lobby/rooms"
 CROWD = 300
 """Members that join and leave while a listener pauses: 600 announcements."""
-PAUSE = 1.2
+PAUSE = 1.05
 """Seconds that a listener reads nothing, and then reads on."""
 TOGETHER = 50
 """Handshakes of a crowd that are open together."""
@@ -454,7 +456,7 @@ async def pauses(place: Chat, stack: AsyncExitStack) -> None:
     await crowd.join(CROWD)
     await crowd.leave()
     # A send to this listener waits for longer than a second.
-    await asyncio.sleep(max(0.0, start + PAUSE - time.monotonic()))
+    await pause(max(0.0, start + PAUSE - time.monotonic()))
     client.read_again()
     lost = (
         "A listener that pauses loses announcements: your code limits the time of a send, or a queue is full. Wait "

@@ -86,10 +86,12 @@ class Check:
     """Whether the server's log must stay free of tracebacks: clients leave here and nothing else goes wrong."""
     hard: bool = False
     """Whether it's a hard case: it runs once all required checks are green, and an answer is right without it."""
+    pauses: bool = False
+    """Whether a client of it pauses for a second, so that it starts before the others and they share the time."""
 
 
 def check(
-    number: int, title: str, *, quiet: bool = True, hard: bool = False
+    number: int, title: str, *, quiet: bool = True, hard: bool = False, pauses: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Mark a test of `TestExercise` as the check of a TODO.
 
@@ -98,10 +100,11 @@ def check(
         title: what the answer does when it is right, as the end of the sentence "The answer ...".
         quiet: whether a traceback in the server's log fails the check.
         hard: whether it's a hard case; see `Check.hard`.
+        pauses: whether it calls `conversation.pause`; see `Check.pauses`.
     """
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
-        function.check = (number, title, quiet, hard)  # type: ignore[attr-defined]
+        function.check = (number, title, quiet, hard, pauses)  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -116,8 +119,8 @@ def checks_of(suite: type) -> list[Check]:
     found = []
     for name in dict.fromkeys(name for base in reversed(suite.__mro__) for name in vars(base)):
         if mark := getattr(getattr(suite, name), "check", None):
-            number, title, quiet, hard = mark
-            found.append(Check(number, title, name, getattr(instance, name), quiet, hard))
+            number, title, *options = mark
+            found.append(Check(number, title, name, getattr(instance, name), *options))
     return sorted(found, key=lambda each: (each.hard, each.number))
 
 

@@ -126,8 +126,8 @@ def unique(room: str) -> str:
 
 
 def is_unique(room: str) -> bool:
-    """Whether a check has made this name with `unique`, or one similar to it."""
-    return re.search(r"-\d+", room) is not None
+    """Whether a check has made this name with `unique`, or one similar to it, or similar to the listeners' path."""
+    return re.search(r"-\d+", room) is not None or room.strip().casefold().startswith("announcement")
 
 
 def _draw(classes: dict[str, tuple[str, ...]]) -> dict[str, str]:

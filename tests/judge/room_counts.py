@@ -11,7 +11,7 @@ from .messages import show
 from .model import Failure
 from .subject import Subject
 
-PAUSE = 1.2
+PAUSE = 1.05
 """Seconds that a member reads nothing, and then reads on; and a little more than the second that Make promises."""
 
 

@@ -1,11 +1,12 @@
 """What rooms must do, wherever they are: the checks of step 03, which step 04 uses again."""
 
-import asyncio
 import contextlib
+from collections.abc import Collection
 from contextlib import suppress
 
 from . import pool
 from .clients import anything
+from .conversation import pause
 from .flood import NOTICE, SLOW
 from .messages import show
 from .model import Failure, Likely
@@ -63,9 +64,10 @@ async def reaches_the_room(rooms: Rooms) -> None:
                 await ada.gets(text, likely=Likely(silence=repeated or empty or SENDER, wrong=UNCHANGED, closed=ends))
             except Failure as failure:
                 # Is the sender left out, or has the second member replaced the first?
-                await grace.send("from grace")
-                if kind == "first" and await grace.receives("from grace"):
-                    failure.likely = REPLACED
+                if kind == "first" and "Grace received" in failure.got:
+                    await grace.send("from grace")
+                    if await grace.receives("from grace"):
+                        failure.likely = REPLACED
                 elif kind not in ("first", "repeated", "empty") and "no answer" in failure.got:
                     await ada.send(text)
                     if await ada.receives(text):
@@ -116,9 +118,16 @@ async def counts_rooms_apart(rooms: Rooms) -> None:
     await rooms.come_to(dict.fromkeys(expected), after=left, likely="Empty rooms are kept. Remove each one.")
 
 
-async def keeps_rooms_apart(rooms: Rooms) -> None:
-    """Rooms with similar names are different rooms."""
+async def keeps_rooms_apart(rooms: Rooms, kinds: Collection[str] = tuple(pool.ROOMS)) -> None:
+    """Rooms with similar names are different rooms.
+
+    Args:
+        rooms: of the answer.
+        kinds: of names, as in `pool.ROOMS`; by default all.
+    """
     for kind, room in pool.rooms().items():
+        if kind not in kinds:
+            continue
         async with contextlib.AsyncExitStack() as stack:
             ada = await stack.enter_async_context(rooms.member(room, "Ada"))
             neighbors = {
@@ -345,7 +354,7 @@ async def skips_no_member(rooms: Rooms) -> None:
             if await _joining_waits(rooms, room):
                 failure.likely = LOCKED
             raise
-        await asyncio.sleep(PAUSE)
+        await pause(PAUSE)
         flood.join(SLOW, slow)
         await flood.arrives(
             after=f"a member left while a send to a slow one waited, and the slow one read on after {PAUSE:g} s",

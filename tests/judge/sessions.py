@@ -14,6 +14,7 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
+from . import conversation
 from .clients import Client
 from .members import Members, joined, left, said
 from .messages import parsed, show
@@ -22,7 +23,7 @@ from .subject import Subject
 from .tasks import spawn, stop
 
 ENDS = ("leave", "finish", "reset")
-PAUSE = 1.2
+PAUSE = 1.05
 """Seconds that a tab reads nothing, and then reads on."""
 LARGE = "x" * 262_144
 MANY = 14
@@ -351,7 +352,7 @@ async def interleaved(
 
 async def pause(since: float) -> None:
     """Wait until `PAUSE` seconds have passed since this time of `time.monotonic()`."""
-    await asyncio.sleep(max(0.0, since + PAUSE - time.monotonic()))
+    await conversation.pause(max(0.0, since + PAUSE - time.monotonic()))
 
 
 def read_on(tab: Client) -> None:

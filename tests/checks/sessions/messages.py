@@ -236,7 +236,7 @@ class Messages:
             await grace.gets_all([said("Ada", text) for text in ("one", "two", "three")], likely=mixed)
             await room.end()
 
-    @check(2, "lets a tab that pauses miss nothing when it reads on")
+    @check(2, "lets a tab that pauses miss nothing when it reads on", pauses=True)
     async def test_pause(self, subject: Subject) -> None:
         async with Room(subject) as room:
             zoe = await room.enter("Zoe", narrow=True)

@@ -183,7 +183,11 @@ class Removal:
                 await room.enter("Ada", listed=replace(LIST, closed=closed))
             await room.end()
 
-    @check(6, "responds within a second although a removed tab doesn't read, and closes that one when it reads on")
+    @check(
+        6,
+        "responds within a second although a removed tab doesn't read, and closes that one when it reads on",
+        pauses=True,
+    )
     async def test_stuck(self, subject: Subject) -> None:
         async with Room(subject) as room:
             stuck = await room.enter("Zoe", narrow=True)
