@@ -89,6 +89,8 @@ NUMBERS = {
     '{"type": "shout", "type": "echo", "text": "x"}': "a key that is there twice",
     '\ufeff{"type": "echo", "text": "x"}': "a byte order mark before the object",
 }
+TOO_MANY = "Another client gets an error for this, so your code limits the number of errors. Answer every message."
+ONE_ERROR = "Your endpoint ends after an error. Send the error, and go on in the loop: no break and no return."
 PARSER = "Parse the text with json.loads() or Pydantic, and compare what they return."
 ONE_AT_A_TIME = "Answer each message before you read the next one: receive, send and loop in one place, without tasks."
 BLOCKS = "Something blocks the event loop, so clients wait for each other. Use await asyncio.sleep, not time.sleep."
@@ -312,10 +314,9 @@ class TestExercise:
                     async with greeted(subject, "another client") as other:
                         await other.send(message)
                         if (frame := await other.receives_any()) is not None and is_error(frame):
-                            failure.likely = (
-                                f"Another client gets an error for {what}, so your code limits the number of errors. "
-                                "Answer every message."
-                            )
+                            await other.send("not JSON either")
+                            goes_on = (frame := await other.receives_any()) is not None and is_error(frame)
+                            failure.likely = TOO_MANY if goes_on else ONE_ERROR
                     raise
                 if number % 6 == 0:
                     count += 1

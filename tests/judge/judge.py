@@ -113,7 +113,11 @@ class Judge:
             self._leaving = getattr(suite, "leaving", 0)
             checks = checks_of(suite)
             last = max((place for place, check in enumerate(checks) if check.name in self._through), default=-1)
-            chosen = checks[: last + 1] or checks
+            # What a disconnecting client causes may be noticed by any check.
+            is_cut = last >= 0 and not any(
+                check.name in self._through and check.number == self._leaving for check in checks
+            )
+            chosen = checks[: last + 1] if is_cut else checks
             required = [check for check in chosen if not check.hard]
             verdict = await self._judge(required)
             hard = [check for check in chosen if check.hard]

@@ -24,7 +24,7 @@ ROOT = "/api/chat/ws"
 COUNTS = "/api/lobby/rooms"
 CROWD = 300
 """Members that join and leave while a listener pauses: 600 announcements."""
-PAUSE = 1.05
+PAUSE = 1.2
 """Seconds that a listener reads nothing, and then reads on."""
 TOGETHER = 50
 """Handshakes of a crowd that are open together."""
