@@ -24,6 +24,7 @@ BINARIES = {
     b'{"type": "bye"}': "a bye as bytes",
 }
 PARSE = "Catch the error that parsing raises, send an error, and go on: no break and no return."
+ONCE = "Parse once, and don't search the raw text. What json.loads() returns here is a string, not an object."
 OBJECT = "Ask isinstance(data, dict) before you look for a key, or let a Pydantic model do it."
 TYPE = "Compare the type with the exact strings that Make names."
 TEXT = "Accept text only if isinstance(text, str) holds; Pydantic's str does that without converting."
@@ -32,9 +33,9 @@ NOT_REQUESTS = {
     "": ("an empty text message", PARSE),
     '{"type": "echo", "text": "no end': ("JSON that is cut", PARSE),
     '{"type": "echo", "text": "one"} {"type": "echo", "text": "two"}': ("two objects in one message", PARSE),
-    " \n": ("nothing but white space", PARSE),
+    " \n": ("a blank message", "Your code skips it. Send the error there too: it isn't JSON."),
     "bye": ("the bare word bye", PARSE),
-    "ping": ("the bare word ping", PARSE),
+    "ping": ("the bare word ping", "It isn't JSON, so it gets the error too, and no answer of its own."),
     "{'type': 'echo', 'text': 'in Python'}": ("a dict as Python writes it", PARSE),
     "[]": ("a list", OBJECT),
     '[{"type": "echo", "text": "in a list"}]': ("a request in a list", OBJECT),
@@ -43,7 +44,7 @@ NOT_REQUESTS = {
     "42": ("a number", OBJECT),
     "true": ("a boolean", OBJECT),
     '"echo"': ("a string", OBJECT),
-    '"{\\"type\\": \\"bye\\"}"': ("a string that holds a request", OBJECT),
+    '"{\\"type\\": \\"bye\\"}"': ("a string that holds a request", ONCE),
     "{}": ("an empty object", TYPE),
     '{"text": "no type"}': ("a type that is missing", TYPE),
     '{"type": "shout", "text": "unknown type"}': ("an unknown type", TYPE),
@@ -190,8 +191,8 @@ class TestExercise:
             repeated = "A text that was sent before isn't answered again. Answer every request, also an equal one."
             await echoes(ada, "hello", 2, likely=Likely(silence=repeated, elsewhere=elsewhere))
             shared = (
-                "The count belongs to all connections together. Keep it in a local variable of the endpoint: each "
-                "connection has its own call."
+                "The count belongs to several connections: to all, or to those of one address or cookie. Keep it in a "
+                "local variable of the endpoint: each connection has its own call."
             )
             await echoes(
                 grace, "hi", 1, likely=Likely(silence=first.silence, keys={"count": shared}, elsewhere=elsewhere)
@@ -230,7 +231,9 @@ class TestExercise:
             for kind, spelling in pool.spellings({"type": "echo", "text": "Straße 1"}).items():
                 count += 1
                 await ada.send(spelling)
-                if "further keys" in kind:
+                if "count" in kind:
+                    likely = "Your code checks a key count in the request. Make has none there, so ignore it."
+                elif "further keys" in kind:
                     likely = "A request with further keys is refused. Ignore keys that you don't need."
                 else:
                     likely = f"Your code doesn't read this as JSON: it's the same object, {kind}. {PARSER}"
@@ -320,7 +323,7 @@ class TestExercise:
                     raise
                 if number % 6 == 0:
                     count += 1
-                    counts = "An error counts as an echo. Increase the count only where you send an echo."
+                    counts = "An error changes the count. Increase it only where you send an echo, and never reset it."
                     silence = "After errors, an echo isn't answered."
                     await echoes(ada, f"after {number} errors", count, likely=Likely(silence, keys={"count": counts}))
             await ada.has_nothing_more()
@@ -352,7 +355,7 @@ class TestExercise:
                     await echoes(ada, "before", 1, likely="The first echo counts 1.")
                     await ada.send(spelling)
                     same = f"Your code doesn't read this as JSON: it's the same bye, {kind}. {PARSER}"
-                    if "further keys" in kind:
+                    if "further key" in kind:
                         same = "A bye with further keys is refused. Ignore keys that you don't need."
                     await ada.is_closed(1000, "bye", likely=left if kind == "as Python writes it" else same)
                 await echoes(grace, "still here", count, likely="The bye of one client ends or disturbs another one.")

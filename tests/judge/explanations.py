@@ -115,7 +115,7 @@ def _disconnect(trouble: Trouble, sent: Sent) -> str | None:
         )
     if trouble.phase == "clean-up":
         return (
-            "Your clean-up sends to a client that has disconnected too, and nothing catches WebSocketDisconnect there. "
+            "A send in your except or finally block raises again, because that client has disconnected too. "
             f"{BOTH}, around each single send."
         )
     if trouble.own_socket:
@@ -483,6 +483,10 @@ def _response(trouble: Trouble, sent: Sent) -> str | None:
             "You return a tuple with the status, as Flask does. FastAPI doesn't read it as a status. "
             "Raise HTTPException with that status instead."
         )
+    wrong = r"'loc': \('response'((?:, [^)]*)?)\).*?'msg': '([^']+)'"
+    if found := re.search(wrong, f"{trouble.message} {trouble.detail}"):
+        place = found[1].strip(", ") or "the whole value"
+        return f"FastAPI checks what the route returns. At {place}: {found[2]}. Return such a value there."
     return (
         "The route returns a value that doesn't fit its return annotation. "
         "Return such a value, or correct the annotation."

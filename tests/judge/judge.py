@@ -38,12 +38,12 @@ SEEDS = 10_000
 ENDED = "Your code calls sys.exit() or exit(), which ends the server with all its connections. Remove the call."
 KILLED = "The server's process was killed, with all its connections."
 BLOCKED = (
-    "Your code blocks the event loop, so no client is served: time.sleep, or a loop without an await, perhaps in the "
-    "endpoint of a client that has disconnected. Use await asyncio.sleep, and end each loop with its connection."
+    "Your code blocks the event loop for a while, so all clients wait: with time.sleep, or with another call that "
+    "takes long. Use await asyncio.sleep(), and await asyncio.to_thread() for the other call."
 )
 SPINNING = (
-    "Since a client has disconnected, your code blocks the event loop: the endpoint's loop goes on without waiting. "
-    "Leave the loop when the client disconnects, and catch its exception outside the loop."
+    "A loop in your code runs without waiting, so it blocks the event loop, and no client is served any longer. "
+    "Wait in it with an await, for a message or with queue.get(), and leave it when its client disconnects."
 )
 COUNTED = "unfinished tasks: "
 """How the lines of loop/counting.py start."""
@@ -325,8 +325,7 @@ class Judge:
             got += f"; the server ended, exit code {code}"
             likely = KILLED if code < 0 else ENDED
         elif not failure.closed and (subject.hung or (failure.broken and subject.blocked)):
-            after_one = subject.hung and any(client.ended for client in talk.clients)
-            likely = SPINNING if after_one else BLOCKED
+            likely = SPINNING if subject.hung else BLOCKED
         name, number = self.step.name, failure.number or check.number
         lines = [
             ("I sent", failure.sent),

@@ -452,14 +452,15 @@ async def pauses(place: Chat, stack: AsyncExitStack) -> None:
     crowd = Crowd(place, room)
     stack.callback(crowd.end)
     await crowd.join(CROWD // 3)
-    start = time.monotonic()
     await crowd.join(CROWD)
+    start = time.monotonic()
     await crowd.leave()
     # A send to this listener waits for longer than a second.
     await pause(max(0.0, start + PAUSE - time.monotonic()))
     client.read_again()
     lost = (
-        "A listener that pauses loses announcements: your code limits the time of a send, or a queue is full. Wait "
+        "A listener that pauses loses announcements: your code limits the time of a send, a queue is full, or a "
+        "listener is skipped while another send to it waits. Wait "
         "until the listener reads on."
     )
     order = "Announcements about one member overtake each other when a listener is slow. Send them one after another."

@@ -47,7 +47,9 @@ def not_an_error(frame: str | bytes) -> str | None:
     """Explain a message that came instead of an error, or None if it's something else than a malformed error."""
     value = parsed(frame) if isinstance(frame, str) else None
     if not isinstance(value, dict):
-        return difference({"type": "error", "detail": "..."}, frame)
+        # A text that isn't meant as an error at all is explained by the check.
+        looks_like_one = isinstance(frame, bytes) or "error" in frame
+        return difference({"type": "error", "detail": "..."}, frame) if looks_like_one else None
     if value.get("type") != "error":
         return None
     if more := sorted(str(key) for key in value.keys() - {"type", "detail"}):

@@ -23,6 +23,8 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "plain": ("hello", "good morning", "see you later"),
     "empty": ("",),
     "blanks at its ends": ("  hello ", " good morning  "),
+    "control characters": ("bell\x07 zero\x00", "\x00\x1b[31mred\x1b[0m", "\x7f\x08back\x00"),
+    "invisible characters": ("\ufeffa\u200bb\u2060c", "\u200bleft\u202eright\ufeff"),
     "tabs and line ends at its ends": ("\thello\n", "\r\n\tgood morning\t\r\n"),
     "no-break spaces at its ends": ("\u00a0hello\u00a0", "\u00a0\u00a0good morning\u00a0"),
     "nothing but white space": (" \n", "\t \n"),
@@ -43,10 +45,8 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "a command": ("/help", "/etc/hosts is a file", "/me waves"),
     "a mention": ("@Ada hello", "@everyone", "#lab"),
     "line ends": ("two\nlines\r\nthree\rfour", "a\n\nb\r\nc\rd"),
-    "control characters": ("bell\x07 zero\x00", "\x00\x1b[31mred\x1b[0m", "\x7f\x08back\x00"),
     "other alphabets": ("안녕하세요", "здравствуйте", "مرحبا שלום"),
     "characters of two units": ("👩\u200d🚀 🇰🇷", "𝒳 = 👨\u200d👩\u200d👧"),
-    "invisible characters": ("\ufeffa\u200bb\u2060c", "\u200bleft\u202eright\ufeff"),
     "characters of URLs": ("100%25 a+b %41", "%2F%20+%3D", "a%20b+c"),
     "placeholders": ("{name} {0} %s", "%(text)s {}", "$name {{x}} %d"),
     "separators": ("a:b|c,d;e/f", "x::y|z/w,v;u", "k:v|w,x;y/z"),
@@ -163,7 +163,7 @@ def spellings(message: dict[str, Any]) -> dict[str, str]:
         message: the object.
     """
     backwards = dict(reversed(message.items()))
-    more = {"id": None, "count": "many", "meta": {"tags": [1, [2.5e3, {"deep": []}], False], "to": "Ada"}, "Type": "x"}
+    more = {"id": None, "meta": {"tags": [1, [2.5e3, {"deep": []}], False], "to": "Ada"}, "Type": "x"}
     escaped = "".join(f"\\u{ord(letter):04x}" for letter in str(message.get("type", "")))
     plain = json.dumps(message, ensure_ascii=False)
     spaced = json.dumps(message, ensure_ascii=False, indent=4, separators=(" ,", " : "))
@@ -174,6 +174,7 @@ def spellings(message: dict[str, Any]) -> dict[str, str]:
         "in ASCII": json.dumps(message),
         "with its type escaped": plain.replace(json.dumps(message.get("type")), f'"{escaped}"', 1),
         "with its keys in another order": json.dumps(backwards, ensure_ascii=False),
+        "with a further key count": json.dumps(message | {"count": "many"}, ensure_ascii=False),
         "with further keys": json.dumps(message | more, ensure_ascii=False),
         "with further keys first": json.dumps(more | message, ensure_ascii=False),
     }

@@ -1,8 +1,10 @@
 """What rooms must do, wherever they are: the checks of step 03, which step 04 uses again."""
 
 import contextlib
+import unicodedata
 from collections.abc import Collection
 from contextlib import suppress
+from urllib.parse import unquote_plus
 
 from . import pool
 from .clients import anything
@@ -24,8 +26,8 @@ MEANWHILE = (
     "there must be no await."
 )
 CANCELLED = (
-    "A broadcast ends early when its sender disconnects: with its endpoint, or at the send to the sender itself. "
-    "Finish it in any case, and guard each send."
+    "A broadcast ends early when its sender disconnects: it's canceled with the endpoint, or the failed send to the "
+    "sender ends the sends to the others. Catch the errors of each single send, and finish the loop in any case."
 )
 COPY = "The loop runs over the members while one of them is removed. Loop over a copy: list(members)."
 LOCKED = (
@@ -118,6 +120,19 @@ async def counts_rooms_apart(rooms: Rooms) -> None:
     await rooms.come_to(dict.fromkeys(expected), after=left, likely="Empty rooms are kept. Remove each one.")
 
 
+def _change(name: str, room: str) -> str:
+    """Explain why two names of rooms are taken for one, by what they have in common."""
+    if unquote_plus(name) == unquote_plus(room):
+        return "Your code decodes the name a second time. Remove unquote() or unquote_plus(): it's decoded already."
+    if name.casefold() == room.casefold():
+        return "Your code changes upper and lower case. Use the name as it is."
+    if name.strip() == room.strip():
+        return "Your code removes white space. Use the name as it is."
+    if unicodedata.normalize("NFKC", name) == unicodedata.normalize("NFKC", room):
+        return "Your code changes the Unicode form. Use the name as it is."
+    return "Use the name as it is, without a change."
+
+
 async def keeps_rooms_apart(rooms: Rooms, kinds: Collection[str] = tuple(pool.ROOMS)) -> None:
     """Rooms with similar names are different rooms.
 
@@ -142,7 +157,7 @@ async def keeps_rooms_apart(rooms: Rooms, kinds: Collection[str] = tuple(pool.RO
                 neighbor.earlier = f"{show(text)} in the room {room!r}, from Ada"
                 await neighbor.send(own)
                 neighbor.did = f"{show(own)} in the room {name!r}, after a text in the room {room!r}"
-                mixed = f"{name!r} and {room!r} are taken for one room. Use the name as it is, without a change."
+                mixed = f"{name!r} and {room!r} are taken for one room. {_change(name, room)}"
                 await neighbor.gets(own, likely=Likely(silence=SENDER, wrong=mixed, surplus=mixed))
             similar = "Rooms with similar names are taken for one."
             await ada.has_nothing_more(likely=NOTICE, misdelivered=similar)
@@ -415,7 +430,7 @@ async def forgets_the_disconnected(rooms: Rooms) -> None:
                 await ada.send(b"\x00\x01")
             else:
                 await getattr(ada, end if end in ENDS else "leave")()
-            kept = f"An empty room is kept after this end. {likely}"
+            kept = "The member is removed after this end, and its empty room isn't. Remove both in finally."
             await rooms.come_to({room: None}, after=f"{ada.did}, from the only member", likely=kept)
     room = rooms.name()
     async with rooms.member(room, narrow=True) as gone, rooms.member(room, "Ada") as ada:

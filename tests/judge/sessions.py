@@ -213,7 +213,7 @@ class Room:
             if likely is MESSAGE and each is tab:
                 cause = replace(MESSAGE, silence="The sender gets no copy of its own message. Send it to all tabs.")
             elif likely is MESSAGE and len(self.of(other)) > 1:
-                some = "Only some tabs of a name get a message. Keep a set of connections for each name, and use all."
+                some = "Only some tabs of a name get a message. Keep every tab of a name in a set, without a limit."
                 cause = replace(MESSAGE, silence=some, elsewhere=some)
             sender = action if each is tab else f"{action}, from {tab.who}"
             await self.receive(said(name, text), [each], sender, likely=cause)

@@ -295,8 +295,8 @@ class Messages:
                     expect="the message to all tabs or an error, and the connection still open",
                     likely=Likely(
                         silence=f"Nothing answers {what}. Catch the exception that it raises, and send an error.",
-                        closed=f"{what[0].upper()}{what[1:]} raises an exception that ends the connection. Catch it, "
-                        "and send an error.",
+                        closed=f"{what[0].upper()}{what[1:]} raises an exception that ends the connection. Catch it "
+                        "where you parse, and send an error: deep JSON raises RecursionError, a RuntimeError.",
                     ),
                 )
                 if not is_error(frame):
