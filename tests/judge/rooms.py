@@ -22,8 +22,12 @@ EACH_SEND = (
     "around each single send, and go on with the next member."
 )
 MEANWHILE = (
-    "A member that joins while the last one leaves is lost. Between the look whether a room is empty and its removal "
-    "there must be no await."
+    "A member that joins while the last one leaves is lost. Look whether the room is empty and remove it without an "
+    "await in between."
+)
+FAILED_ONE = (
+    "When one send fails, the sends to other members are canceled or skipped. Catch the errors of each single send "
+    "inside the loop or the task that sends it."
 )
 CANCELLED = (
     "A broadcast ends early when its sender disconnects: it's canceled with the endpoint, or the failed send to the "
@@ -269,6 +273,26 @@ async def survives_disconnects(rooms: Rooms) -> None:
         for member in (ada, grace):
             member.did = "a text after all that"
             await member.gets("still here", likely=Likely(silence=lost, surplus=NOTICE))
+    await one_failure_stops_no_other(rooms)
+
+
+async def one_failure_stops_no_other(rooms: Rooms) -> None:
+    """While sends to three slow members wait, two of them disconnect: the third gets every text when it reads on."""
+    room = rooms.name()
+    async with (
+        rooms.member(room, "Zoe", narrow=True) as slow,
+        rooms.member(room, "Linus", narrow=True) as one,
+        rooms.member(room, "Edsger", narrow=True) as other,
+        rooms.member(room, "Ada") as ada,
+    ):
+        for member in (slow, one, other):
+            member.stop_reading()
+        flood = await rooms.flood(ada, {"the sender": ada})
+        await rooms.subject.at_once(one.reset(), other.reset())
+        await rooms.subject.stands_still(flood.progress)
+        flood.join(SLOW, slow)
+        after = "three members stopped reading, two of them disconnected, and the third read on"
+        await flood.arrives(after=after, likely=FAILED_ONE)
 
 
 BINARY = (

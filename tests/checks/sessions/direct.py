@@ -66,7 +66,7 @@ class Direct:
                 refused = f"A text of this kind is refused, or not sent: {kind}. Accept and send every string."
                 await whisper(room, ada, "Grace", text, likely=Likely(silence=refused, wrong=refused))
             for kind, spelling in pool.spellings({"type": "direct", "to": "Grace", "text": "Straße 1"}).items():
-                if "further keys" in kind:
+                if "further key" in kind:
                     # These have a key `to` of their own in a nested object, and no other one at the top.
                     parse = "A direct message with further keys is refused. Ignore keys that you don't need."
                 else:

@@ -102,7 +102,7 @@ class Messages:
                 await room.say(ada, text, likely=Likely(silence=refused, wrong=refused))
             for kind, spelling in pool.spellings({"type": "message", "text": "Straße 1"}).items():
                 parse = f"Your code compares text instead of parsing JSON: this is the same object, {kind}."
-                if "further keys" in kind:
+                if "further key" in kind:
                     parse = "A message with further keys is refused. Ignore keys that you don't need."
                 await room.say(
                     grace, "Straße 1", message=spelling, what=kind, likely=Likely(silence=parse, wrong=parse)
