@@ -185,9 +185,8 @@ class TestExercise:
                 async with subject.client(listen(name)):
                     pass
             except Failure as failure:
-                failure.likely = f"{failure.likely} A name of this kind is refused: {kind}."
-                if not name.strip():
-                    failure.likely = await _why_blank(subject, place)
+                refused = f"{failure.likely} A name of this kind is refused: {kind}."
+                failure.likely = refused if name.strip() else await _why_blank(subject, place)
                 raise
 
     @check(5, "announces who joined and who left")
