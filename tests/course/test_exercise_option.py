@@ -42,6 +42,7 @@ def test_solved(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.thorough("hard cases and seeds of a verdict")
 def test_hard_cases(tmp_path: Path) -> None:
     """A hard case that fails is explained as well as a check is, and the step is done without it."""
     course = copy_of_the_course(tmp_path, solved=False)
@@ -58,6 +59,7 @@ def test_hard_cases(tmp_path: Path) -> None:
     assert [label for label in labels if label] == ["I sent", "I got", "I expect", "Likely", "Server", "Hint"]
 
 
+@pytest.mark.thorough("hard cases and seeds of a verdict")
 def test_seed(tmp_path: Path) -> None:
     """A failure that depends on drawn values names the seed, and the same seed draws the same values."""
     course = copy_of_the_course(tmp_path, solved=False)

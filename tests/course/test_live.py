@@ -112,6 +112,7 @@ class TestCard:
         assert green(2) in cell.text
         assert "-# mine" in cell.markdown
 
+    @pytest.mark.thorough("hard cases and seeds of a verdict")
     def test_hard_cases(self, running: Kernel, course: Path) -> None:
         """A green card shows the hard cases once they have run, with the hints for the first that failed."""
         answer = next(answer for answer in answers() if answer.name == "02_echo/wrong_surrogate_uncaught")

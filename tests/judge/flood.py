@@ -172,7 +172,7 @@ class Flood:
                 raise Failure(
                     sent=f"{MANY} texts of 256 KiB to the room",
                     after=after,
-                    got=f"{name} received {len(got)} of {len(self.texts)}; {missing} are missing",
+                    got=f"{name} received {len(got)} of {len(self.texts)}, {missing} missing",
                     expect=f"{name} receives every text once",
                     likely=likely,
                     broken=True,

@@ -26,8 +26,8 @@ class TestLesson:
         """The rooms of the module survive their members, at the router's prefix."""
         place = rooms.Rooms(lesson, "/chat/ws/{room}", "/chat/rooms")
         await rooms.reaches_the_room(place)
-        await rooms.survives_the_vanished(place)
-        await rooms.forgets_the_gone(place)
+        await rooms.survives_disconnects(place)
+        await rooms.forgets_the_disconnected(place)
         assert "Traceback" not in await lesson.settle()
 
     async def test_page(self, lesson: Subject) -> None:
