@@ -209,7 +209,7 @@ class Client:
         """The next frame is this text, or JSON equal to this object.
 
         Raises:
-            Failure: it is not. The message compares it with what was expected, and with what came before and after.
+            Failure: it is not. The message compares it with the expected one, and with the messages before and after.
         """
         wanted = show(expected)
         frame = await self.next(expect=wanted, likely=likely)
@@ -301,7 +301,7 @@ class Client:
         self._answered = (self.did, show(frame))
 
     async def has_nothing_more(self, *, likely: str = "", misdelivered: str = "") -> None:
-        """Nothing else was received, up to here: end the connection with a close frame, and look at what came before.
+        """Nothing else was received, up to here: end the connection with a close frame, and look at the messages before.
 
         Args:
             likely: the mistake, if there was something.

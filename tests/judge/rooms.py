@@ -438,7 +438,7 @@ async def forgets_the_disconnected(rooms: Rooms) -> None:
             if end == "binary":
                 await ada.send(b"\x00\x01")
             elif end == "broken":
-                # 0xff is no opcode, so the server must fail the connection: RFC 6455, section 5.2.
+                # 0xff isn't an opcode, so the server must fail the connection: RFC 6455, section 5.2.
                 ada.connection.transport.write(b"\xff\xff\xff\xff")
                 ada.did = "bytes that aren't a frame"
             else:

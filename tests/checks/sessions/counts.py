@@ -67,7 +67,7 @@ class Counts:
 
         async def broken(room: Room) -> None:
             for tab in room.tabs:
-                # 0xff is no opcode, so the server must fail the connection: RFC 6455, section 5.2.
+                # 0xff isn't an opcode, so the server must fail the connection: RFC 6455, section 5.2.
                 tab.connection.transport.write(b"\xff\xff\xff\xff")
 
         return {
