@@ -301,7 +301,7 @@ class Client:
         self._answered = (self.did, show(frame))
 
     async def has_nothing_more(self, *, likely: str = "", misdelivered: str = "") -> None:
-        """Nothing else was received, up to here: end the connection with a close frame, and look at the messages before.
+        """Nothing else was received, up to here: close the connection, and look at the messages before.
 
         Args:
             likely: the mistake, if there was something.
