@@ -1,10 +1,12 @@
-"""Step 07, lesson: who is where. Whoever is told something finds it in a queue; nothing in here waits."""
+"""Step 07, lesson: who is where. A broadcast only enqueues, so nothing in here waits."""
 
+import json
 from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
+from starlette.types import Message
 
 from .tab import Tab
 
@@ -20,31 +22,57 @@ class ConnectionManager:
         return self.rooms.get(room_id, {}).get(name, set())
 
     def everybody(self, room_id: str, but: str | None = None) -> list[Tab]:
-        return [tab for name, tabs in self.rooms.get(room_id, {}).items() if name != but for tab in tabs]
+        room = self.rooms.get(room_id, {})
+        return [tab for name, tabs in room.items() if name != but for tab in tabs]
 
     def join(self, room_id: str, tab: Tab) -> None:
-        to_tell = [] if self.tabs(room_id, tab.name) else self.everybody(room_id)
-        self.rooms.setdefault(room_id, {}).setdefault(tab.name, set()).add(tab)
+        room = self.rooms.setdefault(room_id, {})
+        is_new = tab.name not in room
+        room.setdefault(tab.name, set()).add(tab)
         self.send(room_id, [tab], {"type": "members", "names": self.names(room_id)})
-        self.send(room_id, to_tell, {"type": "joined", "name": tab.name})
+        if is_new:
+            self.send(room_id, self.everybody(room_id, but=tab.name), {"type": "joined", "name": tab.name})
 
-    def leave(self, room_id: str, tab: Tab) -> None:
-        tabs = self.tabs(room_id, tab.name)
-        tabs.discard(tab)
-        if not tabs and tab.name in self.rooms.get(room_id, {}):
-            del self.rooms[room_id][tab.name]
-            self.send(room_id, self.everybody(room_id), {"type": "left", "name": tab.name})
-            if not self.rooms.get(room_id, True):
-                del self.rooms[room_id]
+    def leave(self, room_id: str, *tabs: Tab) -> None:
+        """Remove these tabs from the room, and notify the others whose last tab that was."""
+        names = self._remove(room_id, tabs)
+        # A loop: a notice may find more queues full, and recursion over a large room would go too deep.
+        while names:
+            notice = encode({"type": "left", "name": names.pop(0)})
+            overflowed = [tab for tab in self.everybody(room_id) if not tab.try_put(notice)]
+            for tab in overflowed:
+                tab.close(1013, "too slow")
+            names += self._remove(room_id, overflowed)
+
+    def _remove(self, room_id: str, tabs: Iterable[Tab]) -> list[str]:
+        """Remove tabs, and return the names that have no other one."""
+        gone = []
+        for tab in tabs:
+            rest = self.tabs(room_id, tab.name)
+            # A tab that was removed is not here any more, and the name may have come back with another one.
+            if tab in rest:
+                rest.remove(tab)
+                if not rest:
+                    del self.rooms[room_id][tab.name]
+                    gone.append(tab.name)
+        if not self.rooms.get(room_id, True):
+            del self.rooms[room_id]
+        return gone
 
     def close(self, room_id: str, tabs: Iterable[Tab], code: int, reason: str) -> None:
+        tabs = list(tabs)
         for tab in tabs:
             tab.close(code, reason)
-            self.leave(room_id, tab)
+        self.leave(room_id, *tabs)
 
     def send(self, room_id: str, tabs: Iterable[Tab], message: dict[str, Any]) -> None:
-        # The queue of a tab is full when it does not keep up. Then it is dropped, so that the others go on.
-        self.close(room_id, [tab for tab in tabs if not tab.put(message)], 1013, "too slow")
+        event = encode(message)
+        self.close(room_id, [tab for tab in tabs if not tab.try_put(event)], 1013, "too slow")
+
+
+def encode(message: dict[str, Any]) -> Message:
+    """The ASGI event of a message, the same one for everybody."""
+    return {"type": "websocket.send", "text": json.dumps(message, separators=(",", ":"), ensure_ascii=False)}
 
 
 # HTTPConnection is what a Request and a WebSocket have in common, so both kinds of routes can ask for the manager.

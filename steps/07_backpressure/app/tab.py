@@ -1,42 +1,39 @@
-"""Step 07, lesson: one socket of a member, with a queue of its own and a task that empties it."""
+"""Step 07, lesson: one connection of a member, with a queue and a task that sends what's in it."""
 
 import asyncio
 from contextlib import suppress
-from typing import Any
 
 from fastapi import WebSocket, WebSocketDisconnect
+from starlette.types import Message
 
-# What a send to a member that is gone raises: the first time, and every later time.
-GONE = (WebSocketDisconnect, RuntimeError)
-MOST_WAITING = 64
+# What a send to a disconnected client raises: the first, and every later one.
+DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
+MAX_QUEUED_FRAMES = 64
 
 
 class Tab:
-    def __init__(self, websocket: WebSocket, name: str) -> None:
-        self.websocket = websocket
+    def __init__(self, name: str, websocket: WebSocket) -> None:
         self.name = name
-        self.queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MOST_WAITING)
-        self.task = asyncio.create_task(self._write())
+        self.websocket = websocket
+        self.send_queue: asyncio.Queue[Message] = asyncio.Queue(MAX_QUEUED_FRAMES)
 
-    def put(self, message: dict[str, Any]) -> bool:
-        """Queue a message. False: the queue is full."""
-        try:
-            self.queue.put_nowait(message)
-        except asyncio.QueueFull:
+    def try_put(self, event: Message) -> bool:
+        """Queue an event if there's room for it, and return whether there was."""
+        if self.send_queue.full():
             return False
+        self.send_queue.put_nowait(event)
         return True
 
-    async def _write(self) -> None:
-        with suppress(*GONE):
+    async def write(self) -> None:
+        """Send the queued events. No other task waits for this connection."""
+        # Ignore disconnects: the endpoint receives them, and cleans up.
+        with suppress(*DISCONNECT_ERRORS):
             while True:
-                # If the socket takes nothing, this task waits, and nobody else.
-                await self.websocket.send_json(await self.queue.get())
+                await self.websocket.send(await self.send_queue.get())
 
     def close(self, code: int, reason: str) -> None:
-        self.task.cancel()
-        # A task again, because closing waits as sending does.
-        self.task = asyncio.create_task(self._close(code, reason))
-
-    async def _close(self, code: int, reason: str) -> None:
-        with suppress(*GONE):
-            await self.websocket.close(code, reason)
+        """Close the connection."""
+        # Make room for the close: the queue may be full.
+        while not self.send_queue.empty():
+            self.send_queue.get_nowait()
+        self.send_queue.put_nowait({"type": "websocket.close", "code": code, "reason": reason})

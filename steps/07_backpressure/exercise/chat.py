@@ -1,5 +1,6 @@
 """Step 07, exercise: the socket."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query, WebSocket
@@ -15,25 +16,28 @@ Name = Annotated[str, Query(min_length=1, max_length=20)]
 @router.websocket("/ws/{room_id}")
 async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager) -> None:
     await websocket.accept()
-    tab = Tab(websocket, name)
-    try:
-        manager.join(room_id, tab)
-        while (event := await websocket.receive())["type"] != "websocket.disconnect":
-            if tab not in manager.tabs(room_id, name):
-                continue  # Removed: what it sent before it knew is for nobody.
-            match read(event):
-                case Message(text=text):
-                    message = {"type": "message", "from": name, "text": text}
-                    manager.send(room_id, manager.everybody(room_id), message)
-                case Direct(to=to, text=text):
-                    if tabs := list(manager.tabs(room_id, to)):
-                        manager.send(room_id, tabs, {"type": "direct", "from": name, "text": text})
-                    else:
-                        manager.send(room_id, [tab], {"type": "error", "detail": f"{to} is not in this room"})
-                case Pong():
-                    pass
-                case None:
-                    manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED})
-    finally:
-        manager.leave(room_id, tab)
-        tab.task.cancel()
+    tab = Tab(name, websocket)
+    # In a group, so that a writer that fails ends the endpoint too, and no tab stays without one.
+    async with asyncio.TaskGroup() as tasks:
+        writer = tasks.create_task(tab.write())
+        try:
+            manager.join(room_id, tab)
+            while (event := await websocket.receive())["type"] != "websocket.disconnect":
+                if tab not in manager.tabs(room_id, name):
+                    continue  # Removed: what it sent before it knew is for nobody.
+                match read(event):
+                    case Message(text=text):
+                        message = {"type": "message", "from": name, "text": text}
+                        manager.send(room_id, manager.everybody(room_id), message)
+                    case Direct(to=to, text=text):
+                        if tabs := list(manager.tabs(room_id, to)):
+                            manager.send(room_id, tabs, {"type": "direct", "from": name, "text": text})
+                        else:
+                            manager.send(room_id, [tab], {"type": "error", "detail": f"{to} is not in this room"})
+                    case Pong():
+                        pass
+                    case None:
+                        manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED})
+        finally:
+            manager.leave(room_id, tab)
+            writer.cancel()
