@@ -1,33 +1,21 @@
-"""Step 08, solution: a connection as uvicorn has it."""
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+"""Step 08, solution: the way to the transport of a connection, which can end it when its client reads nothing."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-# What a send raises when the connection is lost, and what it raises when it has been closed.
-GONE = (OSError, RuntimeError)
 
+class TransportMiddleware:
+    """Put the transport of each WebSocket connection into its state, or None where there's no way to it.
 
-@dataclass(frozen=True)
-class Connection:
-    send: Send
-    takes_more: Callable[[], bool]
-    abort: Callable[[], None]
-
-
-class WithConnection:
-    """Middleware: every WebSocket finds its connection in its state."""
+    ASGI has no way to end a connection whose client reads nothing. The transport below it has `abort()`, and uvicorn's
+    `send` leads to the transport. Another server's doesn't, nor does one that another middleware has wrapped: such a
+    connection then stays until its client ends it.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            # This send is a method of uvicorn's object for the connection. ASGI itself has no word for asking whether a
-            # send would wait, nor for ending a connection at once.
-            uvicorns_send: Any = send
-            uvicorns = uvicorns_send.__self__
-            scope["state"]["connection"] = Connection(send, uvicorns.writable.is_set, uvicorns.transport.abort)
+            # Under uvicorn, send is a method of the object that handles the connection.
+            scope["state"]["transport"] = getattr(getattr(send, "__self__", None), "transport", None)
         await self.app(scope, receive, send)

@@ -1,74 +1,65 @@
-"""Step 08, solution: one socket of a member, and what waits for it."""
+"""Step 08, solution: one connection of a member, with a queue and a task that sends what's in it."""
 
 import asyncio
-from collections import deque
+from contextlib import suppress
 
+from fastapi import WebSocket, WebSocketDisconnect
 from starlette.types import Message
 
-from .connection import GONE, Connection
-from .settings import BEHIND, CAUGHT_UP, MOMENT, MOST_WAITING, PATIENCE
+from .settings import CLOSE_TIMEOUT, MAX_QUEUED_FRAMES
+
+# What a send to a disconnected client raises: the first, and every later one.
+DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
 
 
 class Tab:
-    def __init__(self, name: str, connection: Connection) -> None:
+    def __init__(self, name: str, websocket: WebSocket) -> None:
         self.name = name
-        self.connection = connection
-        self.unanswered = 0
-        self.waiting: deque[Message] = deque()
-        # Of those that wait, the first so many were missed before it came, and do not count.
-        self.replaying = 0
-        self.behind_since: float | None = None
-        self.writer: asyncio.Task[None] | None = None
+        self.websocket = websocket
+        self.unanswered_pings = 0
+        # try_put checks the limit, so that there's always room for the close.
+        self.send_queue: asyncio.Queue[Message] = asyncio.Queue()
+        # This many of the queued events are a replay, and don't count.
+        self.replay_left = 0
+        self.abort_timer: asyncio.TimerHandle | None = None
 
-    def begin_with(self, frames: list[Message]) -> None:
-        """Send these first, however many they are."""
-        self._wait(*frames)
-        self.replaying = len(self.waiting)
+    def enqueue_replay(self, events: list[Message]) -> None:
+        """Queue these first, however many they are."""
+        for event in events:
+            self.send_queue.put_nowait(event)
+        self.replay_left = len(events)
 
-    def put(self, frame: Message, most_waiting: int = MOST_WAITING) -> bool:
-        """Let a frame wait until it is its turn. False: too many are waiting."""
-        waiting = len(self.waiting) - self.replaying
-        if waiting >= most_waiting:
+    def try_put(self, event: Message) -> bool:
+        """Queue an event if there's room for it, and return whether there was."""
+        if self.send_queue.qsize() - self.replay_left >= MAX_QUEUED_FRAMES:
             return False
-        if waiting + 1 == BEHIND and self.behind_since is None:
-            self.behind_since = asyncio.get_running_loop().time()
-        self._wait(frame)
+        self.send_queue.put_nowait(event)
         return True
 
-    def _wait(self, *frames: Message) -> None:
-        is_first = not self.waiting
-        self.waiting.extend(frames)
-        if is_first:
-            self.writer = asyncio.create_task(self._write())
-
-    async def _write(self) -> None:
-        try:
-            while self.waiting:
-                await self.connection.send(self.waiting[0])
-                self.waiting.popleft()
-                self.replaying = max(self.replaying - 1, 0)
-                if len(self.waiting) == CAUGHT_UP:
-                    self.behind_since = None
-        except GONE:
-            self.waiting.clear()
-
-    async def catch_up(self) -> None:
-        """Return when this tab is not far behind, or has had its moment and still is."""
-        clock = asyncio.get_running_loop().time
-        while self.behind_since is not None and clock() < self.behind_since + MOMENT:
-            await asyncio.sleep(0.001)
+    async def write(self) -> None:
+        """Send the queued events. No other task waits for this connection."""
+        # Ignore disconnects: the endpoint receives them, and cleans up.
+        with suppress(*DISCONNECT_ERRORS):
+            while True:
+                event = await self.send_queue.get()
+                self.replay_left = max(self.replay_left - 1, 0)
+                await self.websocket.send(event)
+                if self.abort_timer:
+                    self.abort_later()  # The client still reads, so it gets more time.
 
     def close(self, code: int, reason: str) -> None:
-        """Send what is waiting, then the code, and end the connection however far that came."""
-        self.put({"type": "websocket.close", "code": code, "reason": reason}, MOST_WAITING + 1)
-        self._abort_later()
+        """Close the connection after what's queued, as long as its client reads."""
+        self.send_queue.put_nowait({"type": "websocket.close", "code": code, "reason": reason})
+        self.abort_later()
 
-    def end(self) -> None:
-        """Nothing can be sent any more: one side has said goodbye, or the connection is lost."""
-        if self.writer:
-            self.writer.cancel()
-        self._abort_later()
+    def abort_later(self) -> None:
+        """Abort the connection in CLOSE_TIMEOUT. A further call starts the time again."""
+        if self.abort_timer:
+            self.abort_timer.cancel()
+        self.abort_timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._abort)
 
-    def _abort_later(self) -> None:
-        # A connection is closed once everything is written. Where nobody reads, that is never.
-        asyncio.get_running_loop().call_later(PATIENCE, self.connection.abort)
+    def _abort(self) -> None:
+        transport: asyncio.Transport | None = self.websocket.state.transport
+        # The operating system delivers what it has taken. What it hasn't, a client that reads nothing leaves here.
+        if transport and transport.get_write_buffer_size():
+            transport.abort()

@@ -40,9 +40,6 @@ class Listener(Protocol):
     async def hear(self, room_id: str, event: Said | Presence | dict[str, Any]) -> None:
         """Something has happened in a room, here or elsewhere."""
 
-    async def catch_up(self, room_id: str) -> None:
-        """Return when the tabs of the room can take more."""
-
     async def resume(self) -> None:
         """Events may have been missed. Find out what is new, and say what is here."""
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query, WebSocket, WebSocketException, status
+from fastapi import APIRouter, HTTPException, Query, WebSocket, status
 
 from .broker import Away
 from .manager import Manager
@@ -25,25 +25,31 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager,
     if after is not None and after > manager.history(room_id).last_id:
         raise HTTPException(status.HTTP_403_FORBIDDEN, "No message has this id yet")
     await websocket.accept()
-    tab = Tab(name, websocket.state.connection)
-    try:
-        await manager.join(room_id, tab, after)
-        while (event := await websocket.receive())["type"] != "websocket.disconnect":
-            tab.unanswered = 0
-            await manager.catch_up(room_id)
-            if tab not in manager.tabs(room_id, name):
-                continue  # Removed: what it sent before it knew is for nobody.
+    tab = Tab(name, websocket)
+    # In a group, so that a writer that fails ends the endpoint too, and no tab stays without one.
+    async with asyncio.TaskGroup() as tasks:
+        writer = tasks.create_task(tab.write())
+        try:
             try:
-                await answer(manager, room_id, tab, read(event))
+                await manager.join(room_id, tab, after)
             except Away:
-                manager.send(room_id, [tab], {"type": "error", "detail": "nothing can be sent now, try again later"})
-            # All that one client sent in a burst may be here already. The others need their turn in between.
-            await asyncio.sleep(0)
-    except Away:
-        raise WebSocketException(status.WS_1013_TRY_AGAIN_LATER, "try again later") from None
-    finally:
-        manager.leave(room_id, tab)
-        tab.end()
+                manager.close(room_id, [tab], status.WS_1013_TRY_AGAIN_LATER, "try again later")
+            while (event := await websocket.receive())["type"] != "websocket.disconnect":
+                tab.unanswered_pings = 0
+                if tab not in manager.tabs(room_id, name):
+                    continue  # Removed: what it sent before it knew is for nobody.
+                try:
+                    await answer(manager, room_id, tab, read(event))
+                except Away:
+                    manager.send(
+                        room_id, [tab], {"type": "error", "detail": "nothing can be sent now, try again later"}
+                    )
+                # A whole burst may have arrived already. Let the writers send in between.
+                await asyncio.sleep(0)
+        finally:
+            manager.leave(room_id, tab)
+            writer.cancel()
+            tab.abort_later()
 
 
 async def answer(manager: Manager, room_id: str, tab: Tab, request: Request | None) -> None:

@@ -1,4 +1,4 @@
-"""Step 08, lesson: the application, the manager, and the heart that beats for all members."""
+"""Step 08, lesson: the application, the manager, and the heartbeat of all members."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,28 +9,29 @@ from typing import Any
 from fastapi import FastAPI
 
 from . import chat, members
-from .connection import WithConnection
+from .connection import TransportMiddleware
 from .manager import ConnectionManager
-from .settings import HEARTBEAT
+from .settings import HEARTBEAT_INTERVAL
+from .supervision import supervised
 
 
-async def beat(manager: ConnectionManager) -> None:
+async def send_heartbeats(manager: ConnectionManager) -> None:
     while True:
-        await asyncio.sleep(HEARTBEAT)
+        await asyncio.sleep(HEARTBEAT_INTERVAL)
         manager.beat()
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     manager = ConnectionManager()
-    heart = asyncio.create_task(beat(manager))
-    # What is yielded here, every connection finds in its state.
-    yield {"manager": manager}
-    heart.cancel()
+    async with supervised(send_heartbeats(manager)):
+        # What is yielded here, every connection finds in its state.
+        yield {"manager": manager}
 
 
 app = FastAPI(lifespan=lifespan)
-app.add_middleware(WithConnection)
 app.include_router(chat.router)
 app.include_router(members.router)
+# The last middleware that's added is the outermost one: its send is the server's own.
+app.add_middleware(TransportMiddleware)
 app.frontend("/", directory=Path(__file__).parents[2] / "page")

@@ -1,4 +1,4 @@
-"""Step 09, lesson: the application, the manager with its broker, and the heart that beats for all members."""
+"""Step 09, lesson: the application, the manager with its broker, and the heartbeat of all members."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,14 +10,15 @@ from fastapi import FastAPI
 
 from . import chat, members
 from .broker import Broker, MemoryBroker, RedisBroker
-from .connection import WithConnection
+from .connection import TransportMiddleware
 from .manager import ConnectionManager
-from .settings import BROKER, HEARTBEAT
+from .settings import BROKER, HEARTBEAT_INTERVAL
+from .supervision import supervised
 
 
-async def beat(manager: ConnectionManager) -> None:
+async def send_heartbeats(manager: ConnectionManager) -> None:
     while True:
-        await asyncio.sleep(HEARTBEAT)
+        await asyncio.sleep(HEARTBEAT_INTERVAL)
         manager.beat()
 
 
@@ -26,15 +27,17 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     broker: Broker = MemoryBroker() if BROKER == "memory://" else RedisBroker(BROKER)
     manager = ConnectionManager(broker)
     await broker.start(manager.hear)
-    heart = asyncio.create_task(beat(manager))
-    # What is yielded here, every connection finds in its state.
-    yield {"manager": manager}
-    heart.cancel()
-    await broker.stop()
+    try:
+        async with supervised(send_heartbeats(manager)):
+            # What is yielded here, every connection finds in its state.
+            yield {"manager": manager}
+    finally:
+        await broker.stop()
 
 
 app = FastAPI(lifespan=lifespan)
-app.add_middleware(WithConnection)
 app.include_router(chat.router)
 app.include_router(members.router)
+# The last middleware that's added is the outermost one: its send is the server's own.
+app.add_middleware(TransportMiddleware)
 app.frontend("/", directory=Path(__file__).parents[2] / "page")

@@ -4,17 +4,15 @@ import os
 
 BROKER = os.environ.get("BROKER", "memory://")
 """What stands between the processes: memory://, which is for one process alone, or the address of a Redis."""
-HEARTBEAT = float(os.environ.get("HEARTBEAT", "10"))
+HEARTBEAT_INTERVAL = float(os.environ.get("HEARTBEAT", "10"))
 """Seconds between two pings."""
+CLOSE_TIMEOUT = float(os.environ.get("CLOSE_TIMEOUT", "2"))
+"""Seconds without progress after which a connection that's being closed is aborted."""
 KEPT_MESSAGES = 100
 """Messages of a room that a member may ask for when it comes back."""
 KEPT_KEYS = 1000
 """Keys of a room that are known again."""
-MOST_WAITING = 64
-"""Frames that may wait for a tab. At the next it is dropped."""
-BEHIND, CAUGHT_UP = 48, 40
-"""A tab with so many frames waiting is far behind, until only so many wait."""
-MOMENT = 0.03
-"""Seconds that whoever sends waits for a tab that is far behind."""
-PATIENCE = 1.0
-"""Seconds that a connection gets to take what is on the way and end. Then it is aborted."""
+MAX_UNANSWERED_PINGS = 3
+"""At the next ping, a member that has sent nothing since the first of them is disconnected."""
+MAX_QUEUED_FRAMES = 64
+"""Messages that may wait in the queue of a tab. At the next one, the tab is disconnected."""

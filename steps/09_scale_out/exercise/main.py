@@ -1,4 +1,4 @@
-"""Step 09, exercise: the application, the manager with its broker, and the heart that beats for all members.
+"""Step 09, exercise: the application, the manager with its broker, and the heartbeat of all members.
 
 In the folder of the course:
 
@@ -18,17 +18,18 @@ from fastapi import FastAPI
 
 from . import chat, members
 from .broker import Broker
-from .connection import WithConnection
+from .connection import TransportMiddleware
 from .journal import Journal
 from .manager import ConnectionManager
 from .memory import MemoryBroker
 from .redis_broker import RedisBroker
-from .settings import BROKER, HEARTBEAT, JOURNAL
+from .settings import BROKER, HEARTBEAT_INTERVAL, JOURNAL
+from .supervision import supervised
 
 
-async def beat(manager: ConnectionManager) -> None:
+async def send_heartbeats(manager: ConnectionManager) -> None:
     while True:
-        await asyncio.sleep(HEARTBEAT)
+        await asyncio.sleep(HEARTBEAT_INTERVAL)
         manager.beat()
 
 
@@ -37,15 +38,18 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     broker: Broker = MemoryBroker(Journal(JOURNAL)) if BROKER == "memory://" else RedisBroker(BROKER)
     manager = ConnectionManager(broker)
     await broker.start(manager)
-    heart = asyncio.create_task(beat(manager))
-    # What is yielded here, every connection finds in its state.
-    yield {"manager": manager}
-    heart.cancel()
-    await asyncio.gather(*manager.tasks)
-    await broker.stop()
+    try:
+        async with supervised(send_heartbeats(manager)):
+            # What is yielded here, every connection finds in its state.
+            yield {"manager": manager}
+    finally:
+        # Whatever these tasks raise, the broker must stop.
+        await asyncio.gather(*manager.tasks, return_exceptions=True)
+        await broker.stop()
 
 
 app = FastAPI(lifespan=lifespan)
-app.add_middleware(WithConnection)
 app.include_router(chat.router)
 app.include_router(members.router)
+# The last middleware that's added is the outermost one: its send is the server's own.
+app.add_middleware(TransportMiddleware)

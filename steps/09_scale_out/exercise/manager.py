@@ -9,9 +9,9 @@ from fastapi.requests import HTTPConnection
 from starlette.types import Message
 
 from .broker import Away, Broker, Presence, Said
-from .delivery import at_once, deliver
 from .encoding import encode
 from .history import History, gap
+from .settings import MAX_UNANSWERED_PINGS
 from .tab import Tab
 
 
@@ -61,7 +61,7 @@ class ConnectionManager:
             return  # Removed before it had its list.
         members = encode({"type": "members", "names": sorted(self.names(room_id))})
         # What was before, here, and what comes next, from the room: with no await between, nothing is lost or doubled.
-        tab.begin_with([members, *(self.history(room_id).since(after) if after is not None else [])])
+        tab.enqueue_replay([members, *(self.history(room_id).since(after) if after is not None else [])])
         tab.has_list = True
 
     def leave(self, room_id: str, *tabs: Tab) -> None:
@@ -173,21 +173,15 @@ class ConnectionManager:
         self.send_frame(room_id, tabs, encode(message))
 
     def send_frame(self, room_id: str, tabs: Iterable[Tab], frame: Message) -> None:
-        if full := at_once(deliver(frame, tabs)):
-            self.close(room_id, full, 1013, "too slow")
-
-    async def catch_up(self, room_id: str) -> None:
-        """Hold up whoever is about to send, while a tab that reads is far behind."""
-        for tab in self.everybody(room_id):
-            if tab.behind_since is not None:
-                await tab.catch_up()
+        self.close(room_id, [tab for tab in tabs if not tab.try_put(frame)], 1013, "too slow")
 
     def beat(self) -> None:
+        """Disconnect silent members, and ping the others."""
         for room_id in list(self.rooms):
-            tabs = self.everybody(room_id)
-            self.close(room_id, [tab for tab in tabs if tab.unanswered == 3], 4408, "no sign of life")
+            silent = [tab for tab in self.everybody(room_id) if tab.unanswered_pings == MAX_UNANSWERED_PINGS]
+            self.close(room_id, silent, 4408, "no sign of life")
             for tab in self.everybody(room_id):
-                tab.unanswered += 1
+                tab.unanswered_pings += 1
             self.send(room_id, self.everybody(room_id), {"type": "ping"})
 
 
