@@ -1,5 +1,7 @@
 """Step 06, solution: the socket."""
 
+import asyncio
+
 from fastapi import APIRouter, WebSocket
 
 from .auth import Visitor
@@ -35,6 +37,7 @@ async def chat(websocket: WebSocket, room_id: str, visitor: Visitor, manager: Ma
                     case None:
                         await send([websocket], {"type": "error", "detail": EXPECTED})
     except TimeoutError:
-        await close([websocket], LOG_IN_AGAIN, "log in again")
+        # Together, because either may wait for a client that reads nothing.
+        await asyncio.gather(manager.leave(room_id, name, websocket), close([websocket], LOG_IN_AGAIN, "log in again"))
     finally:
         await manager.leave(room_id, name, websocket)

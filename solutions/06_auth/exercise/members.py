@@ -1,18 +1,28 @@
 """Step 06, solution: what can be asked and done about members over HTTP."""
 
+from typing import Annotated
+
 from fastapi import APIRouter, BackgroundTasks, Depends, HTTPException, status
 
 from .auth import Holder, get_grant
 from .manager import Manager, close
+from .tokens import Grant
 
 # On the router, so that no route below can forget to ask for a token.
 router = APIRouter(dependencies=[Depends(get_grant)])
 
 
-@router.get("/rooms/{room_id}/members")
-async def list_members(room_id: str, grant: Holder, manager: Manager) -> dict[str, list[str]]:
+async def get_room_grant(room_id: str, grant: Holder) -> Grant:
     if room_id not in grant.user.rights:
-        raise HTTPException(status.HTTP_403_FORBIDDEN, "This room is not for you")
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "You have no permission in this room")
+    return grant
+
+
+RoomHolder = Annotated[Grant, Depends(get_room_grant)]
+
+
+@router.get("/rooms/{room_id}/members", dependencies=[Depends(get_room_grant)])
+async def list_members(room_id: str, manager: Manager) -> dict[str, list[str]]:
     names = manager.names(room_id)
     if not names:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is nobody in this room")
@@ -20,8 +30,9 @@ async def list_members(room_id: str, grant: Holder, manager: Manager) -> dict[st
 
 
 @router.delete("/rooms/{room_id}/members/{name}", status_code=status.HTTP_204_NO_CONTENT)
-async def remove_member(room_id: str, name: str, grant: Holder, manager: Manager, background: BackgroundTasks) -> None:
-    # Nobody here has the right to remove somebody else.
+async def remove_member(
+    room_id: str, name: str, grant: RoomHolder, manager: Manager, background: BackgroundTasks
+) -> None:
     if name != grant.user.name:
         raise HTTPException(status.HTTP_403_FORBIDDEN, "You may only remove yourself")
     if not manager.tabs(room_id, name):

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from fastapi import Depends, WebSocket, WebSocketDisconnect
 from fastapi.requests import HTTPConnection
 
-# TODO 6: a socket is closed with 4401 not before its token expires, and within 2 seconds after, silent or talking.
+# TODO 6: a socket is closed with 4401 not before its token expires, and within 2 seconds after, silent or talking. By
+#         then its tab is off the list, even if its client reads nothing.
 # TODO 7: when a user logs out, all sockets of that user are closed with 4401.
 
 # What a send to a member that is gone raises: the first time, and every later time.

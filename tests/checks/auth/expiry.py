@@ -2,11 +2,15 @@
 
 import asyncio
 import contextlib
+import json
 import math
 import time
+from collections.abc import AsyncIterator
 
-from judge.clients import ClientConnection
+from judge.clients import Client, ClientConnection
+from judge.flood import LARGE, MANY
 from judge.holders import KEY, KEYED, Door, Member, bearer, claims_of, forged
+from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
 from judge.tasks import running, spawn, stop
@@ -15,6 +19,10 @@ from websockets import ConnectionClosed
 SHORT = {"TOKEN_SECONDS": "3"}
 """Settings of a further server, whose tokens expire soon."""
 EXPIRES = "a time limit for each socket, up to the exp of its grant: asyncio.timeout around the loop of the endpoint"
+LISTED = (
+    "Your code takes the tab off the list after its close, which waits until the client reads. "
+    "Start both together, or take it off the list first."
+)
 
 
 class Expiry:
@@ -140,6 +148,52 @@ class Expiry:
         await self._are_refused(door, token, unused[0])
         return saw_all
 
+    @check(6, "takes a member that reads nothing off the list when its token expires")
+    async def test_stuck(self, subject: Subject) -> None:
+        # Servers of its own, because the list is judged. Tokens that the answer has made itself decide.
+        for settings in (KEYED | {"TICKET_SECONDS": "29"}, SHORT | {"TICKET_SECONDS": "29"}):
+            door = Door(await subject.under(**settings))
+            token = await door.log_in("Ada")
+            if "SECRET_KEY" not in settings:
+                return await self._is_off_the_list(door, token)
+            with contextlib.suppress(Failure):
+                return await self._is_off_the_list(door, forged(token, KEY, {"exp": math.ceil(time.time() + 0.5)}))
+
+    @staticmethod
+    async def _is_off_the_list(door: Door, token: str) -> None:
+        """A member that reads nothing is off the list within two seconds after the end of its token.
+
+        Raises:
+            Failure: it isn't.
+        """
+        end = float(claims_of(token)["exp"])
+        async with (
+            door.subject.client("/ws/lobby", headers=bearer(token), narrow=True, who="Ada") as ada,
+            # What Ada sends comes back to her, until the server can't write any more of it.
+            flooding(ada),
+        ):
+            await asyncio.sleep(end - time.time())
+            # In the order of what the server does: this login comes after the end.
+            grace = bearer(await door.log_in("Grace", anew=True))
+            deadline = end + 2 + door.subject.patience
+            path = "/rooms/lobby/members"
+            while True:
+                response = await door.subject.request("GET", path, headers=grace, likely=LISTED)
+                if response.status_code == 401:
+                    grace = bearer(await door.log_in("Grace", anew=True))
+                    continue
+                if "Ada" not in response.text:
+                    break
+                if time.time() > deadline:
+                    raise Failure(
+                        sent=f"GET {path} {time.time() - end:.1f} s after the end of Ada's token",
+                        after="Ada reads nothing, and her token has expired",
+                        got=show(response.text),
+                        expect="a list without Ada",
+                        likely=LISTED,
+                    )
+                await asyncio.sleep(0.05)
+
     @staticmethod
     async def _are_refused(door: Door, token: str, ticket: str) -> None:
         """A token that has expired and its unused ticket are refused."""
@@ -181,6 +235,20 @@ class Expiry:
             likely=EXPIRES,
             broken=code == 1006,
         )
+
+
+@contextlib.asynccontextmanager
+async def flooding(member: Client) -> AsyncIterator[None]:
+    """Let a member that reads nothing send more than fits into the buffers on the way back to it."""
+    member.stop_reading()
+
+    async def send() -> None:
+        with contextlib.suppress(ConnectionClosed):
+            for _ in range(MANY):
+                await member.connection.send(json.dumps({"type": "message", "text": LARGE}))
+
+    async with running(send()):
+        yield
 
 
 async def _closed_at(member: Member) -> float:

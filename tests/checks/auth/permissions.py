@@ -1,11 +1,20 @@
 """Step 06, TODO 4: permissions in each room, and on the HTTP routes."""
 
-from judge.holders import Door, bearer
+from judge.clients import anything
+from judge.holders import KEYED, Door, bearer
 from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
 
 from .tickets import USED_UP
+
+ROOM = (
+    "The route asks for a token, and not for the permission in its room. "
+    "Let it depend on a function that looks room_id up in the user's permissions."
+)
+ITSELF = "DELETE removes another member. Compare the name in the path with the user of the token, and raise 403 first."
+READS = "A member that may only read is refused. Reading is enough for the list, and for leaving."
+NOT_KEPT = ("Not Found", "Method Not Allowed")
 
 
 class Permissions:
@@ -105,3 +114,42 @@ class Permissions:
                             likely=likely,
                             broken=status == 500,
                         )
+
+    @check(4, "asks on the HTTP routes of a room for a permission in it, and lets members remove only themselves")
+    async def test_room_routes(self, subject: Subject) -> None:
+        # A server of its own, because members are removed.
+        door = Door(await subject.under(**KEYED | {"TICKET_SECONDS": "31"}))
+        ada, grace, linus = [await door.log_in(name) for name in ("Ada", "Grace", "Linus")]
+        lab, lobby = "/rooms/lab/members", "/rooms/lobby/members"
+        async with (
+            door.member("lab", token=ada) as one,
+            door.member("lobby", token=ada) as two,
+            door.member("lab", token=grace) as reader,
+        ):
+            for method, path, who, token, status, likely in (
+                ("GET", lab, "Linus, who has no permission there", linus, 403, ROOM),
+                ("GET", "/rooms/attic/members", "Ada, who has no permission there", ada, 403, ROOM),
+                ("GET", lab, "Grace, who may read there", grace, 200, READS),
+                ("DELETE", f"{lab}/Ada", "Linus, who has no permission there", linus, 403, ROOM),
+                ("DELETE", f"{lab}/Linus", "Linus, who has no permission there", linus, 403, ROOM),
+                ("DELETE", f"{lobby}/Ada", "Linus, who may write there", linus, 403, ITSELF),
+                ("DELETE", f"{lab}/Ada", "Grace, who may read there", grace, 403, ITSELF),
+                ("DELETE", f"{lab}/Grace", "Grace, who may read there", grace, 204, READS),
+            ):
+                response = await door.subject.request(method, path, headers=bearer(token), likely=likely)
+                if response.status_code in (404, 405) and response.json()["detail"] in NOT_KEPT:
+                    continue  # A route that wasn't kept.
+                if response.status_code != status:
+                    raise Failure(
+                        sent=f"{method} {path} with a valid token of {who}",
+                        got=f"status {response.status_code}, {show(response.text)}",
+                        expect=f"status {status}",
+                        likely=likely,
+                        broken=response.status_code == 500,
+                    )
+                if status == 204:
+                    reader.did = f"DELETE {path} with her own token"
+                    await reader.is_closed(1008, likely=READS, besides=anything)
+            for member, room in ((one, "lab"), (two, "lobby")):
+                what = f"a message in the {room}, after DELETE of Ada by others was answered with 403"
+                await member.is_open("Ada", what, likely=ITSELF)

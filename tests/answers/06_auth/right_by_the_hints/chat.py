@@ -45,6 +45,6 @@ async def chat(websocket: WebSocket, room_id: str, visitor: Visitor, manager: Ma
             finally:
                 manager.limits[name].remove(limit)
     except TimeoutError:
-        await close([websocket], 4401, "log in again")
+        await asyncio.gather(manager.leave(room_id, name, websocket), close([websocket], 4401, "log in again"))
     finally:
         await manager.leave(room_id, name, websocket)

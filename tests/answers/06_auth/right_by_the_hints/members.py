@@ -1,15 +1,27 @@
 """What can be asked and done about members over HTTP."""
 
+from typing import Annotated
+
 from fastapi import APIRouter, BackgroundTasks, Depends, HTTPException, status
 
-from .auth import get_grant
+from .auth import Holder, get_grant
 from .manager import Manager, close
+from .tokens import Grant
 
 router = APIRouter(dependencies=[Depends(get_grant)])
 
 
+async def get_room_grant(room_id: str, grant: Holder) -> Grant:
+    if room_id not in grant.user.rights:
+        raise HTTPException(status.HTTP_403_FORBIDDEN)
+    return grant
+
+
+RoomGrant = Annotated[Grant, Depends(get_room_grant)]
+
+
 @router.get("/rooms/{room_id}/members")
-async def list_members(room_id: str, manager: Manager) -> dict[str, list[str]]:
+async def list_members(room_id: str, grant: RoomGrant, manager: Manager) -> dict[str, list[str]]:
     names = manager.names(room_id)
     if not names:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such room")
@@ -18,7 +30,11 @@ async def list_members(room_id: str, manager: Manager) -> dict[str, list[str]]:
 
 # :path, because a name may hold a slash.
 @router.delete("/rooms/{room_id}/members/{name:path}", status_code=status.HTTP_204_NO_CONTENT)
-async def remove_member(room_id: str, name: str, manager: Manager, background: BackgroundTasks) -> None:
+async def remove_member(
+    room_id: str, name: str, grant: RoomGrant, manager: Manager, background: BackgroundTasks
+) -> None:
+    if name != grant.user.name:
+        raise HTTPException(status.HTTP_403_FORBIDDEN)
     if not manager.tabs(room_id, name):
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such member")
     tabs = await manager.remove(room_id, name)

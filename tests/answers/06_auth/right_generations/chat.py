@@ -13,17 +13,18 @@ LOG_IN_AGAIN = 4401
 router = APIRouter()
 
 
-async def watch(websocket: WebSocket, visitor: Visitor) -> None:
+async def watch(websocket: WebSocket, room_id: str, visitor: Visitor, manager: Manager) -> None:
     while visitor.is_good:
         await asyncio.sleep(0.1)
-    await close([websocket], LOG_IN_AGAIN, "log in again")
+    leaving = manager.leave(room_id, visitor.user.name, websocket)
+    await asyncio.gather(leaving, close([websocket], LOG_IN_AGAIN, "log in again"))
 
 
 @router.websocket("/ws/{room_id}")
 async def chat(websocket: WebSocket, room_id: str, visitor: Visitor, manager: Manager) -> None:
     name = visitor.user.name
     await websocket.accept()
-    watcher = asyncio.create_task(watch(websocket, visitor))
+    watcher = asyncio.create_task(watch(websocket, room_id, visitor, manager))
     try:
         await manager.join(room_id, name, websocket)
         while (event := await websocket.receive())["type"] != "websocket.disconnect":

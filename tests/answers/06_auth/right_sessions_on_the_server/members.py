@@ -1,6 +1,6 @@
 """One of the HTTP routes of step 05 was kept."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException
 
 from .auth import Needed
 from .manager import Manager
@@ -10,4 +10,6 @@ router = APIRouter()
 
 @router.get("/rooms/{room_id}/members")
 async def list_members(room_id: str, session: Needed, manager: Manager) -> dict[str, list[str]]:
-    return {"names": manager.names(room_id) if room_id in session.user.rights else []}
+    if room_id not in session.user.rights:
+        raise HTTPException(403, "no right in this room")
+    return {"names": manager.names(room_id)}

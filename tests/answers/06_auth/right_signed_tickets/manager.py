@@ -57,12 +57,17 @@ class ConnectionManager:
     async def sweep(self) -> None:
         while True:
             await asyncio.sleep(0.1)
-            over = [tab for tab, grant in self.grants.items() if not is_good(grant)]
+            grants = dict(self.grants)
+            over = [tab for tab, grant in grants.items() if not is_good(grant)]
             for tab in over:
                 del self.grants[tab]
                 # A task each, because a tab that does not read cannot be closed until it does.
                 self.closing = {task for task in self.closing if not task.done()}
-                self.closing.add(asyncio.create_task(close([tab], 4401, "log in again")))
+                self.closing.add(asyncio.create_task(self.end(tab, grants[tab].user.name)))
+
+    async def end(self, tab: WebSocket, name: str) -> None:
+        leaving = self.leave(tab.path_params["room_id"], name, tab)
+        await asyncio.gather(leaving, close([tab], 4401, "log in again"))
 
 
 async def send(tabs: Iterable[WebSocket], message: dict[str, Any]) -> None:
