@@ -38,6 +38,7 @@ async def handshake(
     patience: float,
     *,
     narrow: bool = False,
+    tiny: bool = False,
     headers: dict[str, str] | None = None,
     sock: socket.socket | None = None,
     asked: asyncio.Event | None = None,
@@ -49,6 +50,9 @@ async def handshake(
         patience: seconds to wait for the answer.
         narrow: whether the kernel keeps as little as it can for this client, so that a client
             which stops reading soon stops the server's sends.
+        tiny: whether the server's kernel keeps little for it too: about 50 KB, where it keeps 2.8 MB for a narrow one.
+            The reason is a maximum segment size of 536 bytes, by which Linux computes a send buffer. Where a client
+            can't ask for that, as on Windows, it's as a narrow one.
         headers: further HTTP headers.
         sock: a socket that is connected already; by default a new one.
         asked: set when the request is on its way.
@@ -58,8 +62,8 @@ async def handshake(
         OSError: the server is gone.
         websockets.InvalidHandshake: the answer was no HTTP.
     """
-    if narrow:
-        sock = await connected(url, narrow=True)
+    if narrow or tiny:
+        sock = await connected(url, narrow=narrow, tiny=tiny)
     try:
         return await connect(
             url,
@@ -79,12 +83,15 @@ async def handshake(
         return error.response.status_code
 
 
-async def connected(url: str, *, narrow: bool = False) -> socket.socket:
+async def connected(url: str, *, narrow: bool = False, tiny: bool = False) -> socket.socket:
     """A socket that is connected to the server of this address, and has sent nothing yet; see `handshake`."""
     host, port = url.split("/")[2].split(":")
     sock = socket.socket()
-    if narrow:
+    if narrow or tiny:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    if tiny and hasattr(socket, "TCP_MAXSEG"):
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
     sock.setblocking(False)
     await asyncio.get_running_loop().sock_connect(sock, (host, int(port)))
     return sock
@@ -114,6 +121,7 @@ async def open_client(
     who: str | None = None,
     why: Why | None = None,
     narrow: bool = False,
+    tiny: bool = False,
     headers: dict[str, str] | None = None,
     sock: socket.socket | None = None,
     asked: asyncio.Event | None = None,
@@ -131,7 +139,7 @@ async def open_client(
     sent = f"a handshake for {path}"
     expect = "the connection accepted"
     try:
-        connection = await handshake(url, patience, narrow=narrow, headers=headers, sock=sock, asked=asked)
+        connection = await handshake(url, patience, narrow=narrow, tiny=tiny, headers=headers, sock=sock, asked=asked)
     except TimeoutError:
         raise Failure(
             sent=sent,

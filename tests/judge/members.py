@@ -73,9 +73,9 @@ class Members:
         return f"/ws/{quote(room, safe='')}?name={quote(name, safe='')}{more}"
 
     @asynccontextmanager
-    async def tab(self, room: str, name: str, *, narrow: bool = False) -> AsyncIterator[Client]:
-        """A new socket of this name."""
-        async with self.subject.client(self.path(room, name), narrow=narrow) as tab:
+    async def tab(self, room: str, name: str, *, narrow: bool = False, tiny: bool = False) -> AsyncIterator[Client]:
+        """Connect a tab of this name; see `handshakes.handshake`."""
+        async with self.subject.client(self.path(room, name), narrow=narrow, tiny=tiny) as tab:
             tab.overhears = self.overhears
             yield tab
 

@@ -93,6 +93,7 @@ class Subject:
         *,
         who: str | None = None,
         narrow: bool = False,
+        tiny: bool = False,
         headers: dict[str, str] | None = None,
     ) -> AbstractAsyncContextManager[clients.Client]:
         """Connect a client to the answer; see `handshakes.client`.
@@ -101,6 +102,7 @@ class Subject:
             path: with its query.
             who: how a failure calls it; by default the name in the query, or "the first client", and so on.
             narrow: see `handshakes.handshake`.
+            tiny: see `handshakes.handshake`.
             headers: see `handshakes.handshake`.
         """
         return handshakes.client(
@@ -109,6 +111,7 @@ class Subject:
             who=who or name_in(path),
             why=self.why_refused,
             narrow=narrow,
+            tiny=tiny,
             headers=headers,
         )
 

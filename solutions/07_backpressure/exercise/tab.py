@@ -17,13 +17,15 @@ class Tab:
         self.name = name
         self.websocket = websocket
         self.unanswered_pings = 0
-        # try_put checks the limit, so that there's always room for the close.
+        # try_put checks the limit.
         self.send_queue: asyncio.Queue[Message] = asyncio.Queue()
+        self.is_sending = False
         self.abort_timer: asyncio.TimerHandle | None = None
 
     def try_put(self, event: Message) -> bool:
-        """Queue an event if there's room for it, and return whether there was."""
-        if self.send_queue.qsize() >= MAX_QUEUED_FRAMES:
+        """Queue an event, unless the client is too slow for it, and return whether it's queued."""
+        # Without a send that waits, the queue is only full because the writer hasn't had its turn yet.
+        if self.is_sending and self.send_queue.qsize() >= MAX_QUEUED_FRAMES:
             return False
         self.send_queue.put_nowait(event)
         return True
@@ -33,7 +35,10 @@ class Tab:
         # Ignore disconnects: the endpoint receives them, and cleans up.
         with suppress(*DISCONNECT_ERRORS):
             while True:
-                await self.websocket.send(await self.send_queue.get())
+                event = await self.send_queue.get()
+                self.is_sending = True
+                await self.websocket.send(event)
+                self.is_sending = False
                 if self.abort_timer:
                     self.abort_later()  # The client still reads, so it gets more time.
 

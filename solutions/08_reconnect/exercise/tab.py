@@ -17,10 +17,11 @@ class Tab:
         self.name = name
         self.websocket = websocket
         self.unanswered_pings = 0
-        # try_put checks the limit, so that there's always room for the close.
+        # try_put checks the limit.
         self.send_queue: asyncio.Queue[Message] = asyncio.Queue()
         # This many of the queued events are a replay, and don't count.
         self.replay_left = 0
+        self.is_sending = False
         self.abort_timer: asyncio.TimerHandle | None = None
 
     def enqueue_replay(self, events: list[Message]) -> None:
@@ -30,8 +31,9 @@ class Tab:
         self.replay_left = len(events)
 
     def try_put(self, event: Message) -> bool:
-        """Queue an event if there's room for it, and return whether there was."""
-        if self.send_queue.qsize() - self.replay_left >= MAX_QUEUED_FRAMES:
+        """Queue an event, unless the client is too slow for it, and return whether it's queued."""
+        # Without a send that waits, the queue is only full because the writer hasn't had its turn yet.
+        if self.is_sending and self.send_queue.qsize() - self.replay_left >= MAX_QUEUED_FRAMES:
             return False
         self.send_queue.put_nowait(event)
         return True
@@ -43,7 +45,9 @@ class Tab:
             while True:
                 event = await self.send_queue.get()
                 self.replay_left = max(self.replay_left - 1, 0)
+                self.is_sending = True
                 await self.websocket.send(event)
+                self.is_sending = False
                 if self.abort_timer:
                     self.abort_later()  # The client still reads, so it gets more time.
 

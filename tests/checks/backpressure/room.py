@@ -84,7 +84,7 @@ class Room:
         self.left: set[str] = set()
         """Of whom Ada has heard that they left."""
 
-    async def say(self, *texts: str, after: str) -> float:
+    async def say(self, *texts: str, after: str, likely: str = STALLS) -> float:
         """Ada says something; how many seconds it takes until all have it.
 
         Raises:
@@ -95,16 +95,16 @@ class Room:
             await self.ada.send({"type": "message", "text": text})
         numbers = range(self.number + 1, self.number + 1 + len(texts))
         self.number += len(texts)
-        await asyncio.gather(*(self._hears(tab, numbers, after) for tab in self.all))
+        await asyncio.gather(*(self._hears(tab, numbers, after, likely) for tab in self.all))
         return time.perf_counter() - start
 
-    async def _hears(self, tab: Client, numbers: range, after: str) -> None:
+    async def _hears(self, tab: Client, numbers: range, after: str, likely: str) -> None:
         tab.after = after
         for number in numbers:
             expect = f"message {number}"
             tab.did = f"{expect} of Ada"
             while True:
-                value = await tab.next_object(expect=expect, likely=STALLS)
+                value = await tab.next_object(expect=expect, likely=likely)
                 if isinstance(value, dict) and value.get("type") == "message":
                     if value.get("id") == number:
                         break

@@ -8,11 +8,11 @@ from judge.clients import anything
 from judge.members import PING, Members
 from judge.messages import parsed, show
 from judge.model import Failure, Likely, check
-from judge.slow_readers import LONGEST_WAIT, in_one_piece
+from judge.slow_readers import GIANT, LONGEST_WAIT, in_one_piece, stuck_members
 from judge.subject import Subject
 from judge.tasks import spawn
 
-from .room import DROP, FEW, FILLING, HUGE, STALLS, a_room, let_go, messages_of
+from .room import DROP, FEW, FILLING, HUGE, STALLS, WAITING, Room, a_room, let_go, messages_of
 
 PASSING = 25
 """MiB of messages that pass a member that was dropped."""
@@ -23,6 +23,34 @@ CODE = "close with 1013 after what is on the way, and give the member half a sec
 BURST = (
     "uvicorn hands the endpoint many frames before another task runs, so every queue fills: "
     "await asyncio.sleep(0) after each message"
+)
+
+LEAST, MOST = WAITING, WAITING + 4
+"""Messages after which a stuck member may be noticed to have left. One is in the hands of its writer, and `left` may be
+sent before the message or after it."""
+FILLER = "x" * 262_144
+MANY = 200
+"""Members that read nothing, all in one room."""
+TOO_FEW = (
+    "The queue of a member holds fewer than 64 messages. Let 64 wait, not counting what the operating system and "
+    "asyncio have taken, and disconnect it at the next."
+)
+TOO_MANY = (
+    "The queue of a member has no limit, or another one than 64 messages. Check the number of queued messages before "
+    "each one that you queue, and disconnect the member when there are 64."
+)
+DIRECT = (
+    "Direct messages to a member that reads nothing are queued without a limit. Let them go through the same function "
+    "as the messages to the room."
+)
+ERRORS = (
+    "Errors to a member that reads nothing are queued without a limit. Let them go through the same function as the "
+    "messages to the room."
+)
+ONE_TAB = "A tab that reads is disconnected because another tab of its name doesn't. Disconnect that tab alone."
+TOGETHER = (
+    "Many members whose queues are full at the same message aren't all disconnected. Collect them in the loop over the "
+    "members, close them after it, and notify the others in a loop: each notice may find further queues full."
 )
 
 
@@ -58,6 +86,82 @@ class SlowConsumers:
                 if got != counts:
                     raise Failure(sent=f"GET {path}", after=after, got=show(got), expect=show(counts), likely=LISTED)
             await own.comes_to_be_idle(before, after="a member was dropped, and the others left")
+
+    @check(2, "queues 64 messages for a tab that reads nothing, and disconnects it at the next")
+    async def test_limit(self, subject: Subject) -> None:
+        await asyncio.gather(
+            self._limits_messages(subject),
+            self._limits(subject, "direct messages to Linus", DIRECT),
+            self._limits(subject, "bad messages from Linus", ERRORS),
+        )
+
+    @staticmethod
+    async def _limits_messages(subject: Subject) -> None:
+        """Count the messages that are queued for a tab that reads nothing, next to one that does."""
+        members = Members(subject, PING)
+        async with (
+            a_room(subject, "Ada") as (room, talk),
+            members.tab(room, "Linus", tiny=True) as stuck,
+            members.tab(room, "Grace", tiny=True) as linus,
+            members.tab(room, "Grace") as reads,
+        ):
+            after = "Linus, and one of Grace's two tabs, read nothing, and a large message has filled their connections"
+            for tab in (stuck, linus):
+                tab.stop_reading()
+            await talk.say(GIANT, after=after)
+            while "Linus" not in talk.left:
+                if talk.number > MOST:
+                    got = f"no left after {talk.number - 1} more messages"
+                    raise Failure(after=after, got=got, expect=f"left after {WAITING} or so", likely=TOO_MANY)
+                await talk.say("small", after=after)
+            if talk.number - 1 < LEAST:
+                got = f"left after {talk.number - 1} more messages"
+                raise Failure(after=after, got=got, expect=f"left after {WAITING} or so", likely=TOO_FEW)
+            reads.did = f"{talk.number} messages of Ada"
+            reads.after = after
+            await messages_of(reads, talk.number, likely=ONE_TAB)
+            await members.are(room, "Ada", "Grace", after=after, likely=ONE_TAB)
+
+    @staticmethod
+    async def _limits(subject: Subject, what: str, likely: str) -> None:
+        """A tab that reads nothing is disconnected, whatever is queued for it."""
+        async with (
+            a_room(subject, "Ada") as (room, talk),
+            Members(subject, PING).tab(room, "Linus", tiny=True) as linus,
+        ):
+            linus.stop_reading()
+            after = "Linus reads nothing, and a large message has filled the connection"
+            await talk.say(GIANT, after=after)
+            sender, message = (
+                (talk.ada, {"type": "direct", "to": "Linus", "text": "small"}) if likely == DIRECT else (linus, "bad")
+            )
+            for _ in range(MOST):
+                await sender.send(message)
+            # The notice comes before one of these, or it doesn't come.
+            for _ in range(50):
+                await talk.say("after them", after=after)
+                if "Linus" in talk.left:
+                    return
+            raise Failure(sent=f"{MOST} {what}", after=after, got="no left", expect="left of Linus", likely=likely)
+
+    @check(2, "disconnects 200 members that read nothing, and only those")
+    async def test_many_stuck(self, subject: Subject) -> None:
+        async with subject.another() as own, a_room(own, "Ada") as (room, talk):
+            members = Members(own, PING)
+            names = [f"stuck {number}" for number in range(MANY)]
+            async with stuck_members(own, [members.path(room, name) for name in names]):
+                # Grace is behind them in the room.
+                async with members.tab(room, "Grace") as grace:
+                    both = Room(talk.ada, grace)
+                    after = f"{MANY} members read nothing, and large messages have filled their connections"
+                    while len(both.left) < MANY:
+                        if both.number >= 4 * MOST:
+                            got = f"left of {len(both.left)} members"
+                            raise Failure(after=after, got=got, expect=f"left of all {MANY}", likely=TOGETHER)
+                        # Three large ones fill all connections, and few of them are needed once more.
+                        text = FILLER if both.number % MOST < 3 else "small"
+                        await both.say(text, after=after, likely=TOGETHER)
+                    await members.are(room, "Ada", "Grace", after=f"{MANY} members left", likely=TOGETHER)
 
     @check(2, "lets nobody wait for the one who takes nothing")
     async def test_nobody_waits(self, subject: Subject) -> None:
