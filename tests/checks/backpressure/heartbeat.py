@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import math
+import itertools
 import time
 from typing import Any
 
@@ -11,10 +11,10 @@ from judge.members import PING, Members, members_list, message
 from judge.messages import parsed, show
 from judge.model import Failure, check
 from judge.subject import Subject
-from judge.tasks import running, spawn
+from judge.tasks import running, spawn, stop
 from websockets.exceptions import ConnectionClosed
 
-from .room import FILLING, HUGE, IDS, let_go
+from .room import CLOSING, FILLING, HUGE, IDS, let_go
 
 BEAT = 0.25
 """Seconds between two pings in most of these checks."""
@@ -27,6 +27,17 @@ SHORT_BEAT = 0.1
 OFF_THE_LIST = 1.0
 """Seconds that a busy machine may be late with taking a silent member off the list."""
 PINGS = '{"type": "ping"} goes to every member every HEARTBEAT seconds, from one task that lifespan starts'
+LATE = {"pong": 0.7, "binary": 0.5}
+"""When some silent members send their last frame, as a part of an interval after a ping. The others send it right after
+a ping."""
+SECOND_ROOM = (
+    "The pings stop when a room empties, as if the loop over the rooms had ended with an error. "
+    "Closing a silent member can delete its room, so loop over list(self.rooms)."
+)
+TALKS = (
+    "A member that has just sent something gets no ping, or a later one. Every member gets each ping: send it to all "
+    "tabs at each interval, and count."
+)
 PHASES = (0.4, 0.55, 0.7)
 """When members join that send nothing, as parts of an interval after a ping. One interval too few is then far below
 three. Several, because a busy machine may be late for one of them."""
@@ -51,7 +62,12 @@ class Heartbeat:
 
     @staticmethod
     async def _are_pinged(members: Members, room: str) -> None:
-        async with members.tab(room, "Ada") as ada, members.tab(room, "Grace") as grace:
+        async with (
+            members.tab(room, "Ada") as ada,
+            members.tab(room, "Grace") as grace,
+            members.tab(members.room(), "Linus") as talker,
+            running(Heartbeat._talk(talker)),
+        ):
             await grace.send({"type": "message", "text": "here"})
             for tab in (ada, grace):
                 tab.patience += BEAT
@@ -74,11 +90,24 @@ class Heartbeat:
                     break
             else:
                 got = f"{times[-1] - times[-3]:.2f} s from one ping to the next but one"
-                raise Failure(after=f"HEARTBEAT={BEAT}", got=got, expect=f"{2 * BEAT:.1f} s", likely=PINGS)
+                likely = TALKS if times[-1] - times[-3] > 3 * BEAT else PINGS
+                raise Failure(after=f"HEARTBEAT={BEAT}", got=got, expect=f"{2 * BEAT:.1f} s", likely=likely)
+            talker.did, talker.after = "a pong three times an interval", f"Ada got {len(times)} pings; HEARTBEAT={BEAT}"
+            await members_list(talker, "", likely=PINGS)
+            for _ in range(len(times) - 1):
+                await talker.gets(PING, likely=TALKS)
+
+    @staticmethod
+    async def _talk(tab: Client) -> None:
+        """Send pongs, three an interval."""
+        while True:
+            await tab.connection.send('{"type": "pong"}')
+            await asyncio.sleep(BEAT / 3)
 
     @check(3, "takes every frame for a sign of life, and nothing else")
     async def test_silence(self, subject: Subject) -> None:
-        async with running(self._after_a_sign(subject), self._after_joining(subject)) as judging:
+        other_room = self._in_another_room(subject)
+        async with running(self._after_a_sign(subject), self._after_joining(subject), other_room) as judging:
             await asyncio.gather(*judging)
 
     async def _after_joining(self, subject: Subject) -> None:
@@ -89,6 +118,30 @@ class Heartbeat:
         for beat in (BEAT, BEAT, LONG_BEAT):
             if await self._saw_joiners_close(Members(await subject.under(HEARTBEAT=str(beat))), beat):
                 break
+
+    async def _in_another_room(self, subject: Subject) -> None:
+        """The heartbeat goes on when the last member of a room was closed."""
+        members = Members(await subject.under(HEARTBEAT=str(BEAT)))
+        async with members.tab(members.room(), "Linus") as silent, members.tab(members.room(), "Ada") as ada:
+            for tab in (silent, ada):
+                await members_list(tab, "", likely="this is as in step 05")
+            ended = spawn(silent.connection.wait_closed())
+            try:
+                ada.patience += BEAT
+                rest = 2
+                while rest:
+                    if await ada.next_object(expect=show(PING), likely=LIFE) == PING:
+                        await ada.send({"type": "pong"})
+                        ada.did = "a pong after each ping"
+                        # Two more after the end of the other room.
+                        rest -= ended.done()
+                        ada.after = "Linus, alone in another room, was closed as silent" if ended.done() else None
+            except Failure as failure:
+                if ended.done():
+                    failure.likely = SECOND_ROOM
+                raise
+            finally:
+                await stop(ended)
 
     async def _saw_joiners_close(self, members: Members, beat: float) -> bool:
         """Let members join in mid interval, where one interval too few is far below three.
@@ -122,29 +175,48 @@ class Heartbeat:
                 await members_list(tab, members.path(room, name), likely="this is as in step 05")
                 joined_in_time = len(beats) == number
                 await self._closes(tab, "", last, beat)
-                third = next(iter(beats[number + 2 :]), math.inf)
-                return joined_in_time and third - last < EARLIEST * beat
+                return joined_in_time and _is_steady(beats[number - 1 :], last, beat)
 
             async with running(self._live(watching, beats, pinged, beat)), running(*map(join_only, PHASES)) as joining:
                 return any(await asyncio.gather(*joining))
 
     async def _after_a_sign(self, subject: Subject) -> None:
-        """Judge when members are closed that have sent something."""
-        members = Members(await subject.under(HEARTBEAT=str(BEAT)))
-        for _ in range(3):
+        """Judge when members are closed that have sent something.
+
+        A busy machine may be too late to tell three intervals from less. Long intervals then decide.
+        """
+        last = None
+        for beat in (BEAT, BEAT, LONG_BEAT):
+            members = Members(await subject.under(HEARTBEAT=str(beat)))
             room = members.room()
             async with members.tab(room, "watching") as watching:
                 try:
-                    return await self._fall_silent(members, room, watching)
+                    if await self._saw_silent_close(members, room, watching, beat):
+                        return
+                    last = None
                 except Failure as failure:
                     if watching.connection.close_code != 4408:
                         raise
                     # A busy machine may let this one seem silent too, but not each time.
                     last = failure
-        raise last
+        if last:
+            raise last
 
-    async def _fall_silent(self, members: Members, room: str, watching: Client) -> None:
-        """Judge when members are closed that fall silent, next to one that answers each ping."""
+    async def _saw_silent_close(self, members: Members, room: str, watching: Client, beat: float) -> bool:
+        """Let members fall silent, next to one that answers each ping.
+
+        Args:
+            members: of the server.
+            room: the room.
+            watching: the tab of the member that stays.
+            beat: seconds between two pings.
+
+        Returns:
+            Whether the clock would have shown that one of them was closed an interval too early.
+
+        Raises:
+            Failure: one was closed too early, too late, or otherwise.
+        """
         signs: dict[str, str | bytes | dict[str, Any]] = {
             "message": {"type": "message", "text": "hello"},
             "pong": {"type": "pong"},
@@ -153,30 +225,38 @@ class Heartbeat:
             "binary": b"\x00",
         }
         late: list[str] = []
+        beats: list[float] = []
         async with contextlib.AsyncExitStack() as stack:
 
-            async def fall_silent(kind: str) -> None:
+            async def fall_silent(kind: str) -> bool:
                 for _ in range(3):
                     tab = await stack.enter_async_context(members.tab(room, kind))
-                    tab.patience += BEAT
+                    tab.patience += beat
                     # Not with the first ping, so that it shows from when the time counts; and right after one, so that
                     # one beat too many is nearly five intervals.
                     for _ in range(2):
                         while await tab.next_object(expect="a ping", likely=PINGS) != PING:
                             pass
-                    last = time.perf_counter()
+                    # Or right before the next one, so that one beat too few is little more than two.
+                    if kind in LATE:
+                        await asyncio.sleep(LATE[kind] * beat)
+                    # A ping that came meanwhile isn't one after the sign.
+                    while await tab._look_ahead(0.001):
+                        await tab._receive()
+                    last, number = time.perf_counter(), len(beats)
                     await tab.send(signs[kind])
                     # On a busy machine this may have come too late, but not each time.
                     listed = await members.subject.get_json(members.list_path(room), likely=LIFE)
                     if kind in listed["names"]:
                         break
                     late.append(kind)
-                await self._closes(tab, kind, last, BEAT)
+                await self._closes(tab, kind, last, beat)
+                return kind in LATE and _is_steady(beats[number - 1 :], last, beat)
 
-            living = spawn(self._live(watching, [], asyncio.Event(), BEAT))
+            living = spawn(self._live(watching, beats, asyncio.Event(), beat))
             try:
                 async with running(*map(fall_silent, signs)) as silent:
-                    await asyncio.gather(*silent)
+                    conclusive = any(await asyncio.gather(*silent))
                 likely = "a member whose time is over is off the list when its connection is closed"
                 await members.are(room, "watching", after="all others were closed with 4408", likely=likely)
                 await watching.send({"type": "message", "text": "alone"})
@@ -189,6 +269,7 @@ class Heartbeat:
                 raise Failure(
                     after="members fell silent, one after another", got=got, expect="one left for each", likely=likely
                 )
+        return conclusive
 
     @staticmethod
     async def _live(tab: Client, beats: list[float], pinged: asyncio.Event, beat: float) -> list[str]:
@@ -267,7 +348,9 @@ class Heartbeat:
             got = f"close code {tab.connection.close_code}"
             likely = "the close code for a silent member is 4408"
         elif pings < 2 or (pings == 2 and took < EARLIEST * beat):
-            got, likely = f"4408 after {took:.2f} s, and {pings} pings", LIFE if kind else EARLY
+            # Without the sign, it would be closed before the second interval after it has passed.
+            likely = LIFE if kind and took < 1.9 * beat else EARLY
+            got = f"4408 after {took:.2f} s, and {pings} pings"
         elif took > 4.5 * beat and (pings > 4 or (pings == 4 and gap > beat / 2)):
             got, likely = f"4408 after {took:.2f} s", "it is closed later than four intervals after the last frame"
         else:
@@ -276,7 +359,7 @@ class Heartbeat:
 
     @check(3, "lets go of the socket of a silent member that takes nothing")
     async def test_silent_and_stuck(self, subject: Subject) -> None:
-        own = await subject.under(HEARTBEAT=str(SHORT_BEAT))
+        own = await subject.under(HEARTBEAT=str(SHORT_BEAT), CLOSE_TIMEOUT=CLOSING)
         members = Members(own)
         room = members.room()
         async with members.tab(room, "Linus", narrow=True) as linus:
@@ -291,3 +374,17 @@ class Heartbeat:
                     raise Failure(after=after, got="Linus still on the list", expect="Linus off the list", likely=PINGS)
                 await asyncio.sleep(SHORT_BEAT / 5)
             await let_go(own, linus, after=after)
+
+
+def _is_steady(beats: list[float], last: float, beat: float) -> bool:
+    """Return whether pings came regularly enough to show one interval too few.
+
+    Args:
+        beats: when the ping before a sign of life came, and those after it, in seconds.
+        last: when the sign of life was sent, in seconds.
+        beat: seconds between two pings.
+    """
+    gaps = [later - earlier for earlier, later in itertools.pairwise(beats[:4])]
+    steady = len(gaps) == 3 and all(0.6 * beat < gap < 1.4 * beat for gap in gaps)
+    # Clearly before the next ping, and clearly less than three intervals before the third one.
+    return steady and beats[1] > last + 0.1 * beat and beats[3] < last + EARLIEST * beat

@@ -9,7 +9,7 @@ from typing import Any
 from judge.clients import Client
 from judge.members import PING, Members, message
 from judge.messages import same, show
-from judge.model import Failure
+from judge.model import Failure, Likely
 from judge.slow_readers import LARGE, holds
 from judge.subject import Subject
 
@@ -22,6 +22,8 @@ FEW = ["small"] * 4
 """Messages that are sent together, far fewer than may wait for a member."""
 DROPPED_BY = 300
 """By so many messages a member that reads nothing is dropped, however much the kernel took."""
+CLOSING = "0.5"
+"""CLOSE_TIMEOUT of servers that wait for it, in seconds. The others have the default."""
 HELD = 6.0
 """Seconds that the process may hold the socket of a member that was dropped."""
 IDS = 'a message is exactly {"type": "message", "id": I, "from": N, "text": T}, ids 1, 2, 3, ... in each room'
@@ -33,7 +35,7 @@ ABORT = (
 )
 
 
-async def messages_of(tab: Client, count: int, *, first: int = 1, likely: str) -> list[Any]:
+async def messages_of(tab: Client, count: int, *, first: int = 1, likely: str | Likely) -> list[Any]:
     """Read the next messages, whose ids must follow one another.
 
     Args:
@@ -53,7 +55,8 @@ async def messages_of(tab: Client, count: int, *, first: int = 1, likely: str) -
             messages.append(value)
             own = message(number, value.get("from", ""), value.get("text", ""))
             if value.keys() != own.keys() or (type(value["id"]), value["id"]) != (int, number):
-                cause = likely if same(value | {"id": number}, own) else IDS
+                missing = (likely.wrong or likely.silence) if isinstance(likely, Likely) else likely
+                cause = missing if same(value | {"id": number}, own) else IDS
                 raise Failure(sent=tab.did, got=show(value), expect=f"a message with the id {number}", likely=cause)
     return messages
 
@@ -84,7 +87,7 @@ class Room:
         self.left: set[str] = set()
         """Of whom Ada has heard that they left."""
 
-    async def say(self, *texts: str, after: str, likely: str = STALLS) -> float:
+    async def say(self, *texts: str, after: str, likely: str | Likely = STALLS) -> float:
         """Ada says something; how many seconds it takes until all have it.
 
         Raises:
@@ -98,7 +101,7 @@ class Room:
         await asyncio.gather(*(self._hears(tab, numbers, after, likely) for tab in self.all))
         return time.perf_counter() - start
 
-    async def _hears(self, tab: Client, numbers: range, after: str, likely: str) -> None:
+    async def _hears(self, tab: Client, numbers: range, after: str, likely: str | Likely) -> None:
         tab.after = after
         for number in numbers:
             expect = f"message {number}"

@@ -12,7 +12,7 @@ from judge.members import Members
 from judge.model import Failure, check
 from judge.subject import Subject
 
-from .room import FILLING, HUGE, a_room
+from .room import CLOSING, FILLING, HUGE, a_room
 
 GONE_AFTER = 3.0
 """Seconds from SIGTERM to the end of the process."""
@@ -32,7 +32,7 @@ class Shutdown:
     @staticmethod
     async def _terminate(subject: Subject, kind: str) -> None:
         async with (
-            subject.another() as own,
+            subject.another(CLOSE_TIMEOUT=CLOSING) as own,
             a_room(own, "Ada") as (room, talk),
             a_room(own, "Grace") as (_, elsewhere),
             contextlib.AsyncExitStack() as stack,

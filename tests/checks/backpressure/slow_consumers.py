@@ -5,14 +5,14 @@ import contextlib
 
 import psutil
 from judge.clients import anything
-from judge.members import PING, Members
+from judge.members import PING, Members, left
 from judge.messages import parsed, show
 from judge.model import Failure, Likely, check
 from judge.slow_readers import GIANT, LONGEST_WAIT, in_one_piece, stuck_members
 from judge.subject import Subject
 from judge.tasks import spawn
 
-from .room import DROP, FEW, FILLING, HUGE, STALLS, WAITING, Room, a_room, let_go, messages_of
+from .room import CLOSING, DROP, FEW, FILLING, HUGE, STALLS, WAITING, Room, a_room, let_go, messages_of
 
 PASSING = 25
 """MiB of messages that pass a member that was dropped."""
@@ -36,8 +36,16 @@ TOO_FEW = (
     "asyncio have taken, and disconnect it at the next."
 )
 TOO_MANY = (
-    "The queue of a member has no limit, or another one than 64 messages. Check the number of queued messages before "
-    "each one that you queue, and disconnect the member when there are 64."
+    "The queue of a member holds more than 64 messages, or its limit counts something else. Check the number of queued "
+    "messages before you queue one, and disconnect the member if it's 64."
+)
+FIRST_FULL = (
+    "A message isn't queued for the tabs behind the first one that's full. Go through all of them, and close those "
+    "that are full after the loop."
+)
+STRICT = (
+    "Many notices are queued in one go, and a tab that reads is disconnected before its writer has had its turn. Only "
+    "disconnect a tab while its writer waits for a send."
 )
 DIRECT = (
     "Direct messages to a member that reads nothing are queued without a limit. Let them go through the same function "
@@ -60,9 +68,61 @@ def memory(subject: Subject) -> float:
 
 
 class SlowConsumers:
+    @check(2, "queues 64 messages for a tab that reads nothing, and disconnects it at the next")
+    async def test_limit(self, subject: Subject) -> None:
+        await asyncio.gather(
+            self._limits_messages(subject),
+            self._limits(subject, "direct messages to Linus", DIRECT),
+            self._limits(subject, "bad messages from Linus", ERRORS),
+        )
+
+    @staticmethod
+    async def _limits_messages(subject: Subject) -> None:
+        """Count the messages that are queued for a tab that reads nothing, next to one that does."""
+        members = Members(subject, PING)
+        async with (
+            a_room(subject, "Ada") as (room, talk),
+            members.tab(room, "Linus", tiny=True) as stuck,
+            members.tab(room, "Grace", tiny=True) as one,
+            members.tab(room, "Grace") as reads,
+        ):
+            after = "Linus, and one of Grace's two tabs, read nothing, and a large message has filled their connections"
+            for tab in (stuck, one):
+                tab.stop_reading()
+            await talk.say(GIANT, after=after)
+            while "Linus" not in talk.left and talk.number < 3 * MOST:
+                await talk.say("small", after=after)
+            if not LEAST <= (queued := talk.number - 1) <= MOST:
+                got = f"left after {queued} more messages"
+                likely = TOO_FEW if queued < LEAST else TOO_MANY
+                if "Linus" not in talk.left:
+                    got, likely = f"no left after {queued} more messages", DROP
+                raise Failure(after=after, got=got, expect=f"left of Linus after {WAITING} or so", likely=likely)
+            reads.did, reads.after = f"{talk.number} messages of Ada", after
+            await messages_of(reads, talk.number, likely=Likely(ONE_TAB, wrong=FIRST_FULL))
+            await members.are(room, "Ada", "Grace", after=after, likely=ONE_TAB)
+
+    @staticmethod
+    async def _limits(subject: Subject, what: str, likely: str) -> None:
+        """A tab that reads nothing is disconnected, whatever is queued for it."""
+        async with (
+            a_room(subject, "Ada") as (room, talk),
+            Members(subject, PING).tab(room, "Linus", tiny=True) as linus,
+        ):
+            linus.stop_reading()
+            after = "Linus reads nothing, and a large message has filled the connection"
+            await talk.say(GIANT, after=after)
+            for _ in range(MOST):
+                if likely == DIRECT:
+                    await talk.ada.send({"type": "direct", "to": "Linus", "text": "small"})
+                else:
+                    await linus.send("bad")
+            talk.ada.did, talk.ada.after = f"{MOST} {what}", after
+            await talk.ada.gets(left("Linus"), likely=likely)
+
     @check(2, "drops a member that takes nothing, lets go of its socket, and stays small")
     async def test_stuck(self, subject: Subject) -> None:
-        async with subject.another(counting=True) as own:
+        async with subject.another(counting=True, CLOSE_TIMEOUT=CLOSING) as own:
             members = Members(own)
             before = await own.unfinished()
             async with a_room(own, "Ada") as (room, talk), members.tab(room, "Linus", narrow=True) as linus:
@@ -87,63 +147,6 @@ class SlowConsumers:
                     raise Failure(sent=f"GET {path}", after=after, got=show(got), expect=show(counts), likely=LISTED)
             await own.comes_to_be_idle(before, after="a member was dropped, and the others left")
 
-    @check(2, "queues 64 messages for a tab that reads nothing, and disconnects it at the next")
-    async def test_limit(self, subject: Subject) -> None:
-        await asyncio.gather(
-            self._limits_messages(subject),
-            self._limits(subject, "direct messages to Linus", DIRECT),
-            self._limits(subject, "bad messages from Linus", ERRORS),
-        )
-
-    @staticmethod
-    async def _limits_messages(subject: Subject) -> None:
-        """Count the messages that are queued for a tab that reads nothing, next to one that does."""
-        members = Members(subject, PING)
-        async with (
-            a_room(subject, "Ada") as (room, talk),
-            members.tab(room, "Linus", tiny=True) as stuck,
-            members.tab(room, "Grace", tiny=True) as linus,
-            members.tab(room, "Grace") as reads,
-        ):
-            after = "Linus, and one of Grace's two tabs, read nothing, and a large message has filled their connections"
-            for tab in (stuck, linus):
-                tab.stop_reading()
-            await talk.say(GIANT, after=after)
-            while "Linus" not in talk.left:
-                if talk.number > MOST:
-                    got = f"no left after {talk.number - 1} more messages"
-                    raise Failure(after=after, got=got, expect=f"left after {WAITING} or so", likely=TOO_MANY)
-                await talk.say("small", after=after)
-            if talk.number - 1 < LEAST:
-                got = f"left after {talk.number - 1} more messages"
-                raise Failure(after=after, got=got, expect=f"left after {WAITING} or so", likely=TOO_FEW)
-            reads.did = f"{talk.number} messages of Ada"
-            reads.after = after
-            await messages_of(reads, talk.number, likely=ONE_TAB)
-            await members.are(room, "Ada", "Grace", after=after, likely=ONE_TAB)
-
-    @staticmethod
-    async def _limits(subject: Subject, what: str, likely: str) -> None:
-        """A tab that reads nothing is disconnected, whatever is queued for it."""
-        async with (
-            a_room(subject, "Ada") as (room, talk),
-            Members(subject, PING).tab(room, "Linus", tiny=True) as linus,
-        ):
-            linus.stop_reading()
-            after = "Linus reads nothing, and a large message has filled the connection"
-            await talk.say(GIANT, after=after)
-            sender, message = (
-                (talk.ada, {"type": "direct", "to": "Linus", "text": "small"}) if likely == DIRECT else (linus, "bad")
-            )
-            for _ in range(MOST):
-                await sender.send(message)
-            # The notice comes before one of these, or it doesn't come.
-            for _ in range(50):
-                await talk.say("after them", after=after)
-                if "Linus" in talk.left:
-                    return
-            raise Failure(sent=f"{MOST} {what}", after=after, got="no left", expect="left of Linus", likely=likely)
-
     @check(2, "disconnects 200 members that read nothing, and only those")
     async def test_many_stuck(self, subject: Subject) -> None:
         async with subject.another() as own, a_room(own, "Ada") as (room, talk):
@@ -160,7 +163,7 @@ class SlowConsumers:
                             raise Failure(after=after, got=got, expect=f"left of all {MANY}", likely=TOGETHER)
                         # Three large ones fill all connections, and few of them are needed once more.
                         text = FILLER if both.number % MOST < 3 else "small"
-                        await both.say(text, after=after, likely=TOGETHER)
+                        await both.say(text, after=after, likely=Likely(TOGETHER, closed=STRICT))
                     await members.are(room, "Ada", "Grace", after=f"{MANY} members left", likely=TOGETHER)
 
     @check(2, "lets nobody wait for the one who takes nothing")
