@@ -261,10 +261,16 @@ def _json_error(trouble: Trouble, sent: Sent) -> str | None:
 
 
 def _recursion(trouble: Trouble, sent: Sent) -> str | None:
-    if any("json" in path for path in trouble.libraries):
+    encodes = any(path.endswith("encoder.py") for path in trouble.libraries)
+    if any("json" in path for path in trouble.libraries) and not (encodes and "[[[[" not in (sent or "")):
         return (
             "JSON that is nested too deep makes json.loads() raise RecursionError, which isn't a ValueError. "
             f"Catch it too, {GO_ON}."
+        )
+    if trouble.function and f"{trouble.function}(" not in trouble.source:
+        return (
+            "Functions call each other, once more for each member, until the calls are nested too deep: a send that "
+            "closes members, whose leaving sends notices. Use a loop over a list of what's left to do."
         )
     if trouble.function:
         return f"{trouble.function}() calls itself without end. Return before that call in the simplest case."

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import psutil
 from websockets import frames
+from websockets.streams import StreamReader
 
 from .clients import Client
 from .handshakes import connected
@@ -39,7 +40,7 @@ def holds(subject: Subject, tab: Client) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def stuck_members(subject: Subject, paths: Sequence[str]) -> AsyncIterator[None]:
+async def stuck_members(subject: Subject, paths: Sequence[str]) -> AsyncIterator[list[socket.socket]]:
     """Connect members that read nothing but the response to their handshake, one after another.
 
     Args:
@@ -51,17 +52,56 @@ async def stuck_members(subject: Subject, paths: Sequence[str]) -> AsyncIterator
     """
     loop = asyncio.get_running_loop()
     with contextlib.ExitStack() as stack:
+        sockets = []
         for path in paths:
             sock = stack.enter_context(await connected(subject.server.url, tiny=True))
             key = base64.b64encode(os.urandom(16)).decode()
             request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             request += f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
             await loop.sock_sendall(sock, request.encode())
-            try:
+            response = b""
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(subject.patience):
-                    response = (await loop.sock_recv(sock, 64)).decode("latin-1").partition("\r\n")[0]
-            except TimeoutError:
-                response = "no response"
-            if " 101 " not in response:
-                raise Failure(sent=f"a handshake for {path}", got=response, expect="the connection accepted", likely="")
-        yield
+                    while not response.endswith(b"\r\n\r\n") and (byte := await loop.sock_recv(sock, 1)):
+                        response += byte
+            if b" 101 " not in response:
+                got = response.decode("latin-1").partition("\r\n")[0] or "no response"
+                raise Failure(sent=f"a handshake for {path}", got=got, expect="the connection accepted", likely="")
+            sockets.append(sock)
+        yield sockets
+
+
+async def read_slowly(sock: socket.socket, rate: float, patience: float) -> list[frames.Frame]:
+    """Read to the end of a connection that has read nothing since its handshake, and send a pong now and then.
+
+    Args:
+        sock: one of `stuck_members`.
+        rate: bytes a second.
+        patience: seconds without anything after which it's the end too.
+
+    Returns:
+        All whole frames.
+    """
+    loop = asyncio.get_running_loop()
+    pong = frames.Frame(frames.Opcode.TEXT, b'{"type": "pong"}').serialize(mask=True)
+    reader, begin, count = StreamReader(), loop.time(), 0
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    with contextlib.suppress(TimeoutError, OSError):
+        while True:
+            async with asyncio.timeout(patience):
+                if not (data := await loop.sock_recv(sock, 16_384)):
+                    break
+            if count // 262_144 < (count + len(data)) // 262_144:
+                await loop.sock_sendall(sock, pong)
+            count += len(data)
+            reader.feed_data(data)
+            await asyncio.sleep(begin + count / rate - loop.time())
+    found = []
+    while True:
+        parsing = frames.Frame.parse(reader.read_exact, mask=False)
+        try:
+            next(parsing)
+        except StopIteration as end:
+            found.append(end.value)
+        else:
+            return found

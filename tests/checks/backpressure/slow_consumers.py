@@ -8,11 +8,12 @@ from judge.clients import anything
 from judge.members import PING, Members, left
 from judge.messages import parsed, show
 from judge.model import Failure, Likely, check
-from judge.slow_readers import GIANT, LONGEST_WAIT, in_one_piece, stuck_members
+from judge.slow_readers import GIANT, LARGE, LONGEST_WAIT, in_one_piece, read_slowly, stuck_members
 from judge.subject import Subject
 from judge.tasks import spawn
+from websockets.frames import Close, Opcode
 
-from .room import CLOSING, DROP, FEW, FILLING, HUGE, STALLS, WAITING, Room, a_room, let_go, messages_of
+from .room import CLOSING, DROP, DROPPED_BY, FEW, FILLING, HUGE, STALLS, WAITING, Room, a_room, let_go, messages_of
 
 PASSING = 25
 """MiB of messages that pass a member that was dropped."""
@@ -28,6 +29,14 @@ BURST = (
 LEAST, MOST = WAITING, WAITING + 4
 """Messages after which a stuck member may be noticed to have left. One is in the hands of its writer, and `left` may be
 sent before the message or after it."""
+RATE = 1_048_576
+"""Bytes a second that a slow member reads."""
+MORE = 350
+"""So many that a function which calls itself for each of them is called too deep."""
+FIXED = (
+    "The connection is aborted a fixed time after the disconnect, though its client still reads. Restart the timer "
+    "whenever the writer could send a message."
+)
 FILLER = "x" * 262_144
 MANY = 200
 """Members that read nothing, all in one room."""
@@ -149,22 +158,53 @@ class SlowConsumers:
 
     @check(2, "disconnects 200 members that read nothing, and only those")
     async def test_many_stuck(self, subject: Subject) -> None:
+        await self._disconnects(subject, MANY)
+
+    @check(2, "disconnects 350 members that read nothing at the same message", hard=True)
+    async def test_more_stuck(self, subject: Subject) -> None:
+        await self._disconnects(subject, MORE)
+
+    @staticmethod
+    async def _disconnects(subject: Subject, count: int) -> None:
+        """Let many members read nothing, between two that read."""
         async with subject.another() as own, a_room(own, "Ada") as (room, talk):
             members = Members(own, PING)
-            names = [f"stuck {number}" for number in range(MANY)]
+            names = [f"stuck {number}" for number in range(count)]
             async with stuck_members(own, [members.path(room, name) for name in names]):
                 # Grace is behind them in the room.
                 async with members.tab(room, "Grace") as grace:
                     both = Room(talk.ada, grace)
-                    after = f"{MANY} members read nothing, and large messages have filled their connections"
-                    while len(both.left) < MANY:
+                    after = f"{count} members read nothing, and large messages have filled their connections"
+                    while len(both.left) < count:
                         if both.number >= 4 * MOST:
                             got = f"left of {len(both.left)} members"
-                            raise Failure(after=after, got=got, expect=f"left of all {MANY}", likely=TOGETHER)
+                            raise Failure(after=after, got=got, expect=f"left of all {count}", likely=TOGETHER)
                         # Three large ones fill all connections, and few of them are needed once more.
                         text = FILLER if both.number % MOST < 3 else "small"
                         await both.say(text, after=after, likely=Likely(TOGETHER, closed=STRICT))
-                    await members.are(room, "Ada", "Grace", after=f"{MANY} members left", likely=TOGETHER)
+                    await members.are(room, "Ada", "Grace", after=f"{count} members left", likely=TOGETHER)
+
+    @check(2, "gives a disconnected member that reads 1 MiB a second all it was sent, and 1013", hard=True)
+    async def test_slow(self, subject: Subject) -> None:
+        async with (
+            a_room(subject, "Ada") as (room, talk),
+            stuck_members(subject, [Members.path(room, "Linus")]) as (linus,),
+        ):
+            after = "Linus stopped reading, and was disconnected when 64 messages of 64 KiB waited"
+            while "Linus" not in talk.left:
+                if talk.number > DROPPED_BY:
+                    raise Failure(after=after, got="no left", expect="left of Linus", likely=DROP)
+                await talk.say(LARGE, after=after)
+            received = await read_slowly(linus, RATE, subject.patience + 1)
+            texts = [frame.data for frame in received if frame.opcode == Opcode.TEXT]
+            count = sum(b'"type":"message"' in text[:20].replace(b" ", b"") for text in texts)
+            codes = [Close.parse(frame.data).code for frame in received if frame.opcode == Opcode.CLOSE]
+            if codes != [1013] or count < WAITING:
+                got = f"{count} messages and then " + (
+                    f"close code {codes[0]}" if codes else "no close frame, code 1006"
+                )
+                sent = "a pong now and then; it reads on, 1 MiB a second"
+                raise Failure(sent=sent, after=after, got=got, expect="what waited, then code 1013", likely=FIXED)
 
     @check(2, "lets nobody wait for the one who takes nothing")
     async def test_nobody_waits(self, subject: Subject) -> None:
