@@ -14,6 +14,7 @@ LABELS = (
     "FastAPI's documentation",
     "03 rooms, lesson",
     "07 backpressure",
+    "07 faster",
     "09 over Redis",
     "python-socketio",
 )
