@@ -1,3 +1,3 @@
-"""SIGTERM is heard by a handler of its own, in front of uvicorn's, which ends what is stuck a second later. Silence is
-found by a timer for each tab, and numbers come from itertools.count.
+"""A signal handler of its own, which SIGTERM reaches before uvicorn's, aborts stuck connections a second later. A timer
+for each tab finds silent members, another one clients that read nothing, and itertools.count numbers the messages.
 """

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Query, WebSocket
 
 from .manager import Manager
 from .messages import EXPECTED, Direct, Message, Pong, read
-from .settings import HEARTBEAT
 from .tab import Tab
 
 router = APIRouter()
@@ -17,30 +16,32 @@ Name = Annotated[str, Query(min_length=1, max_length=20)]
 @router.websocket("/ws/{room_id}")
 async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager) -> None:
     await websocket.accept()
-    tab = Tab(name, websocket.state.connection)
-    try:
-        manager.open.add(tab)
-        manager.join(room_id, tab)
-        manager.beat(room_id, tab, HEARTBEAT)
-        while (event := await websocket.receive())["type"] != "websocket.disconnect":
-            tab.heard = asyncio.get_running_loop().time()
-            if tab not in manager.tabs(room_id, name):
-                continue  # Removed: what it sent before it knew is for nobody.
-            match read(event):
-                case Message(text=text):
-                    manager.message(room_id, name, text)
-                case Direct(to=to, text=text):
-                    if tabs := list(manager.tabs(room_id, to)):
-                        manager.send(room_id, tabs, {"type": "direct", "from": name, "text": text})
-                    else:
-                        manager.send(room_id, [tab], {"type": "error", "detail": f"{to} is not in this room"})
-                case Pong():
-                    pass
-                case None:
-                    manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED})
-            # All that one client sent in a burst may be here already. The others need their turn in between.
-            await asyncio.sleep(0)
-    finally:
-        manager.leave(room_id, tab)
-        await tab.end()
-        asyncio.get_running_loop().call_later(4, manager.forget, tab)
+    tab = Tab(name, websocket)
+    # In a group, so that a writer that fails ends the endpoint too, and no tab stays without one.
+    async with asyncio.TaskGroup() as tasks:
+        writer = tasks.create_task(tab.write())
+        try:
+            manager.join(room_id, tab)
+            manager.beat(room_id, tab)
+            while (event := await websocket.receive())["type"] != "websocket.disconnect":
+                tab.last_frame_at = asyncio.get_running_loop().time()
+                if tab not in manager.tabs(room_id, name):
+                    continue  # Removed: what it sent before it knew is for nobody.
+                match read(event):
+                    case Message(text=text):
+                        manager.message(room_id, name, text)
+                    case Direct(to=to, text=text):
+                        if tabs := list(manager.tabs(room_id, to)):
+                            manager.send(room_id, tabs, {"type": "direct", "from": name, "text": text})
+                        else:
+                            manager.send(room_id, [tab], {"type": "error", "detail": f"{to} is not in this room"})
+                    case Pong():
+                        pass
+                    case None:
+                        manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED})
+                # A whole burst may have arrived already. Let the writers send in between.
+                await asyncio.sleep(0)
+        finally:
+            manager.leave(room_id, tab)
+            writer.cancel()
+            tab.abort_when_stuck()

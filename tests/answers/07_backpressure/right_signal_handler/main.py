@@ -1,4 +1,4 @@
-"""The application, the manager, and the heart that beats for all members."""
+"""The application, its manager, and the signal handler."""
 
 import asyncio
 import signal
@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from . import chat, members
-from .connection import WithConnection
+from .connection import TransportMiddleware
 from .manager import ConnectionManager
 
 
@@ -30,6 +30,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
 
 
 app = FastAPI(lifespan=lifespan)
-app.add_middleware(WithConnection)
 app.include_router(chat.router)
 app.include_router(members.router)
+app.add_middleware(TransportMiddleware)

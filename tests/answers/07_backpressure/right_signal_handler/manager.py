@@ -6,11 +6,13 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Annotated, Any
+from weakref import WeakSet
 
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
 from starlette.types import Message
 
+from .settings import HEARTBEAT_INTERVAL
 from .tab import Tab
 
 
@@ -18,9 +20,9 @@ class ConnectionManager:
     def __init__(self) -> None:
         self.rooms: dict[str, dict[str, set[Tab]]] = {}
         # Kept for empty rooms too, because their numbers go on.
-        self.numbers: defaultdict[str, itertools.count[int]] = defaultdict(lambda: itertools.count(1))
-        # Every connection that may not be closed yet, also of those who are off the list.
-        self.open: set[Tab] = set()
+        self.ids: defaultdict[str, itertools.count[int]] = defaultdict(lambda: itertools.count(1))
+        # Every tab, including those that left the room: a timer holds them until their client has everything.
+        self.open_tabs: WeakSet[Tab] = WeakSet()
 
     def names(self, room_id: str) -> list[str]:
         return sorted(self.rooms.get(room_id, {}))
@@ -33,6 +35,7 @@ class ConnectionManager:
         return [tab for name, tabs in room.items() if name != but for tab in tabs]
 
     def join(self, room_id: str, tab: Tab) -> None:
+        self.open_tabs.add(tab)
         room = self.rooms.setdefault(room_id, {})
         is_new = tab.name not in room
         room.setdefault(tab.name, set()).add(tab)
@@ -41,7 +44,18 @@ class ConnectionManager:
             self.send(room_id, self.everybody(room_id, but=tab.name), {"type": "joined", "name": tab.name})
 
     def leave(self, room_id: str, *tabs: Tab) -> None:
-        """Take these tabs off the list, those that are on it, and tell the others whose last one it was."""
+        """Remove these tabs from the room, and notify the others whose last tab that was."""
+        names = self._remove(room_id, tabs)
+        # A loop: a notice may find more queues full, and recursion over a large room would go too deep.
+        while names:
+            notice = encode({"type": "left", "name": names.pop(0)})
+            overflowed = [tab for tab in self.everybody(room_id) if not tab.try_put(notice)]
+            for tab in overflowed:
+                tab.close(1013, "too slow")
+            names += self._remove(room_id, overflowed)
+
+    def _remove(self, room_id: str, tabs: Iterable[Tab]) -> list[str]:
+        """Remove tabs, and return the names that have no other one."""
         gone = []
         for tab in tabs:
             rest = self.tabs(room_id, tab.name)
@@ -53,8 +67,7 @@ class ConnectionManager:
                     gone.append(tab.name)
         if not self.rooms.get(room_id, True):
             del self.rooms[room_id]
-        for name in gone:
-            self.send(room_id, self.everybody(room_id), {"type": "left", "name": name})
+        return gone
 
     def close(self, room_id: str, tabs: Iterable[Tab], code: int, reason: str) -> None:
         tabs = list(tabs)
@@ -63,34 +76,29 @@ class ConnectionManager:
         self.leave(room_id, *tabs)
 
     def message(self, room_id: str, name: str, text: str) -> None:
-        message = {"type": "message", "id": next(self.numbers[room_id]), "from": name, "text": text}
+        message = {"type": "message", "id": next(self.ids[room_id]), "from": name, "text": text}
         self.send(room_id, self.everybody(room_id), message)
 
     def send(self, room_id: str, tabs: Iterable[Tab], message: dict[str, Any]) -> None:
-        frame = encode(message)
-        if full := [tab for tab in tabs if not tab.put(frame)]:
-            self.close(room_id, full, 1013, "too slow")
+        event = encode(message)
+        self.close(room_id, [tab for tab in tabs if not tab.try_put(event)], 1013, "too slow")
 
-    def beat(self, room_id: str, tab: Tab, interval: float, count: int = 1) -> None:
-        """Ping a tab now and at every interval, until it is gone or was silent for too long."""
+    def beat(self, room_id: str, tab: Tab, count: int = 1) -> None:
+        """Ping a tab at every interval, until it has left or its member was silent for too long."""
         if tab not in self.tabs(room_id, tab.name):
             return
         loop = asyncio.get_running_loop()
-        if loop.time() - tab.heard > 3.2 * interval:
+        if loop.time() - tab.last_frame_at > 3.2 * HEARTBEAT_INTERVAL:
             self.close(room_id, [tab], 4408, "no sign of life")
             return
-        # Looked at five times an interval, and pinged at every fifth time.
+        # Look five times an interval, and ping every fifth time.
         if count % 5 == 0:
             self.send(room_id, [tab], {"type": "ping"})
-        loop.call_later(interval / 5, self.beat, room_id, tab, interval, count + 1)
-
-    def forget(self, tab: Tab) -> None:
-        tab.connection.abort()
-        self.open.discard(tab)
+        loop.call_later(HEARTBEAT_INTERVAL / 5, self.beat, room_id, tab, count + 1)
 
     def abort_all(self) -> None:
-        for tab in self.open:
-            tab.connection.abort()
+        for tab in self.open_tabs:
+            tab.abort()
 
 
 def encode(message: dict[str, Any]) -> Message:

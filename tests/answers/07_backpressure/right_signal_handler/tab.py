@@ -1,45 +1,50 @@
-"""One socket of a member, with a queue of its own and a task that empties it."""
+"""One connection of a member, with a queue and a task that sends what's in it."""
 
 import asyncio
+import math
 from contextlib import suppress
 
+from fastapi import WebSocket, WebSocketDisconnect
 from starlette.types import Message
 
-from .connection import GONE, Connection
-
-MOST_WAITING = 64
-HALF_A_SECOND_AND_MORE = 2.0
+from .settings import CLOSE_TIMEOUT, MAX_QUEUED_FRAMES
 
 
 class Tab:
-    def __init__(self, name: str, connection: Connection) -> None:
+    def __init__(self, name: str, websocket: WebSocket) -> None:
         self.name = name
-        self.connection = connection
-        self.heard = asyncio.get_running_loop().time()
-        # The limit is looked at in put, so that the goodbye always finds a place.
+        self.websocket = websocket
+        self.transport: asyncio.Transport | None = websocket.state.transport
+        self.last_frame_at = asyncio.get_running_loop().time()
+        # try_put checks the limit, so that there's always room for the close.
         self.queue: asyncio.Queue[Message] = asyncio.Queue()
-        self.writer = asyncio.create_task(self._write())
 
-    def put(self, frame: Message) -> bool:
-        if self.queue.qsize() >= MOST_WAITING:
+    def try_put(self, event: Message) -> bool:
+        if self.queue.qsize() >= MAX_QUEUED_FRAMES:
             return False
-        self.queue.put_nowait(frame)
+        self.queue.put_nowait(event)
         return True
 
     def close(self, code: int, reason: str) -> None:
         self.queue.put_nowait({"type": "websocket.close", "code": code, "reason": reason})
-        self._abort_later()
+        self.abort_when_stuck()
 
-    async def _write(self) -> None:
-        frame: Message = {"type": ""}
-        with suppress(*GONE):
-            while frame["type"] != "websocket.close":
-                frame = await self.queue.get()
-                await self.connection.send(frame)
+    async def write(self) -> None:
+        event: Message = {"type": ""}
+        with suppress(WebSocketDisconnect, RuntimeError):
+            while event["type"] != "websocket.close":
+                event = await self.queue.get()
+                await self.websocket.send(event)
 
-    async def end(self) -> None:
-        self.writer.cancel()
-        await asyncio.wait({self.writer})
+    def abort_when_stuck(self, before: tuple[float, float] = (math.inf, 0)) -> None:
+        """Look every CLOSE_TIMEOUT whether the client has read something, and abort the connection when it hasn't."""
+        unsent = (self.queue.qsize(), self.transport.get_write_buffer_size() if self.transport else 0)
+        if unsent < before:
+            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.abort_when_stuck, unsent)
+        else:
+            self.abort()
 
-    def _abort_later(self) -> None:
-        asyncio.get_running_loop().call_later(HALF_A_SECOND_AND_MORE, self.connection.abort)
+    def abort(self) -> None:
+        """Abort the connection, unless the operating system has taken everything: it delivers that by itself."""
+        if self.transport and self.transport.get_write_buffer_size():
+            self.transport.abort()

@@ -1,3 +1,3 @@
-"""A task group in each endpoint: one task reads, one writes, one counts the time. A wrapper around the application, and
-weak references, lead to the transport.
+"""A task group in each endpoint: one task receives, one sends, one pings, one aborts. A wrapper around the application
+leads to the transport by way of `receive`.
 """

@@ -1,6 +1,4 @@
-"""Which transport a connection has, by the scope of the connection."""
-
-from typing import Any
+"""The transport of each connection, among the extensions in its scope."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -11,6 +9,6 @@ class Transports:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            owner: Any = getattr(receive, "__self__", None)
-            scope["extensions"]["transport"] = {"transport": owner.transport}
+            owner = getattr(receive, "__self__", None)
+            scope["extensions"]["transport"] = {"transport": getattr(owner, "transport", None)}
         await self.app(scope, receive, send)
