@@ -28,7 +28,10 @@ HELD = 6.0
 """Seconds that the process may hold the socket of a member that was dropped."""
 IDS = 'a message is exactly {"type": "message", "id": I, "from": N, "text": T}, ids 1, 2, 3, ... in each room'
 STALLS = "a send to the member that does not read is awaited where messages are passed on: only its own task may wait"
-DROP = "what waits for a member has no limit, or a full one loses messages: at 64 frames, drop the member at the next"
+DROP = (
+    "The queue of a member that reads nothing has no limit, or loses messages when it's full. When 64 messages wait, "
+    "disconnect the member instead of queueing the next one."
+)
 ABORT = (
     "close() waits until everything is written, for a member that reads nothing for ever: "
     "abort the transport after a while; a small ASGI middleware can reach it"

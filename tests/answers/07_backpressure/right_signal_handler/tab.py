@@ -16,11 +16,12 @@ class Tab:
         self.websocket = websocket
         self.transport: asyncio.Transport | None = websocket.state.transport
         self.last_frame_at = asyncio.get_running_loop().time()
-        # try_put checks the limit, so that there's always room for the close.
+        self.is_sending = False
         self.queue: asyncio.Queue[Message] = asyncio.Queue()
 
     def try_put(self, event: Message) -> bool:
-        if self.queue.qsize() >= MAX_QUEUED_FRAMES:
+        # A queue that's only full because the writer hasn't had its turn is not the client's doing.
+        if self.is_sending and self.queue.qsize() >= MAX_QUEUED_FRAMES:
             return False
         self.queue.put_nowait(event)
         return True
@@ -34,7 +35,9 @@ class Tab:
         with suppress(WebSocketDisconnect, RuntimeError):
             while event["type"] != "websocket.close":
                 event = await self.queue.get()
+                self.is_sending = True
                 await self.websocket.send(event)
+                self.is_sending = False
 
     def abort_when_stuck(self, before: tuple[float, float] = (math.inf, 0)) -> None:
         """Look every CLOSE_TIMEOUT whether the client has read something, and abort the connection when it hasn't."""

@@ -18,6 +18,7 @@ class Tab:
         self.name = name
         self.leave = leave
         self.backlog: list[str] = []
+        self.is_sending = False
         self.has_work = asyncio.Event()
         self.is_closing = asyncio.Event()
         self.close_frame = (1000, "")
@@ -26,7 +27,7 @@ class Tab:
     def put(self, text: str) -> None:
         if self.is_closing.is_set():
             return
-        if len(self.backlog) == MAX_QUEUED_FRAMES:
+        if self.is_sending and len(self.backlog) >= MAX_QUEUED_FRAMES:
             self.close(1013, "too slow")
         else:
             self.backlog.append(text)
@@ -43,7 +44,9 @@ class Tab:
             while True:
                 await self.has_work.wait()
                 while self.backlog:
+                    self.is_sending = True
                     await self.websocket.send_text(self.backlog[0])
+                    self.is_sending = False
                     self.backlog.pop(0)
                 self.has_work.clear()
                 if self.is_closing.is_set():
