@@ -21,17 +21,20 @@ class Tab:
         self.send_queue: asyncio.Queue[Message] = asyncio.Queue()
         # This many of the queued events are a replay, and don't count.
         self.replay_left = 0
+        self.is_sending = False
         self.abort_timer: asyncio.TimerHandle | None = None
 
     def enqueue_replay(self, events: list[Message]) -> None:
         """Queue these first, however many they are."""
         for event in events:
             self.send_queue.put_nowait(event)
-        self.replay_left = len(events)
+        self.replay_left = self.send_queue.qsize()
 
     def try_put(self, event: Message) -> bool:
         """Queue an event if there's room for it, and return whether there was."""
-        if self.send_queue.qsize() - self.replay_left >= MAX_QUEUED_FRAMES:
+        # A tab is slow only while a send to it waits. Until then, its writer just hasn't had its turn, because many
+        # members may speak or leave at the same time.
+        if self.is_sending and self.send_queue.qsize() - self.replay_left >= MAX_QUEUED_FRAMES:
             return False
         self.send_queue.put_nowait(event)
         return True
@@ -43,7 +46,9 @@ class Tab:
             while True:
                 event = await self.send_queue.get()
                 self.replay_left = max(self.replay_left - 1, 0)
+                self.is_sending = True
                 await self.websocket.send(event)
+                self.is_sending = False
                 if self.abort_timer:
                     self.abort_later()  # The client still reads, so it gets more time.
 
