@@ -16,7 +16,6 @@ class Tab:
     def __init__(self, name: str, websocket: WebSocket) -> None:
         self.name = name
         self.websocket = websocket
-        self.has_list = False
         self.unanswered_pings = 0
         # try_put checks the limit, so that there's always room for the close.
         self.send_queue: asyncio.Queue[Message] = asyncio.Queue()
