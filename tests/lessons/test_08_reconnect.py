@@ -12,7 +12,7 @@ class TestLesson:
     def test_begins_with_the_solution(self) -> None:
         """What the lesson does not need to change is the solution of step 07, word for word."""
         before, app = find_step(7).solution / "exercise", find_step(8).folder / "app"
-        for name in ("connection", "members"):
+        for name in ("connection", "members", "supervision"):
             texts = [(folder / f"{name}.py").read_text("utf-8").partition("\n")[2] for folder in (before, app)]
             assert texts[0] == texts[1], name
 

@@ -24,7 +24,7 @@ class TestLesson:
     def test_begins_with_the_solution(self) -> None:
         """What the lesson does not need to change is the solution of step 08, word for word."""
         before, app = find_step(8).solution / "exercise", find_step(9).folder / "app"
-        for name in ("connection", "delivery", "encoding", "members", "messages", "tab"):
+        for name in ("connection", "encoding", "members", "messages", "supervision", "tab"):
             both = [(folder / f"{name}.py").read_text("utf-8").partition("\n")[2] for folder in (before, app)]
             assert both[0] == both[1], name
 

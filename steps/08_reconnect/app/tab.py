@@ -28,7 +28,7 @@ class Tab:
         """Queue these first, however many they are."""
         for event in events:
             self.send_queue.put_nowait(event)
-        self.replay_left = len(events)
+        self.replay_left = self.send_queue.qsize()
 
     def try_put(self, event: Message) -> bool:
         """Queue an event, unless the client is too slow for it, and return whether it's queued."""

@@ -16,7 +16,6 @@ class Tab:
     def __init__(self, name: str, websocket: WebSocket) -> None:
         self.name = name
         self.websocket = websocket
-        self.has_list = False
         self.unanswered_pings = 0
         # try_put checks the limit.
         self.send_queue: asyncio.Queue[Message] = asyncio.Queue()
@@ -29,7 +28,7 @@ class Tab:
         """Queue these first, however many they are."""
         for event in events:
             self.send_queue.put_nowait(event)
-        self.replay_left = len(events)
+        self.replay_left = self.send_queue.qsize()
 
     def try_put(self, event: Message) -> bool:
         """Queue an event, unless the client is too slow for it, and return whether it's queued."""

@@ -19,30 +19,33 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager,
     if after is not None and after > manager.journal.last_id(room_id):
         raise HTTPException(status.HTTP_403_FORBIDDEN, "No message has this id yet")
     await websocket.accept()
-    tab = Tab(name, websocket.state.connection)
-    try:
-        manager.join(room_id, tab, after)
-        while (event := await websocket.receive())["type"] != "websocket.disconnect":
-            tab.unanswered = 0
-            await manager.catch_up(room_id)
-            if tab not in manager.tabs(room_id, name):
-                continue  # Removed: what it sent before it knew is for nobody.
-            match read(event):
-                case Message(text=text, key=key):
-                    message_id = manager.message(room_id, name, text, key)
-                    if key:
-                        manager.send(room_id, [tab], {"type": "ack", "key": key, "id": message_id})
-                case Direct(to=to, text=text):
-                    if tabs := list(manager.tabs(room_id, to)):
-                        manager.send(room_id, tabs, {"type": "direct", "from": name, "text": text})
-                    else:
-                        manager.send(room_id, [tab], {"type": "error", "detail": f"{to} is not in this room"})
-                case Pong():
-                    pass
-                case None:
-                    manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED})
-            # All that one client sent in a burst may be here already. The others need their turn in between.
-            await asyncio.sleep(0)
-    finally:
-        manager.leave(room_id, tab)
-        tab.end()
+    tab = Tab(name, websocket)
+    # In a group, so that a writer that fails ends the endpoint too, and no tab stays without one.
+    async with asyncio.TaskGroup() as tasks:
+        writer = tasks.create_task(tab.write())
+        try:
+            manager.join(room_id, tab, after)
+            while (event := await websocket.receive())["type"] != "websocket.disconnect":
+                tab.unanswered_pings = 0
+                if tab not in manager.tabs(room_id, name):
+                    continue  # Removed: what it sent before it knew is for nobody.
+                match read(event):
+                    case Message(text=text, key=key):
+                        message_id = manager.message(room_id, name, text, key)
+                        if key:
+                            manager.send(room_id, [tab], {"type": "ack", "key": key, "id": message_id})
+                    case Direct(to=to, text=text):
+                        if tabs := list(manager.tabs(room_id, to)):
+                            manager.send(room_id, tabs, {"type": "direct", "from": name, "text": text})
+                        else:
+                            manager.send(room_id, [tab], {"type": "error", "detail": f"{to} is not in this room"})
+                    case Pong():
+                        pass
+                    case None:
+                        manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED})
+                # A whole burst may have arrived already. Let the writers send in between.
+                await asyncio.sleep(0)
+        finally:
+            manager.leave(room_id, tab)
+            writer.cancel()
+            tab.abort_later()

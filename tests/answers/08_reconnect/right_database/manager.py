@@ -7,9 +7,9 @@ from fastapi import Depends
 from fastapi.requests import HTTPConnection
 from starlette.types import Message
 
-from .delivery import at_once, deliver
 from .encoding import encode
 from .journal import Journal
+from .settings import MAX_UNANSWERED_PINGS
 from .tab import Tab
 
 
@@ -42,12 +42,23 @@ class ConnectionManager:
         room.setdefault(tab.name, set()).add(tab)
         members = encode({"type": "members", "names": self.names(room_id)})
         # What was before, here, and what comes next, from the room: with no await between, nothing is lost or doubled.
-        tab.begin_with([members, *self.missed(room_id, after)])
+        tab.enqueue_replay([members, *self.missed(room_id, after)])
         if is_new:
             self.send(room_id, self.everybody(room_id, but=tab.name), {"type": "joined", "name": tab.name})
 
     def leave(self, room_id: str, *tabs: Tab) -> None:
-        """Take these tabs off the list, those that are on it, and tell the others whose last one it was."""
+        """Remove these tabs from the room, and notify the others whose last tab that was."""
+        names = self._remove(room_id, tabs)
+        # A loop: a notice may find more queues full, and recursion over a large room would go too deep.
+        while names:
+            notice = encode({"type": "left", "name": names.pop(0)})
+            overflowed = [tab for tab in self.everybody(room_id) if not tab.try_put(notice)]
+            for tab in overflowed:
+                tab.close(1013, "too slow")
+            names += self._remove(room_id, overflowed)
+
+    def _remove(self, room_id: str, tabs: Iterable[Tab]) -> list[str]:
+        """Remove tabs, and return the names that have no other one."""
         gone = []
         for tab in tabs:
             rest = self.tabs(room_id, tab.name)
@@ -59,8 +70,7 @@ class ConnectionManager:
                     gone.append(tab.name)
         if not self.rooms.get(room_id, True):
             del self.rooms[room_id]
-        for name in gone:
-            self.send(room_id, self.everybody(room_id), {"type": "left", "name": name})
+        return gone
 
     def close(self, room_id: str, tabs: Iterable[Tab], code: int, reason: str) -> None:
         tabs = list(tabs)
@@ -80,21 +90,15 @@ class ConnectionManager:
         self.send_frame(room_id, tabs, encode(message))
 
     def send_frame(self, room_id: str, tabs: Iterable[Tab], frame: Message) -> None:
-        if full := at_once(deliver(frame, tabs)):
-            self.close(room_id, full, 1013, "too slow")
-
-    async def catch_up(self, room_id: str) -> None:
-        """Hold up whoever is about to send, while a tab that reads is far behind."""
-        for tab in self.everybody(room_id):
-            if tab.behind_since is not None:
-                await tab.catch_up()
+        self.close(room_id, [tab for tab in tabs if not tab.try_put(frame)], 1013, "too slow")
 
     def beat(self) -> None:
+        """Disconnect silent members, and ping the others."""
         for room_id in list(self.rooms):
-            tabs = self.everybody(room_id)
-            self.close(room_id, [tab for tab in tabs if tab.unanswered == 3], 4408, "no sign of life")
+            silent = [tab for tab in self.everybody(room_id) if tab.unanswered_pings == MAX_UNANSWERED_PINGS]
+            self.close(room_id, silent, 4408, "no sign of life")
             for tab in self.everybody(room_id):
-                tab.unanswered += 1
+                tab.unanswered_pings += 1
             self.send(room_id, self.everybody(room_id), {"type": "ping"})
 
 
