@@ -9,4 +9,4 @@ CLOSE_TIMEOUT = float(os.environ.get("CLOSE_TIMEOUT", "2"))
 MAX_UNANSWERED_PINGS = 3
 """At the next ping, a member that has sent nothing since the first of them is disconnected."""
 MAX_QUEUED_FRAMES = 64
-"""Messages that may wait in the queue of a tab. At the next one, the tab is disconnected."""
+"""Messages that may wait behind one that's being sent to a tab. At the next one, the tab is disconnected."""
