@@ -348,8 +348,8 @@ class Heartbeat:
             got = f"close code {tab.connection.close_code}"
             likely = "the close code for a silent member is 4408"
         elif pings < 2 or (pings == 2 and took < EARLIEST * beat):
-            # Without the sign, it would be closed before the second interval after it has passed.
-            likely = LIFE if kind and took < 1.9 * beat else EARLY
+            # Where the sign isn't accepted, there's time for one more ping.
+            likely = EARLY if pings == 2 or not kind else LIFE
             got = f"4408 after {took:.2f} s, and {pings} pings"
         elif took > 4.5 * beat and (pings > 4 or (pings == 4 and gap > beat / 2)):
             got, likely = f"4408 after {took:.2f} s", "it is closed later than four intervals after the last frame"

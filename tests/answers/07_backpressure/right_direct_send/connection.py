@@ -1,4 +1,4 @@
-"""The server's own send, and what lies below it."""
+"""The server's own send, and the way to the transport of a connection."""
 
 import asyncio
 
@@ -6,11 +6,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class TransportMiddleware:
-    """Put into the state of each WebSocket connection its transport, the server's send, and whether that would suspend.
+    """Put into the state of each WebSocket connection its transport, the server's send, and a way to ask if that waits.
 
-    uvicorn's `send` leads to both: it suspends only while the event `writable` isn't set. Another server's `send`
-    doesn't, nor does one that another middleware has wrapped: `is_writable` then always returns False, so all messages
-    are queued.
+    uvicorn's `send` leads to both: it waits for one thing only, the event `writable`, which isn't set while the
+    transport is above its high-water mark. Another server's `send` doesn't, nor does one that another middleware has
+    wrapped: there's no transport then, and `is_writable` always returns False.
     """
 
     def __init__(self, app: ASGIApp) -> None:

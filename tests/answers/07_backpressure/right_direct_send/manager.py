@@ -1,0 +1,102 @@
+"""Who is where, and who is told what. No change waits for anything: all members see one order."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from fastapi import Depends
+from fastapi.requests import HTTPConnection
+from starlette.types import Message
+
+from .delivery import deliver
+from .settings import MAX_UNANSWERED_PINGS
+from .tab import Tab
+
+
+class ConnectionManager:
+    def __init__(self) -> None:
+        self.rooms: dict[str, dict[str, set[Tab]]] = {}
+        # Kept for empty rooms too, because their numbers go on.
+        self.last_ids: Counter[str] = Counter()
+
+    def names(self, room_id: str) -> list[str]:
+        return sorted(self.rooms.get(room_id, {}))
+
+    def tabs(self, room_id: str, name: str) -> set[Tab]:
+        return self.rooms.get(room_id, {}).get(name, set())
+
+    def everybody(self, room_id: str, but: str | None = None) -> list[Tab]:
+        room = self.rooms.get(room_id, {})
+        return [tab for name, tabs in room.items() if name != but for tab in tabs]
+
+    def join(self, room_id: str, tab: Tab) -> None:
+        room = self.rooms.setdefault(room_id, {})
+        is_new = tab.name not in room
+        room.setdefault(tab.name, set()).add(tab)
+        self.send(room_id, [tab], {"type": "members", "names": self.names(room_id)})
+        if is_new:
+            self.send(room_id, self.everybody(room_id, but=tab.name), {"type": "joined", "name": tab.name})
+
+    def leave(self, room_id: str, *tabs: Tab) -> None:
+        """Remove these tabs from the room, and notify the others whose last tab that was."""
+        names = self._remove(room_id, tabs)
+        # A loop: a notice may find more queues full, and recursion over a large room would go too deep.
+        while names:
+            notice = encode({"type": "left", "name": names.pop(0)})
+            overflowed = deliver(notice, self.everybody(room_id))
+            for tab in overflowed:
+                tab.close(1013, "too slow")
+            names += self._remove(room_id, overflowed)
+
+    def _remove(self, room_id: str, tabs: Iterable[Tab]) -> list[str]:
+        """Remove tabs, and return the names that have no other one."""
+        gone = []
+        for tab in tabs:
+            rest = self.tabs(room_id, tab.name)
+            # A tab that was removed is not here any more, and the name may have come back with another one.
+            if tab in rest:
+                rest.remove(tab)
+                if not rest:
+                    del self.rooms[room_id][tab.name]
+                    gone.append(tab.name)
+        if not self.rooms.get(room_id, True):
+            del self.rooms[room_id]
+        return gone
+
+    def close(self, room_id: str, tabs: Iterable[Tab], code: int, reason: str) -> None:
+        tabs = list(tabs)
+        for tab in tabs:
+            tab.close(code, reason)
+        self.leave(room_id, *tabs)
+
+    def message(self, room_id: str, name: str, text: str) -> None:
+        self.last_ids[room_id] += 1
+        message = {"type": "message", "id": self.last_ids[room_id], "from": name, "text": text}
+        self.send(room_id, self.everybody(room_id), message)
+
+    def send(self, room_id: str, tabs: Iterable[Tab], message: dict[str, Any]) -> None:
+        self.close(room_id, deliver(encode(message), tabs), 1013, "too slow")
+
+    def beat(self) -> None:
+        """Disconnect silent members, and ping the others."""
+        for room_id in list(self.rooms):
+            silent = [tab for tab in self.everybody(room_id) if tab.unanswered_pings == MAX_UNANSWERED_PINGS]
+            self.close(room_id, silent, 4408, "no sign of life")
+            for tab in self.everybody(room_id):
+                tab.unanswered_pings += 1
+            self.send(room_id, self.everybody(room_id), {"type": "ping"})
+
+
+def encode(message: dict[str, Any]) -> Message:
+    """The ASGI event of a message, the same one for everybody."""
+    return {"type": "websocket.send", "text": json.dumps(message, separators=(",", ":"), ensure_ascii=False)}
+
+
+# HTTPConnection is what a Request and a WebSocket have in common, so both kinds of routes can ask for the manager.
+async def get_manager(connection: HTTPConnection) -> ConnectionManager:
+    manager: ConnectionManager = connection.state.manager
+    return manager
+
+
+Manager = Annotated[ConnectionManager, Depends(get_manager)]
