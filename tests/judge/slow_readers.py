@@ -72,7 +72,7 @@ async def stuck_members(subject: Subject, paths: Sequence[str]) -> AsyncIterator
 
 
 async def read_slowly(sock: socket.socket, rate: float, patience: float) -> list[frames.Frame]:
-    """Read to the end of a connection that has read nothing since its handshake, and send a pong now and then.
+    """Read up to the close frame of a connection that has read nothing so far, and send a pong now and then.
 
     Args:
         sock: one of `stuck_members`.
@@ -85,9 +85,17 @@ async def read_slowly(sock: socket.socket, rate: float, patience: float) -> list
     loop = asyncio.get_running_loop()
     pong = frames.Frame(frames.Opcode.TEXT, b'{"type": "pong"}').serialize(mask=True)
     reader, begin, count = StreamReader(), loop.time(), 0
+    found: list[frames.Frame] = []
+    parsing = frames.Frame.parse(reader.read_exact, mask=False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
     with contextlib.suppress(TimeoutError, OSError):
-        while True:
+        while not found or found[-1].opcode != frames.Opcode.CLOSE:
+            try:
+                next(parsing)
+            except StopIteration as end:
+                found.append(end.value)
+                parsing = frames.Frame.parse(reader.read_exact, mask=False)
+                continue
             async with asyncio.timeout(patience):
                 if not (data := await loop.sock_recv(sock, 16_384)):
                     break
@@ -96,12 +104,4 @@ async def read_slowly(sock: socket.socket, rate: float, patience: float) -> list
             count += len(data)
             reader.feed_data(data)
             await asyncio.sleep(begin + count / rate - loop.time())
-    found = []
-    while True:
-        parsing = frames.Frame.parse(reader.read_exact, mask=False)
-        try:
-            next(parsing)
-        except StopIteration as end:
-            found.append(end.value)
-        else:
-            return found
+    return found
