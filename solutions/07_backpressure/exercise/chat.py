@@ -24,6 +24,8 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager)
             manager.join(room_id, tab)
             while (event := await websocket.receive())["type"] != "websocket.disconnect":
                 tab.unanswered_pings = 0
+                # A whole burst may have arrived already. Let the writers send in between.
+                await asyncio.sleep(0)
                 if tab not in manager.tabs(room_id, name):
                     continue  # Removed: what it sent before it knew is for nobody.
                 match read(event):
@@ -38,8 +40,6 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager)
                         pass
                     case None:
                         manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED})
-                # A whole burst may have arrived already. Let the writers send in between.
-                await asyncio.sleep(0)
         finally:
             manager.leave(room_id, tab)
             writer.cancel()

@@ -5,9 +5,10 @@ from contextlib import suppress
 
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.types import Message
+from starlette.websockets import WebSocketDisconnected
 
 # What a send to a disconnected client raises: the first, and every later one.
-DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
+DISCONNECT_ERRORS = (WebSocketDisconnect, WebSocketDisconnected)
 MAX_QUEUED_FRAMES = 64
 
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.types import Message
+from starlette.websockets import WebSocketDisconnected
 
 from .settings import MAX_QUEUED_FRAMES
 
@@ -16,7 +17,7 @@ from .settings import MAX_QUEUED_FRAMES
 #         nothing.
 
 # What a send to a disconnected client raises: the first, and every later one.
-DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
+DISCONNECT_ERRORS = (WebSocketDisconnect, WebSocketDisconnected)
 
 
 class Tab:

@@ -5,11 +5,12 @@ from contextlib import suppress
 
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.types import Message
+from starlette.websockets import WebSocketDisconnected
 
 from .settings import CLOSE_TIMEOUT, MAX_QUEUED_FRAMES
 
 # What a send to a disconnected client raises: the first, and every later one.
-DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
+DISCONNECT_ERRORS = (WebSocketDisconnect, WebSocketDisconnected)
 
 
 class Tab:
@@ -64,6 +65,8 @@ class Tab:
 
     def _abort(self) -> None:
         transport: asyncio.Transport | None = self.websocket.state.transport
-        # The operating system delivers what it has taken. What it hasn't, a client that reads nothing leaves here.
-        if transport and transport.get_write_buffer_size():
-            transport.abort()
+        # asyncio's TLS transport raises AttributeError once it has ended.
+        with suppress(AttributeError):
+            # The operating system delivers what it has taken. What it hasn't, a client that reads nothing leaves here.
+            if transport and transport.get_write_buffer_size():
+                transport.abort()

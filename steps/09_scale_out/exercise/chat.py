@@ -36,6 +36,8 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager,
                 manager.close(room_id, [tab], status.WS_1013_TRY_AGAIN_LATER, "try again later")
             while (event := await websocket.receive())["type"] != "websocket.disconnect":
                 tab.unanswered_pings = 0
+                # A whole burst may have arrived already. Let the writers send in between.
+                await asyncio.sleep(0)
                 if tab not in manager.tabs(room_id, name):
                     continue  # Removed: what it sent before it knew is for nobody.
                 try:
@@ -44,8 +46,6 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager,
                     manager.send(
                         room_id, [tab], {"type": "error", "detail": "nothing can be sent now, try again later"}
                     )
-                # A whole burst may have arrived already. Let the writers send in between.
-                await asyncio.sleep(0)
         finally:
             manager.leave(room_id, tab)
             writer.cancel()

@@ -58,6 +58,8 @@ class Tab:
         self.abort_timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._abort)
 
     def _abort(self) -> None:
-        # The operating system delivers what it has taken. What it hasn't, a client that reads nothing leaves here.
-        if self.transport and self.transport.get_write_buffer_size():
-            self.transport.abort()
+        # asyncio's TLS transport raises AttributeError once it has ended.
+        with suppress(AttributeError):
+            # The operating system delivers what it has taken. What it hasn't, a client that reads nothing leaves here.
+            if self.transport and self.transport.get_write_buffer_size():
+                self.transport.abort()
