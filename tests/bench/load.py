@@ -163,7 +163,9 @@ class Room:
 
     async def _connect(self, port: int) -> Member:
         def make() -> Member:
-            return Member(self.path, self.deflate, self.hello, lambda number: self._note(member, number))
+            # Its own name for it: a frame may arrive with the response to the handshake.
+            made = Member(self.path, self.deflate, self.hello, lambda number: self._note(made, number))
+            return made
 
         _, member = await asyncio.get_running_loop().create_connection(make, "127.0.0.1", port)
         return member

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from judge.members import Members, joined, left
 from judge.model import Likely, check
-from judge.sessions import ENDS, JOINED, LEFT, LIST, Room
+from judge.sessions import ENDS, JOINED, LEFT, LIST, Room, interleaved, read_on
 from judge.subject import Subject
 
 from .direct import DIRECT, is_missing, whisper
@@ -12,6 +12,10 @@ from .direct import DIRECT, is_missing, whisper
 SET = "Keep a set of connections for each name, and remove the name with the last one."
 LIMIT = "A further tab of a name is refused or replaces another one. Make doesn't limit the tabs. " + SET
 FURTHER = replace(LIST, silence=LIMIT, closed=LIMIT)
+LOST = (
+    "A message is lost when a tab of the same name disconnects while the message waits for another one. Copy the tabs "
+    "before the loop over them, and go on after each send."
+)
 ANYWHERE = "A name that is in another room isn't announced in this one. Look for its tabs in this room alone."
 
 
@@ -62,6 +66,24 @@ class Tabs:
             for tab in (room.of("Grace")[2], ada, room.of("Grace")[0]):
                 await room.leave(tab)
             await room.say(room.of("Ada")[0], "five tabs")
+            await room.end()
+
+    @check(4, "sends messages to all tabs of a name while one of them pauses and another one disconnects")
+    async def test_tab_leaves(self, subject: Subject) -> None:
+        async with Room(subject) as room:
+            zoe, ada = await room.enter("Zoe", narrow=True), await room.enter("Ada")
+            two = await room.enter("Zoe", listed=FURTHER)
+            zoe.stop_reading()
+            async with room.flood(ada) as flood:
+                await two.reset()
+                room.forget([two])
+                # Time for the endpoint of that tab.
+                await subject.stands_still(lambda: flood.sent)
+                read_on(zoe)
+                for tab in (ada, zoe):
+                    tab.did = "messages of Ada, while one of Zoe's tabs pauses and another one disconnects"
+                    await interleaved(tab, flood.messages, likely=LOST)
+            await room.say(zoe, "here I am", likely=Likely(LOST))
             await room.end()
 
     @check(4, "sends a member that joins twice at the same time one joined")
