@@ -137,7 +137,8 @@ class Heartbeat:
                         rest -= ended.done()
                         ada.after = "Linus, alone in another room, was closed as silent" if ended.done() else None
             except Failure as failure:
-                if ended.done():
+                # A connection that's closed as silent has another cause.
+                if ended.done() and ada.connection.close_code != 4408:
                     failure.likely = SECOND_ROOM
                 raise
             finally:
