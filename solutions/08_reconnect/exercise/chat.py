@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query, WebSocket, status
 
 from .manager import Manager
-from .messages import EXPECTED, Direct, Message, Pong, read
+from .messages import EXPECTED, Direct, Message, Pong, error, key_of, read
 from .tab import Tab
 
 router = APIRouter()
@@ -33,7 +33,12 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager,
                     continue  # Removed: what it sent before it knew is for nobody.
                 match read(event):
                     case Message(text=text, key=key):
-                        message_id = manager.message(room_id, name, text, key)
+                        try:
+                            message_id = manager.message(room_id, name, text, key)
+                        except OSError:
+                            # Later the file may take it, so the message can be sent again.
+                            manager.send(room_id, [tab], error("the message can't be stored now", key, retry=True))
+                            continue
                         if key:
                             manager.send(room_id, [tab], {"type": "ack", "key": key, "id": message_id})
                     case Direct(to=to, text=text):
@@ -44,7 +49,7 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager,
                     case Pong():
                         pass
                     case None:
-                        manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED})
+                        manager.send(room_id, [tab], error(EXPECTED, key_of(event), retry=False))
         finally:
             manager.leave(room_id, tab)
             writer.cancel()

@@ -28,7 +28,12 @@ class History:
         return frame
 
     def since(self, after: int) -> list[Message]:
-        """The frames that a member has missed who has seen everything up to this id."""
-        frames = [frame for message_id, frame in self.frames if message_id > after]
-        missed = self.last_id - after - len(frames)
-        return [encode({"type": "gap", "missed": missed}), *frames] if missed else frames
+        """Return what a member has missed who has everything up to this id, with a gap where messages are lost."""
+        events = []
+        for message_id, frame in self.frames:
+            if message_id > after:
+                if missed := message_id - after - 1:
+                    events.append(encode({"type": "gap", "missed": missed}))
+                events.append(frame)
+                after = message_id
+        return events

@@ -1,6 +1,12 @@
 """Step 08, solution: the file that outlives the process."""
 
-from pydantic import BaseModel
+import errno
+import logging
+import os
+
+from pydantic import BaseModel, ValidationError
+
+logger = logging.getLogger(__name__)
 
 
 class Record(BaseModel):
@@ -15,26 +21,53 @@ class Journal:
     """A line for each message. Without a path, nothing is kept.
 
     Args:
-        path: the file. It is made if it is not there.
+        path: the file. It's created if it doesn't exist.
     """
 
     def __init__(self, path: str | None) -> None:
         # Without a buffer: what write() has taken, the system has, and no kill of this process can take it back.
         # A power cut could. Against that, os.fsync() would have to come before each acknowledgement.
         self.file = open(path, "ab+", buffering=0) if path else None
+        # Bytes up to the end of the last whole line.
+        self.size = self.file.seek(0, os.SEEK_END) if self.file else 0
 
     def read(self) -> list[Record]:
-        """Every message so far. A last line without its end was never acknowledged, and is cut off."""
+        """Return every message so far, without damaged lines, and cut off a last line that has no end."""
         if self.file is None:
             return []
         self.file.seek(0)
-        whole, newline, _ = self.file.read().rpartition(b"\n")
-        self.file.truncate(len(whole + newline))
-        return [Record.model_validate_json(line) for line in whole.splitlines()]
+        *lines, torn = self.file.read().split(b"\n")
+        self.size -= len(torn)
+        if torn:
+            # It was never acknowledged, so its sender sends it again.
+            logger.warning("%s: line %d has no end, and is cut off.", self.file.name, len(lines) + 1)
+            self.file.truncate(self.size)
+        records = []
+        for number, line in enumerate(lines, 1):
+            try:
+                records.append(Record.model_validate_json(line))
+            except ValidationError:
+                logger.error("%s: line %d is damaged, and is left out.", self.file.name, number)
+        return records
 
     def append(self, record: Record) -> None:
-        if self.file is not None:
-            self.file.write(record.model_dump_json(exclude_defaults=True).encode() + b"\n")
+        """Write a message.
+
+        Raises:
+            OSError: its line isn't in the file, such as on a full disk.
+        """
+        if self.file is None:
+            return
+        line = record.model_dump_json(exclude_defaults=True).encode() + b"\n"
+        try:
+            # A write that failed may have left a part of its line.
+            self.file.truncate(self.size)
+            if self.file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            logger.error("%s: a message can't be written: %s", self.file.name, error)
+            raise
+        self.size += len(line)
 
     def close(self) -> None:
         if self.file is not None:

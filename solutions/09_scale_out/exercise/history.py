@@ -19,10 +19,17 @@ class History:
         self.said.append(said)
 
     def since(self, after: int) -> list[Message]:
-        """The frames that a member has missed who has seen everything up to this id."""
-        frames = [said.frame for said in self.said if said.id > after]
-        missed = self.last_id - after - len(frames)
-        return [gap(missed), *frames] if missed else frames
+        """Return what a member has missed who has everything up to this id, with a gap where messages are lost."""
+        events = []
+        for said in self.said:
+            if said.id > after:
+                if missed := said.id - after - 1:
+                    events.append(gap(missed))
+                events.append(said.frame)
+                after = said.id
+        if missed := self.last_id - after:
+            events.append(gap(missed))
+        return events
 
 
 def gap(missed: int) -> Message:

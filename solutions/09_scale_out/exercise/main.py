@@ -28,13 +28,13 @@ async def send_heartbeats(manager: ConnectionManager) -> None:
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     broker: Broker = MemoryBroker(Journal(JOURNAL)) if BROKER == "memory://" else RedisBroker(BROKER)
     manager = ConnectionManager(broker)
-    await broker.start(manager)
     try:
+        await broker.start(manager)
         async with supervised(send_heartbeats(manager)):
             # What is yielded here, every connection finds in its state.
             yield {"manager": manager}
     finally:
-        # Whatever these tasks raise, the broker must stop.
+        # Whatever these tasks raise is logged, and the broker must stop.
         await asyncio.gather(*manager.tasks, return_exceptions=True)
         await broker.stop()
 

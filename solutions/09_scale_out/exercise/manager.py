@@ -1,8 +1,12 @@
 """Step 09, solution: who is where, and who is told what. What is heard is passed on without waiting: one order."""
 
 import asyncio
-from collections.abc import Iterable
+import logging
+import uuid
+from collections.abc import Coroutine, Iterable, Iterator
+from contextlib import AsyncExitStack
 from typing import Annotated, Any
+from weakref import WeakValueDictionary
 
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
@@ -11,8 +15,13 @@ from starlette.types import Message
 from .broker import Away, Broker, Presence, Said
 from .encoding import encode
 from .history import History, gap
-from .settings import MAX_UNANSWERED_PINGS
+from .settings import LEASE_TTL, MAX_UNANSWERED_PINGS
 from .tab import Tab
+
+logger = logging.getLogger(__name__)
+
+ROOMS_AT_A_TIME = 100
+"""Rooms that one call of the broker is about, so that a join never waits for all rooms of this process."""
 
 
 class View:
@@ -26,6 +35,20 @@ class View:
         return {name for names in self.names.values() for name in names}
 
 
+class Removal:
+    """A member that's being removed at all processes."""
+
+    def __init__(self, processes: set[str]) -> None:
+        self.processes = processes
+        """Those that haven't confirmed it yet."""
+        self.is_confirmed = asyncio.Event()
+
+    def confirm(self, process: str) -> None:
+        self.processes.discard(process)
+        if not self.processes:
+            self.is_confirmed.set()
+
+
 class ConnectionManager:
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
@@ -35,8 +58,10 @@ class ConnectionManager:
         """A copy of what the broker keeps, for rooms that have had a tab here."""
         self.views: dict[str, View] = {}
         """For rooms that have a tab here."""
-        self.telling = asyncio.Lock()
+        self.telling: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By room, as long as a call holds the lock or waits for it."""
         self.untold: set[str] = set()
+        self.removals: dict[str, Removal] = {}
         self.tasks: set[asyncio.Task[None]] = set()
 
     def history(self, room_id: str) -> History:
@@ -76,9 +101,20 @@ class ConnectionManager:
             del self.rooms[room_id]
             self.views.pop(room_id, None)
         if gone:
-            task = asyncio.create_task(self.tell_if_there(room_id))
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+            self.start(self.tell(room_id))
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run this in a task that ends by itself, and log an error in it."""
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        # After Away, the room is still in untold, so it's sent when the broker is there again.
+        if error and not isinstance(error, Away):
+            logger.error("A task of the manager has failed", exc_info=error)
 
     def close(self, room_id: str, tabs: Iterable[Tab], code: int, reason: str) -> None:
         tabs = list(tabs)
@@ -86,31 +122,62 @@ class ConnectionManager:
             tab.close(code, reason)
         self.leave(room_id, *tabs)
 
-    async def tell(self, room_id: str) -> None:
+    async def tell(self, *room_ids: str) -> None:
         """Tell the broker who is here, and the tabs what that changes."""
-        self.untold.add(room_id)
-        # One at a time: what is told last is then what is newest.
-        async with self.telling:
-            presence = await self.broker.present(room_id, sorted(self.rooms.get(room_id, {})))
-            self.untold.discard(room_id)
-            self.see(room_id, presence, whole=True)
-
-    async def tell_if_there(self, room_id: str) -> None:
-        try:
-            await self.tell(room_id)
-        except Away:
-            pass  # It stands in untold, and will be told when the broker is there again.
+        self.untold.update(room_ids)
+        async with AsyncExitStack() as locked:
+            # One call at a time for each room, so that the last one has the newest names. Sorted, so that no two calls
+            # wait for each other.
+            for room_id in sorted(room_ids):
+                await locked.enter_async_context(self.telling.setdefault(room_id, asyncio.Lock()))
+            presences = await self.broker.present(
+                {room_id: sorted(self.rooms.get(room_id, {})) for room_id in room_ids}
+            )
+            for room_id, presence in presences.items():
+                self.untold.discard(room_id)
+                self.see(room_id, presence, whole=True)
 
     async def tell_all(self) -> None:
-        for room_id in self.rooms.keys() | self.untold:
-            await self.tell(room_id)
+        for some in batches(self.rooms.keys() | self.untold):
+            await self.tell(*some)
 
     async def resume(self) -> None:
-        for room_id in list(self.histories):
-            await self.fill(room_id)
+        # A room without a tab here is read when the next one joins.
+        for some in batches(self.rooms):
+            await asyncio.gather(*(self.fill(room_id) for room_id in some))
         for view in self.views.values():
             view.version = -1
         await self.tell_all()
+
+    async def remove(self, room_id: str, name: str) -> bool:
+        """Remove a member at all processes, and return whether it was in the room.
+
+        Raises:
+            Away: the broker can't be reached, or a process doesn't confirm it.
+        """
+        presence = await self.broker.members(room_id)
+        removal = Removal({process for process, names in presence.names.items() if name in names})
+        if not removal.processes:
+            return False
+        request = uuid.uuid4().hex
+        self.removals[request] = removal
+        try:
+            await self.broker.send(room_id, {"type": "remove", "name": name, "request": request})
+            # A process that was killed never confirms it. Its names are off the list when its lease has run out.
+            async with asyncio.timeout(LEASE_TTL + 2):
+                await removal.is_confirmed.wait()
+        except TimeoutError:
+            presence = await self.broker.members(room_id)
+            if any(name in presence.names.get(process, ()) for process in removal.processes):
+                raise Away from None
+        finally:
+            del self.removals[request]
+        return True
+
+    async def confirm(self, room_id: str, request: str) -> None:
+        """Confirm that the removed tabs of this process are closed, and off the list."""
+        await self.tell(room_id)
+        await self.broker.send(room_id, {"type": "removed", "request": request, "process": self.broker.process})
 
     async def hear(self, room_id: str, event: Said | Presence | dict[str, Any]) -> None:
         match event:
@@ -127,9 +194,15 @@ class ConnectionManager:
                 elif view:
                     self.see(room_id, event, whole=False)
             case {"type": "direct", "from": sender, "to": to, "text": text}:
-                self.send(room_id, self.tabs(room_id, to), {"type": "direct", "from": sender, "text": text})
-            case {"type": "remove", "name": name}:
+                tabs = [tab for tab in self.tabs(room_id, to) if tab.has_list]
+                self.send(room_id, tabs, {"type": "direct", "from": sender, "text": text})
+            case {"type": "remove", "name": name, "request": request}:
                 self.close(room_id, self.tabs(room_id, name), 1008, "removed")
+                # In a task, because the events of the other rooms must not wait for the broker.
+                self.start(self.confirm(room_id, request))
+            case {"type": "removed", "request": request, "process": process}:
+                if removal := self.removals.get(request):
+                    removal.confirm(process)
 
     async def fill(self, room_id: str) -> None:
         """Bring the copy of a room's history up to date, and its tabs."""
@@ -137,6 +210,8 @@ class ConnectionManager:
         page = await self.broker.read(room_id, history.last_id)
         for said in page.said:
             self.pass_on(room_id, said)
+            # Many may have been missed. Let the writers send in between.
+            await asyncio.sleep(0)
         if page.last_id > history.last_id:
             self.miss(room_id, page.last_id)
 
@@ -183,6 +258,12 @@ class ConnectionManager:
             for tab in self.everybody(room_id):
                 tab.unanswered_pings += 1
             self.send(room_id, self.everybody(room_id), {"type": "ping"})
+
+
+def batches(room_ids: Iterable[str]) -> Iterator[list[str]]:
+    """Return these rooms in lists that one call of the broker can be about."""
+    rooms = sorted(room_ids)
+    return (rooms[start : start + ROOMS_AT_A_TIME] for start in range(0, len(rooms), ROOMS_AT_A_TIME))
 
 
 # HTTPConnection is what a Request and a WebSocket have in common, so both kinds of routes can ask for the manager.

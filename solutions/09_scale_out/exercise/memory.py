@@ -1,8 +1,9 @@
 """Step 09, solution: a broker for one process, which needs nothing but perhaps a file."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from .broker import Listener, Page, Presence, Said
+from .broker import Away, Listener, Page, Presence, Said
 from .encoding import encode
 from .history import History
 from .journal import Journal, Record
@@ -10,6 +11,8 @@ from .settings import KEPT_KEYS
 
 
 class MemoryBroker:
+    process = ""
+
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.histories: dict[str, History] = {}
@@ -32,7 +35,10 @@ class MemoryBroker:
         last_id = self.histories[room_id].last_id if room_id in self.histories else 0
         record = Record(room=room_id, id=last_id + 1, sender=sender, text=text, key=key)
         # Written first: whoever hears of a message can rely on it.
-        self.journal.append(record)
+        try:
+            self.journal.append(record)
+        except OSError as error:
+            raise Away from error
         await self.listener.hear(room_id, self._keep(record))
         return record.id
 
@@ -51,13 +57,14 @@ class MemoryBroker:
         history = self.histories.get(room_id, History())
         return Page(history.last_id, [said for said in history.said if said.id > after])
 
-    async def present(self, room_id: str, names: list[str]) -> Presence:
+    async def present(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
         self.version += 1
-        if names:
-            self.names[room_id] = names
-        else:
-            self.names.pop(room_id, None)
-        return await self.members(room_id)
+        for room_id, here in names.items():
+            if here:
+                self.names[room_id] = here
+            else:
+                self.names.pop(room_id, None)
+        return {room_id: await self.members(room_id) for room_id in names}
 
     async def members(self, room_id: str) -> Presence:
         return Presence(self.version, {"": self.names.get(room_id, [])})

@@ -6,11 +6,11 @@ import json
 import logging
 import random
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from redis import exceptions
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -19,13 +19,14 @@ from . import scripts
 from .broker import Away, Listener, Page, Presence, Said
 from .encoding import text_frame
 from .settings import KEPT_KEYS, KEPT_MESSAGES, LEASE_RENEW_INTERVAL, LEASE_TTL
+from .supervision import supervised
 
 logger = logging.getLogger(__name__)
 
 CHANNEL = "chat:room:"
 PROCESSES = "chat:processes"
-# What Redis answers with an error is a mistake in here, and no outage. It belongs in the log.
-UNREACHABLE = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
+# An error reply is an outage too: Redis has no memory left, its disk is full, or it has become a replica.
+OUTAGES = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ResponseError, OSError)
 
 
 def keys(room_id: str, *kinds: str) -> list[str]:
@@ -35,9 +36,18 @@ def keys(room_id: str, *kinds: str) -> list[str]:
 
 class RedisBroker:
     def __init__(self, url: str) -> None:
-        # No second try behind our back: whether it may be tried again, the caller must decide.
-        self.redis = Redis.from_url(
-            url, decode_responses=True, socket_timeout=3, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
+        self.redis = Redis.from_pool(
+            BlockingConnectionPool.from_url(
+                url,
+                decode_responses=True,
+                # However many members join after an outage, they share these connections.
+                max_connections=32,
+                timeout=3,
+                socket_timeout=3,
+                socket_connect_timeout=1,
+                # No second try behind our back: whether it may be tried again, the caller must decide.
+                retry=Retry(NoBackoff(), 0),
+            )
         )
         self.process = secrets.token_hex(8)
         self.last_ids: dict[str, int] = {}
@@ -45,7 +55,7 @@ class RedisBroker:
         self.late: list[str] = []
         self.is_there = False
         self.back_since = 0.0
-        self.tasks: list[asyncio.Task[None]] = []
+        self.tasks = contextlib.AsyncExitStack()
 
         self._publish = self.redis.register_script(scripts.PUBLISH)
         self._raise = self.redis.register_script(scripts.RAISE)
@@ -55,20 +65,20 @@ class RedisBroker:
     async def start(self, listener: Listener) -> None:
         self.listener = listener
         heard = asyncio.Event()
-        self.tasks = [asyncio.create_task(self._listen(heard)), asyncio.create_task(self._stay())]
+        for work in (self._listen(heard), self._renew_lease(), self._refresh()):
+            await self.tasks.enter_async_context(supervised(work))
         with contextlib.suppress(TimeoutError):
             # A process that starts while Redis is away serves all the same: 503, until it is there.
             async with asyncio.timeout(2):
                 await heard.wait()
 
     async def stop(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-        with contextlib.suppress(Away):
-            for room_id in set(self.rooms):
-                await self.present(room_id, [])
-        await self.redis.aclose()
+        try:
+            await self.tasks.aclose()
+            with contextlib.suppress(Away):
+                await self.present({room_id: [] for room_id in self.rooms})
+        finally:
+            await self.redis.aclose()
 
     @contextlib.asynccontextmanager
     async def _asking(self) -> AsyncIterator[None]:
@@ -77,7 +87,9 @@ class RedisBroker:
             raise Away
         try:
             yield
-        except UNREACHABLE as error:
+        except OUTAGES as error:
+            # A mistake in a script is an error reply too, so the log has the reason.
+            logger.error("Redis can't be used: %s", error)
             raise Away from error
 
     async def publish(self, room_id: str, sender: str, text: str, key: str) -> int:
@@ -100,26 +112,37 @@ class RedisBroker:
         said = [Said(int(entry.partition("-")[0]), text_frame(fields["said"])) for entry, fields in entries]
         return Page(int(last_id or 0), said)
 
-    async def present(self, room_id: str, names: list[str]) -> Presence:
-        (self.rooms.add if names else self.rooms.discard)(room_id)
-        return await self._members(room_id, names)
+    async def present(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
+        for room_id, here in names.items():
+            (self.rooms.add if here else self.rooms.discard)(room_id)
+        return await self._update(self.process, names)
 
     async def members(self, room_id: str) -> Presence:
-        return await self._members(room_id, None)
+        # No process has this name, so nothing changes.
+        return (await self._update("", {room_id: []}))[room_id]
 
-    async def _members(self, room_id: str, names: list[str] | None) -> Presence:
+    async def _update(self, process: str, names: Mapping[str, list[str]]) -> dict[str, Presence]:
         async with self._asking():
-            # Nobody is the process without a name, so that nothing changes.
-            presence = await self._has(room_id, "" if names is None else self.process, names or [])
-            for process in presence.names.keys() & self.late:
-                presence = await self._has(room_id, process, [])
-            return presence
+            presences = await self._has(process, names)
+            for late in self.late:
+                rooms = [room_id for room_id, presence in presences.items() if late in presence.names]
+                presences |= await self._has(late, dict.fromkeys(rooms, []))
+            return presences
 
-    async def _has(self, room_id: str, process: str, names: list[str]) -> Presence:
-        version, flat = await self._present(
-            keys(room_id, "members", "version"), [CHANNEL + room_id, process, json.dumps(names), 3600]
-        )
-        return Presence(version, {flat[i]: json.loads(flat[i + 1]) for i in range(0, len(flat), 2)})
+    async def _has(self, process: str, names: Mapping[str, list[str]]) -> dict[str, Presence]:
+        # One round trip, however many rooms it is about.
+        async with self.redis.pipeline(transaction=False) as all_rooms:
+            for room_id, here in names.items():
+                await self._present(
+                    keys(room_id, "members", "version"),
+                    [CHANNEL + room_id, process, json.dumps(here), 3600],
+                    client=all_rooms,
+                )
+            answers = await all_rooms.execute()
+        return {
+            room_id: Presence(version, {flat[i]: json.loads(flat[i + 1]) for i in range(0, len(flat), 2)})
+            for room_id, (version, flat) in zip(names, answers, strict=True)
+        }
 
     async def send(self, room_id: str, event: dict[str, Any]) -> None:
         async with self._asking():
@@ -138,7 +161,9 @@ class RedisBroker:
                     while True:
                         event = await self._next(pubsub)
                         await self._hear(event["channel"].removeprefix(CHANNEL), event["data"])
-            except (Away, *UNREACHABLE):
+            except (Away, *OUTAGES) as error:
+                if self.is_there:
+                    logger.warning("The subscription has ended: %r", error)
                 self.is_there = False
             except Exception:
                 # Whatever it was: a process that hears nothing any more would look alive.
@@ -169,9 +194,7 @@ class RedisBroker:
                 # Ids that were given once are not given again.
                 await self._raise(keys(room_id, "last"), [last_id], client=all_rooms)
             await all_rooms.execute()
-        # The others are not late: like this process, they could not renew their leases.
-        self.late = []
-        self.back_since = asyncio.get_running_loop().time()
+        self._ignore_expired_leases()
         await self._renew([PROCESSES], [self.process, LEASE_TTL])
         self.is_there = True
         await self.listener.resume()
@@ -191,13 +214,28 @@ class RedisBroker:
     def _know(self, room_id: str, last_id: int) -> None:
         self.last_ids[room_id] = max(last_id, self.last_ids.get(room_id, 0))
 
-    async def _stay(self) -> None:
-        """Renew the lease of this process, and take those off the lists whose lease has run out."""
+    def _ignore_expired_leases(self) -> None:
+        """For half a lease, take no process off the lists: like this one, the others couldn't renew their leases."""
+        self.late = []
+        self.back_since = asyncio.get_running_loop().time()
+
+    async def _renew_lease(self) -> None:
+        """Renew the lease of this process, and note the processes whose lease has run out."""
         while True:
             await asyncio.sleep(LEASE_RENEW_INTERVAL)
-            with contextlib.suppress(Away):
+            try:
                 async with self._asking():
                     late = await self._renew([PROCESSES], [self.process, LEASE_TTL])
+            except Away:
+                self._ignore_expired_leases()
+            else:
                 if asyncio.get_running_loop().time() > self.back_since + LEASE_TTL / 2:
                     self.late = late
+
+    async def _refresh(self) -> None:
+        """Send the names of this process again, and so take the processes that are late off the lists."""
+        while True:
+            # In a task of its own: however long this takes, the lease must be renewed in time.
+            await asyncio.sleep(LEASE_RENEW_INTERVAL)
+            with contextlib.suppress(Away):
                 await self.listener.tell_all()

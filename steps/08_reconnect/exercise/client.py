@@ -12,32 +12,50 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-# TODO 4: come back when the connection ends. Each connect carries after= the last id handed on. A message that is not
-#         acknowledged is sent again, with its key, in order. Nothing is handed on twice. A ping gets a pong.
-#         At the end every task is ended and awaited, and whoever waits in send() gets ConnectionError.
-# TODO 5: connect at once. After that, wait before try n, from 0, between half and the whole of min(cap, base * 2**n),
-#         at random. n is 0 again when a message or an ack has come; a handshake alone does not reset it.
+# TODO 4: reconnect when the connection ends, and when nothing at all has come for `silence` seconds. Each connect
+#         carries after= the last id handed on. Messages that aren't acknowledged are sent again with their keys, in
+#         order. Nothing is handed on twice. A ping gets a pong.
+#         Two limits: while MAX_UNACKNOWLEDGED messages wait for their acknowledgement, a further send() waits. While
+#         MAX_INBOX items wait for the reader, nothing is read from the connection.
+#         At the end every task is ended and awaited, and each send() that waits raises ConnectionError.
+# TODO 5: connect immediately. After that, wait before try n, from 0, between half and the whole of
+#         min(cap, base * 2**n), at random. n is 0 again when a message or an ack has come; a handshake alone does not
+#         reset it. After an error with "retry": true, send its message again on the same connection, after such a wait.
 # TODO 6: stop for good on the close codes 1008 and 4401 and on HTTP 401 and 403; `stopped` is that code. Refused
-#         connections, 5xx and every other close code are tried again.
+#         connections, other statuses and every other close code are tried again.
+#         A single message can be final too: its send() raises ValueError if its text can't be encoded, after an error
+#         with "retry": false, and after a close with 1009 if no other message was sent and not acknowledged. If others
+#         were, send one at a time after a 1009, each after the acknowledgement of the one before.
 # TODO 7: three of these, a server with a JOURNAL, and somebody who kills it again and again: every send() ends well,
 #         and every reader has every message once, in one order. Nothing new is to be written, if 1 to 6 hold together.
+
+MAX_UNACKNOWLEDGED = 100
+"""Messages that may wait for their acknowledgement. The server knows the last 1000 keys of a room."""
+MAX_INBOX = 2000
+"""Items that may wait for the reader. While there are as many, the client doesn't read from its connection."""
 
 
 class ResilientClient:
     """A member of a room who stays one: it reconnects, misses nothing and doubles nothing.
+
+    Iterate over it in a task of its own, also if you only send: acknowledgements arrive behind the room's messages.
 
     Args:
         url: of the room's socket, such as `ws://127.0.0.1:8000/ws/lobby?name=Ada`.
         after: the id of the last message that you know; 0 for none.
         base: seconds; the first delay before a new try is at most this.
         cap: seconds; no delay is longer.
+        silence: seconds; if nothing at all comes for this time, the client reconnects.
     """
 
-    def __init__(self, url: str, *, after: int = 0, base: float = 0.5, cap: float = 10.0) -> None:
+    def __init__(
+        self, url: str, *, after: int = 0, base: float = 0.5, cap: float = 10.0, silence: float = 40.0
+    ) -> None:
         self.url = url
         self.after = after
         self.base = base
         self.cap = cap
+        self.silence = silence
         self.stopped: int | None = None
         """The close code or HTTP status that stopped it for good."""
         self._inbox: deque[dict[str, Any]] = deque()
@@ -59,13 +77,14 @@ class ResilientClient:
         self._task.cancel()
 
     async def send(self, text: str) -> int:
-        """Say something to the room.
+        """Send a message to the room.
 
         Returns:
             The id of the message, once it is acknowledged.
 
         Raises:
             ConnectionError: the client has stopped or ended.
+            ValueError: the server never accepts this message, or it can't be encoded.
         """
         if self._task is None or self._ended:
             raise ConnectionError("the client has ended, or was not begun with async with")

@@ -6,7 +6,8 @@ Run it:    uvicorn exercise.main:app --app-dir steps/08_reconnect --reload
 Judge it:  pytest --exercise 8
 
 What is to do stands in manager.py and chat.py for the server, and in client.py. The rest is ready: also journal.py,
-the file that outlives the process, and enqueue_replay() in tab.py. Nobody uses these so far.
+the file that outlives the process, enqueue_replay() in tab.py, and key_of() and error() in messages.py, which you'll
+need.
 """
 
 import asyncio

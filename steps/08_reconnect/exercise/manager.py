@@ -15,11 +15,11 @@ from .tab import Tab
 
 # TODO 1: ?after=ID replays what was said after that message: each once, in order, right after the list of members and
 #         before anything new, and not counted against the 64 that may wait. Keep the last 100 messages of each room,
-#         also of one that is empty. What they no longer hold is told first: {"type": "gap", "missed": n}.
+#         also of one that is empty. Where ids are missing, {"type": "gap", "missed": n} comes in their place.
 # TODO 2: a message with a key is known again: the same key of the same sender in the same room gets the same id, and
 #         is not passed on again. Keep the last 1000 keys of each room.
-# TODO 3: a message is in the journal before anybody hears of it, and at the start everything in the journal is there
-#         again: ids, messages and keys.
+# TODO 3: a message is in the journal before any member gets it, and at the start everything in the journal is there
+#         again: ids, messages and keys. If append() raises OSError, no member gets the message.
 
 
 class ConnectionManager:

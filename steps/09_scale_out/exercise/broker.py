@@ -1,5 +1,6 @@
 """Step 09, exercise: what stands between the processes, and what a process may ask of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,7 +49,10 @@ class Listener(Protocol):
 
 
 class Broker(Protocol):
-    """Every call but the first two raises Away if nobody can answer it."""
+    """Every call but the first two raises Away if it can't be answered now."""
+
+    process: str
+    """The name of this process in a Presence."""
 
     async def start(self, listener: Listener) -> None:
         """From now on the listener hears what happens."""
@@ -62,8 +66,11 @@ class Broker(Protocol):
     async def read(self, room_id: str, after: int) -> Page:
         """What was said after this message."""
 
-    async def present(self, room_id: str, names: list[str]) -> Presence:
-        """These are the names that this process has in the room now."""
+    async def present(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
+        """Set the names that this process has in some rooms now, and return who is in each of them.
+
+        Of two calls at the same time, no room is in both.
+        """
 
     async def members(self, room_id: str) -> Presence:
         """Who is in the room."""

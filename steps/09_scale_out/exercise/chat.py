@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException, Query, WebSocket, status
 
 from .broker import Away
 from .manager import Manager
-from .messages import EXPECTED, Direct, Message, Pong, Request, read
+from .messages import EXPECTED, Direct, Message, Pong, Request, error, key_of, read
 from .tab import Tab
 
 router = APIRouter()
@@ -40,19 +40,22 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager,
                 await asyncio.sleep(0)
                 if tab not in manager.tabs(room_id, name):
                     continue  # Removed: what it sent before it knew is for nobody.
+                request = read(event)
                 try:
-                    await answer(manager, room_id, tab, read(event))
+                    if request:
+                        await answer(manager, room_id, tab, request)
+                    else:
+                        manager.send(room_id, [tab], error(EXPECTED, key_of(event), retry=False))
                 except Away:
-                    manager.send(
-                        room_id, [tab], {"type": "error", "detail": "nothing can be sent now, try again later"}
-                    )
+                    key = request.key if isinstance(request, Message) else None
+                    manager.send(room_id, [tab], error("nothing can be sent now, try again later", key, retry=True))
         finally:
             manager.leave(room_id, tab)
             writer.cancel()
             tab.abort_later()
 
 
-async def answer(manager: Manager, room_id: str, tab: Tab, request: Request | None) -> None:
+async def answer(manager: Manager, room_id: str, tab: Tab, request: Request) -> None:
     match request:
         case Message(text=text, key=key):
             message_id = await manager.broker.publish(room_id, tab.name, text, key)
@@ -66,5 +69,3 @@ async def answer(manager: Manager, room_id: str, tab: Tab, request: Request | No
                 manager.send(room_id, [tab], {"type": "error", "detail": f"{to} is not in this room"})
         case Pong():
             pass
-        case None:
-            manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED})

@@ -1,46 +1,34 @@
 """Step 09, exercise: what can be asked and done about members over HTTP."""
 
-import asyncio
-
 from fastapi import APIRouter, HTTPException, status
 
 from .broker import Away
-from .manager import ConnectionManager, Manager
-from .settings import LEASE_TTL
+from .manager import Manager
 
 router = APIRouter()
 
 
-async def names_in(manager: ConnectionManager, room_id: str) -> list[str]:
-    """The names of the members at all processes."""
+@router.get("/rooms/{room_id}/members")
+async def list_members(room_id: str, manager: Manager) -> dict[str, list[str]]:
     try:
         presence = await manager.broker.members(room_id)
     except Away:
         raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, "Try again later") from None
-    return sorted({name for names in presence.names.values() for name in names})
-
-
-@router.get("/rooms/{room_id}/members")
-async def list_members(room_id: str, manager: Manager) -> dict[str, list[str]]:
-    names = await names_in(manager, room_id)
+    names = {name for names in presence.names.values() for name in names}
     if not names:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such room")
-    return {"names": names}
+    return {"names": sorted(names)}
 
 
 # :path, because a name may hold a slash.
 @router.delete("/rooms/{room_id}/members/{name:path}", status_code=status.HTTP_204_NO_CONTENT)
 async def remove_member(room_id: str, name: str, manager: Manager) -> None:
-    if name not in await names_in(manager, room_id):
-        raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such member")
     try:
-        await manager.broker.send(room_id, {"type": "remove", "name": name})
-        # Its tabs may be anywhere. A process that does not answer loses its lease, and the name with it.
-        async with asyncio.timeout(LEASE_TTL + 2):
-            while name in await names_in(manager, room_id):
-                await asyncio.sleep(0.01)
-    except (Away, TimeoutError):
+        was_there = await manager.remove(room_id, name)
+    except Away:
         raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, "Try again later") from None
+    if not was_there:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such member")
 
 
 @router.get("/debug/sessions")

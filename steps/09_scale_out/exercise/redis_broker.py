@@ -5,6 +5,7 @@ import json
 import logging
 import secrets
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from redis.asyncio import Redis
@@ -24,7 +25,8 @@ from .encoding import text_frame
 # TODO 4: present() and members() know the names at all processes. A process that has not renewed its lease for
 #         LEASE_TTL seconds loses its names, and no other does. scripts.py has the two scripts for that.
 # TODO 5: Redis may go and come back, even empty: while it is away every call raises Away, when it is back the listener
-#         is asked to resume(), and ids go on from the largest that this process has seen.
+#         is asked to resume(), and ids go on from the largest that this process has seen. An error reply, such as OOM
+#         or READONLY, is an outage too.
 # TODO 6: the same key of the same sender in the same room gives the same id and is not passed on again, whichever
 #         process is asked. Keep the last KEPT_KEYS of a room.
 
@@ -61,10 +63,10 @@ class RedisBroker:
     async def read(self, room_id: str, after: int) -> Page:
         return Page(0, [])
 
-    async def present(self, room_id: str, names: list[str]) -> Presence:
+    async def present(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
         self.version += 1
-        self.names[room_id] = names
-        return await self.members(room_id)
+        self.names.update(names)
+        return {room_id: await self.members(room_id) for room_id in names}
 
     async def members(self, room_id: str) -> Presence:
         return Presence(self.version, {self.process: self.names.get(room_id, [])})
