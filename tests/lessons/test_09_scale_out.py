@@ -70,7 +70,9 @@ class TestLesson:
                 async with at(hosts[0], room, "Ada") as ada, at(hosts[1], room, "Grace") as grace:
                     assert (await hosts[0].get_json(Members.list_path(room), likely=""))["names"] == ["Ada"]
                     assert (await hosts[1].get_json(Members.list_path(room), likely=""))["names"] == ["Grace"]
-                    await asyncio.gather(say(ada, "from Ada"), say(grace, "from Grace"))
+                    # Each process has its message before it can receive the other one's, on a busy machine too.
+                    with hosts[0].held_up(), hosts[1].held_up():
+                        await asyncio.gather(say(ada, "from Ada"), say(grace, "from Grace"))
                     await hears(ada, 2)
                     if ada.ids == [1, 1]:
                         break

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query, WebSocket, status
 
 from .manager import Manager
-from .messages import EXPECTED, Direct, Message, Pong, read
+from .messages import EXPECTED, Direct, Message, Pong, error, key_of, read
 from .tab import Tab
 
 router = APIRouter()
@@ -44,7 +44,7 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager,
                     case Pong():
                         pass
                     case None:
-                        manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED})
+                        manager.send(room_id, [tab], error(EXPECTED, key_of(event), retry=False))
         finally:
             manager.leave(room_id, tab)
             writer.cancel()
