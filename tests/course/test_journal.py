@@ -17,6 +17,7 @@ FOLDERS = [
     folder / "exercise" for number in (8, 9) for folder in (find_step(number).solution, find_step(number).folder)
 ]
 FULL_DISK = """
+import os
 import resource
 import sys
 
@@ -27,7 +28,8 @@ journal.read()
 refused = []
 for number in range(1, 8):
     # The third and the fifth message meet a file that takes ten more bytes, or one that takes no more.
-    limit = {3: journal.size + 10, 5: journal.size}.get(number, resource.RLIM_INFINITY)
+    size = os.path.getsize("journal")
+    limit = {3: size + 10, 5: size}.get(number, resource.RLIM_INFINITY)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     try:
         journal.append(Record(room="lobby", id=number, sender="Ada", text=f"text {number}"))
@@ -113,3 +115,16 @@ def test_full_disk(folder: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("a message can't be written") == 2
+
+
+def test_emptied_file(journal: ModuleType, tmp_path: Path) -> None:
+    """A file that was emptied while the server runs takes whole lines again, also after a write that failed."""
+    path = tmp_path / "journal"
+    file = journal.Journal(str(path))
+    for number in (1, 2, 3):
+        if number == 3:
+            file.is_torn = True  # As after a write that failed.
+            path.write_bytes(b"")
+        file.append(journal.Record(room="lobby", id=number, sender="Ada", text="hello"))
+    file.close()
+    assert ids(journal, path) == [3]

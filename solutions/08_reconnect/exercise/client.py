@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import random
 import uuid
 from collections import deque
@@ -11,7 +12,10 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.uri import parse_uri
+
+logger = logging.getLogger(__name__)
 
 STOPPING_CODES = {1008, 4401}
 STOPPING_STATUSES = {401, 403}
@@ -38,6 +42,7 @@ class ResilientClient:
     def __init__(
         self, url: str, *, after: int = 0, base: float = 0.5, cap: float = 10.0, silence: float = 40.0
     ) -> None:
+        parse_uri(url)  # Raises InvalidURI. Later, the same error is a redirect of the server, and is tried again.
         self.url = url
         self.after = after
         self.base = base
@@ -50,9 +55,9 @@ class ResilientClient:
         # By key, in the order in which they were sent.
         self._unacknowledged: dict[str, tuple[str, asyncio.Future[int]]] = {}
         self._window = asyncio.Semaphore(MAX_UNACKNOWLEDGED)
-        # Keys that this connection has sent.
+        # Keys that this connection has sent, and that the server hasn't answered. Their senders may have given up.
         self._sent: set[str] = set()
-        # Keys of which one is too large for the server. They're sent again one at a time.
+        # After a 1009, the keys that are sent again one at a time: one of them may be too large for the server.
         self._suspects: set[str] = set()
         self._must_wait = False
         self._ended = False
@@ -144,10 +149,15 @@ class ResilientClient:
                 ping_interval=None,
                 close_timeout=1,
             ) as websocket:
-                async with asyncio.TaskGroup() as group:
-                    writing = group.create_task(self._write(websocket))
-                    await self._read(websocket)
-                    writing.cancel()
+                try:
+                    async with asyncio.TaskGroup() as group:
+                        writing = group.create_task(self._write(websocket))
+                        await self._read(websocket)
+                        writing.cancel()
+                finally:
+                    # A network that takes nothing more would keep close() waiting.
+                    if websocket.transport.get_write_buffer_size():
+                        websocket.transport.abort()
             if websocket.close_code in STOPPING_CODES:
                 self.stopped = websocket.close_code
             elif websocket.close_code == MESSAGE_TOO_BIG:
@@ -155,7 +165,7 @@ class ResilientClient:
         except InvalidStatus as error:
             if error.response.status_code in STOPPING_STATUSES:
                 self.stopped = error.response.status_code
-        except (OSError, InvalidHandshake):
+        except (OSError, WebSocketException):
             pass  # nobody is there, or not yet
 
     def _address(self) -> str:
@@ -170,22 +180,30 @@ class ResilientClient:
             while True:
                 async with asyncio.timeout(self.silence):
                     frame = await websocket.recv()
-                match json.loads(frame):
-                    case {"type": "message", "id": message_id} as message if message_id > self.after:
+                match self._parse(frame):
+                    case {"type": "message", "id": int(message_id)} as message if message_id > self.after:
                         self._tries = 0
                         await self._hand_on(message, message_id)
-                    case {"type": "gap", "missed": missed} as gap:
+                    case {"type": "gap", "missed": int(missed)} as gap:
                         await self._hand_on(gap, self.after + missed)
-                    case {"type": "ack", "key": key, "id": message_id}:
+                    case {"type": "ack", "key": str(key), "id": int(message_id)}:
                         self._tries = 0
                         await self._settle(key, message_id)
-                    case {"type": "error", "key": key, "retry": True}:
+                    case {"type": "error", "key": str(key), "retry": True}:
                         await self._send_again(key)
-                    case {"type": "error", "key": key, "detail": detail}:
+                    case {"type": "error", "key": str(key), "detail": detail}:
                         await self._settle(key, ValueError(detail))
                     case {"type": "ping"}:
                         async with asyncio.timeout(self.silence):
                             await websocket.send('{"type": "pong"}')
+
+    @staticmethod
+    def _parse(frame: str | bytes) -> Any:
+        try:
+            return json.loads(frame)
+        except ValueError:
+            logger.warning("A frame of the server isn't JSON, and is left out: %.100r", frame)
+            return None
 
     async def _hand_on(self, item: dict[str, Any], after: int) -> None:
         async with self._changed:
@@ -197,6 +215,7 @@ class ResilientClient:
 
     async def _settle(self, key: str, result: int | ValueError) -> None:
         """End the send() of a message: with its id, or with what it raises."""
+        self._sent.discard(key)
         _, acknowledged = self._unacknowledged.pop(key, (None, None))
         # It's done already if the task that waited for it was canceled.
         if acknowledged and not acknowledged.done():
@@ -209,23 +228,21 @@ class ResilientClient:
     async def _send_again(self, key: str) -> None:
         """Let the writer send a message once more, after a delay: the server can't accept it now."""
         self._sent.discard(key)
-        self._must_wait = True
+        self._must_wait |= key in self._unacknowledged
         await self._tell()
 
     async def _find_too_big(self) -> None:
         """Find out which message the server closed the connection for."""
-        sent = [key for key in self._unacknowledged if key in self._sent]
-        if len(sent) == 1:
-            await self._settle(sent[0], ValueError("the message is too large for the server"))
-            sent = []
-        self._suspects = set(sent)
+        if len(self._sent) == 1:
+            await self._settle(next(iter(self._sent)), ValueError("the message is too large for the server"))
+        self._suspects = set(self._unacknowledged)
 
     def _unsent(self) -> list[str]:
         """Return the keys that are to be sent now, in order."""
         keys = [key for key in self._unacknowledged if key not in self._sent]
         if self._suspects & self._unacknowledged.keys():
-            # One at a time, each after the acknowledgement of the one before.
-            return [] if self._sent & self._unacknowledged.keys() else keys[:1]
+            # One at a time, each after the answer to the one before.
+            return [] if self._sent else keys[:1]
         return keys
 
     async def _write(self, websocket: ClientConnection) -> None:

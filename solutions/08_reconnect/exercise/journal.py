@@ -28,20 +28,21 @@ class Journal:
         # Without a buffer: what write() has taken, the system has, and no kill of this process can take it back.
         # A power cut could. Against that, os.fsync() would have to come before each acknowledgement.
         self.file = open(path, "ab+", buffering=0) if path else None
-        # Bytes up to the end of the last whole line.
-        self.size = self.file.seek(0, os.SEEK_END) if self.file else 0
+        # Bytes up to the end of the last whole line, and whether there may be a part of a line behind it.
+        self.size = 0
+        self.is_torn = False
 
     def read(self) -> list[Record]:
         """Return every message so far, without damaged lines, and cut off a last line that has no end."""
         if self.file is None:
             return []
         self.file.seek(0)
-        *lines, torn = self.file.read().split(b"\n")
-        self.size -= len(torn)
+        content = self.file.read()
+        *lines, torn = content.split(b"\n")
         if torn:
             # It was never acknowledged, so its sender sends it again.
             logger.warning("%s: line %d has no end, and is cut off.", self.file.name, len(lines) + 1)
-            self.file.truncate(self.size)
+            self.file.truncate(len(content) - len(torn))
         records = []
         for number, line in enumerate(lines, 1):
             try:
@@ -60,14 +61,16 @@ class Journal:
             return
         line = record.model_dump_json(exclude_defaults=True).encode() + b"\n"
         try:
-            # A write that failed may have left a part of its line.
-            self.file.truncate(self.size)
+            end = self.file.seek(0, os.SEEK_END)
+            if self.is_torn and end > self.size:
+                end = self.file.truncate(self.size)
+            self.size, self.is_torn = end, True
             if self.file.write(line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self.is_torn = False
         except OSError as error:
             logger.error("%s: a message can't be written: %s", self.file.name, error)
             raise
-        self.size += len(line)
 
     def close(self) -> None:
         if self.file is not None:

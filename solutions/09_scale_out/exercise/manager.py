@@ -130,11 +130,15 @@ class ConnectionManager:
             # wait for each other.
             for room_id in sorted(room_ids):
                 await locked.enter_async_context(self.telling.setdefault(room_id, asyncio.Lock()))
-            presences = await self.broker.present(
-                {room_id: sorted(self.rooms.get(room_id, {})) for room_id in room_ids}
-            )
+            # A call that had the lock before may have done it: of many members that join together, one is enough.
+            due = self.untold.intersection(room_ids)
+            self.untold -= due
+            try:
+                presences = await self.broker.present({room_id: sorted(self.rooms.get(room_id, {})) for room_id in due})
+            except BaseException:
+                self.untold |= due
+                raise
             for room_id, presence in presences.items():
-                self.untold.discard(room_id)
                 self.see(room_id, presence, whole=True)
 
     async def tell_all(self) -> None:
@@ -144,7 +148,10 @@ class ConnectionManager:
     async def resume(self) -> None:
         # A room without a tab here is read when the next one joins.
         for some in batches(self.rooms):
-            await asyncio.gather(*(self.fill(room_id) for room_id in some))
+            results = await asyncio.gather(*(self.fill(room_id) for room_id in some), return_exceptions=True)
+            # Only now, so that none of them goes on behind the next resume().
+            for error in filter(None, results):
+                raise error
         for view in self.views.values():
             view.version = -1
         await self.tell_all()

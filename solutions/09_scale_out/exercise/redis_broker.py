@@ -36,19 +36,18 @@ def keys(room_id: str, *kinds: str) -> list[str]:
 
 class RedisBroker:
     def __init__(self, url: str) -> None:
-        self.redis = Redis.from_pool(
-            BlockingConnectionPool.from_url(
-                url,
-                decode_responses=True,
-                # However many members join after an outage, they share these connections.
-                max_connections=32,
-                timeout=3,
-                socket_timeout=3,
-                socket_connect_timeout=1,
-                # No second try behind our back: whether it may be tried again, the caller must decide.
-                retry=Retry(NoBackoff(), 0),
-            )
-        )
+        # No second try behind our back: whether it may be tried again, the caller must decide.
+        options: dict[str, Any] = {
+            "decode_responses": True,
+            "socket_timeout": 3,
+            "socket_connect_timeout": 1,
+            "retry": Retry(NoBackoff(), 0),
+        }
+        # However many members join after an outage, they share these connections, and wait for one.
+        pool = BlockingConnectionPool.from_url(url, max_connections=32, timeout=10, **options)
+        self.redis = Redis.from_pool(pool)
+        # The subscription and the lease don't wait for members.
+        self.own = Redis.from_url(url, **options)
         self.process = secrets.token_hex(8)
         self.last_ids: dict[str, int] = {}
         self.rooms: set[str] = set()
@@ -58,9 +57,8 @@ class RedisBroker:
         self.tasks = contextlib.AsyncExitStack()
 
         self._publish = self.redis.register_script(scripts.PUBLISH)
-        self._raise = self.redis.register_script(scripts.RAISE)
-        self._present = self.redis.register_script(scripts.PRESENT)
-        self._renew = self.redis.register_script(scripts.RENEW)
+        self._raise = self.own.register_script(scripts.RAISE)
+        self._renew = self.own.register_script(scripts.RENEW)
 
     async def start(self, listener: Listener) -> None:
         self.listener = listener
@@ -79,6 +77,7 @@ class RedisBroker:
                 await self.present({room_id: [] for room_id in self.rooms})
         finally:
             await self.redis.aclose()
+            await self.own.aclose()
 
     @contextlib.asynccontextmanager
     async def _asking(self) -> AsyncIterator[None]:
@@ -98,8 +97,9 @@ class RedisBroker:
         async with self._asking():
             message_id = await self._publish(
                 keys(room_id, "last", "messages", "keys"),
-                [CHANNEL + room_id, known_by, message, KEPT_MESSAGES, KEPT_KEYS],
+                [CHANNEL + room_id, known_by, message, KEPT_MESSAGES, KEPT_KEYS, self.last_ids.get(room_id, 0)],
             )
+        self._know(room_id, int(message_id))
         return int(message_id)
 
     async def read(self, room_id: str, after: int) -> Page:
@@ -130,14 +130,11 @@ class RedisBroker:
             return presences
 
     async def _has(self, process: str, names: Mapping[str, list[str]]) -> dict[str, Presence]:
-        # One round trip, however many rooms it is about.
+        # One round trip, however many rooms it is about. In a pipeline, a script of register_script() takes one more.
         async with self.redis.pipeline(transaction=False) as all_rooms:
             for room_id, here in names.items():
-                await self._present(
-                    keys(room_id, "members", "version"),
-                    [CHANNEL + room_id, process, json.dumps(here), 3600],
-                    client=all_rooms,
-                )
+                members, version = keys(room_id, "members", "version")
+                all_rooms.eval(scripts.PRESENT, 2, members, version, CHANNEL + room_id, process, json.dumps(here), 3600)
             answers = await all_rooms.execute()
         return {
             room_id: Presence(version, {flat[i]: json.loads(flat[i + 1]) for i in range(0, len(flat), 2)})
@@ -152,7 +149,7 @@ class RedisBroker:
         """Hear what happens in all rooms, and begin again whenever the connection is lost."""
         while True:
             try:
-                async with self.redis.pubsub() as pubsub:
+                async with self.own.pubsub() as pubsub:
                     # One subscription for all rooms, and so one connection for this process.
                     await pubsub.psubscribe(f"{CHANNEL}*")
                     await self._next(pubsub)
@@ -187,13 +184,15 @@ class RedisBroker:
 
     async def _back(self) -> None:
         """Redis is there again, perhaps without what it knew. What was missed meanwhile has to be found out."""
-        for script in (self._publish, self._raise, self._present, self._renew):
-            await self.redis.script_load(script.script)
-        async with self.redis.pipeline(transaction=False) as all_rooms:
-            for room_id, last_id in self.last_ids.items():
-                # Ids that were given once are not given again.
-                await self._raise(keys(room_id, "last"), [last_id], client=all_rooms)
-            await all_rooms.execute()
+        for script in (self._publish, self._raise, self._renew):
+            await self.own.script_load(script.script)
+        rooms = list(self.last_ids.items())
+        for start in range(0, len(rooms), 1000):
+            async with self.own.pipeline(transaction=False) as some_rooms:
+                for room_id, last_id in rooms[start : start + 1000]:
+                    # Ids that were given once are not given again.
+                    await self._raise(keys(room_id, "last"), [last_id], client=some_rooms)
+                await some_rooms.execute()
         self._ignore_expired_leases()
         await self._renew([PROCESSES], [self.process, LEASE_TTL])
         self.is_there = True

@@ -1,12 +1,17 @@
 """Step 09, solution: what Redis does in one go. Nobody else's command comes between two lines of a script."""
 
 PUBLISH = """
--- KEYS: last id, messages, keys. ARGV: channel, sender and key or nothing, the message without its id, two limits.
+-- KEYS: last id, messages, keys.
+-- ARGV: channel, sender and key or nothing, the message without its id, two limits, the largest id of this process.
 if ARGV[2] ~= '' then
     local known = redis.call('ZSCORE', KEYS[3], ARGV[2])
     if known then
         return tonumber(known)
     end
+end
+if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[6]) then
+    -- Redis has come back empty, and the process hasn't noticed yet.
+    redis.call('SET', KEYS[1], ARGV[6])
 end
 local id = redis.call('INCR', KEYS[1])
 local said = '{"type":"message","id":' .. string.format('%d', id) .. ',' .. string.sub(ARGV[3], 2)
