@@ -46,13 +46,13 @@ async def send_all(tab: Client, frames: list[dict[str, Any]]) -> None:
         await tab.send(frame)
 
 
-async def say(tab: Client, *texts: str, first: int = 1, who: str = "Ada", likely: str = REPLAY) -> None:
+async def say(tab: Client, *texts: str, first: int = 1, who: str = "Ada", likely: str | Likely = REPLAY) -> None:
     """Send these texts, and wait until they have come back."""
     for text in texts:
         await tab.send({"type": "message", "text": text})
     tab.did = f"{len(texts)} messages of {who}" if len(texts) > 1 else f"a message of {who}"
     for number, text in enumerate(texts, first):
-        await tab.gets(message(number, who, text), likely=replayed(likely))
+        await tab.gets(message(number, who, text), likely=replayed(likely) if isinstance(likely, str) else likely)
 
 
 async def both(tab: Client, *wanted: dict[str, Any], likely: str = "") -> None:

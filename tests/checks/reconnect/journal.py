@@ -1,36 +1,48 @@
 """Step 08, TODO 3: a journal that survives a kill."""
 
+import contextlib
 import json
 import sys
 import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from judge.members import Members, message
 from judge.messages import cut
-from judge.model import Likely, check
+from judge.model import Failure, Likely, check
 from judge.rejoining import REPLAY, ack, back, both, full_disk, numbers, replayed, say
 from judge.subject import Subject
 
 UNJUDGED = " (not judged on Windows)" * (sys.platform == "win32")
 """Behind the title of a check that needs a limit for the size of a file."""
 WRITTEN = (
-    "A message is broadcast or acknowledged before it is in the file. Call append() first, without a buffer or a task "
-    "in between, and only then add the message to the history and broadcast it."
+    "A message is broadcast or acknowledged before all of it is in the file. Call append() first, without a buffer or "
+    "a task in between, and compare what write() returns with the length of the line."
 )
 FULL = Likely(
     "A message that the file can't take isn't answered. Catch the OSError of append(), and send an error.",
     wrong=WRITTEN,
+    surplus=WRITTEN,
     closed="The OSError of append() ends the endpoint, and with it the connection. Catch it, and send an error.",
     keys={
-        "key": "The error has another key than its message, so the client doesn't know what to send again. Send the "
-        "key of the message in the error, and none if the message has none.",
+        "key": "The error lacks the key of its message, so the client doesn't know what to send again; or it has a "
+        "key, and the message has none. Send the key of the message, if there is one.",
         "retry": "The error says that the message is final, so the client gives it up. Call error() with retry=True "
         "for a message that has a key.",
     },
+    certain=True,
 )
 GOES_ON = (
     "A message that wasn't written has left something behind: its id, its key, or a journal that is closed. Change the "
     "history only after append() has returned."
+)
+FORGOTTEN = (
+    "The start forgets keys that the server knew before the kill. Keep the last 1000 keys of a room, also those of "
+    "messages that are no longer kept."
+)
+AGAIN = (
+    "The first start has removed something from the file that the second one needs. If you write the file again, keep "
+    "the last 1000 keys of each room too."
 )
 TORN = (
     "A part of a line is in the file, and the next line is appended to it. Compare what write() returns with the "
@@ -52,7 +64,10 @@ class Journal:
     @check(3, "goes on after a kill: ids, the last 100, and keys")
     async def test_journal(self, subject: Subject) -> None:
         room, lab = Members.room("lobby 한글"), Members.room("lab")
-        likely = "a message is not in JOURNAL when it is heard, or what is there is not read: ids, messages and keys"
+        likely = (
+            "A message is broadcast before it is in the file, or the start doesn't read all of it: ids, messages and "
+            "keys. Call append() first, and at the start add all that read() returns to the histories."
+        )
         with tempfile.TemporaryDirectory() as folder:
             journal = str(Path(folder) / "journal")
             async with subject.another(JOURNAL=journal) as own:
@@ -85,8 +100,16 @@ class Journal:
                         await again.gets(ack("k", 120), likely=cause)
                         await again.send({"type": "message", "text": "text 1", "key": "old"})
                         again.did = "the key of the first of 120 messages before the kill"
-                        await again.gets(ack("old", 1), likely=replayed(f"{likely}, the last 1000"))
+                        await again.gets(ack("old", 1), likely=replayed(FORGOTTEN))
                         await say(again, "next", first=121, likely=likely)
+                        own.server.kill()
+            # The second start reads what the first has left of the file.
+            async with subject.another(JOURNAL=journal) as own, back(own, room, "Ada", after=120) as ada:
+                ada.did = ada.earlier = "two times kill -9 and a start on the same file, and a handshake with after=120"
+                await ada.gets(message(121, "Ada", "next"), likely=replayed(AGAIN))
+                await ada.send({"type": "message", "text": "text 1", "key": "old"})
+                ada.did = "the key of the first of 121 messages, after two starts"
+                await ada.gets(ack("old", 1), likely=replayed(AGAIN))
 
     @check(3, "answers with retry while the file takes nothing more, and then goes on" + UNJUDGED)
     async def test_full_disk(self, subject: Subject) -> None:
@@ -108,7 +131,7 @@ class Journal:
                     await grace.gets(value, likely=REPLAY)
                 async with full_disk(own):
                     await ada.send(two)
-                    ada.did = f"{cut(json.dumps(two))}, when the file takes only a part of it"
+                    ada.did = ada.earlier = f"{cut(json.dumps(two))}, when the file takes only a part of it"
                     await ada.gets_error({"key": "k2", "retry": True}, likely=FULL)
                     await ada.send({"type": "message", "text": "no key"})
                     ada.did = "a message without a key, when the file takes nothing more"
@@ -146,10 +169,7 @@ class Journal:
             if not _damage(journal):
                 return  # The answer has a format of its own, which only its author knows how to damage.
             for last in (5, 6):
-                async with (
-                    subject.another(JOURNAL=str(journal)) as own,
-                    back(own, room, "Ada", after=0) as ada,
-                ):
+                async with _started(subject, journal) as own, back(own, room, "Ada", after=0) as ada:
                     ada.did = (
                         f"{last} messages, kill -9, damage to the line of message 3, half a line at the end, "
                         f"{'a start' if last == 5 else 'two starts'} on the file, and a handshake with after=0"
@@ -157,10 +177,28 @@ class Journal:
                     ada.earlier = ada.did
                     for number in range(1, last + 1):
                         item = message(number, "Ada", f"text {number}") if number != 3 else {"type": "gap", "missed": 1}
-                        likely = GAP if number == 3 else GLUED if number == 6 else DAMAGED
-                        await ada.gets(item, likely=replayed(likely, wrong=likely))
-                    await say(ada, f"text {last + 1}", first=last + 1, likely=IDS)
+                        likely = GLUED if number == 6 else DAMAGED
+                        other = GAP if number <= 3 else likely
+                        await ada.gets(item, likely=replayed(likely, wrong=other, surplus=other))
+                    await say(ada, f"text {last + 1}", first=last + 1, likely=replayed(IDS, keys={"id": IDS}))
                     own.server.kill()
+
+
+@contextlib.asynccontextmanager
+async def _started(subject: Subject, journal: Path) -> AsyncIterator[Subject]:
+    """Start the answer on a damaged file.
+
+    Raises:
+        Failure: it doesn't start.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            own = await stack.enter_async_context(subject.another(JOURNAL=str(journal)))
+        except Failure as failure:
+            failure.after = "damage to the line of message 3, and half a line at the end of the file"
+            failure.expect, failure.likely = "a start on the file", DAMAGED
+            raise
+        yield own
 
 
 def _damage(journal: Path) -> bool:

@@ -46,7 +46,8 @@ class Keys:
             await grace.gets({"type": "joined", "name": "Ada"}, likely=REPLAY)
             for number, key in enumerate(("k", "K" * 64, "열" * 64, "a b"), 1):
                 await ada.send({"type": "message", "text": f"text {number}", "key": key})
-                await both(ada, message(number, "Ada", f"text {number}"), ack(key, number))
+                long = "The length of a key is counted in bytes. Count its characters." * (key == "열" * 64)
+                await both(ada, message(number, "Ada", f"text {number}"), ack(key, number), likely=long)
                 for tab in (grace, other):
                     tab.did = "a message of Ada with a key"
                     likely = "the ack goes to the socket that sent the message, and the key to nobody else"
