@@ -271,8 +271,8 @@ class Client:
             got += f", which {who} sent" + (f" before {self.who} connected" if is_old else "")
             likely = causes.replayed if is_old else causes.wrong or causes.silence
         elif expected is None:
-            likely = causes.keys.get(differing_key(frame, more)) or not_an_error(frame, more)
-            likely = likely or causes.wrong or causes.silence
+            malformed = causes.keys.get(differing_key(frame, more)) or not_an_error(frame, more)
+            likely = malformed or causes.wrong or causes.silence
         else:
             likely = causes.keys.get(only_key(expected, frame), "")
             likely = likely or difference(expected, frame) or causes.wrong or causes.silence
