@@ -27,8 +27,7 @@ FULL = Likely(
     keys={
         "key": "The error lacks the key of its message, so the client doesn't know what to send again; or it has a "
         "key, and the message has none. Send the key of the message, if there is one.",
-        "retry": "The error says that the message is final, so the client gives it up. Call error() with retry=True "
-        "for a message that has a key.",
+        "retry": 'Without "retry": true in the error, the client gives the message up. Call error() with retry=True.',
     },
     certain=True,
 )
