@@ -7,7 +7,7 @@ import socket
 import struct
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from websockets import frames
@@ -16,7 +16,7 @@ from websockets.exceptions import ConcurrencyError, ConnectionClosed
 
 from .conversation import current
 from .differences import difference
-from .messages import carries, cut, is_error, is_message, not_an_error, only_key, parsed, show
+from .messages import NOTHING, carries, cut, differing_key, is_error, is_message, not_an_error, only_key, parsed, show
 from .model import Failure, Likely
 
 LONGEST_IGNORED = 500
@@ -246,13 +246,18 @@ class Client:
         self.after = None
 
     async def _not_expected(
-        self, frame: str | bytes, wanted: str, expected: str | dict[str, Any] | None, causes: Likely
+        self,
+        frame: str | bytes,
+        wanted: str,
+        expected: str | dict[str, Any] | None,
+        causes: Likely,
+        more: Mapping[str, Any] = NOTHING,
     ) -> Failure:
         """Explain a message that isn't the expected one: one too many, another one's, or the expected one changed."""
         # If the expected message follows, this one came in addition, after the action before.
         following = await self._look_ahead(min(self.patience, LOOK_ON))
         follows = following is not None and (
-            is_error(following) if expected is None else is_message(following, expected)
+            is_error(following, more) if expected is None else is_message(following, expected)
         )
         if follows:
             return self._surplus(frame, causes.surplus)
@@ -266,7 +271,8 @@ class Client:
             got += f", which {who} sent" + (f" before {self.who} connected" if is_old else "")
             likely = causes.replayed if is_old else causes.wrong or causes.silence
         elif expected is None:
-            likely = not_an_error(frame) or causes.wrong or causes.silence
+            malformed = causes.keys.get(differing_key(frame, more)) or not_an_error(frame, more)
+            likely = malformed or causes.wrong or causes.silence
         else:
             likely = causes.keys.get(only_key(expected, frame), "")
             likely = likely or difference(expected, frame) or causes.wrong or causes.silence
@@ -288,16 +294,20 @@ class Client:
             or "After this, your code sends one message too many. Look for the second send, and remove it.",
         )
 
-    async def gets_error(self, *, likely: str | Likely) -> None:
+    async def gets_error(self, more: Mapping[str, Any] = NOTHING, *, likely: str | Likely) -> None:
         """The next frame is `{"type": "error", "detail": a text that is not empty}`.
+
+        Args:
+            more: further keys of the error, and their values.
+            likely: the mistake, if it is not.
 
         Raises:
             Failure: it is not.
         """
-        wanted = '{"type": "error", "detail": "..."} and the connection still open'
+        wanted = f"{json.dumps({'type': 'error', 'detail': '...', **more})} and the connection still open"
         frame = await self.next(expect=wanted, likely=likely)
-        if not is_error(frame):
-            raise await self._not_expected(frame, wanted, None, _causes(likely))
+        if not is_error(frame, more):
+            raise await self._not_expected(frame, wanted, None, _causes(likely), more)
         self._answered = (self.did, show(frame))
 
     async def has_nothing_more(self, *, likely: str = "", misdelivered: str = "") -> None:

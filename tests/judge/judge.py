@@ -45,8 +45,6 @@ SPINNING = (
     "A loop in your code runs without waiting, so it blocks the event loop, and no client is served any longer. "
     "Wait in it with an await, for a message or with queue.get(), and leave it when its client disconnects."
 )
-COUNTED = "unfinished tasks: "
-"""How the lines of loop/counting.py start."""
 LEAVING = "The log holds a traceback after a client has disconnected, which isn't an error."
 STARTS = Check(0, "starts under uvicorn", "starts", None, False)
 
@@ -335,7 +333,7 @@ class Judge:
             ("Passed", failure.passed),
             ("Likely", likely),
             ("Server", places),
-            ("Printed", "\n".join(line for line in printed_in(log) if not line.startswith(COUNTED))),
+            ("Printed", "\n".join(printed_in(log))),
             ("Misplaced", misplaced(self.step, self.folder)),
             ("Hint", f"notebook {name[:2]}, Make, TODO {number}"),
             ("Seed", talk.drew and f"pytest --exercise {self.step.number} --seed {self.seed} sends the same again"),

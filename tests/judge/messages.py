@@ -1,6 +1,8 @@
 """Messages: how a failure shows them, and whether one is the expected one."""
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from .differences import difference, escaped
@@ -36,14 +38,28 @@ def only_key(expected: str | dict[str, Any], frame: str | bytes) -> str:
     return differing[0] if len(differing) == 1 else ""
 
 
-def is_error(frame: str | bytes) -> bool:
-    """Whether a frame is `{"type": "error", "detail": a text that is not empty}`."""
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+"""The further keys of an error that has none."""
+
+
+def is_error(frame: str | bytes, more: Mapping[str, Any] = NOTHING) -> bool:
+    """Whether a frame is `{"type": "error", "detail": a text that is not empty}`, with these further keys."""
     value = parsed(frame) if isinstance(frame, str) else None
     detail = value.get("detail") if isinstance(value, dict) else None
-    return value == {"type": "error", "detail": detail} and isinstance(detail, str) and bool(detail)
+    return isinstance(detail, str) and bool(detail) and same(value, {"type": "error", "detail": detail, **more})
 
 
-def not_an_error(frame: str | bytes) -> str | None:
+def differing_key(frame: str | bytes, more: Mapping[str, Any]) -> str:
+    """Return the first of the further keys in which an error differs from the expected one; empty if none does."""
+    value = parsed(frame) if isinstance(frame, str) else None
+    if not isinstance(value, dict) or value.get("type") != "error":
+        return ""
+    found = {key: each for key, each in value.items() if key not in ("type", "detail")}
+    keys = sorted(found.keys() | more.keys())
+    return next((key for key in keys if not (key in found and key in more and same(found[key], more[key]))), "")
+
+
+def not_an_error(frame: str | bytes, more: Mapping[str, Any] = NOTHING) -> str | None:
     """Explain a message that came instead of an error, or None if it's something else than a malformed error."""
     value = parsed(frame) if isinstance(frame, str) else None
     if not isinstance(value, dict):
@@ -52,8 +68,10 @@ def not_an_error(frame: str | bytes) -> str | None:
         return difference({"type": "error", "detail": "..."}, frame) if looks_like_one else None
     if value.get("type") != "error":
         return None
-    if more := sorted(str(key) for key in value.keys() - {"type", "detail"}):
-        return f"An error has exactly the keys type and detail. Remove {', '.join(more)}."
+    keys = ["type", "detail", *more]
+    if surplus := sorted(str(key) for key in value.keys() - keys):
+        *first, last = keys
+        return f"An error has exactly the keys {', '.join(first)} and {last}. Remove {', '.join(surplus)}."
     if "detail" not in value:
         return "The error lacks the key detail. Add a sentence of yours under it."
     return "detail must be a string that isn't empty. If it's an exception, str() of it may be empty: write a sentence."

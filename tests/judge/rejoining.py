@@ -1,6 +1,10 @@
-"""Members that rejoin a room, in step 08: their tabs, and the messages that they get and send."""
+"""Members that rejoin a room, in step 08: their tabs, the messages that they get and send, and a full disk."""
 
+import asyncio
 import contextlib
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,6 +13,7 @@ from .members import PING, Members, members_list, message
 from .messages import show
 from .model import Failure, Likely
 from .subject import Subject
+from .troubles import LIMITED
 
 REPLAY = (
     "after=ID replays the messages with a larger id, each once and in order, after the list and before anything new"
@@ -41,13 +46,13 @@ async def send_all(tab: Client, frames: list[dict[str, Any]]) -> None:
         await tab.send(frame)
 
 
-async def say(tab: Client, *texts: str, first: int = 1, who: str = "Ada", likely: str = REPLAY) -> None:
+async def say(tab: Client, *texts: str, first: int = 1, who: str = "Ada", likely: str | Likely = REPLAY) -> None:
     """Send these texts, and wait until they have come back."""
     for text in texts:
         await tab.send({"type": "message", "text": text})
     tab.did = f"{len(texts)} messages of {who}" if len(texts) > 1 else f"a message of {who}"
     for number, text in enumerate(texts, first):
-        await tab.gets(message(number, who, text), likely=replayed(likely))
+        await tab.gets(message(number, who, text), likely=replayed(likely) if isinstance(likely, str) else likely)
 
 
 async def both(tab: Client, *wanted: dict[str, Any], likely: str = "") -> None:
@@ -92,3 +97,35 @@ async def back(
         if not narrow:
             await members_list(tab, path, likely=REPLAY)
         yield tab
+
+
+@contextlib.asynccontextmanager
+async def full_disk(own: Subject) -> AsyncIterator[None]:
+    """Let JOURNAL take ten bytes more and then nothing, until the end of this block.
+
+    Args:
+        own: was started with `full`. Windows has no such limit.
+
+    Raises:
+        Failure: the event loop of the server is blocked.
+    """
+    assert sys.platform != "win32"
+    await _limit(own, signal.SIGUSR1)
+    yield
+    await _limit(own, signal.SIGUSR2)
+
+
+async def _limit(own: Subject, number: int) -> None:
+    """Send a signal, and wait until loop/full.py has acted on it."""
+    log = own.server.log
+    before = _limits(log)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(own.server.pid, number)
+    await asyncio.to_thread(own.server.wait_for, lambda log: _limits(log) > before, own.patience)
+    if _limits(log) == before and own.server.exit_code is None:
+        got = f"the event loop does nothing for {own.patience:g} s"
+        raise Failure(got=got, expect="a server that reacts to a signal", likely="", broken=True)
+
+
+def _limits(log: list[str]) -> int:
+    return sum(line.startswith(LIMITED) for line in log)

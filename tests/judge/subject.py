@@ -430,6 +430,7 @@ class Subject:
         port: int = 0,
         counting: bool = False,
         fast: bool = False,
+        full: bool = False,
         cold: bool = False,
         noisy: bool = False,
         **settings: str,
@@ -440,6 +441,7 @@ class Subject:
             port: of the server; 0 lets the system choose.
             counting: whether its log says which tasks are unfinished; see loop/counting.py.
             fast: whether its clock runs fast; see loop/fast.py.
+            full: whether its disk can be full for a time; see loop/full.py.
             cold: whether it's a new Python, with a `hash()` of its own for strings; see `under`.
             noisy: whether its log may hold tracebacks, and isn't part of what `settle` returns.
             settings: for its environment.
@@ -447,8 +449,9 @@ class Subject:
         Raises:
             Failure: it does not start.
         """
-        extra = ("--loop", f"{'counting' if counting else 'fast'}:new_loop") if counting or fast else ()
-        if extra:
+        loop = "counting" if counting else "fast" if fast else "full" if full else ""
+        extra = ("--loop", f"{loop}:new_loop") if loop else ()
+        if loop:
             settings["PYTHONPATH"] = str(Path(__file__).with_name("loop"))
         other = await self._start(self.server.target, self.folder, settings, port=port, extra=extra, cold=cold)
         if not noisy:

@@ -151,11 +151,13 @@ def troubles_in(log: str, folder: Path) -> list[Trouble]:
 
 COUNTED = "unfinished tasks: "
 """The beginning of the lines that loop/counting.py prints."""
+LIMITED = "most bytes of a file: "
+"""The beginning of the lines that loop/full.py prints."""
 
 
 def printed_in(log: str) -> list[str]:
     """Return the last lines that the learner's own code printed: three at most, each of 120 characters at most."""
-    lines = [line for line in _Reader(log, ROOT).printed if line.strip() and not line.startswith(COUNTED)]
+    lines = [line for line in _Reader(log, ROOT).printed if line.strip() and not line.startswith((COUNTED, LIMITED))]
     return [line if len(line) <= 120 else f"{line[:119]}…" for line in lines[-3:]]
 
 

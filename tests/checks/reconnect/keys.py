@@ -1,12 +1,37 @@
-"""Step 08, TODO 2: acknowledgements, and idempotency keys."""
+"""Step 08, TODO 2: acknowledgements, errors with a key, and idempotency keys."""
+
+import json
+from typing import Any
 
 from judge.members import BAD, Members, message
-from judge.model import check
+from judge.model import Likely, check
 from judge.rejoining import REPLAY, ack, back, both, replayed, say, send_all
 from judge.subject import Subject
 from judge.tasks import spawn
 
 ONCE = "the key of a sender in a room stands for one message: look it up before anything else"
+BAD_TEXTS: tuple[dict[str, Any], ...] = ({}, {"text": None}, {"text": 1}, {"text": ["x"]}, {"text": "\ud83d"})
+"""What a message has instead of a text. The last one is half an emoji, which no UTF-8 can hold."""
+BAD_KEYS: tuple[Any, ...] = ("", "k" * 65, 1, ["k"], {}, "\ud83d")
+FINAL = Likely(
+    "A bad message isn't answered to its sender. Send an error to the connection that sent it.",
+    wrong="A bad message is answered with something else than an error. Check its text before you use its key.",
+    keys={
+        "key": "The error lacks the key, or has another one, so the client doesn't know which message is bad. Read the "
+        "key of the bad message with key_of(), and send it in the error.",
+        "retry": 'Without "retry": false in the error, the client sends the bad message again and again. '
+        "Call error() with retry=False.",
+    },
+)
+NO_KEY = Likely(
+    "A message with a bad key, or one that can't be read, isn't answered. Send an error to its sender's connection.",
+    wrong="A message with a bad key is accepted. A key is a string of 1 to 64 characters: check that first.",
+    keys=dict.fromkeys(
+        ("key", "retry"),
+        "The error has a key, though its message has no valid one. Send the key and retry only if the key is a string "
+        "of 1 to 64 characters.",
+    ),
+)
 
 
 class Keys:
@@ -19,25 +44,47 @@ class Keys:
             back(subject, room, "Ada") as ada,
         ):
             await grace.gets({"type": "joined", "name": "Ada"}, likely=REPLAY)
-            for number, key in enumerate(("k", "K" * 64, "열쇠", "a b"), 1):
+            for number, key in enumerate(("k", "K" * 64, "열" * 64, "a b"), 1):
                 await ada.send({"type": "message", "text": f"text {number}", "key": key})
-                await both(ada, message(number, "Ada", f"text {number}"), ack(key, number))
+                long = "The length of a key is counted in bytes. Count its characters." * (key == "열" * 64)
+                await both(ada, message(number, "Ada", f"text {number}"), ack(key, number), likely=long)
                 for tab in (grace, other):
                     tab.did = "a message of Ada with a key"
                     likely = "the ack goes to the socket that sent the message, and the key to nobody else"
                     await tab.gets(message(number, "Ada", f"text {number}"), likely=replayed(likely))
             await say(ada, "no key", first=5, likely="a message without a key gets no acknowledgement")
-            bad = [{"key": ""}, {"key": "k" * 65}, {"key": 1}, {"key": ["k"]}, {"key": {}}]
-            for frame in [*({"type": "message", "text": "x"} | each for each in bad), *BAD]:
+            for tab in (grace, other):
+                await tab.gets(message(5, "Ada", "no key"), likely=replayed("an ack goes to others too"))
+
+    @check(2, "answers a bad message with its key and that it's final, or without a key if that is bad too")
+    async def test_errors(self, subject: Subject) -> None:
+        room = Members.room()
+        async with (
+            back(subject, room, "Grace") as grace,
+            back(subject, room, "Ada") as other,
+            back(subject, room, "Ada") as ada,
+        ):
+            await grace.gets({"type": "joined", "name": "Ada"}, likely=REPLAY)
+            for number, bad in enumerate(BAD_TEXTS):
+                key = f"열쇠 {number}"
+                # As escapes, because half an emoji can't be sent as it is.
+                await ada.send(json.dumps({"type": "message", "key": key} | bad))
+                await ada.gets_error({"key": key, "retry": False}, likely=FINAL)
+            for bad in BAD_KEYS:
+                for text in ("x", 1):
+                    await ada.send(json.dumps({"type": "message", "text": text, "key": bad}))
+                    await ada.gets_error(likely=NO_KEY)
+            for frame in BAD:
                 await ada.send(frame)
-                await ada.gets_error(
-                    likely="a key is a text of 1 to 64 characters; what is bad gets an error and no id"
-                )
-            await say(ada, "still here", first=6)
-            for number, text in ((5, "no key"), (6, "still here")):
-                for tab in (grace, other):
-                    likely = "an ack or an error goes to others too"
-                    await tab.gets(message(number, "Ada", text), likely=replayed(likely))
+                await ada.gets_error(likely=NO_KEY)
+            await ada.send({"type": "message", "text": "good", "key": "열쇠 0"})
+            ada.did = "a good message with the key of a bad one"
+            used = "A bad message uses its key or an id up. Take an id and keep the key only for what you accept."
+            await both(ada, message(1, "Ada", "good"), ack("열쇠 0", 1), likely=used)
+            for tab in (grace, other):
+                tab.did = "many bad messages of Ada, and then a good one"
+                likely = "The error goes to other connections too. Send it only to the one that sent the bad message."
+                await tab.gets(message(1, "Ada", "good"), likely=replayed(likely, wrong=likely))
 
     @check(2, "passes a message on once, however often its key comes")
     async def test_once(self, subject: Subject) -> None:

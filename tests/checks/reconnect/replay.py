@@ -32,6 +32,10 @@ class Replay:
                     for number in range(after + 1, 6):
                         await grace.gets(message(number, "Ada", texts[number - 1]), likely=replayed(REPLAY))
                     await grace.gets_error(likely=replayed("something comes after the replay, or twice"))
+                    async with back(subject, room, "Grace", after=4) as second:
+                        second.did = second.earlier = "a second tab of Grace, with after=4, when 5 messages are there"
+                        each = "Only the first tab of a name gets a replay. Replay to each tab, from its own after."
+                        await second.gets(message(5, "Ada", texts[4]), likely=replayed(each))
                 await self._hears_of(ada, "Grace")
             for query in ({}, {"after": 5}):
                 last = "after= the id of the last message is right, and replays nothing"

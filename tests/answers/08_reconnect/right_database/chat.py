@@ -1,12 +1,13 @@
 """Step 08: the socket."""
 
 import asyncio
+import sqlite3
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, WebSocket, status
 
 from .manager import Manager
-from .messages import EXPECTED, Direct, Message, Pong, read
+from .messages import EXPECTED, Direct, Message, Pong, error, key_of, read
 from .tab import Tab
 
 router = APIRouter()
@@ -31,9 +32,13 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager,
                     continue  # Removed: what it sent before it knew is for nobody.
                 match read(event):
                     case Message(text=text, key=key):
-                        message_id = manager.message(room_id, name, text, key)
-                        if key:
-                            manager.send(room_id, [tab], {"type": "ack", "key": key, "id": message_id})
+                        try:
+                            message_id = manager.message(room_id, name, text, key)
+                        except sqlite3.OperationalError:
+                            manager.send(room_id, [tab], error("the database is full", key, retry=True))
+                        else:
+                            if key:
+                                manager.send(room_id, [tab], {"type": "ack", "key": key, "id": message_id})
                     case Direct(to=to, text=text):
                         if tabs := list(manager.tabs(room_id, to)):
                             manager.send(room_id, tabs, {"type": "direct", "from": name, "text": text})
@@ -42,7 +47,7 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager,
                     case Pong():
                         pass
                     case None:
-                        manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED})
+                        manager.send(room_id, [tab], error(EXPECTED, key_of(event), retry=False))
                 # A whole burst may have arrived already. Let the writers send in between.
                 await asyncio.sleep(0)
         finally:

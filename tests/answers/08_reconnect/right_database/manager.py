@@ -22,9 +22,12 @@ class ConnectionManager:
         if after is None:
             return []
         rows = self.journal.since(room_id, after)
-        lost = rows[0][0] - after - 1 if rows else 0
-        frames = [encode({"type": "message", "id": row[0], "from": row[1], "text": row[2]}) for row in rows]
-        return [encode({"type": "gap", "missed": lost}), *frames] if lost else frames
+        frames = []
+        for before, (number, sender, text) in zip([after, *(row[0] for row in rows)], rows, strict=False):
+            if number > before + 1:
+                frames.append(encode({"type": "gap", "missed": number - before - 1}))
+            frames.append(encode({"type": "message", "id": number, "from": sender, "text": text}))
+        return frames
 
     def names(self, room_id: str) -> list[str]:
         return sorted(self.rooms.get(room_id, {}))

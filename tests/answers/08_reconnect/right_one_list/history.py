@@ -1,5 +1,6 @@
 """Step 08: what was said in one room, as a list."""
 
+from itertools import pairwise
 from typing import Any
 
 from starlette.types import Message
@@ -10,12 +11,11 @@ from .journal import Record
 
 class History:
     def __init__(self) -> None:
-        self.first = 1
         self.records: list[Record] = []
 
     @property
     def last_id(self) -> int:
-        return self.first + len(self.records) - 1
+        return self.records[-1].id if self.records else 0
 
     @property
     def ids(self) -> Any:
@@ -32,11 +32,13 @@ class History:
         self.records.append(record)
         if len(self.records) > 2000:
             del self.records[:500]
-            self.first += 500
         return self.frame(record)
 
     def since(self, after: int) -> list[Message]:
-        last = self.records[-100:]
-        gap = last[0].id - after - 1 if last else 0
-        frames = [self.frame(record) for record in last if record.id > after]
-        return [encode({"type": "gap", "missed": gap}), *frames] if gap > 0 else frames
+        missed = [record for record in self.records[-100:] if record.id > after]
+        frames = []
+        for before, record in pairwise([Record(room="", id=after, sender="", text=""), *missed]):
+            if gap := record.id - before.id - 1:
+                frames.append(encode({"type": "gap", "missed": gap}))
+            frames.append(self.frame(record))
+        return frames

@@ -1,0 +1,46 @@
+"""An event loop that can limit the size of files, so that JOURNAL takes nothing more, as on a full disk.
+
+    PYTHONPATH=tests/judge/loop uvicorn exercise.main:app --loop full:new_loop
+
+SIGUSR1 sets the limit, SIGUSR2 removes it, and both print it. Windows has no such limit.
+"""
+
+import asyncio
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+assert sys.platform != "win32"
+
+LEFT = 10
+"""Bytes that the file still takes. So the first write is short, and only the next one fails."""
+
+
+def set_limit(size: int) -> None:
+    """Let no file of this process grow beyond this size in bytes."""
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Python ignores SIGXFSZ, so a write beyond the limit raises OSError.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+    print(f"most bytes of a file: {size}", flush=True)
+
+
+def size_of(path: Path) -> int:
+    """Return the size of a file in bytes, 0 if it doesn't exist."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """Return a loop as uvicorn would choose it, which listens to the two signals."""
+    try:
+        import uvloop
+    except ImportError:
+        loop = asyncio.new_event_loop()
+    else:
+        loop = uvloop.new_event_loop()
+    journal = Path(os.environ["JOURNAL"])
+    most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    loop.add_signal_handler(signal.SIGUSR1, lambda: set_limit(size_of(journal) + LEFT))
+    loop.add_signal_handler(signal.SIGUSR2, set_limit, most)
+    return loop
