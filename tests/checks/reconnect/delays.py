@@ -8,7 +8,7 @@ from judge.rejoining import ack
 from judge.stage import Stage, Visit, stage
 from judge.subject import Subject
 
-from .client import key_of
+from .sent import key_of
 
 SLOW = 1.0
 """Seconds that a try may come later than the client meant it."""

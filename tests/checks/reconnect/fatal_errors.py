@@ -6,7 +6,7 @@ from judge.model import Failure, check
 from judge.stage import stage
 from judge.subject import Subject
 
-from .client import key_of
+from .sent import key_of
 
 
 class FatalErrors:
@@ -15,7 +15,7 @@ class FatalErrors:
         async with stage(subject) as play:
             for number, code in enumerate((1008, 4401, 401, 403)):
                 await play.begin(number, base=0.02, cap=0.05)
-                visit = await play.visit(likely="the client connects")
+                visit = await play.visit(number, likely="the client connects")
                 if code > 999:
                     await visit.accept()
                     await visit.send(message(1, "Grace", "hello"))
@@ -37,14 +37,14 @@ class FatalErrors:
             await play.begin(9, base=0.02, cap=0.05)
             going_on = "refused handshakes with 5xx and every other close code are no reason to stop"
             for code in (1000, 1001, 1011, 1012, 1013, 4408, 500, 502, 503, 504):
-                visit = await play.visit(likely=going_on)
+                visit = await play.visit(9, likely=going_on)
                 play.did = f"the server {'closed with' if code > 999 else 'answered the handshake with HTTP'} {code}"
                 if code > 999:
                     await visit.accept()
                     await visit.close(code)
                 else:
                     visit.refuse(code)
-            visit = await play.visit(likely=going_on)
+            visit = await play.visit(9, likely=going_on)
             await visit.accept()
             await visit.send(message(1, "Grace", "hello"))
             await play.does("item", 9, item=message(1, "Grace", "hello"), likely=going_on)
