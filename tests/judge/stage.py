@@ -190,14 +190,14 @@ class Stage:
         """
         return await self._within(self.events(client).get(), expect=expect, likely=likely, seconds=seconds)
 
-    async def does(self, event: str, client: int = 0, *, likely: str, **more: Any) -> None:
+    async def does(self, event: str, client: int = 0, *, likely: str, seconds: float = 0, **more: Any) -> None:
         """The next thing that a client does is this.
 
         Raises:
             Failure: it does something else, or nothing.
         """
         expect = f"{event} {show(more)}"
-        got = await self.next(client, expect=expect, likely=likely)
+        got = await self.next(client, expect=expect, likely=likely, seconds=seconds)
         if got != {"event": event, "client": client, **more}:
             del got["client"]
             raise Failure(after=self.did, got=f"{got.pop('event')} {show(got)}", expect=expect, likely=likely)

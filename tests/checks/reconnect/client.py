@@ -15,7 +15,6 @@ from . import silence
 from .keys import ONCE
 from .sent import CONNECTS, IN_ORDER, PINGS, accepted, key_in, key_of, keys_are
 
-
 RESUMES = "each connect asks for after= the last id, and leaves the rest of the address as it is"
 GAP = (
     "Your client asks for the messages of a gap again, or hands them on later. They count as handed on: add the gap's "
@@ -24,8 +23,8 @@ GAP = (
 WINDOW = 100
 """Messages of a client that may be unacknowledged."""
 TOO_MANY = (
-    "Your client sends a message although 100 are unacknowledged, or lets its send() fail. Let send() wait for a place, "
-    "such as with asyncio.Semaphore(100), which becomes free with an acknowledgement."
+    "Your client sends a message although 100 are unacknowledged, or lets its send() fail. Let send() wait for a "
+    "place, such as with asyncio.Semaphore(100), which becomes free with an acknowledgement."
 )
 INBOX = 2000
 """Items that may be in the inbox of a client."""
