@@ -289,6 +289,8 @@ async def stage(subject: Subject, *, patience: float = 0) -> AsyncIterator[Stage
         close_timeout=0.2,
         ping_interval=None,
         max_size=None,
+        # What is long is to be long on the wire too.
+        compression=None,
     ) as server:
         played.port = server.sockets[0].getsockname()[1]
         places = f"{DRIVER}{os.pathsep}{subject.folder}"

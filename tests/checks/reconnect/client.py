@@ -7,7 +7,7 @@ from judge.members import PING, joined, message
 from judge.messages import show
 from judge.model import Failure, check
 from judge.rejoining import ack
-from judge.stage import PONG, Stage, Visit, stage
+from judge.stage import PONG, ROUNDS, Stage, Visit, stage
 from judge.subject import Subject
 from judge.tasks import running
 
@@ -139,7 +139,7 @@ class ReconnectingClient:
 
     @check(4, "has at most 100 messages unacknowledged, and sends the next when one is acknowledged")
     async def test_window(self, subject: Subject) -> None:
-        texts = [f"text {number}" for number in range(WINDOW + 50)]
+        texts = [f"text {number}" for number in range(2 * WINDOW)]
         async with stage(subject) as play:
             await play.begin(base=0.02, cap=0.05)
             visit = await accepted(play)
@@ -226,17 +226,29 @@ class ReconnectingClient:
                 if number == 0:
                     await play.says(visit, likely="a message is sent on the connection")
                 play.did = "the client was ended, while a send() waits for its acknowledgement"
-                await play.do("end", number)
-                got = [await play.next(number, expect="failed, over, ended", likely=likely) for _ in range(3)]
-                events = sorted(event["event"] for event in got)
-                ended = next((event for event in got if event["event"] == "ended"), {})
-                if events != ["ended", "failed", "over"] or ended.get("left") or ended.get("waiting"):
-                    raise Failure(
-                        after=play.did,
-                        got=f"{', '.join(events)}; unfinished: {ended.get('left') or 'nothing'}",
-                        expect="send() raises ConnectionError, the iteration ends, nothing is unfinished",
-                        likely=likely,
-                    )
-                await play.do("send", number, text="too late")
-                late = "send() after the end raises ConnectionError"
-                await play.does("failed", number, text="too late", likely=late)
+                await self._ends(play, number, likely=likely)
+            await play.begin(3)
+            await silence.sends_huge(play, 3)
+            # Until it waits.
+            for _ in range(ROUNDS):
+                await play.handled()
+            play.did = "the client was ended, while it sends into a network that takes nothing"
+            await self._ends(play, 3, likely=silence.STUCK, seconds=silence.CLOSED_WITHIN)
+
+    @staticmethod
+    async def _ends(play: Stage, client: int, *, likely: str, seconds: float = 0) -> None:
+        """End a client, which has a reader and a send() that waits."""
+        await play.do("end", client)
+        got = [await play.next(client, expect="failed, over, ended", likely=likely, seconds=seconds) for _ in range(3)]
+        events = sorted(event["event"] for event in got)
+        ended = next((event for event in got if event["event"] == "ended"), {})
+        if events != ["ended", "failed", "over"] or ended.get("left") or ended.get("waiting"):
+            raise Failure(
+                after=play.did,
+                got=f"{', '.join(events)}; unfinished: {ended.get('left') or 'nothing'}",
+                expect="send() raises ConnectionError, the iteration ends, nothing is unfinished",
+                likely=likely,
+            )
+        await play.do("send", client, text="too late")
+        late = "send() after the end raises ConnectionError"
+        await play.does("failed", client, text="too late", likely=late)

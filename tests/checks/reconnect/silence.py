@@ -26,7 +26,7 @@ PAUSE = 0.4
 LONGEST = 25.0
 """Seconds in which it must have reconnected, and must have sent and received."""
 HUGE = 5_000_000
-"""Characters of a message that's larger than all buffers between two processes."""
+"""Characters of a message that's larger than all buffers between a client and a server that reads nothing."""
 CLOSED_WITHIN = 13.0
 """Seconds in which a client that sends reconnects. The library may wait for ten of them, for an answer to its close."""
 SILENCE = (
@@ -38,8 +38,8 @@ HANDSHAKE = (
     "at most that."
 )
 STUCK = (
-    "Your client waits in send() without a limit, while the network takes nothing. Send and receive in two tasks, and "
-    "end both after silence seconds without a frame."
+    "Your client waits without a limit for what it has sent, because the network takes nothing: in the send() of "
+    "websockets, or in its close(), which ignores its close_timeout then. Call websocket.transport.abort()."
 )
 IS_ALIVE = "Your client ends a connection on which pings come. Every frame counts: start to wait again after each one."
 
@@ -75,6 +75,13 @@ async def _reconnects(
         done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         for each in done:
             each.result()
+
+
+async def sends_huge(play: Stage, client: int = 0) -> None:
+    """Accept the next connection of a client, and let it send more than the buffers hold, but read nothing."""
+    visit = await accepted(play, client)
+    visit.connection.transport.pause_reading()
+    await play.do("send", client, text="x", times=HUGE)
 
 
 async def half_open(subject: Subject) -> None:
@@ -117,9 +124,7 @@ async def stuck(subject: Subject) -> None:
     """Read nothing from a client that sends more than the buffers hold."""
     async with stage(subject) as play:
         await play.begin(base=0.02, cap=0.05, silence=SHORT)
-        visit = await accepted(play)
-        visit.connection.transport.pause_reading()
-        await play.do("send", text="x", times=HUGE)
+        await sends_huge(play)
         play.did = f"a message of {HUGE:,} characters, into a network that takes nothing and delivers nothing"
 
         async def sends_again(visit: Visit) -> None:

@@ -136,6 +136,8 @@ class ResilientClient:
                             await self.take(websocket, json.loads(frame.result()))
                         frame = asyncio.ensure_future(self.receive(websocket))
             finally:
+                # Otherwise close() waits until the buffer is empty, however long the network takes nothing.
+                loop.call_later(0.5, websocket.transport.abort)
                 for each in (frame, more):
                     each.cancel()
                 await asyncio.gather(frame, more, return_exceptions=True)
