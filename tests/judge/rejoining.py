@@ -40,6 +40,11 @@ def ack(key: str, number: int) -> dict[str, Any]:
     return {"type": "ack", "key": key, "id": number}
 
 
+def error(key: str, *, retry: bool) -> dict[str, Any]:
+    """The answer to a message that isn't accepted, now or ever."""
+    return {"type": "error", "detail": "not accepted", "key": key, "retry": retry}
+
+
 async def send_all(tab: Client, frames: list[dict[str, Any]]) -> None:
     """Send these frames, one after another."""
     for frame in frames:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import threading
 from collections.abc import AsyncIterator
 from http import HTTPStatus
@@ -16,9 +17,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from workshop.process import end, start_module
 
+from .members import PING
 from .messages import show
 from .model import Failure
 from .subject import Subject
+from .tasks import running
 
 DRIVER = Path(__file__).with_name("driver")
 
@@ -54,9 +57,10 @@ class Visit:
         self._answer.set_result(HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def accept(self) -> None:
-        """Accept the handshake."""
+        """Accept the handshake. The connection may be lost before it's open."""
         self._answer.set_result(None)
-        await self._open.wait()
+        async with running(self._open.wait(), self.connection.wait_closed()) as first:
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
 
     async def send(self, *messages: dict[str, Any]) -> None:
         """Send these as JSON."""
@@ -86,7 +90,8 @@ class Stage:
         self.port = 0
         self.did = "it was started"
         """What happened last, for the message of a failure."""
-        self._visits: asyncio.Queue[Visit] = asyncio.Queue()
+        self._visits: dict[int, asyncio.Queue[Visit]] = {}
+        self._over: dict[int, asyncio.Future[int | None]] = {}
         self._events: dict[int, asyncio.Queue[dict[str, Any]]] = {}
         self._control: asyncio.Future[ServerConnection | None] = asyncio.get_running_loop().create_future()
         self._of: dict[ServerConnection, Visit] = {}
@@ -96,7 +101,8 @@ class Stage:
         if request.path == "/control":
             return None
         self._of[connection] = Visit(connection, request)
-        self._visits.put_nowait(self._of[connection])
+        found = re.match(r"/ws/lobby-(\d+)\?", request.path)
+        self.visits(int(found[1]) if found else 0).put_nowait(self._of[connection])
         return await self._of[connection].decide()
 
     async def receive(self, connection: ServerConnection) -> None:
@@ -108,6 +114,8 @@ class Stage:
             async for frame in connection:
                 event = json.loads(frame)
                 self.events(event["client"]).put_nowait(event)
+                if event["event"] == "over":
+                    self.over(event["client"]).set_result(event["stopped"])
 
     def started(self, control: ServerConnection | None) -> None:
         """The driver is there, or with None: it has ended."""
@@ -117,6 +125,14 @@ class Stage:
     def events(self, client: int) -> asyncio.Queue[dict[str, Any]]:
         """What a client has done, as the driver tells it."""
         return self._events.setdefault(client, asyncio.Queue())
+
+    def visits(self, client: int) -> "asyncio.Queue[Visit]":
+        """The tries of a client to connect."""
+        return self._visits.setdefault(client, asyncio.Queue())
+
+    def over(self, client: int) -> "asyncio.Future[int | None]":
+        """The end of a client's iteration: with the code that stopped it."""
+        return self._over.setdefault(client, asyncio.get_running_loop().create_future())
 
     async def do(self, action: str, client: int = 0, **more: Any) -> None:
         """Tell the driver to do something."""
@@ -131,20 +147,40 @@ class Stage:
             got = "the process of the client ended"
             raise Failure(after=self.did, got=got, expect="it still runs", likely=EXITS, broken=True) from None
 
-    async def begin(self, client: int = 0, *, url: str = "", **more: Any) -> None:
-        """Start a client, by default one that visits the judge."""
-        url = url or f"ws://127.0.0.1:{self.port}/ws/lobby?name=Ada"
+    async def handled(self) -> None:
+        """Wait until the driver has begun all that it was to do."""
+        await self.do("handled", DRIVER_ITSELF)
+        await self.next(DRIVER_ITSELF, expect="an answer of the client's process", likely=BLOCKS)
+
+    async def begin(
+        self, client: int = 0, *, url: str = "", host: str = "127.0.0.1", port: int = 0, **more: Any
+    ) -> None:
+        """Start a client, by default one that visits the judge.
+
+        Args:
+            client: its number.
+            url: where it connects to.
+            host: without a url, the name of the judge's host.
+            port: without a url, that of a network in front of the judge; 0 for the judge's own.
+            more: what `ResilientClient` takes; and `read=False`, for a client without a reader.
+        """
+        url = url or f"ws://{host}:{port or self.port}/ws/lobby-{client}?name=Ada"
         await self.do("begin", client, url=url, **more)
 
-    async def visit(self, *, likely: str, seconds: float = 0) -> Visit:
-        """The next try of the client to connect.
+    async def visit(self, client: int = 0, *, likely: str, seconds: float = 0) -> Visit:
+        """The next try of a client to connect.
 
         Raises:
-            Failure: there is none.
+            Failure: there is none, or the client's iteration ends first.
         """
-        return await self._within(
-            self._visits.get(), expect="the client connects", likely=likely, seconds=seconds or self.patience
-        )
+        over = self.over(client)
+        async with running(self.visits(client).get()) as (coming,):
+            first = asyncio.wait([coming, over], return_when=asyncio.FIRST_COMPLETED)
+            await self._within(first, expect="the client connects", likely=likely, seconds=seconds)
+            if coming.done():
+                return coming.result()
+        got = f"the iteration ended, and stopped is {over.result()}"
+        raise Failure(after=self.did, got=got, expect="the client connects", likely=likely, broken=True)
 
     async def next(self, client: int = 0, *, expect: str, likely: str, seconds: float = 0) -> dict[str, Any]:
         """The next thing that a client has done.
@@ -154,14 +190,14 @@ class Stage:
         """
         return await self._within(self.events(client).get(), expect=expect, likely=likely, seconds=seconds)
 
-    async def does(self, event: str, client: int = 0, *, likely: str, **more: Any) -> None:
+    async def does(self, event: str, client: int = 0, *, likely: str, seconds: float = 0, **more: Any) -> None:
         """The next thing that a client does is this.
 
         Raises:
             Failure: it does something else, or nothing.
         """
         expect = f"{event} {show(more)}"
-        got = await self.next(client, expect=expect, likely=likely)
+        got = await self.next(client, expect=expect, likely=likely, seconds=seconds)
         if got != {"event": event, "client": client, **more}:
             del got["client"]
             raise Failure(after=self.did, got=f"{got.pop('event')} {show(got)}", expect=expect, likely=likely)
@@ -173,12 +209,45 @@ class Stage:
             Failure: there is none, or it is no JSON.
         """
         try:
-            frame = await self._within(
-                visit.connection.recv(), expect="a frame of the client", likely=likely, seconds=self.patience
-            )
-            return json.loads(frame)
+            return await self.receive_from(visit, likely=likely)
         except (ValueError, ConnectionClosed) as error:
             raise Failure(after=self.did, got=str(error), expect="a JSON object", likely=likely) from None
+
+    async def receive_from(self, visit: Visit, *, likely: str) -> Any:
+        """Return the next frame of the client, as an object.
+
+        Raises:
+            Failure: there is none.
+            ConnectionClosed: the connection is lost.
+            ValueError: it isn't JSON.
+        """
+        receiving = visit.connection.recv()
+        return json.loads(await self._within(receiving, expect="a frame of the client", likely=likely))
+
+    async def says_before_pong(self, visit: Visit, *, likely: str) -> list[Any]:
+        """Send a ping, and return what the client sends before the pong.
+
+        Raises:
+            Failure: the pong doesn't come.
+        """
+        await visit.send(PING)
+        before = []
+        while (got := await self.says(visit, likely=likely)) != PONG:
+            before.append(got)
+        return before
+
+    async def says_now(self, visit: Visit, *, likely: str) -> list[Any]:
+        """Return what the client sends until it sends nothing but pongs.
+
+        Raises:
+            Failure: it doesn't answer a ping.
+        """
+        said, quiet = [], 0
+        while quiet < ROUNDS:
+            before = await self.says_before_pong(visit, likely=likely)
+            said += before
+            quiet = 0 if before else quiet + 1
+        return said
 
     async def _within(self, coming: Any, *, expect: str, likely: str, seconds: float = 0) -> Any:
         seconds = seconds or self.patience
@@ -190,6 +259,12 @@ class Stage:
             raise Failure(after=self.did, got=got, expect=expect, likely=likely, broken=True) from None
 
 
+DRIVER_ITSELF = -1
+"""In place of a client's number."""
+ROUNDS = 5
+"""Pings in a row that a client answers without sending anything else, when it has sent what it's going to send."""
+PONG = {"type": "pong"}
+BLOCKS = "Your code blocks the event loop. Use await asyncio.sleep(), and no loop that runs without waiting."
 STARTS_WITHIN = 15.0
 """Seconds after which a driver that has not come and has not ended hangs."""
 EXITS = "Your code calls sys.exit() or exit(), which ends the process with all its clients. Remove the call."
@@ -207,7 +282,15 @@ async def stage(subject: Subject, *, patience: float = 0) -> AsyncIterator[Stage
     played = Stage(patience or subject.patience + 3)
     loop = asyncio.get_running_loop()
     async with serve(
-        played.receive, "127.0.0.1", 0, process_request=played.decide, close_timeout=0.2, ping_interval=None
+        played.receive,
+        "127.0.0.1",
+        0,
+        process_request=played.decide,
+        close_timeout=0.2,
+        ping_interval=None,
+        max_size=None,
+        # What is long is to be long on the wire too.
+        compression=None,
     ) as server:
         played.port = server.sockets[0].getsockname()[1]
         places = f"{DRIVER}{os.pathsep}{subject.folder}"

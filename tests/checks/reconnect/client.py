@@ -1,36 +1,37 @@
 """Step 08, TODO 4: a client that reconnects, and loses and duplicates nothing."""
 
+import asyncio
 from typing import Any
 
-from judge.members import message
+from judge.members import PING, joined, message
 from judge.messages import show
 from judge.model import Failure, check
 from judge.rejoining import ack
-from judge.stage import Stage, Visit, stage
+from judge.stage import PONG, ROUNDS, Stage, Visit, stage
 from judge.subject import Subject
+from judge.tasks import running
 
+from . import silence
 from .keys import ONCE
+from .sent import CONNECTS, IN_ORDER, PINGS, accepted, key_in, key_of, keys_are
 
-
-async def key_of(play: Stage, visit: Visit, text: str) -> str:
-    """Read the next message of the client, and return its key.
-
-    Args:
-        play: the stage of the client.
-        visit: the connection.
-        text: of the message.
-
-    Raises:
-        Failure: none comes, or it has another text or no key.
-    """
-    likely = "what is not acknowledged is sent on each connection, in the order of the calls, with a key"
-    while (got := await play.says(visit, likely=likely)) == {"type": "pong"}:
-        pass
-    key = got.get("key") if isinstance(got, dict) else None
-    if not isinstance(key, str) or not 1 <= len(key) <= 64 or got.get("text") != text or got.get("type") != "message":
-        expect = show({"type": "message", "text": text, "key": "..."})
-        raise Failure(after=play.did, got=show(got), expect=expect, likely=likely)
-    return key
+RESUMES = "each connect asks for after= the last id, and leaves the rest of the address as it is"
+GAP = (
+    "Your client asks for the messages of a gap again, or hands them on later. They count as handed on: add the gap's "
+    "missed to the id that the next connect asks for."
+)
+WINDOW = 100
+"""Messages of a client that may be unacknowledged."""
+TOO_MANY = (
+    "Your client sends a message although 100 are unacknowledged, or lets its send() fail. Let send() wait for a "
+    "place, such as with asyncio.Semaphore(100), which becomes free with an acknowledgement."
+)
+INBOX = 2000
+"""Items that may be in the inbox of a client."""
+FULL = (
+    "Your client takes more than 2000 items into its inbox, or drops those that it has no room for. Wait until there's "
+    "room before you receive again, such as with the put() of an asyncio.Queue(2000)."
+)
 
 
 class ReconnectingClient:
@@ -48,8 +49,8 @@ class ReconnectingClient:
                 )
             # Somebody has taken both when they come again; the check below is of one who asks late.
             await visit.send(items[1], items[0], {"type": "ping"})
-            pong = await play.says(visit, likely="a ping is answered with a pong")
-            if pong != {"type": "pong"}:
+            pong = await play.says(visit, likely=PINGS)
+            if pong != PONG:
                 likely = 'a {"type": "ping"} of the server is answered with {"type": "pong"}'
                 raise Failure(after=play.did, got=show(pong), expect='{"type": "pong"}', likely=likely)
             # Three sends: one is acknowledged, the connection is lost, the others come again, in order.
@@ -65,9 +66,7 @@ class ReconnectingClient:
             play.did = "three messages were sent, one was acknowledged, and the connection was lost"
             visit = await self._visits(play, after="9")
             again = [await key_of(play, visit, text) for text in ("두", "three")]
-            if again != sent[1:]:
-                likely = "a message that is sent again keeps its key: otherwise the server takes it for a new one"
-                raise Failure(after=play.did, got=f"keys {again}", expect=f"keys {sent[1:]}", likely=likely)
+            keys_are(play, again, sent[1:])
             await visit.send(message(10, "Ada", "one"), message(11, "Ada", "두"), ack(sent[1], 11), items[2])
             for item in (message(10, "Ada", "one"), message(11, "Ada", "두")):
                 await play.does("item", item=item, likely="what comes after a reconnect is handed on")
@@ -78,26 +77,29 @@ class ReconnectingClient:
             )
             # Sent while there is no connection, so it comes after what is waiting.
             await visit.close(1012)
-            play.did = "a close with 1012, a text was sent meanwhile, and three is not acknowledged"
+            play.did = "message 11, a gap of 2, and a close with 1012; a text was sent meanwhile"
             await play.do("send", text="four")
-            visit = await play.visit(likely="1012 is no reason to stop")
-            await visit.accept()
+            visit = await self._visits(play, after="13", likely=GAP)
+            # The first of these is in the gap.
+            fourteen = message(14, "Grace", "fourteen")
+            await visit.send(message(13, "Grace", "thirteen"), fourteen)
+            await play.does("item", item=fourteen, likely=GAP)
             await key_of(play, visit, "three")
             key = await key_of(play, visit, "four")
-            await visit.send(ack(sent[2], 12), ack(key, 13), ack("nobody's", 14))
-            await play.does("sent", text="three", id=12, likely="each send() gets the id of its own key")
-            await play.does("sent", text="four", id=13, likely="each send() gets the id of its own key")
+            await visit.send(ack(sent[2], 15), ack(key, 16), ack("nobody's", 17))
+            await play.does("sent", text="three", id=15, likely="each send() gets the id of its own key")
+            await play.does("sent", text="four", id=16, likely="each send() gets the id of its own key")
             if len({*sent, key}) != 4:
                 raise Failure(got=f"keys {[*sent, key]}", expect="a key of its own for each message", likely=ONCE)
 
-    async def _visits(self, play: Stage, *, after: str) -> Visit:
-        visit = await play.visit(likely="the client connects, and again when the connection was lost")
+    async def _visits(self, play: Stage, *, after: str, likely: str = RESUMES) -> Visit:
+        visit = await play.visit(likely=CONNECTS)
         if visit.query != {"name": ["Ada"], "after": [after]}:
             raise Failure(
                 after=play.did,
                 got=f"a handshake with {visit.query}",
                 expect=f"name=Ada and after={after}, the last id handed on",
-                likely="each connect asks for after= the last id, and leaves the rest of the address as it is",
+                likely=likely,
             )
         await visit.accept()
         return visit
@@ -115,16 +117,14 @@ class ReconnectingClient:
         async with stage(subject) as play:
             await play.begin(read=False, base=0.02, cap=0.05)
             for _ in range(3):
-                visit = await play.visit(likely="the client connects, and again when the connection was lost")
-                await visit.accept()
+                visit = await accepted(play)
                 after = int(visit.query.get("after", ["0"])[0])
                 await visit.send(*(message(number, "Grace", f"text {number}") for number in range(after + 1, 4)))
                 await visit.send({"type": "ping"})
                 # When this is answered, what came before has been taken.
-                await play.says(visit, likely="a ping is answered with a pong")
+                await play.says(visit, likely=PINGS)
                 visit.drop()
-            visit = await play.visit(likely="the client connects again")
-            await visit.accept()
+            visit = await accepted(play)
             await visit.close(1008)
             # When this has failed, the client has stopped.
             await play.do("send", text="too late")
@@ -137,6 +137,79 @@ class ReconnectingClient:
                 await play.does("item", item=message(number, "Grace", f"text {number}"), likely=likely)
             await play.does("over", stopped=1008, likely=likely)
 
+    @check(4, "has at most 100 messages unacknowledged, and sends the next when one is acknowledged")
+    async def test_window(self, subject: Subject) -> None:
+        texts = [f"text {number}" for number in range(2 * WINDOW)]
+        async with stage(subject) as play:
+            await play.begin(base=0.02, cap=0.05)
+            visit = await accepted(play)
+            for text in texts:
+                await play.do("send", text=text)
+            await play.handled()
+            play.did = f"{len(texts)} calls of send()"
+            # The keys in order. How many come before an acknowledgement is for the client to decide, up to 100.
+            keys: list[str] = []
+            acknowledged = 0
+            while len(keys) < WINDOW + 30:
+                # Without an unacknowledged message, one must come.
+                first = [await play.says(visit, likely=IN_ORDER)] if len(keys) == acknowledged else []
+                for got in first + await play.says_now(visit, likely=PINGS):
+                    if len(keys) == acknowledged + WINDOW:
+                        expect = f"{WINDOW} at most"
+                        got = f"{WINDOW + 1} unacknowledged messages"
+                        raise Failure(after=play.did, got=got, expect=expect, likely=TOO_MANY)
+                    keys.append(key_in(play, got, texts[len(keys)]))
+                if not acknowledged:
+                    visit.drop()
+                    play.did = f"{len(keys)} messages, and a lost connection"
+                    visit = await accepted(play)
+                    keys_are(play, [await key_of(play, visit, text) for text in texts[: len(keys)]], keys)
+                for _ in range(max(1, (len(keys) - acknowledged) // 4)):
+                    await visit.send(ack(keys[acknowledged], acknowledged + 1))
+                    await play.does("sent", text=texts[acknowledged], id=acknowledged + 1, likely=TOO_MANY)
+                    acknowledged += 1
+                play.did = f"{len(texts)} calls of send(), a lost connection, and {acknowledged} acknowledgements"
+            await play.do("end")
+            play.did += ", and the end of the client"
+            likely = "A send() that waits for its place goes on waiting. Wake it at the end, and raise ConnectionError."
+            failed = []
+            while (event := await play.next(expect="the end", likely=likely))["event"] != "ended":
+                failed += [event["text"]] if event["event"] == "failed" else []
+            if sorted(failed) != sorted(texts[acknowledged:]):
+                expect = f"in all {len(texts) - acknowledged} that wait"
+                got = f"ConnectionError in {len(failed)} calls of send()"
+                raise Failure(after=play.did, got=got, expect=expect, likely=likely)
+
+    @check(4, "has at most 2000 items in its inbox, and loses none of those that come later")
+    async def test_inbox(self, subject: Subject) -> None:
+        items = [message(number, "Grace", "hello") for number in range(1, INBOX + 101)]
+        async with stage(subject) as play:
+            visits = []
+            for number in range(2):
+                await play.begin(number, read=False)
+                visits.append(await accepted(play, number))
+            late, other = visits
+            play.did = f"{len(items)} messages and a ping, to a client without a reader"
+            async with running(play.says(late, likely=PINGS)) as (pong,):
+                await late.send(*items, PING)
+                # As much for another client of its process, which has no reason to wait, and which comes second.
+                await other.send(*[joined("Grace")] * len(items))
+                await play.says_now(other, likely=PINGS)
+                if pong.done():
+                    got = f"{show(pong.result())} though no item was taken"
+                    raise Failure(after=play.did, got=got, expect="no pong before that", likely=FULL)
+                await play.do("read")
+                play.did += ", which then begins to read"
+                for item in items:
+                    await play.does("item", item=item, likely=FULL)
+                if (got := await pong) != PONG:
+                    raise Failure(after=play.did, got=show(got), expect=show(PONG), likely=PINGS)
+
+    @check(4, "reconnects when nothing comes any longer, and stays while pings come")
+    async def test_silence(self, subject: Subject) -> None:
+        situations = (silence.half_open, silence.without_answer, silence.stuck, silence.pinged)
+        await asyncio.gather(*(situation(subject) for situation in situations))
+
     @check(4, "leaves no task behind, and tells whoever waits")
     async def test_ends(self, subject: Subject) -> None:
         likely = "at the end of async with: end every task and await it, and let each send() raise ConnectionError"
@@ -144,7 +217,7 @@ class ReconnectingClient:
             # Connected, between two tries, and before an answer to the handshake.
             for number in range(3):
                 await play.begin(number, base=5 if number == 1 else 0.05)
-                visit = await play.visit(likely="the client connects")
+                visit = await play.visit(number, likely="the client connects")
                 if number == 0:
                     await visit.accept()
                 elif number == 1:
@@ -153,17 +226,29 @@ class ReconnectingClient:
                 if number == 0:
                     await play.says(visit, likely="a message is sent on the connection")
                 play.did = "the client was ended, while a send() waits for its acknowledgement"
-                await play.do("end", number)
-                got = [await play.next(number, expect="failed, over, ended", likely=likely) for _ in range(3)]
-                events = sorted(event["event"] for event in got)
-                ended = next((event for event in got if event["event"] == "ended"), {})
-                if events != ["ended", "failed", "over"] or ended.get("left") or ended.get("waiting"):
-                    raise Failure(
-                        after=play.did,
-                        got=f"{', '.join(events)}; unfinished: {ended.get('left') or 'nothing'}",
-                        expect="send() raises ConnectionError, the iteration ends, nothing is unfinished",
-                        likely=likely,
-                    )
-                await play.do("send", number, text="too late")
-                late = "send() after the end raises ConnectionError"
-                await play.does("failed", number, text="too late", likely=late)
+                await self._ends(play, number, likely=likely)
+            await play.begin(3)
+            await silence.sends_huge(play, 3)
+            # Until it waits.
+            for _ in range(ROUNDS):
+                await play.handled()
+            play.did = "the client was ended, while it sends into a network that takes nothing"
+            await self._ends(play, 3, likely=silence.STUCK, seconds=silence.CLOSED_WITHIN)
+
+    @staticmethod
+    async def _ends(play: Stage, client: int, *, likely: str, seconds: float = 0) -> None:
+        """End a client, which has a reader and a send() that waits."""
+        await play.do("end", client)
+        got = [await play.next(client, expect="failed, over, ended", likely=likely, seconds=seconds) for _ in range(3)]
+        events = sorted(event["event"] for event in got)
+        ended = next((event for event in got if event["event"] == "ended"), {})
+        if events != ["ended", "failed", "over"] or ended.get("left") or ended.get("waiting"):
+            raise Failure(
+                after=play.did,
+                got=f"{', '.join(events)}; unfinished: {ended.get('left') or 'nothing'}",
+                expect="send() raises ConnectionError, the iteration ends, nothing is unfinished",
+                likely=likely,
+            )
+        await play.do("send", client, text="too late")
+        late = "send() after the end raises ConnectionError"
+        await play.does("failed", client, text="too late", likely=late)

@@ -3,15 +3,31 @@
 import asyncio
 
 from judge.members import message
+from judge.messages import show
 from judge.model import Failure, check
-from judge.rejoining import ack
-from judge.stage import Stage, Visit, stage
+from judge.rejoining import ack, error
+from judge.stage import Stage, stage
 from judge.subject import Subject
 
-from .client import key_of
+from .sent import PINGS, accepted, key_in, key_of, keys_are, next_sent
 
 SLOW = 1.0
 """Seconds that a try may come later than the client meant it."""
+TRY = "the next try"
+DELAY = (
+    "delay n is random between half and the whole of min(cap, base * 2**n); n is 0 again when a message or "
+    "an ack has come, and a handshake or a gap alone does not reset it"
+)
+RETRY = (
+    'Your client ignores an error with "retry": true, or ends for it. Wait for the next delay, and send the message '
+    "again on the same connection, with its key."
+)
+RETRY_DELAY = (
+    "Your client sends the message again after another delay than the one before a try to connect. Use the same delay, "
+    "with the same n."
+)
+OTHERS = "Your client sends messages again for which no error came. Send only the one with the key of the error."
+GAP = {"type": "gap", "missed": 1}
 ACCURACY = 0.001
 """Seconds by which what a client asks its loop for may differ from the delay that it means."""
 
@@ -29,7 +45,8 @@ class Delays:
                 # Refused, lost, closed, accepted and then lost: none of these is a reason to begin anew.
                 if number == 1:
                     await before.accept()
-                    await before.send({"type": "members", "names": ["Ada"]}, {"type": "ping"})
+                    await before.send({"type": "members", "names": ["Ada"]}, {"type": "ping"}, GAP)
+                    await play.does("item", item=GAP, likely="a gap is handed on as it came")
                     before.drop()
                 elif number == 2:
                     await before.accept()
@@ -43,7 +60,8 @@ class Delays:
                 every = "it tries again: after 5xx, a close, a loss, and when the server dies in the handshake"
                 visits.append(await play.visit(likely=every))
                 longest = min(cap, base * 2**number)
-                asked = await self._waits(play, ended, visits[-1], longest, delays=(base / 2, cap))
+                wait = visits[-1].at - ended
+                asked = await self._waits(play, wait, longest, delays=(base / 2, cap))
                 if longest == cap:
                     at_cap += asked
             different = {round(each, 4) for each in at_cap}
@@ -54,7 +72,7 @@ class Delays:
 
     @staticmethod
     async def _waits(
-        play: Stage, ended: float, visit: Visit, longest: float, *, delays: tuple[float, float], slow: float = SLOW
+        play: Stage, wait: float, longest: float, *, delays: tuple[float, float], what: str = TRY, slow: float = SLOW
     ) -> list[float]:
         """Judge the delay before a try.
 
@@ -63,10 +81,10 @@ class Delays:
 
         Args:
             play: the stage of the client.
-            ended: when the try before ended, by the clock.
-            visit: the try.
+            wait: seconds from the end of the try before to this one, by the clock.
             longest: seconds of the longest delay that is right here.
             delays: the shortest and the longest of all delays, in seconds. One timer in between is the delay.
+            what: what comes after the delay.
             slow: seconds that a try may come later, by the clock.
 
         Returns:
@@ -78,18 +96,14 @@ class Delays:
         await play.do("waits")
         asked = (await play.next(expect="how long it waited", likely="it waits"))["seconds"]
         fitting = [each for each in asked if longest / 2 - ACCURACY <= each <= longest + ACCURACY]
-        wait = visit.at - ended
         delay = [each for each in asked if delays[0] - ACCURACY <= each <= delays[1] + ACCURACY]
         # It may subtract what it has done since. And the end of a connection takes a moment to arrive.
         least = longest / 2 - 0.01
         too_long = any(longest + ACCURACY < each <= wait + 0.01 and each >= 0.8 * wait for each in asked)
         right = least <= delay[0] < longest if len(delay) == 1 else least <= wait <= longest + slow and not too_long
         if not fitting and not right:
-            likely = (
-                "delay n is random between half and the whole of min(cap, base * 2**n); n is 0 again when a message or "
-                "an ack has come, and a handshake alone does not reset it"
-            )
-            got = f"the next try after {delay[0] if len(delay) == 1 else wait:.3f} s"
+            likely = DELAY if what is TRY else RETRY_DELAY
+            got = f"{what} after {delay[0] if len(delay) == 1 else wait:.3f} s"
             expect = f"a delay from {longest / 2:.3f} to {longest:.3f} s"
             raise Failure(after=play.did, got=got, expect=expect, likely=likely)
         return fitting
@@ -121,4 +135,56 @@ class Delays:
             play.did = f"seven refused tries, and then {what} before the connection was lost"
             visit = await play.visit(likely="a message or an ack sets n to 0 again", seconds=play.patience + 3)
             # Without that, the wait would be longer than 0.6 s.
-            await self._waits(play, ended, visit, base, delays=(base / 2, base), slow=0.5)
+            await self._waits(play, visit.at - ended, base, delays=(base / 2, base), slow=0.5)
+
+    @check(5, "sends a message again after an error with retry, on the same connection, after the next delay")
+    async def test_retry(self, subject: Subject) -> None:
+        base, cap = 0.03, 0.24
+        clock = asyncio.get_running_loop().time
+        async with stage(subject) as play:
+            await play.begin(base=base, cap=cap)
+            visit = await accepted(play)
+            number = 0
+            for text, errors in (("one", 5), ("two", 1)):
+                await play.do("send", text=text)
+                key = await key_of(play, visit, text)
+                for count in range(errors):
+                    await play.do("waits")
+                    await play.next(expect="how long it waited", likely="it waits")
+                    start = clock()
+                    await visit.send(error(key, retry=True))
+                    play.did = f"{count + 1} errors with retry for {text!r}"
+                    keys_are(play, [await key_of(play, visit, text, likely=RETRY)], [key])
+                    longest = min(cap, base * 2**count)
+                    wait = clock() - start
+                    await self._waits(play, wait, longest, delays=(base / 2, cap), what="the message again")
+                number += 1
+                await visit.send(ack(key, number))
+                await play.does("sent", text=text, id=number, likely=RETRY)
+            # Errors for some of what it sends before an acknowledgement, and one more call meanwhile.
+            awaited: dict[str, str | None] = dict.fromkeys(("three", "four", "five", "six"))
+            for text in list(awaited)[:3]:
+                await play.do("send", text=text)
+            await play.handled()
+            play.did = "an error with retry for every other one of several messages"
+            sent_now = [await next_sent(play, visit), *await play.says_now(visit, likely=PINGS)]
+            keys = {text: key_in(play, got, text) for got, text in zip(sent_now, list(awaited), strict=False)}
+            refused = list(keys)[::2]
+            await visit.send(*(error(keys[text], retry=True) for text in refused))
+            await play.do("send", text="six")
+            for text in keys:
+                if text in refused:
+                    awaited[text] = keys[text]
+                else:
+                    del awaited[text]
+            while awaited:
+                got = await next_sent(play, visit, likely=RETRY)
+                text = got.get("text") if isinstance(got, dict) else None
+                if text not in awaited:
+                    expect = f"the messages {', '.join(awaited)} once each"
+                    raise Failure(after=play.did, got=show(got), expect=expect, likely=OTHERS)
+                key = key_in(play, got, text)
+                keys_are(play, [key], [awaited.pop(text) or key])
+                number += 1
+                await visit.send(ack(key, number))
+                await play.does("sent", text=text, id=number, likely=RETRY)

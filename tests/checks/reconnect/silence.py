@@ -1,0 +1,157 @@
+"""Networks that deliver nothing, and don't end a connection, for a check of TODO 4 of step 08."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from judge.members import PING, message
+from judge.messages import show
+from judge.model import Failure
+from judge.rejoining import ack
+from judge.stage import PONG, Stage, Visit, stage
+from judge.subject import Subject
+from judge.tasks import running
+from websockets.exceptions import ConnectionClosed
+from workshop.network import Network
+
+from .sent import CONNECTS, PINGS, accepted, key_in, key_of, keys_are
+
+SHORT = 1.0
+"""Seconds without a frame after which a client reconnects."""
+LONG = 2.0
+"""The same, for a client that has no reason to."""
+PAUSE = 0.4
+"""Seconds between two pings."""
+LONGEST = 25.0
+"""Seconds in which it must have reconnected, and must have sent and received."""
+HUGE = 5_000_000
+"""Characters of a message that's larger than all buffers between a client and a server that reads nothing."""
+CLOSED_WITHIN = 13.0
+"""Seconds in which a client that sends reconnects. The library may wait for ten of them, for an answer to its close."""
+SILENCE = (
+    "Your client waits for the next frame without a limit, but a network can end without a close frame. "
+    "Receive within asyncio.timeout(silence), and reconnect after it."
+)
+HANDSHAKE = (
+    "Your client waits for the answer to its handshake for longer than silence. Connect with an open_timeout that is "
+    "at most that."
+)
+STUCK = (
+    "Your client waits without a limit for what it has sent, because the network takes nothing: in the send() of "
+    "websockets, or in its close(), which ignores its close_timeout then. Call websocket.transport.abort()."
+)
+IS_ALIVE = "Your client ends a connection on which pings come. Every frame counts: start to wait again after each one."
+
+
+async def _reconnects(
+    play: Stage, answer: Callable[[Visit], Awaitable[None]], event: str, *, likely: str, seconds: float = 0, **more: Any
+) -> None:
+    """Answer the next connection of the client, until an event comes.
+
+    On a busy machine, a further connection may be silent for too long as well, so each one is answered.
+
+    Args:
+        play: the stage of the client.
+        answer: accepts the handshake, and sends what leads to the event.
+        event: the event that must come.
+        likely: the mistake, if no connection comes.
+        seconds: in which a connection must come; by default the patience of the stage.
+        more: what the event has.
+
+    Raises:
+        Failure: no connection comes, or no event.
+    """
+
+    async def serve() -> None:
+        while True:
+            visit = await play.visit(likely=likely, seconds=seconds)
+            with contextlib.suppress(ConnectionClosed):
+                await visit.accept()
+                await answer(visit)
+
+    coming = play.does(event, likely=likely, seconds=LONGEST, **more)
+    async with running(serve(), coming) as both:
+        done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        for each in done:
+            each.result()
+
+
+async def sends_huge(play: Stage, client: int = 0) -> None:
+    """Accept the next connection of a client, and let it send more than the buffers hold, but read nothing."""
+    visit = await accepted(play, client)
+    visit.connection.transport.pause_reading()
+    await play.do("send", client, text="x", times=HUGE)
+
+
+async def half_open(subject: Subject) -> None:
+    """Let the network deliver nothing while a message is unacknowledged."""
+    async with stage(subject) as play, Network(play.port) as network:
+        await play.begin(port=network.port, base=0.02, cap=0.05, silence=SHORT)
+        visit = await accepted(play)
+        await visit.send(message(1, "Grace", "hello"))
+        await play.does("item", item=message(1, "Grace", "hello"), likely="a message is handed on")
+        await play.do("send", text="one")
+        key = await key_of(play, visit, "one")
+        network.half_open()
+        play.did = "a network that delivers nothing, and doesn't end the connection"
+
+        async def sends_again(visit: Visit) -> None:
+            if visit.query.get("after") != ["1"]:
+                got, expect = f"a handshake with {visit.query}", "after=1, the last id handed on"
+                raise Failure(after=play.did, got=got, expect=expect, likely="each connect asks for after= the last id")
+            again = key_in(play, await play.receive_from(visit, likely=SILENCE), "one")
+            keys_are(play, [again], [key])
+            await visit.send(ack(key, 2))
+
+        await _reconnects(play, sends_again, "sent", text="one", id=2, likely=SILENCE)
+
+
+async def without_answer(subject: Subject) -> None:
+    """Don't answer a handshake."""
+    async with stage(subject) as play:
+        await play.begin(base=0.02, cap=0.05, silence=SHORT)
+        await play.visit(likely=CONNECTS)
+        play.did = "a handshake without an answer"
+
+        async def goes_on(visit: Visit) -> None:
+            await visit.send(message(1, "Grace", "hello"))
+
+        await _reconnects(play, goes_on, "item", item=message(1, "Grace", "hello"), likely=HANDSHAKE)
+
+
+async def stuck(subject: Subject) -> None:
+    """Read nothing from a client that sends more than the buffers hold."""
+    async with stage(subject) as play:
+        await play.begin(base=0.02, cap=0.05, silence=SHORT)
+        await sends_huge(play)
+        play.did = f"a message of {HUGE:,} characters, into a network that takes nothing and delivers nothing"
+
+        async def sends_again(visit: Visit) -> None:
+            got = await play.receive_from(visit, likely=STUCK)
+            await visit.send(ack(key_in(play, got, "x" * HUGE), 1))
+
+        await _reconnects(play, sends_again, "sent", text="x", id=1, likely=STUCK, seconds=CLOSED_WITHIN)
+
+
+async def pinged(subject: Subject) -> None:
+    """Send nothing but pings, for longer than the client would wait without them."""
+    clock = asyncio.get_running_loop().time
+    async with stage(subject) as play:
+        await play.begin(silence=LONG)
+        visit = await accepted(play)
+        play.did = f"nothing but a ping every {PAUSE} s, to a client with silence={LONG:g}"
+        answered = [clock()]
+        try:
+            while answered[-1] - answered[0] < 1.2 * LONG:
+                await asyncio.sleep(PAUSE)
+                await visit.send(PING)
+                if (got := await play.receive_from(visit, likely=PINGS)) != PONG:
+                    raise Failure(after=play.did, got=show(got), expect=show(PONG), likely=PINGS)
+                answered.append(clock())
+        except ConnectionClosed:
+            longest = max(later - earlier for earlier, later in zip(answered, [*answered[1:], clock()], strict=True))
+            # On a busy machine, a ping may come too late.
+            if longest < LONG * 0.8:
+                got = f"the client ended the connection after {len(answered) - 1} pings"
+                raise Failure(after=play.did, got=got, expect="the same connection", likely=IS_ALIVE) from None
