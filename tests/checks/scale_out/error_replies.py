@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from judge.clients import ClientConnection
-from judge.hosts import NO_REDIS, Ear, Hosts, at, own_hosts
+from judge.hosts import NO_REDIS, at, own_hosts
 from judge.members import Members
 from judge.messages import show
 from judge.model import Failure, check
@@ -62,7 +62,12 @@ class ErrorReplies:
                     hosts.servers.append(third)
                     # The leases of the two are renewed more than once: a further one of each expires meanwhile.
                     await asyncio.sleep(recovered + LEASE_TTL + 1.5 * LEASE_RENEW_INTERVAL - clock())
-                    await self._all_stay(hosts, room, ada, grace, linus, after=after)
+                    await are(hosts, room, "Ada", "Grace", "Linus", after=after, likely=RENEWS)
+                    for ear in (ada, grace, linus):
+                        await ear.settles(likely=RENEWS)
+                        if any(kind == "left" for kind, _ in ear.notices):
+                            # They're back on the list, so their leases are renewed.
+                            raise Failure(after=after, got=show(ear.notices), expect="no one left", likely=LATE)
                 for ear in (ada, grace):
                     await said(
                         ear, 2, after="Ada and Grace sent a message each, with a key, until it had its ack", likely=KEYS
@@ -83,19 +88,6 @@ class ErrorReplies:
         if got not in ("HTTP 503", "the connection closed, code 1013"):
             expect = "HTTP 503, or the connection accepted and closed with 1013: the client tries again after both"
             raise Failure(sent="a handshake", after=after, got=got, expect=expect, likely=REPLIES)
-
-    @staticmethod
-    async def _all_stay(hosts: Hosts, room: str, *ears: Ear, after: str) -> None:
-        await are(hosts, room, "Ada", "Grace", "Linus", after=after, likely=RENEWS)
-        for ear in ears:
-            await ear.settles(likely=RENEWS)
-        for ear in ears:
-            if any(kind == "left" for kind, _ in ear.notices):
-                # If a lease is renewed no longer, the new process notices it too.
-                likely = (
-                    LATE if ear is not ears[-1] and not any(kind == "left" for kind, _ in ears[-1].notices) else RENEWS
-                )
-                raise Failure(after=after, got=show(ear.notices), expect="no one left", likely=likely)
 
 
 @contextlib.asynccontextmanager

@@ -14,12 +14,23 @@ from .every_process import EVERYWHERE, KEYS, LEASE_RENEW_INTERVAL, LEASE_TTL, SH
 
 AWAY = "while Redis is away, publish() and send() raise Away, so that the sender gets an error"
 BACK = "when the connection is lost, subscribe again, and then read from the stream what was missed"
+NOT_RESUMED = f"{BACK}; resume() itself asks, so say before it that Redis is there"
 STAYS = "the task that renews the lease, and tells who is here, goes on after Away and after every error of Redis"
 RISING = "a Redis that came back empty knows no ids: tell it the largest that this process has seen, before it is used"
 
 
-async def try_until_acknowledged(ear: Ear, text: str, key: str, *, after: str, likely: str) -> int:
+async def try_until_acknowledged(
+    ear: Ear, text: str, key: str, *, after: str, likely: str, refused: str = NOT_RESUMED
+) -> int:
     """Send a message with its key again and again, as a client does that has got an error; its id.
+
+    Args:
+        ear: of the sender.
+        text: of the message.
+        key: of the message.
+        after: what had happened.
+        likely: the mistake, if nothing comes.
+        refused: the mistake, if every answer is an error.
 
     Raises:
         Failure: nothing comes, or no acknowledgement for a long time.
@@ -38,8 +49,7 @@ async def try_until_acknowledged(ear: Ear, text: str, key: str, *, after: str, l
             return ear.acks[key]
         await asyncio.sleep(0.05)
     got = "an error for every try, for 10 s"
-    likely = f"{BACK}; resume() itself asks, so say before it that Redis is there"
-    raise Failure(after=after, got=got, expect=expect, likely=likely)
+    raise Failure(after=after, got=got, expect=expect, likely=refused)
 
 
 async def gets_an_error(ear: Ear, request: dict[str, Any], *, after: str, likely: str = AWAY) -> None:
