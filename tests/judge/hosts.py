@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from workshop.network import Network
 from workshop.redis_server import RedisServer
 
 from .clients import Client
@@ -22,6 +24,30 @@ NO_REDIS = not shutil.which("redis-server") and not REAL
 """Whether checks that only a real Redis can serve have to be left out."""
 PRESENCE = "the members of a room are those of all processes, kept in Redis"
 REFUSED = "read() or present() raised Away: is Redis reached, and do the scripts load?"
+SHUTS_DOWN = (
+    "A background task of your broker has ended, so the server shuts down: Printed has the reason. Catch Away and the "
+    "exceptions of redis-py inside the loop of each task, and go on."
+)
+"""Why a server closes its connections with 1012 while Redis is unavailable."""
+
+
+@dataclass
+class Link:
+    """The network between a server and Redis.
+
+    Its event loop is in a thread of its own, because that of the checks is late under load.
+    """
+
+    network: Network
+    portal: BlockingPortal
+
+    def half_open(self) -> None:
+        """Deliver nothing more, also on new connections, and close nothing."""
+        self.portal.call(lambda: self.network.half_open(new=True))
+
+    def restore(self) -> None:
+        """Let new connections work again."""
+        self.portal.call(self.network.restore)
 
 
 @dataclass
@@ -30,6 +56,8 @@ class Hosts:
 
     redis: RedisServer
     servers: list[Subject]
+    links: list[Link] = field(default_factory=list)
+    """Those between the first servers and Redis. The other servers are connected directly."""
 
     def __getitem__(self, place: int) -> Subject:
         return self.servers[place]
@@ -60,7 +88,7 @@ async def separate_hosts(subject: Subject) -> Hosts:
 
 @contextlib.asynccontextmanager
 async def own_hosts(
-    subject: Subject, number: int, *, real: bool | None = None, **settings: str
+    subject: Subject, number: int, *, real: bool | None = None, links: int = 0, **settings: str
 ) -> AsyncIterator[Hosts]:
     """Servers and a Redis that this check has for itself, and may end as it likes.
 
@@ -68,16 +96,25 @@ async def own_hosts(
         subject: the answer.
         number: of servers.
         real: whether it must be a real Redis; None takes what there is.
+        links: how many of the servers reach Redis through a network of their own.
         settings: for the environment of the servers.
     """
     redis = await asyncio.to_thread(RedisServer, real=real or REAL)
     try:
         async with contextlib.AsyncExitStack() as stack:
-            starting = (subject.another(BROKER=redis.url, **settings) for _ in range(number))
+            linked = [stack.enter_context(_link(redis)) for _ in range(links)]
+            urls = [link.network.url for link in linked] + [redis.url] * (number - links)
+            starting = (subject.another(BROKER=url, **settings) for url in urls)
             others = (stack.enter_async_context(server) for server in starting)
-            yield Hosts(redis, list(await asyncio.gather(*others)))
+            yield Hosts(redis, list(await asyncio.gather(*others)), linked)
     finally:
         await asyncio.to_thread(redis.close)
+
+
+@contextlib.contextmanager
+def _link(redis: RedisServer) -> Iterator[Link]:
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(Network(redis)) as network:
+        yield Link(network, portal)
 
 
 @dataclass
@@ -88,7 +125,7 @@ class Ear:
     messages: list[dict[str, Any]] = field(default_factory=list)
     acks: dict[str, int] = field(default_factory=dict)
     gaps: list[int] = field(default_factory=list)
-    errors: int = 0
+    errors: list[dict[str, Any]] = field(default_factory=list)
     notices: list[tuple[str, str]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     directs: list[dict[str, Any]] = field(default_factory=list)
@@ -113,7 +150,7 @@ class Ear:
             case {"type": "gap", "missed": int(missed)}:
                 self.gaps.append(missed)
             case {"type": "error", "detail": str()}:
-                self.errors += 1
+                self.errors.append(value)
             case {"type": "joined" | "left" as kind, "name": str(name)}:
                 self.notices.append((kind, name))
             case {"type": "members", "names": list(names)}:
@@ -145,6 +182,8 @@ class Ear:
                 if "no answer" in failure.got and clock() < end:
                     continue
                 failure.after, failure.sent = after, None
+                if "code 1012" in failure.got:
+                    failure.likely = SHUTS_DOWN
                 if "no answer" in failure.got:
                     waited = max(self.tab.patience, clock() - begun) if seconds else self.tab.patience
                     failure.got = f"no answer within {waited:.2g} s, after {self}"
@@ -156,10 +195,12 @@ class Ear:
         Raises:
             Failure: it is not answered.
         """
-        before = self.errors
+        before = len(self.errors)
         await self.tab.send("no JSON")
         expect = "an error for a frame that is no JSON"
-        await self.until(lambda: self.errors > before, expect=expect, likely=likely, after="a frame that is no JSON")
+        await self.until(
+            lambda: len(self.errors) > before, expect=expect, likely=likely, after="a frame that is no JSON"
+        )
 
     def __str__(self) -> str:
         heard = [f"{len(self.messages)} message{'s' * (len(self.messages) != 1)}"]
@@ -168,7 +209,7 @@ class Ear:
         for title, some in (
             ("acks", self.acks),
             ("gaps", self.gaps),
-            ("errors", self.errors),
+            ("errors", len(self.errors)),
             ("notices", self.notices),
         ):
             many = isinstance(some, dict | list) and len(some) > 9

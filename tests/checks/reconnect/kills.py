@@ -21,6 +21,9 @@ KILLS = 10
 LONGEST_KILLS = 12.0
 """Seconds after which a slow machine has seen enough of them."""
 
+NAMES = ("Ada", "Grace", "Linus")
+"""The clients that talk, by their numbers."""
+
 
 class Talk:
     """One client of the answer that says one thing after another.
@@ -77,10 +80,45 @@ class Talk:
             talking.result()
 
 
+async def agree(talks: list[Talk], *, after: str, likely: str) -> None:
+    """Each send of these clients got an id of its own, and each reader has every message once, in one order.
+
+    Args:
+        talks: the clients of `NAMES`, which have ended.
+        after: what had happened.
+        likely: the mistake, if the ids aren't 1, 2, 3, ...
+
+    Raises:
+        Failure: a message is lost, doubled or out of order.
+    """
+    expected = {sent: text for talk in talks for text, sent in talk.ids.items()}
+    total = sum(len(talk.ids) for talk in talks)
+    if sorted(expected) != list(range(1, total + 1)):
+        got = f"{total} sends ended well, with {len(expected)} different ids up to {max(expected, default=0)}"
+        raise Failure(after=after, got=got, expect="ids 1, 2, 3, ... one for each send", likely=likely)
+    for talk in talks:
+        await _has_all(talk, expected, after)
+
+
+async def _has_all(talk: Talk, expected: dict[int, str], after: str) -> None:
+    """This reader has every message once, in order, and no gap."""
+    items, name = talk.items, NAMES[talk.client]
+    likely = "after= the last id handed on, a replay without holes, and keys that survive the kill"
+    while len(items) < len(expected):
+        expect = f"{len(expected)} messages for {name}"
+        event = await talk.play.next(talk.client, expect=expect, likely=likely)
+        items.append(event.get("item"))
+    for number, item in enumerate(items, 1):
+        text = expected.get(number, "nothing more")
+        who = NAMES[int(text[0])] if number in expected else ""
+        if item != message(number, who, text):
+            expect = show(message(number, who, text))
+            raise Failure(after=after, got=f"{name} was handed {show(item)}", expect=expect, likely=likely)
+
+
 class Kills:
     @check(7, "loses and doubles nothing while the server is killed again and again")
     async def test_all(self, subject: Subject) -> None:
-        names = ("Ada", "Grace", "Linus")
         chance = random.Random(8)
         clock = asyncio.get_running_loop().time
         with tempfile.TemporaryDirectory() as folder:
@@ -88,8 +126,8 @@ class Kills:
             async with contextlib.AsyncExitStack() as stack, stage(subject, patience=10) as play:
                 own = await stack.enter_async_context(subject.another(**settings))
                 port = own.server.port
-                talks = [Talk(play, number) for number in range(3)]
-                for number, name in enumerate(names):
+                talks = [Talk(play, number) for number in range(len(NAMES))]
+                for number, name in enumerate(NAMES):
                     await play.begin(number, url=own.server.ws(f"/ws/lobby?name={name}"), base=0.02, cap=0.1)
                 talking = asyncio.gather(*(talk.go_on() for talk in talks))
                 try:
@@ -112,30 +150,5 @@ class Kills:
                 finally:
                     talking.cancel()
                     await asyncio.gather(talking, return_exceptions=True)
-                ids = [talk.ids for talk in talks]
-                expected = {sent: text for each in ids for text, sent in each.items()}
                 after = f"three clients talked, while the server was ended and started again {KILLS} times"
-                total = sum(map(len, ids))
-                if sorted(expected) != list(range(1, total + 1)):
-                    got = (
-                        f"{total} sends ended well, with {len(expected)} different ids up to {max(expected, default=0)}"
-                    )
-                    raise Failure(after=after, got=got, expect="ids 1, 2, 3, ... one for each send", likely=WRITTEN)
-                for number, name in enumerate(names):
-                    await self._has_all(talks[number], name, expected, after)
-
-    @staticmethod
-    async def _has_all(talk: Talk, name: str, expected: dict[int, str], after: str) -> None:
-        """This reader has every message once, in order, and no gap."""
-        items = talk.items
-        likely = "after= the last id handed on, a replay without holes, and keys that survive the kill"
-        while len(items) < len(expected):
-            expect = f"{len(expected)} messages for {name}"
-            event = await talk.play.next(talk.client, expect=expect, likely=likely)
-            items.append(event.get("item"))
-        for number, item in enumerate(items, 1):
-            text = expected.get(number, "nothing more")
-            who = ("Ada", "Grace", "Linus")[int(text[0])] if number in expected else ""
-            if item != message(number, who, text):
-                expect = show(message(number, who, text))
-                raise Failure(after=after, got=f"{name} was handed {show(item)}", expect=expect, likely=likely)
+                await agree(talks, after=after, likely=WRITTEN)

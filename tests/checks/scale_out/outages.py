@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from typing import Any
 
 from judge.hosts import NO_REDIS, Ear, Hosts, at, own_hosts, say
 from judge.members import Members
@@ -13,12 +14,23 @@ from .every_process import EVERYWHERE, KEYS, LEASE_RENEW_INTERVAL, LEASE_TTL, SH
 
 AWAY = "while Redis is away, publish() and send() raise Away, so that the sender gets an error"
 BACK = "when the connection is lost, subscribe again, and then read from the stream what was missed"
+NOT_RESUMED = f"{BACK}; resume() itself asks, so say before it that Redis is there"
 STAYS = "the task that renews the lease, and tells who is here, goes on after Away and after every error of Redis"
 RISING = "a Redis that came back empty knows no ids: tell it the largest that this process has seen, before it is used"
 
 
-async def try_until_acknowledged(ear: Ear, text: str, key: str, *, after: str, likely: str) -> int:
+async def try_until_acknowledged(
+    ear: Ear, text: str, key: str, *, after: str, likely: str, refused: str = NOT_RESUMED
+) -> int:
     """Send a message with its key again and again, as a client does that has got an error; its id.
+
+    Args:
+        ear: of the sender.
+        text: of the message.
+        key: of the message.
+        after: what had happened.
+        likely: the mistake, if nothing comes.
+        refused: the mistake, if every answer is an error.
 
     Raises:
         Failure: nothing comes, or no acknowledgement for a long time.
@@ -26,19 +38,44 @@ async def try_until_acknowledged(ear: Ear, text: str, key: str, *, after: str, l
     expect = f"an acknowledgement of the key {key}, or an error"
     end = asyncio.get_running_loop().time() + 10
     while asyncio.get_running_loop().time() < end:
-        errors = ear.errors
+        errors = len(ear.errors)
         await say(ear, text, key=key)
 
         def answered(errors: int = errors) -> bool:
-            return key in ear.acks or ear.errors > errors
+            return key in ear.acks or len(ear.errors) > errors
 
         await ear.until(answered, expect=expect, likely=likely, after=after, seconds=4)
         if key in ear.acks:
             return ear.acks[key]
         await asyncio.sleep(0.05)
     got = "an error for every try, for 10 s"
-    likely = f"{BACK}; resume() itself asks, so say before it that Redis is there"
-    raise Failure(after=after, got=got, expect=expect, likely=likely)
+    raise Failure(after=after, got=got, expect=expect, likely=refused)
+
+
+async def gets_an_error(ear: Ear, request: dict[str, Any], *, after: str, likely: str = AWAY) -> None:
+    """Send this during an outage. It's answered with an error, which has the key if there is one, to send it again.
+
+    Raises:
+        Failure: it's answered in another way, or not.
+    """
+    key = request.get("key", "")
+    wanted = {"key": key, "retry": True} if key else {}
+    expect = f"{show({'type': 'error', 'detail': '...'} | wanted)} and the connection still open"
+    before = len(ear.errors)
+    await ear.tab.send(request)
+    await ear.until(
+        lambda: len(ear.errors) > before or key in ear.acks, expect=expect, likely=likely, after=after, seconds=4
+    )
+    if key in ear.acks:
+        likely = "Your publish() returns an id, although Redis doesn't have the message. Raise Away instead."
+        raise Failure(after=after, got=f"an ack with the id {ear.acks[key]}", expect=expect, likely=likely)
+    error = {name: value for name, value in ear.errors[-1].items() if name in ("key", "retry")}
+    if error != wanted:
+        likely = (
+            "Your code answers Away with another error than chat.py does. With a key, the error has the key, and "
+            "retry is true, so that the client sends the message again; without one, it has neither."
+        )
+        raise Failure(after=after, got=show(ear.errors[-1]), expect=expect, likely=likely)
 
 
 class Outages:
@@ -51,16 +88,14 @@ class Outages:
                 for ear in (ada, grace):
                     await said(ear, 20, after="Ada sent 20 messages", likely=EVERYWHERE)
                 await asyncio.to_thread(hosts.redis.kill)
-                for ear, kind in ((ada, "message"), (grace, "direct"), (grace, "message")):
-                    errors = ear.errors
-                    await ear.tab.send({"type": kind, "to": "Ada", "text": "anybody there?"})
-                    await ear.until(
-                        lambda ear=ear, errors=errors: ear.errors > errors,
-                        expect='{"type": "error", "detail": "..."} and the connection still open',
-                        likely=AWAY,
-                        after=f"Redis was killed, and then a {kind} was sent",
-                        seconds=4,
-                    )
+                for ear, kind, more in (
+                    (ada, "message", {}),
+                    (grace, "direct", {}),
+                    (grace, "message", {}),
+                    (grace, "message", {"key": "while away"}),
+                ):
+                    request = {"type": kind, "to": "Ada", "text": "anybody there?"} | more
+                    await gets_an_error(ear, request, after=f"Redis was killed, and then a {kind} was sent")
                 for host in hosts.servers:
                     await self._refuses_for_now(host, room)
                 hosts.redis.forget()

@@ -1,6 +1,7 @@
 """Step 09, TODO 4: one list of members for all processes, also after one was killed."""
 
 import asyncio
+import contextlib
 
 from judge.clients import anything
 from judge.hosts import PRESENCE, Ear, Hosts, at, own_hosts, say, separate_hosts, shared_hosts
@@ -8,6 +9,7 @@ from judge.members import Members
 from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
+from judge.tasks import running
 
 from .every_process import APART, EVERYWHERE, IN_REDIS, LEASE_RENEW_INTERVAL, LEASE_TTL, SHORT_LEASES, are, said
 
@@ -18,6 +20,13 @@ LEASE = "each process renews a lease; when it has run out, the others take the n
 LATE = (
     f"{LEASE}. If that works, but takes longer: your code has its own seconds. Take LEASE_TTL and "
     "LEASE_RENEW_INTERVAL from settings.py, because this check sets shorter ones"
+)
+
+PROMPTLY = 5.0
+"""Seconds for an answer to DELETE. A process that waits for a confirmation in vain needs LEASE_TTL and 2 more, 8."""
+CONFIRMED = (
+    "A process doesn't get the events that it has sent itself, or gets them late. DELETE waits until every process "
+    "with this name has confirmed it: let send() reach all processes, your own one too, and don't wait in between."
 )
 
 
@@ -121,6 +130,26 @@ class Presence:
             async with at(hosts[2], room, "Ada") as back:
                 await say(back, "here again")
                 await said(back, 1, after="Ada came back after the removal and sent a message", likely=removed)
+
+    @check(4, "answers DELETE promptly, although the member rejoins immediately")
+    async def test_rejoins(self, subject: Subject) -> None:
+        hosts = await shared_hosts(subject)
+        room = Members.room()
+        path = f"{Members.list_path(room)}/Ada"
+        async with contextlib.AsyncExitStack() as stack:
+            ada = await stack.enter_async_context(at(hosts[0], room, "Ada"))
+            for host in (hosts[1], hosts[0]):
+                place = "her own process" if host is hosts[0] else "another process than hers"
+                after = f"DELETE of Ada at {place}; her client rejoined immediately after the close"
+                request = host.request("DELETE", path, likely=CONFIRMED, timeout=PROMPTLY)
+                async with running(request) as (removing,):
+                    await ada.tab.is_closed(1008, "removed", likely=CONFIRMED, besides=anything)
+                    ada = await stack.enter_async_context(at(hosts[0], room, "Ada"))
+                    answer = await removing
+                if answer.status_code != 204:
+                    got = f"status {answer.status_code}, {show(answer.text)}"
+                    raise Failure(after=after, got=got, expect="status 204", likely=CONFIRMED)
+            await are(hosts, room, "Ada", after=after, likely=CONFIRMED)
 
     @check(4, "takes the members of a killed process off the list, and only those")
     async def test_killed(self, subject: Subject) -> None:

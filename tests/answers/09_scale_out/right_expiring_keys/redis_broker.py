@@ -5,7 +5,7 @@ import contextlib
 import json
 import random
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from redis.asyncio import Redis
@@ -18,6 +18,7 @@ from . import scripts
 from .broker import Away, Listener, Page, Presence, Said
 from .encoding import text_frame
 from .settings import KEPT_KEYS, KEPT_MESSAGES, LEASE_RENEW_INTERVAL, LEASE_TTL
+from .supervision import supervised
 
 CHANNEL = "chat:room:"
 
@@ -37,7 +38,7 @@ class RedisBroker:
         self.last_ids: dict[str, int] = {}
         self.rooms: set[str] = set()
         self.is_there = False
-        self.tasks: list[asyncio.Task[None]] = []
+        self.tasks = contextlib.AsyncExitStack()
 
         self._publish = self.redis.register_script(scripts.PUBLISH)
         self._raise = self.redis.register_script(scripts.RAISE)
@@ -45,19 +46,17 @@ class RedisBroker:
     async def start(self, listener: Listener) -> None:
         self.listener = listener
         heard = asyncio.Event()
-        self.tasks = [asyncio.create_task(self._listen(heard)), asyncio.create_task(self._stay())]
+        for work in (self._listen(heard), self._renew_leases(), self._refresh()):
+            await self.tasks.enter_async_context(supervised(work))
         with contextlib.suppress(TimeoutError):
             # A process that starts while Redis is away serves all the same: 503, until it is there.
             async with asyncio.timeout(2):
                 await heard.wait()
 
     async def stop(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.tasks.aclose()
         with contextlib.suppress(Away):
-            for room_id in set(self.rooms):
-                await self.present(room_id, [])
+            await self.present({room_id: [] for room_id in self.rooms})
         await self.redis.aclose()
 
     @contextlib.asynccontextmanager
@@ -89,36 +88,52 @@ class RedisBroker:
         said = [Said(int(entry.partition("-")[0]), text_frame(fields["said"])) for entry, fields in entries]
         return Page(int(last_id or 0), said)
 
-    async def present(self, room_id: str, names: list[str]) -> Presence:
-        (self.rooms.add if names else self.rooms.discard)(room_id)
-        return await self._members(room_id, names)
+    async def present(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
+        for room_id, here in names.items():
+            (self.rooms.add if here else self.rooms.discard)(room_id)
+        async with self._asking(), self.redis.pipeline(transaction=False) as writing:
+            for room_id, here in names.items():
+                mine, processes = self._names_key(room_id), keys(room_id, "processes")[0]
+                writing.get(mine)
+                if here:
+                    writing.set(mine, json.dumps(here), ex=LEASE_TTL)
+                else:
+                    writing.delete(mine)
+                writing.sadd(processes, self.process)
+                writing.expire(processes, 3600)
+            before = (await writing.execute())[::4]
+            presences = await self._read_names(*names)
+            for (room_id, here), known in zip(names.items(), before, strict=True):
+                if json.loads(known or "[]") != here:
+                    # Only a hint: a process that has an older version reads the names.
+                    hint = {"type": "names", "version": presences[room_id].version, "process": "", "names": []}
+                    writing.publish(CHANNEL + room_id, json.dumps(hint))
+            await writing.execute()
+        return presences
 
     async def members(self, room_id: str) -> Presence:
-        return await self._members(room_id, None)
-
-    async def _members(self, room_id: str, names: list[str] | None) -> Presence:
-        mine, version, everybody = *keys(room_id, f"names:{self.process}", "version"), keys(room_id, "processes")[0]
         async with self._asking():
-            before = await self.redis.get(mine)
-            if names:
-                await self.redis.set(mine, json.dumps(names), ex=LEASE_TTL)
-                await self.redis.sadd(everybody, self.process)
-            elif names is not None:
-                await self.redis.delete(mine)
-            presence = await self._read_names(room_id, everybody)
-            if names is not None and json.loads(before or "[]") != names:
-                hint = {"type": "names", "version": await self.redis.incr(version), "process": "", "names": []}
-                await self.redis.publish(CHANNEL + room_id, json.dumps(hint | {"version": presence.version}))
-            return presence
+            return (await self._read_names(room_id))[room_id]
 
-    async def _read_names(self, room_id: str, everybody: str) -> Presence:
-        # The time first: whatever changes later is newer.
-        seconds, microseconds = await self.redis.time()
-        found = {}
-        for process in await self.redis.smembers(everybody):
-            if names := await self.redis.get(keys(room_id, f"names:{process}")[0]):
-                found[process] = json.loads(names)
-        return Presence(int(seconds) * 1_000_000 + int(microseconds), found)
+    def _names_key(self, room_id: str, process: str = "") -> str:
+        return keys(room_id, f"names:{process or self.process}")[0]
+
+    async def _read_names(self, *room_ids: str) -> dict[str, Presence]:
+        async with self.redis.pipeline(transaction=False) as reading:
+            # The time first: whatever changes later is newer.
+            reading.time()
+            for room_id in room_ids:
+                reading.smembers(keys(room_id, "processes")[0])
+            (seconds, microseconds), *processes = await reading.execute()
+            found = [(room_id, process) for room_id, some in zip(room_ids, processes, strict=True) for process in some]
+            for room_id, process in found:
+                reading.get(self._names_key(room_id, process))
+            names = await reading.execute()
+        presences = {room_id: Presence(int(seconds) * 1_000_000 + int(microseconds), {}) for room_id in room_ids}
+        for (room_id, process), text in zip(found, names, strict=True):
+            if text:
+                presences[room_id].names[process] = json.loads(text)
+        return presences
 
     async def send(self, room_id: str, event: dict[str, Any]) -> None:
         async with self._asking():
@@ -139,6 +154,8 @@ class RedisBroker:
                         await self._hear(event["channel"].removeprefix(CHANNEL), event["data"])
             except (Away, RedisError, OSError):
                 self.is_there = False
+                # The other connections may be lost too, without a close.
+                await self.redis.connection_pool.disconnect()
             # Not all processes in the same moment.
             await asyncio.sleep(random.uniform(0.05, 0.2))
 
@@ -179,8 +196,17 @@ class RedisBroker:
         # A burst from another process must not drop a tab that reads. Let the writers send in between.
         await asyncio.sleep(0)
 
-    async def _stay(self) -> None:
-        """Write the names of this process again before they expire."""
+    async def _renew_leases(self) -> None:
+        """Let the names of this process live on. What has expired, _refresh() writes again."""
+        while True:
+            await asyncio.sleep(LEASE_RENEW_INTERVAL)
+            with contextlib.suppress(Away):
+                async with self._asking(), self.redis.pipeline(transaction=False) as all_rooms:
+                    for room_id in self.rooms:
+                        all_rooms.expire(self._names_key(room_id), LEASE_TTL)
+                    await all_rooms.execute()
+
+    async def _refresh(self) -> None:
         while True:
             await asyncio.sleep(LEASE_RENEW_INTERVAL)
             with contextlib.suppress(Away):

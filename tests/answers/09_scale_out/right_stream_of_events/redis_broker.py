@@ -5,7 +5,7 @@ import contextlib
 import json
 import random
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from redis.asyncio import Redis
@@ -17,6 +17,7 @@ from . import scripts
 from .broker import Away, Listener, Page, Presence, Said
 from .encoding import text_frame
 from .settings import KEPT_KEYS, KEPT_MESSAGES, LEASE_RENEW_INTERVAL, LEASE_TTL
+from .supervision import supervised
 
 CHANNEL = "chat:room:"
 PROCESSES = "chat:processes"
@@ -40,7 +41,7 @@ class RedisBroker:
         self.late: list[str] = []
         self.is_there = False
         self.back_since = 0.0
-        self.tasks: list[asyncio.Task[None]] = []
+        self.tasks = contextlib.AsyncExitStack()
 
         self._publish = self.redis.register_script(scripts.PUBLISH)
         self._raise = self.redis.register_script(scripts.RAISE)
@@ -50,19 +51,16 @@ class RedisBroker:
     async def start(self, listener: Listener) -> None:
         self.listener = listener
         heard = asyncio.Event()
-        self.tasks = [asyncio.create_task(self._listen(heard)), asyncio.create_task(self._stay())]
+        await self.tasks.enter_async_context(supervised(self._work(heard)))
         with contextlib.suppress(TimeoutError):
             # A process that starts while Redis is away serves all the same: 503, until it is there.
             async with asyncio.timeout(2):
                 await heard.wait()
 
     async def stop(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.tasks.aclose()
         with contextlib.suppress(Away):
-            for room_id in set(self.rooms):
-                await self.present(room_id, [])
+            await self.present({room_id: [] for room_id in self.rooms})
         await self.redis.aclose()
 
     @contextlib.asynccontextmanager
@@ -94,31 +92,50 @@ class RedisBroker:
         said = [Said(int(entry.partition("-")[0]), text_frame(fields["said"])) for entry, fields in entries]
         return Page(int(last_id or 0), said)
 
-    async def present(self, room_id: str, names: list[str]) -> Presence:
-        (self.rooms.add if names else self.rooms.discard)(room_id)
-        return await self._members(room_id, names)
+    async def present(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
+        for room_id, here in names.items():
+            (self.rooms.add if here else self.rooms.discard)(room_id)
+        return await self._members(self.process, names)
 
     async def members(self, room_id: str) -> Presence:
-        return await self._members(room_id, None)
+        # No process has this name, so that nothing changes.
+        return (await self._members("", {room_id: []}))[room_id]
 
-    async def _members(self, room_id: str, names: list[str] | None) -> Presence:
+    async def _members(self, process: str, names: Mapping[str, list[str]]) -> dict[str, Presence]:
         async with self._asking():
-            # Nobody is the process without a name, so that nothing changes.
-            presence = await self._has(room_id, "" if names is None else self.process, names or [])
-            for process in presence.names.keys() & self.late:
-                presence = await self._has(room_id, process, [])
-            return presence
+            presences = await self._has([(room_id, process, here) for room_id, here in names.items()])
+            late = [
+                (room_id, each, list[str]())
+                for room_id, presence in presences.items()
+                for each in presence.names.keys() & self.late
+            ]
+            return presences | await self._has(late)
 
-    async def _has(self, room_id: str, process: str, names: list[str]) -> Presence:
-        version, flat = await self._present(
-            keys(room_id, "members", "version"), [CHANNEL + room_id, process, json.dumps(names), 3600]
-        )
-        return Presence(version, {flat[i]: json.loads(flat[i + 1]) for i in range(0, len(flat), 2)})
+    async def _has(self, names: list[tuple[str, str, list[str]]]) -> dict[str, Presence]:
+        """These are the names that some processes have in some rooms. The last answer for a room has all of it."""
+        async with self.redis.pipeline(transaction=False) as all_rooms:
+            for room_id, process, here in names:
+                await self._present(
+                    keys(room_id, "members", "version"),
+                    [CHANNEL + room_id, process, json.dumps(here), 3600],
+                    client=all_rooms,
+                )
+            answers = await all_rooms.execute()
+        return {
+            room_id: Presence(version, {flat[i]: json.loads(flat[i + 1]) for i in range(0, len(flat), 2)})
+            for (room_id, _, _), (version, flat) in zip(names, answers, strict=True)
+        }
 
     async def send(self, room_id: str, event: dict[str, Any]) -> None:
         async with self._asking():
             entry = {"channel": CHANNEL + room_id, "data": json.dumps(event)}
             await self.redis.xadd(EVENTS, entry, maxlen=10_000)
+
+    async def _work(self, heard: asyncio.Event) -> None:
+        """All that goes on in the background. If a part of it fails, the group ends, and with it the process."""
+        async with asyncio.TaskGroup() as group:
+            for work in (self._listen(heard), self._renew_leases(), self._refresh()):
+                group.create_task(work)
 
     async def _listen(self, heard: asyncio.Event) -> None:
         """Read what happens in all rooms, and begin again whenever the connection is lost."""
@@ -137,6 +154,8 @@ class RedisBroker:
                         await self._hear(event["channel"].removeprefix(CHANNEL), event["data"])
             except (Away, RedisError, OSError):
                 self.is_there = False
+                # The other connections may be lost too, without a close.
+                await self.redis.connection_pool.disconnect()
             # Not all processes in the same moment.
             await asyncio.sleep(random.uniform(0.05, 0.2))
 
@@ -149,9 +168,7 @@ class RedisBroker:
                 # Ids that were given once are not given again.
                 await self._raise(keys(room_id, "last"), [last_id], client=all_rooms)
             await all_rooms.execute()
-        # The others are not late: like this process, they could not renew their leases.
-        self.late = []
-        self.back_since = asyncio.get_running_loop().time()
+        self._nobody_is_late()
         await self._renew([PROCESSES], [self.process, LEASE_TTL])
         self.is_there = True
         await self.listener.resume()
@@ -168,13 +185,26 @@ class RedisBroker:
         # A burst from another process must not drop a tab that reads. Let the writers send in between.
         await asyncio.sleep(0)
 
-    async def _stay(self) -> None:
-        """Renew the lease of this process, and take those off the lists whose lease has run out."""
+    async def _renew_leases(self) -> None:
+        """Renew the lease of this process, and note whose lease has run out."""
+        while True:
+            await asyncio.sleep(LEASE_RENEW_INTERVAL)
+            try:
+                async with self._asking():
+                    late = await self._renew([PROCESSES], [self.process, LEASE_TTL])
+            except Away:
+                self._nobody_is_late()
+            else:
+                if asyncio.get_running_loop().time() > self.back_since + LEASE_TTL / 2:
+                    self.late = late
+
+    def _nobody_is_late(self) -> None:
+        """The others are not late: like this process, they could not renew their leases."""
+        self.late = []
+        self.back_since = asyncio.get_running_loop().time()
+
+    async def _refresh(self) -> None:
         while True:
             await asyncio.sleep(LEASE_RENEW_INTERVAL)
             with contextlib.suppress(Away):
-                async with self._asking():
-                    late = await self._renew([PROCESSES], [self.process, LEASE_TTL])
-                if asyncio.get_running_loop().time() > self.back_since + LEASE_TTL / 2:
-                    self.late = late
                 await self.listener.tell_all()

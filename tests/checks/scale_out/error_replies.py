@@ -1,0 +1,101 @@
+"""Step 09, TODO 5: error replies of Redis, which are outages too."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from judge.clients import ClientConnection
+from judge.hosts import NO_REDIS, at, own_hosts
+from judge.members import Members
+from judge.messages import show
+from judge.model import Failure, check
+from judge.subject import Subject
+from redis.asyncio import Redis
+from workshop.redis_server import RedisServer
+
+from .every_process import KEYS, LEASE_RENEW_INTERVAL, LEASE_TTL, SHORT_LEASES, UNJUDGED, are, said
+from .outages import gets_an_error, try_until_acknowledged
+
+REPLIES = (
+    "Your code doesn't treat an error reply as an outage: redis-py raises ResponseError for it, which is neither a "
+    "ConnectionError nor a TimeoutError. Catch it where you catch those, and raise Away."
+)
+RENEWS = (
+    "The task that renews the lease ends with an error reply, because it catches only lost connections. Catch "
+    "ResponseError, or Away, inside its loop, and go on."
+)
+LATE = (
+    "Your process takes those off the lists that couldn't renew their leases during the error replies. When a renewal "
+    "has failed, forget which processes are late, and trust the answer of RENEW again half a lease later."
+)
+
+
+class ErrorReplies:
+    @check(5, "goes on after error replies of Redis, such as out of memory" + UNJUDGED)
+    async def test_out_of_memory(self, subject: Subject) -> None:
+        if NO_REDIS:
+            return
+        room = Members.room()
+        clock = asyncio.get_running_loop().time
+        async with own_hosts(subject, 2, real=True, **SHORT_LEASES) as hosts:
+            async with at(hosts[0], room, "Ada") as ada, at(hosts[1], room, "Grace") as grace:
+                await are(hosts, room, "Ada", "Grace", after="Ada and Grace came to two processes")
+                async with out_of_memory(hosts.redis):
+                    # Every lease expires.
+                    expired = clock() + LEASE_TTL + 0.1
+                    after = "Redis had no memory left, so it answered every write with OOM"
+                    for ear in (ada, grace):
+                        request = {"type": "message", "text": "hello", "key": "k"}
+                        await gets_an_error(ear, request, after=f"{after}; then a message was sent", likely=REPLIES)
+                    for host in hosts.servers:
+                        await self._lets_nobody_in(host, room, after)
+                    await asyncio.sleep(expired - clock())
+                after = f"Redis answered with OOM for longer than LEASE_TTL, which is {LEASE_TTL} s, and works again"
+                for ear in (ada, grace):
+                    await try_until_acknowledged(ear, "hello", "k", after=after, likely=REPLIES)
+                recovered = clock()
+                async with (
+                    subject.another(BROKER=hosts.redis.url, **SHORT_LEASES) as third,
+                    at(third, room, "Linus") as linus,
+                ):
+                    after += "; then Linus came to a new process"
+                    hosts.servers.append(third)
+                    # The leases of the two are renewed more than once: a further one of each expires meanwhile.
+                    await asyncio.sleep(recovered + LEASE_TTL + 1.5 * LEASE_RENEW_INTERVAL - clock())
+                    await are(hosts, room, "Ada", "Grace", "Linus", after=after, likely=RENEWS)
+                    for ear in (ada, grace, linus):
+                        await ear.settles(likely=RENEWS)
+                        if any(kind == "left" for kind, _ in ear.notices):
+                            # They're back on the list, so their leases are renewed.
+                            raise Failure(after=after, got=show(ear.notices), expect="no one left", likely=LATE)
+                for ear in (ada, grace):
+                    await said(
+                        ear, 2, after="Ada and Grace sent a message each, with a key, until it had its ack", likely=KEYS
+                    )
+
+    @staticmethod
+    async def _lets_nobody_in(host: Subject, room: str, after: str) -> None:
+        """A handshake is refused with 503, or its connection closed with 1013, so that the client tries again."""
+        answer = await host.handshake(Members.path(room, "Linus"))
+        got = f"HTTP {answer}"
+        if isinstance(answer, ClientConnection):
+            got = "the connection still open"
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2 * host.patience):
+                    await answer.wait_closed()
+                got = f"the connection closed, code {answer.close_code}"
+            await answer.close()
+        if got not in ("HTTP 503", "the connection closed, code 1013"):
+            expect = "HTTP 503, or the connection accepted and closed with 1013: the client tries again after both"
+            raise Failure(sent="a handshake", after=after, got=got, expect=expect, likely=REPLIES)
+
+
+@contextlib.asynccontextmanager
+async def out_of_memory(server: RedisServer) -> AsyncIterator[None]:
+    """Let a Redis answer every write with OOM. It must be the real one."""
+    async with Redis.from_url(server.url) as redis:
+        await redis.config_set("maxmemory", 1)
+        try:
+            yield
+        finally:
+            await redis.config_set("maxmemory", 0)

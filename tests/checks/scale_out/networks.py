@@ -1,0 +1,101 @@
+"""Step 09, TODOs 4 and 5: a slow and a half-open network between a process and Redis."""
+
+import asyncio
+import contextlib
+
+from judge.hosts import at, own_hosts, say
+from judge.members import Members
+from judge.messages import show
+from judge.model import Failure, check
+from judge.subject import Subject, again
+
+from .every_process import EVERYWHERE, KEYS, LEASE_TTL, are, said
+from .outages import gets_an_error, try_until_acknowledged
+
+DELAY = 0.06
+"""Seconds to Redis, one way, over the slow network."""
+SLOW_RENEW_INTERVAL = 0.6
+"""Seconds, in the servers of these checks. A process that asks Redis for a sign of life waits as long for it."""
+SLOW_LEASES = {"LEASE_TTL": str(LEASE_TTL), "LEASE_RENEW_INTERVAL": str(SLOW_RENEW_INTERVAL)}
+ROOMS = 30
+"""With a round trip for each of them, telling Redis the names takes twice as long as a lease."""
+RENEWED_LATE = (
+    "The lease is renewed late, because the same task sends the names of all rooms, and waits for Redis once for each "
+    "room. Renew the lease in a task of its own, and let present() send all its rooms in one pipeline."
+)
+ASKS = (
+    "Your subscription only waits for messages, so it doesn't notice that its connection is lost. When get_message() "
+    "returns None, await pubsub.ping(), and subscribe again if nothing is received after that either."
+)
+TIMEOUT = (
+    "Your process waits too long for a Redis that doesn't answer. Without a socket_timeout it waits indefinitely: pass "
+    "socket_timeout=3. If you pass it already, redis-py retries by itself: pass retry=Retry(NoBackoff(), 0)."
+)
+RECEIVED_WITHIN = 6.0
+"""Seconds until a process has subscribed again and read what it missed. A timeout of 3 seconds fits in."""
+
+
+class Networks:
+    @check(4, "keeps its members on the list, although Redis is slow")
+    async def test_slow(self, subject: Subject) -> None:
+        rooms = [Members.room() for _ in range(ROOMS)]
+        async with own_hosts(subject, 2, links=1, **SLOW_LEASES) as hosts, contextlib.AsyncExitStack() as stack:
+            for room in rooms:
+                await stack.enter_async_context(at(hosts[0], room, "Ada"))
+            grace = await stack.enter_async_context(at(hosts[1], rooms[0], "Grace"))
+            after = (
+                f"Ada came to {ROOMS} rooms at a process where Redis takes {2000 * DELAY:.0f} ms to answer, and Grace "
+                "to one of these rooms at another process"
+            )
+            await are(hosts, rooms[0], "Ada", "Grace", after=after)
+            hosts.links[0].network.delay = DELAY
+            # A lease that isn't renewed while the names are sent expires, and Grace's process notices it.
+            await asyncio.sleep(LEASE_TTL + 3.5 * SLOW_RENEW_INTERVAL)
+            await grace.settles(likely=RENEWED_LATE)
+            if grace.notices:
+                got = f"in a room of both, Grace got {show(grace.notices)}"
+                expect = "no notice: Ada is still connected"
+                after += f"; LEASE_TTL is {LEASE_TTL} and LEASE_RENEW_INTERVAL is {SLOW_RENEW_INTERVAL}"
+                raise Failure(after=after, got=got, expect=expect, likely=RENEWED_LATE)
+
+    @check(5, "goes on after its connections to Redis are lost without a close")
+    async def test_half_open(self, subject: Subject) -> None:
+        room = Members.room()
+        # A lease that lasts longer than the outage: this is about the subscription.
+        settings = {"LEASE_TTL": "12", "LEASE_RENEW_INTERVAL": str(SLOW_RENEW_INTERVAL)}
+        async with own_hosts(subject, 2, links=1, **settings) as hosts:
+            async with at(hosts[0], room, "Ada") as ada, at(hosts[1], room, "Grace") as grace:
+                await say(ada, "text 1")
+                for ear in (ada, grace):
+                    await said(ear, 1, after="Ada sent a message", likely=EVERYWHERE)
+                link = hosts.links[0]
+                before = link.network.accepted
+                link.half_open()
+                after = "the network between Ada's process and Redis delivered nothing more, and closed nothing"
+                await say(grace, *(f"text {number}" for number in range(2, 7)))
+                await said(grace, 6, after=f"{after}; then Grace sent 5 messages", likely=EVERYWHERE)
+                request = {"type": "message", "text": "text 7", "key": "k"}
+                await gets_an_error(ada, request, after=f"{after}; then Ada sent a message", likely=TIMEOUT)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(4):
+                        async for _ in again():
+                            if link.network.accepted > before:
+                                break
+                link.restore()
+                after += "; meanwhile Grace sent 5 messages, and then new connections worked"
+                await try_until_acknowledged(ada, "text 7", "k", after=after, likely=TIMEOUT, refused=TIMEOUT)
+                after += ", and Ada sent hers again until it had its ack"
+                await ada.until(
+                    lambda: ada.messages[-1]["text"] == "text 7",
+                    expect="messages 1 to 7",
+                    likely=ASKS,
+                    after=after,
+                    seconds=RECEIVED_WITHIN,
+                )
+                for ear in (ada, grace):
+                    await said(ear, 7, after=after, likely=KEYS)
+                await are(hosts, room, "Ada", "Grace", after=after, likely=ASKS)
+                for ear in (ada, grace):
+                    await ear.settles(likely=ASKS)
+                    if any(kind == "left" for kind, _ in ear.notices):
+                        raise Failure(after=after, got=show(ear.notices), expect="no one left", likely=ASKS)

@@ -1,0 +1,45 @@
+"""Step 09, TODO 5: the client of step 08 at two processes, while their Redis is killed and started again."""
+
+import asyncio
+import random
+
+from judge.hosts import NO_REDIS, own_hosts
+from judge.model import check
+from judge.stage import stage
+from judge.subject import Subject
+
+from ..reconnect.kills import NAMES, Talk, agree
+from .every_process import KEYS, UNJUDGED
+
+RESTARTS = 4
+"""How often Redis is killed."""
+
+
+class Restarts:
+    @check(5, "serves clients that reconnect while Redis is restarted again and again" + UNJUDGED)
+    async def test_clients(self, subject: Subject) -> None:
+        if NO_REDIS:
+            return
+        chance = random.Random(9)
+        async with own_hosts(subject, 2, real=True) as hosts, stage(subject, patience=10) as play:
+            talks = [Talk(play, number) for number in range(len(NAMES))]
+            for number, name in enumerate(NAMES):
+                url = hosts[number % 2].server.ws(f"/ws/lobby?name={name}")
+                await play.begin(number, url=url, base=0.02, cap=0.1)
+            talking = asyncio.gather(*(talk.go_on() for talk in talks))
+            try:
+                for _ in range(RESTARTS):
+                    for talk in talks:
+                        await talk.said_more(talking)
+                    await asyncio.sleep(chance.uniform(0, 0.1))
+                    await asyncio.to_thread(hosts.redis.kill)
+                    await asyncio.to_thread(hosts.redis.start)
+                for talk in talks:
+                    await talk.said_more(talking)
+                    talk.enough = True
+                await talking
+            finally:
+                talking.cancel()
+                await asyncio.gather(talking, return_exceptions=True)
+            after = f"three clients talked at two processes, while Redis was killed and started again {RESTARTS} times"
+            await agree(talks, after=after, likely=KEYS)
