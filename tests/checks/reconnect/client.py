@@ -137,6 +137,49 @@ class ReconnectingClient:
                 await play.does("item", item=message(number, "Grace", f"text {number}"), likely=likely)
             await play.does("over", stopped=1008, likely=likely)
 
+    @check(4, "leaves no task behind, and tells whoever waits")
+    async def test_ends(self, subject: Subject) -> None:
+        likely = "at the end of async with: end every task and await it, and let each send() raise ConnectionError"
+        async with stage(subject) as play:
+            # Connected, between two tries, and before an answer to the handshake.
+            for number in range(3):
+                await play.begin(number, base=5 if number == 1 else 0.05)
+                visit = await play.visit(number, likely="the client connects")
+                if number == 0:
+                    await visit.accept()
+                elif number == 1:
+                    visit.refuse(503)
+                await play.do("send", number, text="hello")
+                if number == 0:
+                    await play.says(visit, likely="a message is sent on the connection")
+                play.did = "the client was ended, while a send() waits for its acknowledgement"
+                await self._ends(play, number, likely=likely)
+            await play.begin(3)
+            await silence.sends_huge(play, 3)
+            # Until it waits.
+            for _ in range(ROUNDS):
+                await play.handled()
+            play.did = "the client was ended, while it sends into a network that takes nothing"
+            await self._ends(play, 3, likely=silence.STUCK, seconds=silence.CLOSED_WITHIN)
+
+    @staticmethod
+    async def _ends(play: Stage, client: int, *, likely: str, seconds: float = 0) -> None:
+        """End a client, which has a reader and a send() that waits."""
+        await play.do("end", client)
+        got = [await play.next(client, expect="failed, over, ended", likely=likely, seconds=seconds) for _ in range(3)]
+        events = sorted(event["event"] for event in got)
+        ended = next((event for event in got if event["event"] == "ended"), {})
+        if events != ["ended", "failed", "over"] or ended.get("left") or ended.get("waiting"):
+            raise Failure(
+                after=play.did,
+                got=f"{', '.join(events)}; unfinished: {ended.get('left') or 'nothing'}",
+                expect="send() raises ConnectionError, the iteration ends, nothing is unfinished",
+                likely=likely,
+            )
+        await play.do("send", client, text="too late")
+        late = "send() after the end raises ConnectionError"
+        await play.does("failed", client, text="too late", likely=late)
+
     @check(4, "has at most 100 messages unacknowledged, and sends the next when one is acknowledged")
     async def test_window(self, subject: Subject) -> None:
         texts = [f"text {number}" for number in range(2 * WINDOW)]
@@ -209,46 +252,3 @@ class ReconnectingClient:
     async def test_silence(self, subject: Subject) -> None:
         situations = (silence.half_open, silence.without_answer, silence.stuck, silence.pinged)
         await asyncio.gather(*(situation(subject) for situation in situations))
-
-    @check(4, "leaves no task behind, and tells whoever waits")
-    async def test_ends(self, subject: Subject) -> None:
-        likely = "at the end of async with: end every task and await it, and let each send() raise ConnectionError"
-        async with stage(subject) as play:
-            # Connected, between two tries, and before an answer to the handshake.
-            for number in range(3):
-                await play.begin(number, base=5 if number == 1 else 0.05)
-                visit = await play.visit(number, likely="the client connects")
-                if number == 0:
-                    await visit.accept()
-                elif number == 1:
-                    visit.refuse(503)
-                await play.do("send", number, text="hello")
-                if number == 0:
-                    await play.says(visit, likely="a message is sent on the connection")
-                play.did = "the client was ended, while a send() waits for its acknowledgement"
-                await self._ends(play, number, likely=likely)
-            await play.begin(3)
-            await silence.sends_huge(play, 3)
-            # Until it waits.
-            for _ in range(ROUNDS):
-                await play.handled()
-            play.did = "the client was ended, while it sends into a network that takes nothing"
-            await self._ends(play, 3, likely=silence.STUCK, seconds=silence.CLOSED_WITHIN)
-
-    @staticmethod
-    async def _ends(play: Stage, client: int, *, likely: str, seconds: float = 0) -> None:
-        """End a client, which has a reader and a send() that waits."""
-        await play.do("end", client)
-        got = [await play.next(client, expect="failed, over, ended", likely=likely, seconds=seconds) for _ in range(3)]
-        events = sorted(event["event"] for event in got)
-        ended = next((event for event in got if event["event"] == "ended"), {})
-        if events != ["ended", "failed", "over"] or ended.get("left") or ended.get("waiting"):
-            raise Failure(
-                after=play.did,
-                got=f"{', '.join(events)}; unfinished: {ended.get('left') or 'nothing'}",
-                expect="send() raises ConnectionError, the iteration ends, nothing is unfinished",
-                likely=likely,
-            )
-        await play.do("send", client, text="too late")
-        late = "send() after the end raises ConnectionError"
-        await play.does("failed", client, text="too late", likely=late)
