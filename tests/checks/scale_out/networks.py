@@ -12,13 +12,13 @@ from judge.subject import Subject, again
 from .every_process import EVERYWHERE, KEYS, LEASE_TTL, are, said
 from .outages import gets_an_error, try_until_acknowledged
 
-DELAY = 0.06
+DELAY = 0.09
 """Seconds to Redis, one way, over the slow network."""
 SLOW_RENEW_INTERVAL = 0.6
 """Seconds, in the servers of these checks. A process that asks Redis for a sign of life waits as long for it."""
 SLOW_LEASES = {"LEASE_TTL": str(LEASE_TTL), "LEASE_RENEW_INTERVAL": str(SLOW_RENEW_INTERVAL)}
-ROOMS = 30
-"""With a round trip for each of them, telling Redis the names takes twice as long as a lease."""
+ROOMS = 20
+"""With a round trip for each of them, sending the names to Redis takes longer than a lease."""
 RENEWED_LATE = (
     "The lease is renewed late, because the same task sends the names of all rooms, and waits for Redis once for each "
     "room. Renew the lease in a task of its own, and let present() send all its rooms in one pipeline."
@@ -50,7 +50,7 @@ class Networks:
             await are(hosts, rooms[0], "Ada", "Grace", after=after)
             hosts.links[0].network.delay = DELAY
             # A lease that isn't renewed while the names are sent expires, and Grace's process notices it.
-            await asyncio.sleep(LEASE_TTL + 3.5 * SLOW_RENEW_INTERVAL)
+            await asyncio.sleep(LEASE_TTL + 2.5 * SLOW_RENEW_INTERVAL)
             await grace.settles(likely=RENEWED_LATE)
             if grace.notices:
                 got = f"in a room of both, Grace got {show(grace.notices)}"

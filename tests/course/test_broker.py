@@ -1,0 +1,342 @@
+"""The broker of step 09 survives error replies of Redis, bad networks, many rooms, and tasks that end."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from judge.hosts import NO_REDIS, Ear, at, own_hosts, say
+from judge.members import Members
+from judge.subject import Subject, again
+from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from workshop.course import find_step
+from workshop.redis_server import RedisServer
+from workshop.server import Server
+
+from .test_solutions import run_in
+
+pytestmark = [pytest.mark.thorough("the broker of step 09"), pytest.mark.anyio]
+
+SOLUTION = find_step(9).solution
+LEASE_TTL, LEASE_RENEW_INTERVAL = 2, 0.4
+"""Seconds."""
+SHORT_LEASES = {"LEASE_TTL": str(LEASE_TTL), "LEASE_RENEW_INTERVAL": str(LEASE_RENEW_INTERVAL)}
+REPLIES = {"OOM": OutOfMemoryError, "READONLY": ReadOnlyError}
+"""Replies to a write, and what redis-py raises for them."""
+needs_redis = pytest.mark.skipif(NO_REDIS, reason="there is no redis-server here")
+
+
+@pytest.fixture
+async def solution() -> AsyncIterator[Subject]:
+    """The worked solution of step 09. The tests start further servers of it, with a Redis."""
+    server = Server("exercise.main:app", SOLUTION)
+    await asyncio.to_thread(server.wait_until_ready)
+    subject = Subject(server, 5.0, SOLUTION)
+    yield subject
+    await subject.close()
+
+
+async def nobody_left(*ears: Ear) -> None:
+    """Read what is on the way to these tabs, and fail if one of them was notified that a member left."""
+    for ear in ears:
+        await ear.settles(likely="")
+        assert not [notice for notice in ear.notices if notice[0] == "left"], ear.notices
+
+
+async def lists(host: Subject, room: str, *names: str) -> None:
+    """Wait until a server lists these members."""
+    expect = {"names": sorted(names)}
+    await host.becomes(Members.list_path(room), lambda got: got == expect, after="", expect=str(expect), likely="")
+
+
+@contextlib.asynccontextmanager
+async def refusing_writes(redis: RedisServer, reply: str) -> AsyncIterator[None]:
+    """Let Redis answer every write with OOM, or with READONLY as a replica does."""
+    async with Redis.from_url(redis.url) as client:
+        if reply == "OOM":
+            await client.config_set("maxmemory", 1)
+        else:
+            await client.replicaof("127.0.0.1", 1)
+        with pytest.raises(REPLIES[reply]):
+            await client.set("key", "value")
+        yield
+        if reply == "OOM":
+            await client.config_set("maxmemory", 0)
+        else:
+            await client.replicaof("NO", "ONE")
+
+
+@needs_redis
+@pytest.mark.parametrize("reply", REPLIES)
+async def test_error_replies(solution: Subject, reply: str) -> None:
+    """Error replies for longer than a lease end no lease: all members stay on the lists."""
+    async with (
+        own_hosts(solution, 2, real=True, **SHORT_LEASES) as hosts,
+        at(hosts[0], "lobby", "Ada") as ada,
+        at(hosts[1], "lobby", "Grace") as grace,
+    ):
+        await lists(hosts[1], "lobby", "Ada", "Grace")
+        async with refusing_writes(hosts.redis, reply):
+            await asyncio.sleep(LEASE_TTL + 2 * LEASE_RENEW_INTERVAL)
+        async with (
+            solution.another(BROKER=hosts.redis.url, **SHORT_LEASES) as third,
+            at(third, "lobby", "Linus") as linus,
+        ):
+            # A lease that is no longer renewed expires, and the new process notices it.
+            await asyncio.sleep(LEASE_TTL + 2 * LEASE_RENEW_INTERVAL)
+            for host in (*hosts.servers, third):
+                await lists(host, "lobby", "Ada", "Grace", "Linus")
+            await nobody_left(ada, grace, linus)
+
+
+async def test_many_rooms(solution: Subject) -> None:
+    """With 300 rooms, and a Redis that takes 20 ms to answer, leases are renewed in time."""
+    async with (
+        own_hosts(solution, 2, links=1, HEARTBEAT="1000", LEASE_TTL="3", LEASE_RENEW_INTERVAL="0.8") as hosts,
+        contextlib.AsyncExitStack() as stack,
+        at(hosts[1], "lobby-0", "Grace") as grace,
+    ):
+        for number in range(300):
+            await stack.enter_async_context(at(hosts[0], f"lobby-{number}", "Ada"))
+        hosts.links[0].network.delay = 0.01
+        # Two leases long, so that each is renewed several times with all rooms.
+        await asyncio.sleep(6)
+        await lists(hosts[1], "lobby-0", "Ada", "Grace")
+        await nobody_left(grace)
+
+
+async def test_joins_of_many_rooms(solution: Subject) -> None:
+    """Joins of 40 rooms wait for a slow Redis together, and not one after another."""
+    async with own_hosts(solution, 1, links=1, HEARTBEAT="1000") as hosts, contextlib.AsyncExitStack() as stack:
+        hosts.links[0].network.delay = 0.1
+        paths = [Members.path(f"lobby-{number}", "Ada") for number in range(40)]
+        started = time.monotonic()
+        opening = (connect(hosts[0].server.ws(path), ping_interval=None, proxy=None) for path in paths)
+        adas = [await stack.enter_async_context(ada) for ada in await asyncio.gather(*opening)]
+        async with asyncio.timeout(20):
+            for ada in adas:
+                assert "members" in await ada.recv()
+        # Each join asks Redis twice, for 0.2 s each.
+        assert time.monotonic() - started < 40 * 0.2
+
+
+async def test_lost_without_a_close(solution: Subject) -> None:
+    """A process whose connections are all lost without a close goes on with new ones before its lease expires."""
+    rooms = [f"lobby-{number}" for number in range(30)]
+    async with (
+        own_hosts(solution, 2, links=1, HEARTBEAT="1000") as hosts,
+        contextlib.AsyncExitStack() as stack,
+        at(hosts[1], rooms[0], "Grace") as grace,
+    ):
+        # Together, so that the process has many connections.
+        joining = [hosts[0].client(Members.path(room, "Ada")) for room in rooms]
+        async with asyncio.TaskGroup() as tasks:
+            for each in joining:
+                tasks.create_task(stack.enter_async_context(each))
+        ada = await stack.enter_async_context(at(hosts[0], rooms[0], "Ada"))
+        await lists(hosts[1], rooms[0], "Ada", "Grace")
+        link = hosts.links[0]
+        link.portal.call(link.network.half_open)
+        await say(grace, "hello")
+        await ada.until(lambda: ada.messages, expect="hello", likely="", after="", seconds=6)
+        # Twice the lease, in which every other process takes expired ones off the lists.
+        await asyncio.sleep(8)
+        await nobody_left(ada, grace)
+        assert ada.ids == [1]
+
+
+@pytest.mark.parametrize("number", [5, 7, 8, 9])
+async def test_delete_of_a_member_that_rejoins(number: int) -> None:
+    """DELETE is answered within 2 s although the member rejoins immediately, again and again."""
+    step = find_step(number)
+    server = Server("exercise.main:app", step.solution)
+    await asyncio.to_thread(server.wait_until_ready)
+    removals = 0
+
+    async def rejoin() -> None:
+        nonlocal removals
+        while True:
+            async with connect(server.ws("/ws/lobby?name=Ada"), proxy=None) as ada:
+                with contextlib.suppress(ConnectionClosed):
+                    while True:
+                        await ada.recv()
+                removals += ada.close_code == 1008
+
+    async with httpx.AsyncClient(base_url=server.url, timeout=2, trust_env=False) as client:
+        rejoining = asyncio.create_task(rejoin())
+        try:
+            for removed in range(10):
+                async with asyncio.timeout(5):
+                    async for _ in again():
+                        answer = await client.delete("/rooms/lobby/members/Ada")
+                        # 404 before the first join, and between the close and the next one.
+                        if answer.status_code != 404:
+                            break
+                assert answer.status_code == 204
+                async with asyncio.timeout(5):
+                    while removals <= removed:
+                        await asyncio.sleep(0.01)
+        finally:
+            rejoining.cancel()
+            await asyncio.gather(rejoining, return_exceptions=True)
+            await asyncio.to_thread(server.kill)
+
+
+ENDED = """
+import asyncio
+
+from exercise import redis_broker, scripts
+from exercise.main import app
+from exercise.manager import ConnectionManager
+from redis.commands.core import AsyncScript
+
+calls = 0
+
+
+def ends(owner, name, call, wanted=lambda self: True):
+    method = getattr(owner, name)
+
+    async def broken(self, *args, **kwargs):
+        global calls
+        if wanted(self):
+            calls += 1
+            if calls == call:
+                {how}
+                # redis-py may swallow a cancel() that comes while it takes a connection from its pool.
+                await asyncio.sleep(0)
+        return await method(self, *args, **kwargs)
+
+    setattr(owner, name, broken)
+
+
+# The first call of each is made while the process subscribes.
+{what}
+"""
+"""The solution, with an error in a background task of its broker."""
+TASKS = {
+    "listen": 'ends(redis_broker.RedisBroker, "_next", 2)',
+    "renew": 'ends(AsyncScript, "__call__", 2, lambda self: self.script == scripts.RENEW)',
+    "refresh": 'ends(ConnectionManager, "tell_all", 2)',
+}
+HOW = {"fails": 'raise LookupError("a task fails")', "is canceled": "asyncio.current_task().cancel()"}
+
+
+async def goes_on(server: Server) -> None:
+    """Wait until a client can join, and receives its own message, which Redis has brought back."""
+    async with asyncio.timeout(5):
+        async for _ in again():
+            with contextlib.suppress(InvalidStatus):
+                async with connect(server.ws("/ws/lobby?name=Ada"), proxy=None) as ada:
+                    await ada.send('{"type": "message", "text": "hello"}')
+                    while json.loads(await ada.recv())["type"] != "message":
+                        pass
+                    return
+
+
+def has(text: str) -> Callable[[list[str]], bool]:
+    """Return whether a log has a line with this text."""
+    return lambda log: any(text in line for line in log)
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("task", TASKS)
+async def test_task_that_ends(task: str, how: str, tmp_path: Path) -> None:
+    """A background task of the broker that fails or is canceled goes on, or ends the process visibly."""
+    (tmp_path / "outer.py").write_text(ENDED.format(what=TASKS[task], how=HOW[how]), "utf-8")
+    redis = await asyncio.to_thread(RedisServer)
+    settings = {"BROKER": redis.url, "PYTHONPATH": str(SOLUTION), **SHORT_LEASES}
+    server = Server("outer:app", tmp_path, environment=settings)
+    try:
+        await asyncio.to_thread(server.wait_until_ready)
+        if (task, how) == ("listen", "fails"):
+            assert await asyncio.to_thread(server.wait_for, has("LookupError: a task fails"), 5)
+            await goes_on(server)
+            return
+        # It may be faster than the client.
+        with contextlib.suppress(OSError, InvalidHandshake):
+            async with connect(server.ws("/ws/lobby?name=Ada"), proxy=None) as ada:
+                async with asyncio.timeout(10):
+                    await ada.wait_closed()
+                assert ada.close_code == 1012
+        assert await asyncio.to_thread(server.wait_for, has("background task has ended"), 5)
+        async with asyncio.timeout(10):
+            async for _ in again():
+                if server.exit_code is not None:
+                    break
+        assert has("LookupError: a task fails")(server.log) == (how == "fails")
+    finally:
+        server.kill()
+        await asyncio.to_thread(redis.close)
+
+
+def test_failed_task_of_the_manager() -> None:
+    """A task of the manager that fails is logged, except with Away: that's an outage, and the room is sent later."""
+    script = """
+        import asyncio
+        import logging
+        import sys
+
+        from exercise.broker import Away
+        from exercise.manager import ConnectionManager
+
+        async def fail(error):
+            raise error
+
+        async def main():
+            manager = ConnectionManager(None)
+            manager.start(fail(Away()))
+            manager.start(fail(LookupError("a task fails")))
+            await asyncio.wait(manager.tasks)
+            await asyncio.sleep(0)
+            assert not manager.tasks
+
+        logging.basicConfig(format="%(message)s", stream=sys.stdout)
+        asyncio.run(main())
+    """
+    done = run_in(SOLUTION, script)
+    assert done.count("A task of the manager has failed") == 1
+    assert "LookupError: a task fails" in done and "Away" not in done
+
+
+def test_direct_message_before_the_list() -> None:
+    """A direct message to a tab that has no list of members yet isn't sent before the list."""
+    script = """
+        import asyncio
+        import json
+
+        from exercise.manager import ConnectionManager
+        from exercise.memory import MemoryBroker
+        from exercise.journal import Journal
+        from exercise.tab import Tab
+
+        async def main():
+            broker = MemoryBroker(Journal(None))
+            manager = ConnectionManager(broker)
+            await broker.start(manager)
+            present, answered = broker.present, asyncio.Event()
+
+            async def slow(names):
+                await answered.wait()
+                return await present(names)
+
+            broker.present = slow
+            ada = Tab("Ada", None)
+            joining = asyncio.create_task(manager.join("lobby", ada, None))
+            await asyncio.sleep(0)
+            direct = {"type": "direct", "from": "Grace", "to": "Ada", "text": "psst"}
+            await broker.send("lobby", direct)
+            answered.set()
+            await joining
+            await broker.send("lobby", direct)
+            print([json.loads(ada.send_queue.get_nowait()["text"])["type"] for _ in range(ada.send_queue.qsize())])
+
+        asyncio.run(main())
+    """
+    assert run_in(SOLUTION, script) == "['members', 'direct']\n"
