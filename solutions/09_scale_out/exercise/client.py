@@ -42,7 +42,7 @@ class ResilientClient:
     def __init__(
         self, url: str, *, after: int = 0, base: float = 0.5, cap: float = 10.0, silence: float = 40.0
     ) -> None:
-        parse_uri(url)  # Raises InvalidURI. Later, the same error is a redirect of the server, and is tried again.
+        parse_uri(url)  # Raises InvalidURI or ValueError. Later, these come from a redirect, and are tried again.
         self.url = url
         self.after = after
         self.base = base
@@ -165,8 +165,8 @@ class ResilientClient:
         except InvalidStatus as error:
             if error.response.status_code in STOPPING_STATUSES:
                 self.stopped = error.response.status_code
-        except (OSError, WebSocketException):
-            pass  # nobody is there, or not yet
+        except (OSError, ValueError, WebSocketException):
+            pass  # no server, not yet, or a redirect to a bad address
 
     def _address(self) -> str:
         """The address with after= in its query."""

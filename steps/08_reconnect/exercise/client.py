@@ -19,8 +19,9 @@ from websockets.exceptions import ConnectionClosed
 #         MAX_INBOX items wait for the reader, nothing is read from the connection.
 #         At the end every task is ended and awaited, and each send() that waits raises ConnectionError.
 # TODO 5: connect immediately. After that, wait before try n, from 0, between half and the whole of
-#         min(cap, base * 2**n), at random. n is 0 again when a message or an ack has come; a handshake alone does not
-#         reset it. After an error with "retry": true, send its message again on the same connection, after such a wait.
+#         min(cap, base * 2**n), at random. n is 0 again when a message or an ack has come; a handshake or a gap alone
+#         does not reset it. After an error with "retry": true, send its message again on the same connection, after
+#         such a wait.
 # TODO 6: stop for good on the close codes 1008 and 4401 and on HTTP 401 and 403; `stopped` is that code. Refused
 #         connections, other statuses and every other close code are tried again.
 #         A single message can be final too: its send() raises ValueError if its text can't be encoded, after an error

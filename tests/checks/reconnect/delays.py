@@ -43,7 +43,8 @@ class Delays:
             for number in range(10):
                 before = visits[-1]
                 # Refused, lost, closed, accepted and then lost: none of these is a reason to begin anew.
-                if number == 1:
+                if number == 3:
+                    # Late enough that a delay from the beginning can't be a right one here.
                     await before.accept()
                     await before.send({"type": "members", "names": ["Ada"]}, {"type": "ping"}, GAP)
                     await play.does("item", item=GAP, likely="a gap is handed on as it came")
@@ -51,7 +52,7 @@ class Delays:
                 elif number == 2:
                     await before.accept()
                     await before.close(1013)
-                elif number == 3:
+                elif number == 1:
                     before.vanish()
                 else:
                     before.refuse(503)
