@@ -40,19 +40,21 @@ class ErrorReplies:
         async with own_hosts(subject, 2, real=True, **SHORT_LEASES) as hosts:
             async with at(hosts[0], room, "Ada") as ada, at(hosts[1], room, "Grace") as grace:
                 await are(hosts, room, "Ada", "Grace", after="Ada and Grace came to two processes")
+                # Whose key it is, TODO 6 is about.
+                senders = ((ada, "Ada's key"), (grace, "Grace's key"))
                 async with out_of_memory(hosts.redis):
                     # Every lease expires.
                     expired = clock() + LEASE_TTL + 0.1
                     after = "Redis had no memory left, so it answered every write with OOM"
-                    for ear in (ada, grace):
-                        request = {"type": "message", "text": "hello", "key": "k"}
+                    for ear, key in senders:
+                        request = {"type": "message", "text": "hello", "key": key}
                         await gets_an_error(ear, request, after=f"{after}; then a message was sent", likely=REPLIES)
                     for host in hosts.servers:
                         await self._lets_nobody_in(host, room, after)
                     await asyncio.sleep(expired - clock())
                 after = f"Redis answered with OOM for longer than LEASE_TTL, which is {LEASE_TTL} s, and works again"
-                for ear in (ada, grace):
-                    await try_until_acknowledged(ear, "hello", "k", after=after, likely=REPLIES)
+                for ear, key in senders:
+                    await try_until_acknowledged(ear, "hello", key, after=after, likely=REPLIES)
                 recovered = clock()
                 async with (
                     subject.another(BROKER=hosts.redis.url, **SHORT_LEASES) as third,

@@ -75,7 +75,7 @@ class RedisBroker:
         async with self._asking():
             message_id = await self._publish(
                 keys(room_id, "last", "messages", "keys"),
-                [CHANNEL + room_id, known_by, message, KEPT_MESSAGES, KEPT_KEYS],
+                [CHANNEL + room_id, known_by, message, KEPT_MESSAGES, KEPT_KEYS, self.last_ids.get(room_id, 0)],
             )
         return int(message_id)
 
