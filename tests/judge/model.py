@@ -113,7 +113,8 @@ def check(
 def checks_of(suite: type) -> list[Check]:
     """Return the checks of a `TestExercise`: the required ones, then the hard cases, both by their TODOs' numbers.
 
-    The checks of one TODO are in one class, and keep the order in which they are written there.
+    Those of one TODO keep the order in which they are written in their class. If they're in several classes, those of a
+    later base come first.
     """
     instance = suite()
     found = []
