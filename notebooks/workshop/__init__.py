@@ -8,6 +8,7 @@ if sentence := problem():
 from .checking import check, progress
 from .comparing import compare
 from .course import ROOT, CourseError, find_step, steps
+from .network import Network
 from .page import page
 from .redis_server import redis_server
 from .server import Server, StartupError
@@ -18,6 +19,7 @@ from .wire import Wire
 __all__ = [
     "ROOT",
     "CourseError",
+    "Network",
     "Server",
     "StartupError",
     "Timeline",

@@ -1,10 +1,37 @@
 """Step 08: what its notebook states about lost and doubled messages, verified on the running lesson."""
 
+import asyncio
+import contextlib
+import json
+
 import pytest
-from judge.members import message
+from judge.members import PING, message
 from judge.rejoining import ack, back, say
 from judge.subject import Subject
+from websockets import ConnectionClosed
+from websockets.asyncio.client import ClientConnection, connect
+from workshop import Network
 from workshop.course import find_step
+
+SECONDS = 20
+"""A deadline for what takes far less, also on a busy machine."""
+
+
+async def answer_pings(member: ClientConnection, until: dict[str, str]) -> None:
+    """Answer each ping, until this message comes."""
+    async with asyncio.timeout(SECONDS):
+        while (received := json.loads(await member.recv())) != until:
+            if received == PING:
+                await member.send('{"type": "pong"}')
+
+
+async def close_of(member: ClientConnection) -> tuple[int | None, str | None]:
+    """Receive until the connection ends, and return its close code and reason."""
+    async with asyncio.timeout(SECONDS):
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await member.recv()
+    return member.close_code, member.close_reason
 
 
 @pytest.mark.anyio
@@ -83,6 +110,57 @@ class TestLesson:
                 await ada.gets({"type": "joined", "name": "Grace"}, likely="")
                 await say(ada, "good morning", first=2)
                 await grace.gets(message(2, "Ada", "good morning"), likely="")
+
+    async def test_half_open(self, lesson: Subject) -> None:
+        """The server closes a half-open connection as any silent one. The client of it notices nothing."""
+        quick = await lesson.under(HEARTBEAT="0.4")
+        async with (
+            Network(quick.server) as network,
+            connect(quick.server.ws("/ws/lab?name=Ada"), proxy=None) as ada,
+            connect(quick.server.ws("/ws/lab?name=Linus"), proxy=None) as linus,
+            connect(network.ws("/ws/lab?name=Grace"), proxy=None, ping_interval=None) as grace,
+        ):
+            await grace.recv()
+            network.half_open()
+            receiving = asyncio.create_task(grace.recv())
+            await answer_pings(ada, until={"type": "left", "name": "Grace"})
+            assert await close_of(linus) == (4408, "no sign of life")
+            assert not receiving.done() and grace.state.name == "OPEN"
+            network.cut()
+            with pytest.raises(ConnectionClosed):
+                await receiving
+
+    async def test_keepalive(self, lesson: Subject) -> None:
+        """The keepalive of the library ends a half-open connection: a ping, the wait for a pong, and the close."""
+        times = {"ping_interval": 0.2, "ping_timeout": 0.2, "close_timeout": 0.2}
+        async with Network(lesson.server) as network:
+            async with connect(network.ws("/ws/lab?name=Grace"), proxy=None, **times) as grace:
+                network.half_open()
+                assert await close_of(grace) == (1006, "")
+                assert (sent := grace.protocol.close_sent) and sent.code == 1011
+
+    async def test_deadline(self, lesson: Subject) -> None:
+        """After four intervals of silence, a client reconnects with after=, and gets what the network has dropped."""
+        quick = await lesson.under(HEARTBEAT="0.4")
+        async with Network(quick.server) as network, back(quick, "lab", "Ada") as ada:
+            grace = await connect(network.ws("/ws/lab?name=Grace"), proxy=None)
+            await ada.gets({"type": "joined", "name": "Grace"}, likely="")
+            await say(ada, "one")
+            async with asyncio.timeout(SECONDS):
+                while json.loads(await grace.recv()) != message(1, "Ada", "one"):
+                    pass
+            network.half_open()
+            await say(ada, "two", first=2)
+            with pytest.raises(TimeoutError):
+                while True:
+                    async with asyncio.timeout(4 * 0.4):
+                        await grace.recv()
+            grace.transport.close()
+            await grace.wait_closed()
+            async with connect(network.ws("/ws/lab?name=Grace&after=1"), proxy=None) as grace, asyncio.timeout(SECONDS):
+                received = [json.loads(await grace.recv()) for _ in range(2)]
+            assert [each["type"] for each in received] == ["members", "message"]
+            assert received[1] == message(2, "Ada", "two")
 
     async def test_page(self, lesson: Subject) -> None:
         """The browser page is served at /."""
