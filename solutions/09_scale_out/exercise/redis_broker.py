@@ -166,6 +166,10 @@ class RedisBroker:
                 # Whatever it was: a process that hears nothing any more would look alive.
                 logger.exception("What came from Redis cannot be passed on")
                 self.is_there = False
+            # What has ended the subscription may have ended the idle connections too, and nothing shows it.
+            with contextlib.suppress(*OUTAGES):
+                for redis in (self.redis, self.own):
+                    await redis.connection_pool.disconnect(inuse_connections=False)
             # Not all processes in the same moment.
             await asyncio.sleep(random.uniform(0.05, 0.2))
 
