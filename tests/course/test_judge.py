@@ -1,5 +1,6 @@
 """How the judge ends: with a verdict and nothing else."""
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -8,10 +9,14 @@ from pathlib import Path
 import pytest
 from harness.answers import answers
 from harness.kernels import copy_of_the_course
+from judge.clients import LOOK, Client
 from judge.conversation import Conversation
 from judge.judge import BLOCKED, STARTS, Judge
 from judge.model import Failure, check
 from judge.subject import Subject
+from judge.tasks import running
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
 from workshop.course import ROOT, find_step
 from workshop.server import Server
 
@@ -43,6 +48,25 @@ def test_no_traceback_of_its_own(tmp_path: Path) -> None:
     assert done.stderr == ""
     for words in ("Traceback", "never retrieved", "never awaited"):
         assert words not in done.stdout
+
+
+@pytest.mark.anyio
+async def test_look_and_read() -> None:
+    """A client can be read by its own check, while the failure of another client looks at it."""
+    is_read = asyncio.Event()
+
+    async def handle(connection: ServerConnection) -> None:
+        await is_read.wait()
+        await connection.send("hello")
+
+    async with serve(handle, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connect(f"ws://127.0.0.1:{port}") as connection:
+            client = Client(connection, patience=10)
+            async with running(client._look_ahead(100 * LOOK)):
+                await asyncio.sleep(0)
+                is_read.set()
+                assert await client.next(expect="hello", likely="") == "hello"
 
 
 @pytest.mark.anyio

@@ -71,6 +71,8 @@ class Client:
         """The last thing that got its answer, and that answer."""
         self._unread: deque[str | bytes] = deque()
         """Messages that were looked at, and that no check has read yet."""
+        self._reading = asyncio.Lock()
+        """A connection can't be read twice at a time. A check that reads while another client looks waits for it."""
 
     async def send(self, message: str | bytes | dict[str, Any]) -> None:
         """Send a text, bytes, or an object as JSON. A connection that is closed is not an error here."""
@@ -113,13 +115,14 @@ class Client:
             self.conversation.note(self.who, message)
 
     async def _receive(self) -> str | bytes:
-        if self._unread:
-            return self._unread.popleft()
-        while True:
-            frame = await self.connection.recv()
-            # Don't parse large messages twice: no message that's ignored is that long.
-            if self.overhears is None or len(frame) > LONGEST_IGNORED or parsed(frame) != self.overhears:
-                return frame
+        async with self._reading:
+            if self._unread:
+                return self._unread.popleft()
+            while True:
+                frame = await self.connection.recv()
+                # Don't parse large messages twice: no message that's ignored is that long.
+                if self.overhears is None or len(frame) > LONGEST_IGNORED or parsed(frame) != self.overhears:
+                    return frame
 
     async def _look_ahead(self, seconds: float) -> str | bytes | None:
         """Return the next message without reading it, or None if there is none so soon."""
