@@ -8,7 +8,7 @@ The server:
 
 The client:
 
-4. `client.py`: a client that reconnects, and loses and duplicates nothing
+4. `client.py`, with `silence.py`: a client that reconnects, and loses and duplicates nothing
 5. `delays.py`: the client's delays before each attempt to connect
 6. `fatal_errors.py`: fatal errors stop the client, and no others do
 
