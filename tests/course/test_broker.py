@@ -340,3 +340,26 @@ def test_direct_message_before_the_list() -> None:
         asyncio.run(main())
     """
     assert run_in(SOLUTION, script) == "['members', 'direct']\n"
+
+
+def test_lost_cancellation() -> None:
+    """The shutdown goes on if a library loses a cancellation, as redis-py can while it waits for a connection."""
+    script = """
+        import asyncio
+        import contextlib
+
+        from exercise.supervision import supervised
+
+        async def lose_one():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await asyncio.Event().wait()
+
+        async def main():
+            async with asyncio.timeout(20):
+                async with supervised(lose_one()):
+                    await asyncio.sleep(0)
+
+        asyncio.run(main())
+    """
+    run_in(SOLUTION, script)

@@ -19,9 +19,11 @@ async def supervised(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         yield
     finally:
         task.remove_done_callback(shut_down)
-        task.cancel()
-        # wait() doesn't raise what the task raised, so the rest of the shutdown follows.
-        await asyncio.wait([task])
+        while not task.done():
+            # Perhaps not for the first time: redis-py can lose a cancellation while it waits for a connection.
+            task.cancel()
+            # wait() doesn't raise what the task raised, so the rest of the shutdown follows.
+            await asyncio.wait([task], timeout=1)
 
 
 def shut_down(task: asyncio.Task[None]) -> None:
