@@ -26,7 +26,7 @@ def each(wanted: list[Answer]) -> pytest.MarkDecorator:
     """Run a test for each of these answers; if it takes many processes, one or two at a time."""
     parameters = []
     for number, answer in enumerate(wanted):
-        marks = [pytest.mark.xdist_group(f"scale out {number % 2}")] if answer.step.number == 9 else []
+        marks = [pytest.mark.xdist_group(f"many processes {number % 2}")] if answer.step.number in (8, 9) else []
         parameters.append(pytest.param(answer, id=f"{answer.step.name}-{answer.path.stem}", marks=marks))
     return pytest.mark.parametrize("answer", parameters)
 
