@@ -23,10 +23,10 @@ def few_objects() -> Iterator[None]:
 
 
 def each(wanted: list[Answer]) -> pytest.MarkDecorator:
-    """Run a test for each of these answers; if it takes many processes, one or two at a time."""
+    """Run a test for each of these answers; if it takes many processes, one at a time."""
     parameters = []
-    for number, answer in enumerate(wanted):
-        marks = [pytest.mark.xdist_group(f"many processes {number % 2}")] if answer.step.number in (8, 9) else []
+    for answer in wanted:
+        marks = [pytest.mark.xdist_group("many processes")] if answer.step.number in (8, 9) else []
         parameters.append(pytest.param(answer, id=f"{answer.step.name}-{answer.path.stem}", marks=marks))
     return pytest.mark.parametrize("answer", parameters)
 

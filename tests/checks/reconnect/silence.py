@@ -84,15 +84,21 @@ async def sends_huge(play: Stage, client: int = 0) -> None:
     await play.do("send", client, text="x", times=HUGE)
 
 
-async def half_open(subject: Subject) -> None:
+async def half_open(subject: Subject, silence: float = SHORT) -> None:
     """Let the network deliver nothing while a message is unacknowledged."""
     async with stage(subject) as play, Network(play.port) as network:
-        await play.begin(port=network.port, base=0.02, cap=0.05, silence=SHORT)
-        visit = await accepted(play)
-        await visit.send(message(1, "Grace", "hello"))
-        await play.does("item", item=message(1, "Grace", "hello"), likely="a message is handed on")
-        await play.do("send", text="one")
-        key = await key_of(play, visit, "one")
+        await play.begin(port=network.port, base=0.02, cap=0.05, silence=silence)
+        try:
+            visit = await accepted(play)
+            await visit.send(message(1, "Grace", "hello"))
+            await play.does("item", item=message(1, "Grace", "hello"), likely="a message is handed on")
+            await play.do("send", text="one")
+            key = await key_of(play, visit, "one")
+        except Failure:
+            # On a busy machine, the client may have reconnected by now.
+            if network.accepted == 1 or silence > SHORT:
+                raise
+            return await half_open(subject, 5 * SHORT)
         network.half_open()
         play.did = "a network that delivers nothing, and doesn't end the connection"
 
