@@ -18,7 +18,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from workshop.course import find_step
 from workshop.redis_server import RedisServer
-from workshop.server import Server
+from workshop.server import Server, StartupError
 
 from .test_solutions import run_in
 
@@ -230,7 +230,7 @@ HOW = {"fails": 'raise LookupError("a task fails")', "is canceled": "asyncio.cur
 
 async def goes_on(server: Server) -> None:
     """Wait until a client can join, and receives its own message, which Redis has brought back."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         async for _ in again():
             with contextlib.suppress(InvalidStatus):
                 async with connect(server.ws("/ws/lobby?name=Ada"), proxy=None) as ada:
@@ -254,19 +254,22 @@ async def test_task_that_ends(task: str, how: str, tmp_path: Path) -> None:
     settings = {"BROKER": redis.url, "PYTHONPATH": str(SOLUTION), **SHORT_LEASES}
     server = Server("outer:app", tmp_path, environment=settings)
     try:
-        await asyncio.to_thread(server.wait_until_ready)
+        # It may end before it's ready.
+        with contextlib.suppress(StartupError):
+            await asyncio.to_thread(server.wait_until_ready)
         if (task, how) == ("listen", "fails"):
-            assert await asyncio.to_thread(server.wait_for, has("LookupError: a task fails"), 5)
+            assert await asyncio.to_thread(server.wait_for, has("LookupError: a task fails"), 20)
             await goes_on(server)
             return
         # It may be faster than the client.
         with contextlib.suppress(OSError, InvalidHandshake):
             async with connect(server.ws("/ws/lobby?name=Ada"), proxy=None) as ada:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(20):
                     await ada.wait_closed()
-                assert ada.close_code == 1012
-        assert await asyncio.to_thread(server.wait_for, has("background task has ended"), 5)
-        async with asyncio.timeout(10):
+                # 1013 if she joins when the broker has stopped already.
+                assert ada.close_code in (1012, 1013)
+        assert await asyncio.to_thread(server.wait_for, has("background task has ended"), 20)
+        async with asyncio.timeout(20):
             async for _ in again():
                 if server.exit_code is not None:
                     break
