@@ -403,10 +403,10 @@ class TestExercise:
         # More than a hundred for each way, because a leak may belong to one of them.
         await asyncio.gather(*map(end, (*ENDS, "bye")))
 
-    @check(2, "waits for a client that is silent for four seconds", hard=True)
+    @check(2, "waits for a client that is silent for six seconds", hard=True)
     async def test_silence(self, subject: Subject) -> None:
         async with greeted(subject) as ada:
-            await asyncio.sleep(4)
+            await asyncio.sleep(6)
             ping = "Your code sends something of its own to a silent client. Answer messages, and send nothing else."
             idle = "A silent client is dropped. Don't limit the time of a receive."
             await echoes(ada, "still here", 1, likely=Likely(silence=idle, wrong=ping, closed=idle, surplus=ping))
