@@ -10,7 +10,7 @@ from .messages import EXPECTED, Direct, Message, Pong, read
 from .tab import Tab
 
 # TODO 1: ?after= that is no whole number, negative, or beyond the last id of the room is refused with 403.
-# TODO 2: a message with a key is answered {"type": "ack", "key": K, "id": I}. Without a key there is no ack. If the
+# TODO 2: a message with a key is answered {"type": "ack", "key": K, "id": I}. Without a key, send no ack. If the
 #         message is bad and its key is valid, the error has "key": K and "retry": false: see key_of() and error().
 # TODO 3: if the journal can't take a message that has a key, the error has "key": K and "retry": true.
 

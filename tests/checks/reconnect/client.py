@@ -86,7 +86,7 @@ class ReconnectingClient:
             await play.does("item", item=fourteen, likely=GAP)
             await key_of(play, visit, "three")
             key = await key_of(play, visit, "four")
-            await visit.send(ack(sent[2], 15), ack(key, 16), ack("nobody's", 17))
+            await visit.send(ack(sent[2], 15), ack(key, 16), ack("unknown", 17))
             await play.does("sent", text="three", id=15, likely="each send() gets the id of its own key")
             await play.does("sent", text="four", id=16, likely="each send() gets the id of its own key")
             if len({*sent, key}) != 4:

@@ -47,7 +47,7 @@ class Networks:
                 f"Ada came to {ROOMS} rooms at a process where Redis takes {2000 * DELAY:.0f} ms to answer, and Grace "
                 "to one of these rooms at another process"
             )
-            await are(hosts, rooms[0], "Ada", "Grace", after=after)
+            await are(hosts, rooms[0], "Ada", "Grace", after=after, likely=RENEWED_LATE)
             hosts.links[0].network.delay = DELAY
             # A lease that isn't renewed while the names are sent expires, and Grace's process notices it.
             await asyncio.sleep(LEASE_TTL + 2.5 * SLOW_RENEW_INTERVAL)
