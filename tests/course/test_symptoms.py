@@ -43,7 +43,7 @@ def source_of(case: Case) -> str:
 
 
 def play(server: Server, sends: list[dict[str, Any]]) -> str | None:
-    """Connect clients, and let them send and leave.
+    """Connect clients, and let them send, receive and leave.
 
     Returns:
         The last thing sent, as a verdict shows it, or None if nothing was.
@@ -55,6 +55,10 @@ def play(server: Server, sends: list[dict[str, Any]]) -> str | None:
             clients[number] = stack.enter_context(connect(server.ws(), open_timeout=SECONDS, close_timeout=SECONDS))
         for each in sends:
             client = clients[each.get("client", 0)]
+            for _ in range(each.get("receives", 0)):
+                client.recv(SECONDS)
+            if "receives" in each:
+                continue
             if "leaves" in each:
                 client.close()
                 continue
