@@ -7,8 +7,8 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 app = FastAPI()
 rooms: dict[str, set[WebSocket]] = {}
 
-# What a send to a member that is gone raises: the first time, and every later time.
-GONE = (WebSocketDisconnect, RuntimeError)
+# What a send to a disconnected client raises: the first, and every later one.
+DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
 
 
 @app.get("/rooms")
@@ -27,10 +27,10 @@ def leave(room_id: str, member: WebSocket) -> None:
 
 
 async def broadcast(room_id: str, text: str) -> None:
-    # A copy, because members come and go while a send is waiting.
+    # Copy: members can join and leave while a send is suspended.
     for member in list(rooms[room_id]):
-        # Here the sender's endpoint runs. That a member is gone is for that member's own endpoint.
-        with suppress(*GONE):
+        # Ignore disconnects: this runs in the sender's endpoint; the member's own endpoint cleans up.
+        with suppress(*DISCONNECT_ERRORS):
             await member.send_text(text)
 
 
@@ -48,6 +48,6 @@ async def chat(websocket: WebSocket, room_id: str) -> None:
             await broadcast(room_id, message["text"])
     finally:
         leave(room_id, websocket)
-    # A binary frame came. The member is out of the room by now, so nobody sends to a closing socket.
-    with suppress(*GONE):
+    # It was a binary message. The member has left the room, so no broadcast sends to a closing connection.
+    with suppress(*DISCONNECT_ERRORS):
         await websocket.close(1003)

@@ -16,13 +16,13 @@ rooms: dict[str, list[WebSocket]] = defaultdict(list)
 
 @app.get("/rooms")
 async def list_rooms() -> dict[str, int]:
-    # TODO 2: answer with the number of members of each room, {"lobby": 2}, and leave out empty rooms.
+    # TODO 2: return the number of members of each room, {"lobby": 2}, without empty rooms.
     return {}
 
 
 @app.get("/rooms/{room_id}")
 async def count_members(room_id: str) -> int:
-    # Nobody asks for this route, so keep it or drop it. But asking about a room must not make one (TODO 2).
+    # No check requests this route, so keep it or delete it. But a request must not create a room (TODO 2).
     return len(rooms[room_id])
 
 
@@ -33,11 +33,11 @@ async def chat(websocket: WebSocket, room_id: str) -> None:
     try:
         while True:
             text = await websocket.receive_text()
-            # TODO 1: pass the text on to every member of the room, the sender too.
-            # TODO 3: a member may be gone. That must cost nobody a message, and the sender not its connection.
-            # TODO 4: a binary frame closes its sender's connection, and no other, with code 1003.
-            # TODO 5: members leave while a text is being passed on. Nobody else may miss it.
+            # TODO 1: send the text to all members of the room, including the sender.
+            # TODO 3: a member may be disconnected. Even then, the others get the text, and the sender stays connected.
+            # TODO 4: a binary message closes its sender's connection with code 1003, and no other connection.
+            # TODO 5: if members leave during a broadcast, all others still get the text.
             await websocket.send_text(text)
     except WebSocketDisconnect:
-        # TODO 6: take the member out of its room, however the connection ended.
+        # TODO 6: remove the member from its room, however the connection ended.
         pass

@@ -1,4 +1,4 @@
-"""Step 03, lesson: rooms, the naive way. Its faults are the subject of the notebook."""
+"""Step 03, lesson: rooms, the naive way. The notebook is about its bugs."""
 
 from pathlib import Path
 

@@ -48,7 +48,7 @@ STALLED = 1.0
 """Seconds after which a healthy member counts as stalled."""
 TEXT = "hello from the benchmark"
 # A heartbeat would be a frame more, now and then.
-SETTINGS = {"HEARTBEAT": "3600"}
+SETTINGS = {"HEARTBEAT_INTERVAL": "3600"}
 
 
 @dataclass

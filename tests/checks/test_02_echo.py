@@ -112,9 +112,9 @@ def echo(text: str, count: int) -> dict[str, object]:
 
 
 @contextlib.asynccontextmanager
-async def greeted(subject: Subject, who: str | None = None, *, narrow: bool = False) -> AsyncIterator[Client]:
+async def greeted(subject: Subject, who: str | None = None, *, small_buffers: bool = False) -> AsyncIterator[Client]:
     """A client that has read its welcome."""
-    async with subject.client(who=who, narrow=narrow) as client:
+    async with subject.client(who=who, small_buffers=small_buffers) as client:
         await client.gets(
             WELCOME,
             likely=Likely(
@@ -254,7 +254,7 @@ class TestExercise:
             await ada.has_nothing_more()
         async with greeted(subject, "Ada") as ada, greeted(subject, "Grace") as grace:
             mine = {client: [f"{client.who} {number}" for number in range(1, 41)] for client in (ada, grace)}
-            await subject.at_once(
+            await subject.simultaneously(
                 *(
                     client.send_burst(*({"type": "echo", "text": text} for text in texts))
                     for client, texts in mine.items()
@@ -268,7 +268,7 @@ class TestExercise:
     @check(2, "waits for a client that pauses, without piling up its messages", pauses=True)
     async def test_pause(self, subject: Subject) -> None:
         async with (
-            greeted(subject, "Ada", narrow=True) as ada,
+            greeted(subject, "Ada", small_buffers=True) as ada,
             greeted(subject, "Grace") as grace,
             greeted(subject, "Linus") as silent,
         ):
@@ -465,7 +465,7 @@ class TestExercise:
                     elif way != "error":
                         await getattr(client, way)()
                 await self._in_mid_send(own, "reset")
-            await own.comes_to_be_idle(before, after="clients came, and all of them have disconnected")
+            await own.eventually_idle(before, after="clients came, and all of them have disconnected")
 
     @staticmethod
     async def _all_go_on(subject: Subject, messages: dict[str, str], cause: str) -> None:
@@ -486,7 +486,7 @@ class TestExercise:
     @staticmethod
     async def _in_mid_send(subject: Subject, end: str) -> None:
         """A client that asks for more than the buffers hold and reads nothing, and then ends."""
-        async with subject.client(narrow=True) as ada:
+        async with subject.client(small_buffers=True) as ada:
             async with Requests(ada, most=16) as requests:
                 await requests.until_stuck(subject)
                 if end == "leave":

@@ -273,7 +273,7 @@ class TestExercise:
     async def _disconnects_in_mid_send(place: Chat, room: str, grace: Client, get: Any) -> None:
         """A member that doesn't read disconnects, or sends a binary message, while a send to it waits."""
         for end in ("reset", "binary"):
-            async with place.named(room, "Ada", narrow=True) as ada:
+            async with place.named(room, "Ada", small_buffers=True) as ada:
                 await get("joined", "Ada", joined(room, "Ada"))
                 ada.stop_reading()
                 flood = await place.flood(grace, {"the sender": grace})
@@ -283,7 +283,7 @@ class TestExercise:
                     await ada.send(b"\x00\x01")
                 after = f"{ada.did}, from a member that doesn't read, while a send to it waited"
                 await get("left", "Ada", after, silence=ALL_ENDS if end == "reset" else STUCK)
-                await place.come_to({room: 1}, after=after, likely=STUCK)
+                await place.eventually_has({room: 1}, after=after, likely=STUCK)
                 await ada.reset()
                 await flood.arrives(after=after, likely=rooms.EACH_SEND)
 
@@ -412,7 +412,7 @@ class TestExercise:
         ):
             gone = [await stack.enter_async_context(subject.client(listen("Hedy"))) for _ in range(3)]
             both = [Listener(place, linus, room), Listener(place, zoe, room)]
-            members = await subject.clients_at_once(*(place.path(room, name) for name in names))
+            members = await subject.simultaneous_clients(*(place.path(room, name) for name in names))
             try:
                 for each in both:
                     await each.gets_in_any_order(
@@ -425,7 +425,7 @@ class TestExercise:
                 # Listeners are among them.
                 for position, (listener, end) in enumerate(zip(gone, rooms.ENDS, strict=True)):
                     leaving.insert(1 + 6 * position, getattr(listener, end))
-                await subject.at_once(*(leave() for leave in leaving))
+                await subject.simultaneously(*(leave() for leave in leaving))
                 for each in both:
                     await each.gets_in_any_order(
                         [announcement("left", room, name) for name in names],
@@ -552,7 +552,7 @@ class TestExercise:
                             await client.send("text" if end == "text" else b"\x00")
                         else:
                             await getattr(client, end)()
-        await probe.becomes(
+        await probe.eventually(
             "/judge-facts",
             lambda facts: facts["connections"] == 0,
             after=f"{ends} connections ended, in every way",

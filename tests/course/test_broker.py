@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from judge.hosts import NO_REDIS, Ear, at, own_hosts, say
+from judge.cluster import NO_REDIS, MemberLog, at, own_cluster, say
 from judge.members import Members
 from judge.subject import Subject, again
 from redis.asyncio import Redis
@@ -43,17 +43,17 @@ async def solution() -> AsyncIterator[Subject]:
     await subject.close()
 
 
-async def nobody_left(*ears: Ear) -> None:
+async def nobody_left(*logs: MemberLog) -> None:
     """Read what is on the way to these tabs, and fail if one of them was notified that a member left."""
-    for ear in ears:
-        await ear.settles(likely="")
-        assert not [notice for notice in ear.notices if notice[0] == "left"], ear.notices
+    for log in logs:
+        await log.settles(likely="")
+        assert not [notice for notice in log.notices if notice[0] == "left"], log.notices
 
 
 async def lists(host: Subject, room: str, *names: str) -> None:
     """Wait until a server lists these members."""
     expect = {"names": sorted(names)}
-    await host.becomes(Members.list_path(room), lambda got: got == expect, after="", expect=str(expect), likely="")
+    await host.eventually(Members.list_path(room), lambda got: got == expect, after="", expect=str(expect), likely="")
 
 
 @contextlib.asynccontextmanager
@@ -78,20 +78,20 @@ async def refusing_writes(redis: RedisServer, reply: str) -> AsyncIterator[None]
 async def test_error_replies(solution: Subject, reply: str) -> None:
     """Error replies for longer than a lease end no lease: all members stay on the lists."""
     async with (
-        own_hosts(solution, 2, real=True, **SHORT_LEASES) as hosts,
-        at(hosts[0], "lobby", "Ada") as ada,
-        at(hosts[1], "lobby", "Grace") as grace,
+        own_cluster(solution, 2, real=True, **SHORT_LEASES) as cluster,
+        at(cluster[0], "lobby", "Ada") as ada,
+        at(cluster[1], "lobby", "Grace") as grace,
     ):
-        await lists(hosts[1], "lobby", "Ada", "Grace")
-        async with refusing_writes(hosts.redis, reply):
+        await lists(cluster[1], "lobby", "Ada", "Grace")
+        async with refusing_writes(cluster.redis, reply):
             await asyncio.sleep(LEASE_TTL + 2 * LEASE_RENEW_INTERVAL)
         async with (
-            solution.another(BROKER=hosts.redis.url, **SHORT_LEASES) as third,
+            solution.another(BROKER=cluster.redis.url, **SHORT_LEASES) as third,
             at(third, "lobby", "Linus") as linus,
         ):
             # A lease that is no longer renewed expires, and the new process notices it.
             await asyncio.sleep(LEASE_TTL + 2 * LEASE_RENEW_INTERVAL)
-            for host in (*hosts.servers, third):
+            for host in (*cluster.servers, third):
                 await lists(host, "lobby", "Ada", "Grace", "Linus")
             await nobody_left(ada, grace, linus)
 
@@ -99,26 +99,31 @@ async def test_error_replies(solution: Subject, reply: str) -> None:
 async def test_many_rooms(solution: Subject) -> None:
     """With 300 rooms, and a Redis that takes 20 ms to answer, leases are renewed in time."""
     async with (
-        own_hosts(solution, 2, links=1, HEARTBEAT="1000", LEASE_TTL="3", LEASE_RENEW_INTERVAL="0.8") as hosts,
+        own_cluster(
+            solution, 2, links=1, HEARTBEAT_INTERVAL="1000", LEASE_TTL="3", LEASE_RENEW_INTERVAL="0.8"
+        ) as cluster,
         contextlib.AsyncExitStack() as stack,
-        at(hosts[1], "lobby-0", "Grace") as grace,
+        at(cluster[1], "lobby-0", "Grace") as grace,
     ):
         for number in range(300):
-            await stack.enter_async_context(at(hosts[0], f"lobby-{number}", "Ada"))
-        hosts.links[0].network.delay = 0.01
+            await stack.enter_async_context(at(cluster[0], f"lobby-{number}", "Ada"))
+        cluster.links[0].network.delay = 0.01
         # Two leases long, so that each is renewed several times with all rooms.
         await asyncio.sleep(6)
-        await lists(hosts[1], "lobby-0", "Ada", "Grace")
+        await lists(cluster[1], "lobby-0", "Ada", "Grace")
         await nobody_left(grace)
 
 
 async def test_joins_of_many_rooms(solution: Subject) -> None:
     """Joins of 40 rooms wait for a slow Redis together, and not one after another."""
-    async with own_hosts(solution, 1, links=1, HEARTBEAT="1000") as hosts, contextlib.AsyncExitStack() as stack:
-        hosts.links[0].network.delay = 0.1
+    async with (
+        own_cluster(solution, 1, links=1, HEARTBEAT_INTERVAL="1000") as cluster,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        cluster.links[0].network.delay = 0.1
         paths = [Members.path(f"lobby-{number}", "Ada") for number in range(40)]
         started = time.monotonic()
-        opening = (connect(hosts[0].server.ws(path), ping_interval=None, proxy=None) for path in paths)
+        opening = (connect(cluster[0].server.ws(path), ping_interval=None, proxy=None) for path in paths)
         adas = [await stack.enter_async_context(ada) for ada in await asyncio.gather(*opening)]
         async with asyncio.timeout(20):
             for ada in adas:
@@ -131,18 +136,18 @@ async def test_lost_without_a_close(solution: Subject) -> None:
     """A process whose connections are all lost without a close goes on with new ones before its lease expires."""
     rooms = [f"lobby-{number}" for number in range(30)]
     async with (
-        own_hosts(solution, 2, links=1, HEARTBEAT="1000") as hosts,
+        own_cluster(solution, 2, links=1, HEARTBEAT_INTERVAL="1000") as cluster,
         contextlib.AsyncExitStack() as stack,
-        at(hosts[1], rooms[0], "Grace") as grace,
+        at(cluster[1], rooms[0], "Grace") as grace,
     ):
         # Together, so that the process has many connections.
-        joining = [hosts[0].client(Members.path(room, "Ada")) for room in rooms]
+        joining = [cluster[0].client(Members.path(room, "Ada")) for room in rooms]
         async with asyncio.TaskGroup() as tasks:
             for each in joining:
                 tasks.create_task(stack.enter_async_context(each))
-        ada = await stack.enter_async_context(at(hosts[0], rooms[0], "Ada"))
-        await lists(hosts[1], rooms[0], "Ada", "Grace")
-        link = hosts.links[0]
+        ada = await stack.enter_async_context(at(cluster[0], rooms[0], "Ada"))
+        await lists(cluster[1], rooms[0], "Ada", "Grace")
+        link = cluster.links[0]
         link.portal.call(link.network.half_open)
         await say(grace, "hello")
         await ada.until(lambda: ada.messages, expect="hello", likely="", after="", seconds=6)
@@ -221,9 +226,9 @@ def ends(owner, name, call, wanted=lambda self: True):
 """
 """The solution, with an error in a background task of its broker."""
 TASKS = {
-    "listen": 'ends(redis_broker.RedisBroker, "_next", 2)',
-    "renew": 'ends(AsyncScript, "__call__", 2, lambda self: self.script == scripts.RENEW)',
-    "refresh": 'ends(ConnectionManager, "tell_all", 2)',
+    "listen": 'ends(redis_broker.RedisBroker, "_next_event", 2)',
+    "renew": 'ends(AsyncScript, "__call__", 2, lambda self: self.script == scripts.RENEW_LEASE)',
+    "refresh": 'ends(ConnectionManager, "refresh_presence", 2)',
 }
 HOW = {"fails": 'raise LookupError("a task fails")', "is canceled": "asyncio.current_task().cancel()"}
 
@@ -280,13 +285,13 @@ async def test_task_that_ends(task: str, how: str, tmp_path: Path) -> None:
 
 
 def test_failed_task_of_the_manager() -> None:
-    """A task of the manager that fails is logged, except with Away: that's an outage, and the room is sent later."""
+    """A task of the manager that fails is logged, except for an outage: the room is sent after it."""
     script = """
         import asyncio
         import logging
         import sys
 
-        from exercise.broker import Away
+        from exercise.broker import BrokerUnavailable
         from exercise.manager import ConnectionManager
 
         async def fail(error):
@@ -294,8 +299,8 @@ def test_failed_task_of_the_manager() -> None:
 
         async def main():
             manager = ConnectionManager(None)
-            manager.start(fail(Away()))
-            manager.start(fail(LookupError("a task fails")))
+            manager.start_task(fail(BrokerUnavailable()))
+            manager.start_task(fail(LookupError("a task fails")))
             await asyncio.wait(manager.tasks)
             await asyncio.sleep(0)
             assert not manager.tasks
@@ -305,7 +310,7 @@ def test_failed_task_of_the_manager() -> None:
     """
     done = run_in(SOLUTION, script)
     assert done.count("A task of the manager has failed") == 1
-    assert "LookupError: a task fails" in done and "Away" not in done
+    assert "LookupError: a task fails" in done and "BrokerUnavailable" not in done
 
 
 def test_direct_message_before_the_list() -> None:
@@ -323,21 +328,21 @@ def test_direct_message_before_the_list() -> None:
             broker = MemoryBroker(Journal(None))
             manager = ConnectionManager(broker)
             await broker.start(manager)
-            present, answered = broker.present, asyncio.Event()
+            update_presence, answered = broker.update_presence, asyncio.Event()
 
             async def slow(names):
                 await answered.wait()
-                return await present(names)
+                return await update_presence(names)
 
-            broker.present = slow
+            broker.update_presence = slow
             ada = Tab("Ada", None)
             joining = asyncio.create_task(manager.join("lobby", ada, None))
             await asyncio.sleep(0)
             direct = {"type": "direct", "from": "Grace", "to": "Ada", "text": "psst"}
-            await broker.send("lobby", direct)
+            await broker.publish_transient("lobby", direct)
             answered.set()
             await joining
-            await broker.send("lobby", direct)
+            await broker.publish_transient("lobby", direct)
             print([json.loads(ada.send_queue.get_nowait()["text"])["type"] for _ in range(ada.send_queue.qsize())])
 
         asyncio.run(main())

@@ -387,7 +387,7 @@ class TestSolutions:
         def say(text: str) -> str:
             return json.dumps({"type": "message", "text": text}, ensure_ascii=False)
 
-        with serve(7, HEARTBEAT="0.5") as server:
+        with serve(7, HEARTBEAT_INTERVAL="0.5") as server:
             page, other = open_tab(), open_tab()
             first = self.join(page, echo_lesson, path("Ada"))
             second = self.join(other, echo_lesson, path("<b>Grace"))

@@ -83,7 +83,7 @@ def run_in(folder: Path, script: str) -> str:
 
 async def start(target: str, folder: Path, path: Path, **options: object) -> Server:
     """Start a module of a temporary folder that imports a solution."""
-    server = Server(target, folder, environment={"PYTHONPATH": str(path), "HEARTBEAT": "1"}, **options)
+    server = Server(target, folder, environment={"PYTHONPATH": str(path), "HEARTBEAT_INTERVAL": "1"}, **options)
     await asyncio.to_thread(server.wait_until_ready)
     return server
 
@@ -146,7 +146,7 @@ def test_many_full_queues(folder: Path, package: str) -> None:
                 for _ in range(64 - number % 3):
                     assert tab.try_put({{"type": "websocket.send", "text": ""}})
             for _ in range(4):
-                manager.send("lobby", manager.everybody("lobby"), {{"type": "message"}})
+                manager.send("lobby", manager.all_tabs("lobby"), {{"type": "message"}})
             assert manager.rooms == {{}}, len(manager.rooms["lobby"])
             assert len(timers()) - before <= len(tabs), len(timers())
             for writer in writers:
@@ -311,7 +311,7 @@ async def test_writer_that_fails(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", SOLUTIONS, ids=named)
 async def test_slow_reader(folder: Path) -> None:
     """A tab that was disconnected for being slow gets its close frame if it reads 1 MiB a second."""
-    server = Server("exercise.main:app", folder, environment={"HEARTBEAT": "60"})
+    server = Server("exercise.main:app", folder, environment={"HEARTBEAT_INTERVAL": "60"})
     await asyncio.to_thread(server.wait_until_ready)
     subject = Subject(server, 5.0, folder)
     try:

@@ -20,7 +20,7 @@ from .messages import NOTHING, carries, cut, differing_key, is_error, is_message
 from .model import Failure, Likely
 
 LONGEST_IGNORED = 500
-"""Characters of a message that `Client.overhears` may match."""
+"""Characters of a message that `Client.ignored` may match."""
 RETURNED = (
     "Your endpoint has returned, and that ends the connection. Send the answer instead of returning it, and stay in "
     "the loop until the client disconnects."
@@ -63,7 +63,7 @@ class Client:
         self.earlier: str | None = None
         """What happened before the last thing sent, for the message about a surplus; by default its own last action."""
         self._since = self.conversation.sent_count
-        self.overhears: dict[str, Any] | None = None
+        self.ignored: dict[str, Any] | None = None
         """A message that may come at any time, such as a ping, and is no answer to anything."""
         self.ended = False
         """Whether this side has ended the connection, with or without a close frame."""
@@ -121,7 +121,7 @@ class Client:
             while True:
                 frame = await self.connection.recv()
                 # Don't parse large messages twice: no message that's ignored is that long.
-                if self.overhears is None or len(frame) > LONGEST_IGNORED or parsed(frame) != self.overhears:
+                if self.ignored is None or len(frame) > LONGEST_IGNORED or parsed(frame) != self.ignored:
                     return frame
 
     async def _look_ahead(self, seconds: float) -> str | bytes | None:

@@ -58,8 +58,8 @@ def _in_text(expected: str, got: str) -> str | None:
     form, value = _decode(got)
     if form == "JSON" and value == expected:
         return f"Your code sends the text as a JSON string: {_raw(got)}. Use send_text(): send_json() adds quotes."
-    holders = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, held in holders:
+    auth = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, held in auth:
         if held == expected:
             inside = f"an object, under the key {_show(key)}" if isinstance(value, dict) else "a list"
             return f"Your code sends the text inside {inside}: {_raw(got)}. Send only the text, with send_text()."

@@ -16,7 +16,7 @@ from .tasks import spawn, stop
 
 LARGE = "x" * 262_144
 MANY = 16
-"""The number of large texts: 4 MiB. The buffers on the way to a narrow client hold less, 2.9 MB by measurement."""
+"""The number of large texts: 4 MiB. The buffers on the way to a client with small ones hold 2.9 MB by measurement."""
 NOTICE = "Your code sends a message of its own when a member joins or leaves. Send nothing but the members' texts."
 SLOW = "the slow member"
 """How a failure calls a member that reads nothing for a while."""

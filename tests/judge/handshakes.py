@@ -37,7 +37,7 @@ async def handshake(
     url: str,
     patience: float,
     *,
-    narrow: bool = False,
+    small_buffers: bool = False,
     tiny: bool = False,
     headers: dict[str, str] | None = None,
     sock: socket.socket | None = None,
@@ -48,11 +48,11 @@ async def handshake(
     Args:
         url: the address of the socket.
         patience: seconds to wait for the answer.
-        narrow: whether the kernel keeps as little as it can for this client, so that a client
+        small_buffers: whether the kernel keeps as little as it can for this client, so that a client
             which stops reading soon stops the server's sends.
-        tiny: whether the server's kernel keeps little for it too: about 50 KB, where it keeps 2.8 MB for a narrow one.
-            The reason is a maximum segment size of 536 bytes, by which Linux computes a send buffer. Where a client
-            can't ask for that, as on Windows, it's as a narrow one.
+        tiny: whether the server's kernel keeps little for it too: about 50 KB, instead of 2.8 MB. Linux
+            computes a send buffer from the maximum segment size, which is then 536 bytes. Where a client can't ask
+            for that, as on Windows, it's as with small_buffers.
         headers: further HTTP headers.
         sock: a socket that is connected already; by default a new one.
         asked: set when the request is on its way.
@@ -62,8 +62,8 @@ async def handshake(
         OSError: the server is gone.
         websockets.InvalidHandshake: the answer was no HTTP.
     """
-    if narrow or tiny:
-        sock = await connected(url, narrow=narrow, tiny=tiny)
+    if small_buffers or tiny:
+        sock = await connected(url, small_buffers=small_buffers, tiny=tiny)
     try:
         return await connect(
             url,
@@ -83,11 +83,11 @@ async def handshake(
         return error.response.status_code
 
 
-async def connected(url: str, *, narrow: bool = False, tiny: bool = False) -> socket.socket:
+async def connected(url: str, *, small_buffers: bool = False, tiny: bool = False) -> socket.socket:
     """A socket that is connected to the server of this address, and has sent nothing yet; see `handshake`."""
     host, port = url.split("/")[2].split(":")
     sock = socket.socket()
-    if narrow or tiny:
+    if small_buffers or tiny:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     if tiny and hasattr(socket, "TCP_MAXSEG"):
         with contextlib.suppress(OSError):
@@ -120,7 +120,7 @@ async def open_client(
     *,
     who: str | None = None,
     why: Why | None = None,
-    narrow: bool = False,
+    small_buffers: bool = False,
     tiny: bool = False,
     headers: dict[str, str] | None = None,
     sock: socket.socket | None = None,
@@ -139,7 +139,9 @@ async def open_client(
     sent = f"a handshake for {path}"
     expect = "the connection accepted"
     try:
-        connection = await handshake(url, patience, narrow=narrow, tiny=tiny, headers=headers, sock=sock, asked=asked)
+        connection = await handshake(
+            url, patience, small_buffers=small_buffers, tiny=tiny, headers=headers, sock=sock, asked=asked
+        )
     except TimeoutError:
         raise Failure(
             sent=sent,

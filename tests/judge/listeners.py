@@ -146,9 +146,9 @@ class Chat(Rooms):
         used.add(room)
         return f"{ROOT}/{quote(room, safe='')}?name={quote(name, safe='')}"
 
-    def named(self, room: str, name: str, *, narrow: bool = False) -> AbstractAsyncContextManager[Client]:
+    def named(self, room: str, name: str, *, small_buffers: bool = False) -> AbstractAsyncContextManager[Client]:
         """Connect a member with this name; see `Rooms.member`."""
-        return self.subject.client(self.path(room, name), who=name, narrow=narrow)
+        return self.subject.client(self.path(room, name), who=name, small_buffers=small_buffers)
 
     async def has(self, expected: dict[str, int | None], *, after: str, likely: str) -> None:
         """See `Rooms.has`."""
@@ -160,10 +160,10 @@ class Chat(Rooms):
             raise
         self._counted = self._counted or any(expected.values())
 
-    async def come_to(self, expected: dict[str, int | None], *, after: str, likely: str) -> None:
-        """See `Rooms.come_to`."""
+    async def eventually_has(self, expected: dict[str, int | None], *, after: str, likely: str) -> None:
+        """See `Rooms.eventually_has`."""
         try:
-            await super().come_to(expected, after=after, likely=likely)
+            await super().eventually_has(expected, after=after, likely=likely)
         except Failure as failure:
             if self._explains and not failure.broken:
                 failure.likely = await self._why(expected) or failure.likely
@@ -180,7 +180,7 @@ class Chat(Rooms):
                     return changed or f"The room is listed as {other!r}. Use room_id as it is, without a change."
         if look_again:
             try:
-                await super().come_to(expected, after="", likely="")
+                await super().eventually_has(expected, after="", likely="")
             except Failure:
                 pass
             else:
@@ -242,11 +242,11 @@ class Listener:
     def __init__(self, place: Chat, client: Client, *rooms: str) -> None:
         self.place = place
         self.client = client
-        self.client.overhears = Elsewhere(rooms)
+        self.client.ignored = Elsewhere(rooms)
 
     def also(self, room: str) -> None:
         """Expect announcements about this room too."""
-        self.client.overhears = Elsewhere({room, *getattr(self.client.overhears, "own", ())})
+        self.client.ignored = Elsewhere({room, *getattr(self.client.ignored, "own", ())})
 
     async def gets(self, event: str, room: str, name: str, *, after: str, likely: Likely) -> None:
         """The next announcement is this one.
@@ -365,7 +365,7 @@ class Listener:
                 likely=Likely(silence="Announcements end after some time.", wrong=likely, surplus=likely),
             )
         self.client.earlier = "a handshake as Zoe, and a close frame"
-        self.client.overhears = Elsewhere(self.client.overhears.own - {room})  # type: ignore[union-attr]
+        self.client.ignored = Elsewhere(self.client.ignored.own - {room})  # type: ignore[union-attr]
         await self.client.has_nothing_more(likely=likely)
 
 
@@ -445,7 +445,9 @@ async def pauses(place: Chat, stack: AsyncExitStack) -> None:
         Failure: an announcement is missing, surplus or in the wrong order.
     """
     room = place.name("crowd")
-    client = await stack.enter_async_context(place.subject.client(listen("Narrow"), who="the slow one", narrow=True))
+    client = await stack.enter_async_context(
+        place.subject.client(listen("Narrow"), who="the slow one", small_buffers=True)
+    )
     witness = await stack.enter_async_context(place.subject.client(listen("Linus"), who="another listener"))
     listeners = [Listener(place, client, room), Listener(place, witness, room)]
     client.stop_reading()
@@ -482,7 +484,7 @@ async def opened(stack: AsyncExitStack, place: Chat, name: str, *own: str) -> Li
 
 
 async def _held(probe: Subject, after: str, *, likely: str) -> None:
-    await probe.becomes(
+    await probe.eventually(
         "/judge-facts", lambda facts: facts["held"], after=after, expect="an announcement", likely=likely
     )
 

@@ -54,12 +54,12 @@ class Members:
 
     Args:
         subject: the running answer.
-        overhears: a message that the tabs take no notice of; see `Client.overhears`.
+        ignored: a message that the tabs skip; see `Client.ignored`.
     """
 
-    def __init__(self, subject: Subject, overhears: dict[str, Any] | None = None) -> None:
+    def __init__(self, subject: Subject, ignored: dict[str, Any] | None = None) -> None:
         self.subject = subject
-        self.overhears = overhears
+        self.ignored = ignored
 
     @staticmethod
     def room(kind: str = "lobby") -> str:
@@ -73,10 +73,12 @@ class Members:
         return f"/ws/{quote(room, safe='')}?name={quote(name, safe='')}{more}"
 
     @asynccontextmanager
-    async def tab(self, room: str, name: str, *, narrow: bool = False, tiny: bool = False) -> AsyncIterator[Client]:
+    async def tab(
+        self, room: str, name: str, *, small_buffers: bool = False, tiny: bool = False
+    ) -> AsyncIterator[Client]:
         """Connect a tab of this name; see `handshakes.handshake`."""
-        async with self.subject.client(self.path(room, name), narrow=narrow, tiny=tiny) as tab:
-            tab.overhears = self.overhears
+        async with self.subject.client(self.path(room, name), small_buffers=small_buffers, tiny=tiny) as tab:
+            tab.ignored = self.ignored
             yield tab
 
     async def enters(self, tab: Client, *names: str, likely: str) -> None:
@@ -99,13 +101,13 @@ class Members:
             expect = show({"names": sorted(names)})
             raise Failure(sent=f"GET {path}", after=after, got=show(got), expect=expect, likely=likely)
 
-    async def come_to_nothing(self, room: str, *, after: str, likely: str) -> None:
+    async def eventually_empty(self, room: str, *, after: str, likely: str) -> None:
         """`GET /rooms/{room_id}/members` comes to answer 404, within the patience.
 
         Raises:
             Failure: it does not.
         """
-        await self.subject.comes_to_answer(404, self.list_path(room), after=after, likely=likely)
+        await self.subject.eventually_answers(404, self.list_path(room), after=after, likely=likely)
 
     @staticmethod
     def list_path(room: str) -> str:

@@ -87,19 +87,19 @@ async def both(tab: Client, *wanted: dict[str, Any], likely: str = "") -> None:
 
 @contextlib.asynccontextmanager
 async def back(
-    subject: Subject, room: str, name: str, *, narrow: bool = False, likely: str = "", **query: Any
+    subject: Subject, room: str, name: str, *, small_buffers: bool = False, likely: str = "", **query: Any
 ) -> AsyncIterator[Client]:
-    """A tab that has read its list of members, unless it is narrow."""
+    """A tab that has read its list of members, unless its buffers are small."""
     path = Members.path(room, name, **{key: str(value) for key, value in query.items()})
     async with contextlib.AsyncExitStack() as stack:
         try:
-            tab = await stack.enter_async_context(subject.client(path, narrow=narrow))
+            tab = await stack.enter_async_context(subject.client(path, small_buffers=small_buffers))
         except Failure as failure:
             failure.likely = likely or failure.likely
             raise
         # On a slow machine a check may last longer than ten seconds.
-        tab.overhears = PING
-        if not narrow:
+        tab.ignored = PING
+        if not small_buffers:
             await members_list(tab, path, likely=REPLAY)
         yield tab
 

@@ -38,15 +38,17 @@ class Rooms:
         """Return the path of a room's connections."""
         return self.socket.format(room=quote(room, safe=""))
 
-    def member(self, room: str, who: str | None = None, *, narrow: bool = False) -> AbstractAsyncContextManager[Client]:
+    def member(
+        self, room: str, who: str | None = None, *, small_buffers: bool = False
+    ) -> AbstractAsyncContextManager[Client]:
         """Connect a new member of the room.
 
         Args:
             room: its name.
             who: how a failure calls the member.
-            narrow: see `handshakes.handshake`.
+            small_buffers: see `handshakes.handshake`.
         """
-        return self.subject.client(self.path(room), who=who, narrow=narrow)
+        return self.subject.client(self.path(room), who=who, small_buffers=small_buffers)
 
     async def has(self, expected: dict[str, int | None], *, after: str, likely: str) -> None:
         """The counts have these rooms with these members now; None means no entry.
@@ -70,7 +72,7 @@ class Rooms:
                 likely=_miscounted(counts, expected) or likely,
             )
 
-    async def come_to(self, expected: dict[str, int | None], *, after: str, likely: str) -> None:
+    async def eventually_has(self, expected: dict[str, int | None], *, after: str, likely: str) -> None:
         """The counts come to have these rooms, within the patience, and never list an empty one on the way.
 
         Raises:
@@ -84,7 +86,7 @@ class Rooms:
             return self._match(counts, expected)
 
         try:
-            await self.subject.becomes(
+            await self.subject.eventually(
                 self.counts,
                 holds,
                 after=after,
@@ -96,7 +98,7 @@ class Rooms:
         except Failure as failure:
             # Does it come later?
             with suppress(Failure):
-                await self.subject.becomes(self.counts, holds, after=after, expect="", likely="")
+                await self.subject.eventually(self.counts, holds, after=after, expect="", likely="")
                 failure.likely = LATE
             raise
         # It came to the expected counts, and listed an empty room before.

@@ -121,7 +121,7 @@ async def counts_rooms_apart(rooms: Rooms) -> None:
         changed = "The name of a room is changed. Count each room under its exact name."
         await rooms.has(expected, after=f"one handshake for each of {len(expected)} rooms", likely=changed)
     left = f"the members of {len(expected)} rooms left"
-    await rooms.come_to(dict.fromkeys(expected), after=left, likely="Empty rooms are kept. Remove each one.")
+    await rooms.eventually_has(dict.fromkeys(expected), after=left, likely="Empty rooms are kept. Remove each one.")
 
 
 def _change(name: str, room: str) -> str:
@@ -195,19 +195,19 @@ async def counts_members(rooms: Rooms) -> None:
             await grace.gets("from the second member", likely=Likely(silence=SENDER, surplus=NOTICE))
             await grace.leave()
         likely = "A member that has disconnected is still counted, or the whole room is removed with one member."
-        await rooms.come_to({lobby: 1, lab: 1}, after="a member left the lobby", likely=likely)
+        await rooms.eventually_has({lobby: 1, lab: 1}, after="a member left the lobby", likely=likely)
         async with rooms.member(lobby, "Linus") as linus:
             await linus.send("from the newcomer")
             cached = "The newcomer isn't in the list that a broadcast uses. Copy the members again for each broadcast."
             await linus.gets("from the newcomer", likely=Likely(silence=cached, surplus=NOTICE))
-        await rooms.come_to({lobby: 1, lab: 1}, after="a member joined the lobby and left", likely=likely)
+        await rooms.eventually_has({lobby: 1, lab: 1}, after="a member joined the lobby and left", likely=likely)
         async with contextlib.AsyncExitStack() as stack:
             for _ in range(11):
                 await stack.enter_async_context(rooms.member(lobby))
             await rooms.has({lobby: 12, lab: 1}, after="eleven more handshakes for the lobby", likely=likely)
-        await rooms.come_to({lobby: 1, lab: 1}, after="eleven members left the lobby", likely=likely)
+        await rooms.eventually_has({lobby: 1, lab: 1}, after="eleven members left the lobby", likely=likely)
     likely = "An empty room is kept. Remove the room with its last member."
-    await rooms.come_to({lobby: None, lab: None}, after="the last members left", likely=likely)
+    await rooms.eventually_has({lobby: None, lab: None}, after="the last members left", likely=likely)
 
 
 async def survives_disconnects(rooms: Rooms) -> None:
@@ -234,7 +234,7 @@ async def survives_disconnects(rooms: Rooms) -> None:
     for _ in range(3):
         room = rooms.name()
         async with rooms.member(room, "Ada") as ada:
-            (newcomer,) = await rooms.subject.clients_at_once(rooms.path(room), first=ada.leave)
+            (newcomer,) = await rooms.subject.simultaneous_clients(rooms.path(room), first=ada.leave)
         try:
             # The endpoint of the one that has left gets time to clean up.
             await rooms.subject.stands_still(lambda: 0)
@@ -250,7 +250,7 @@ async def survives_disconnects(rooms: Rooms) -> None:
             async with rooms.member(room, "Linus") as one, rooms.member(room, "Zoe") as other:
                 ends = [one.reset(), other.reset()]
                 text = ada.send(f"text {number}")
-                await rooms.subject.at_once(*((*ends, text) if number % 2 else (text, *ends)))
+                await rooms.subject.simultaneously(*((*ends, text) if number % 2 else (text, *ends)))
                 for member in (ada, grace):
                     member.did = f"text {number} from Ada, while two members disconnected"
                     member.after = "two members disconnected at the same time, without a close frame"
@@ -258,14 +258,14 @@ async def survives_disconnects(rooms: Rooms) -> None:
     room = rooms.name()
     async with (
         rooms.member(room, "Ada") as ada,
-        rooms.member(room, "Linus", narrow=True) as gone,
-        rooms.member(room, "Zoe", narrow=True) as gone_too,
+        rooms.member(room, "Linus", small_buffers=True) as gone,
+        rooms.member(room, "Zoe", small_buffers=True) as gone_too,
         rooms.member(room, "Grace") as grace,
     ):
         gone.stop_reading()
         gone_too.stop_reading()
         flood = await rooms.flood(ada, {"the sender": ada, "another member": grace})
-        await rooms.subject.at_once(gone.reset(), gone_too.reset())
+        await rooms.subject.simultaneously(gone.reset(), gone_too.reset())
         after = "two members that had stopped reading disconnected in the middle of a send to them"
         # Up to here, disconnected members made no trouble, so each send is guarded.
         await flood.arrives(after=after, likely=COPY, ended=EACH_SEND)
@@ -280,15 +280,15 @@ async def one_failure_stops_no_other(rooms: Rooms) -> None:
     """While sends to three slow members wait, two of them disconnect: the third gets every text when it reads on."""
     room = rooms.name()
     async with (
-        rooms.member(room, "Zoe", narrow=True) as slow,
-        rooms.member(room, "Linus", narrow=True) as one,
-        rooms.member(room, "Edsger", narrow=True) as other,
+        rooms.member(room, "Zoe", small_buffers=True) as slow,
+        rooms.member(room, "Linus", small_buffers=True) as one,
+        rooms.member(room, "Edsger", small_buffers=True) as other,
         rooms.member(room, "Ada") as ada,
     ):
         for member in (slow, one, other):
             member.stop_reading()
         flood = await rooms.flood(ada, {"the sender": ada})
-        await rooms.subject.at_once(one.reset(), other.reset())
+        await rooms.subject.simultaneously(one.reset(), other.reset())
         await rooms.subject.stands_still(flood.progress)
         flood.join(SLOW, slow)
         after = "three members stopped reading, two of them disconnected, and the third read on"
@@ -327,7 +327,7 @@ async def _refuses_in_mid_broadcast(rooms: Rooms, *, itself: bool) -> None:
     async with (
         rooms.member(room, "Ada") as ada,
         rooms.member(room, "Grace") as grace,
-        rooms.member(room, "Zoe", narrow=True) as slow,
+        rooms.member(room, "Zoe", small_buffers=True) as slow,
         rooms.member(room, "Linus") as last,
     ):
         linus = slow if itself else last
@@ -373,7 +373,7 @@ async def skips_no_member(rooms: Rooms) -> None:
     # The order matters: one that leaves, one that holds the loop up, and one that could be skipped.
     async with (
         rooms.member(room, "Linus") as leaver,
-        rooms.member(room, "Zoe", narrow=True) as slow,
+        rooms.member(room, "Zoe", small_buffers=True) as slow,
         rooms.member(room, "Grace") as grace,
         rooms.member(room, "Ada") as ada,
     ):
@@ -388,7 +388,7 @@ async def skips_no_member(rooms: Rooms) -> None:
         likely = "A member that has disconnected stays in its room. Remove it in finally."
         after = "a member left while a send to another one waited"
         try:
-            await rooms.come_to({room: 3}, after=after, likely=likely)
+            await rooms.eventually_has({room: 3}, after=after, likely=likely)
         except Failure as failure:
             if await _joining_waits(rooms, room):
                 failure.likely = LOCKED
@@ -407,7 +407,7 @@ async def sender_may_leave(rooms: Rooms) -> None:
     room = rooms.name()
     async with (
         rooms.member(room, "Linus") as linus,
-        rooms.member(room, "Zoe", narrow=True) as slow,
+        rooms.member(room, "Zoe", small_buffers=True) as slow,
         rooms.member(room, "Grace") as grace,
         rooms.member(room, "Ada") as ada,
     ):
@@ -443,35 +443,37 @@ async def forgets_the_disconnected(rooms: Rooms) -> None:
                 ada.did = "bytes that aren't a frame"
             else:
                 await getattr(ada, end)()
-            await rooms.come_to({room: 2}, after=f"{ada.did}, from one of three members", likely=likely)
+            await rooms.eventually_has({room: 2}, after=f"{ada.did}, from one of three members", likely=likely)
             # No clean-up that comes later may remove another one.
             await rooms.subject.stands_still(lambda: 0)
             after = f"{ada.did}, from one of three members, and a moment later"
             await rooms.has({room: 2}, after=after, likely="A member is removed twice, so another one isn't counted.")
-        await rooms.come_to({room: None}, after="the last members left", likely=likely)
+        await rooms.eventually_has({room: None}, after="the last members left", likely=likely)
         async with rooms.member(room, "Ada") as ada:
             if end == "binary":
                 await ada.send(b"\x00\x01")
             else:
                 await getattr(ada, end if end in ENDS else "leave")()
             kept = "The member is removed after this end, and its empty room isn't. Remove both in finally."
-            await rooms.come_to({room: None}, after=f"{ada.did}, from the only member", likely=kept)
+            await rooms.eventually_has({room: None}, after=f"{ada.did}, from the only member", likely=kept)
     room = rooms.name()
-    async with rooms.member(room, narrow=True) as gone, rooms.member(room, "Ada") as ada:
+    async with rooms.member(room, small_buffers=True) as gone, rooms.member(room, "Ada") as ada:
         gone.stop_reading()
         flood = await rooms.flood(ada, {"the sender": ada})
         await gone.reset()
-        await rooms.come_to({room: 1}, after="a connection broke during a send to it", likely=likely)
+        await rooms.eventually_has({room: 1}, after="a connection broke during a send to it", likely=likely)
         await flood.arrives(after="a member disconnected during a send to it", likely=EACH_SEND)
         await ada.leave()
-        await rooms.come_to({room: None}, after="the last member left", likely=likely)
+        await rooms.eventually_has({room: None}, after="the last member left", likely=likely)
     # All of them together, and a newcomer among them.
     room = rooms.name()
-    members = await rooms.subject.clients_at_once(*[rooms.path(room)] * 6)
+    members = await rooms.subject.simultaneous_clients(*[rooms.path(room)] * 6)
     try:
-        await rooms.subject.at_once(*(getattr(member, ENDS[place % 3])() for place, member in enumerate(members[1:])))
+        await rooms.subject.simultaneously(
+            *(getattr(member, ENDS[place % 3])() for place, member in enumerate(members[1:]))
+        )
         after = "six members joined together, and five of them left together"
-        await rooms.come_to({room: 1}, after=after, likely=likely)
+        await rooms.eventually_has({room: 1}, after=after, likely=likely)
     finally:
         for member in members:
             await member.end()
@@ -493,4 +495,6 @@ async def keeps_fifty_rooms(rooms: Rooms) -> None:
         for member in crowd:
             member.did = "a text to a room of 51 members"
             await member.gets("to the crowd", likely=likely)
-    await rooms.come_to(dict.fromkeys(names), after="all members of sixty rooms left", likely="Rooms stay behind.")
+    await rooms.eventually_has(
+        dict.fromkeys(names), after="all members of sixty rooms left", likely="Rooms stay behind."
+    )

@@ -102,7 +102,7 @@ class Slow:
         query = scope.get("query_string")
         side = {b"name=Before": "before", b"name=After": "after"}.get(query)
         if query == b"name=Narrow":
-            narrow(send)
+            small_buffers(send)
 
         async def held_send(message: Message) -> None:
             sends = message["type"] == "websocket.send"
@@ -124,7 +124,7 @@ class Slow:
                 cls.held -= 1
 
 
-def narrow(send: Any) -> None:
+def small_buffers(send: Any) -> None:
     """Make the buffers of a connection as small as the system allows."""
     transport = send.__self__.transport
     transport.set_write_buffer_limits(high=0)

@@ -27,7 +27,7 @@ PAUSE = 1.05
 """Seconds that a tab reads nothing, and then reads on."""
 LARGE = "x" * 262_144
 MANY = 14
-"""The number of large messages: 3.5 MiB. The buffers on the way to a narrow client hold 2.9 MB."""
+"""The number of large messages: 3.5 MiB. The buffers on the way to a client with small buffers hold 2.9 MB."""
 _numbers = itertools.count(1)
 
 LIST = Likely(
@@ -107,7 +107,7 @@ class Room:
         self,
         name: str,
         *,
-        narrow: bool = False,
+        small_buffers: bool = False,
         listed: Likely = LIST,
         noticed: Likely = JOINED,
         unread: Sequence[Client] = (),
@@ -116,14 +116,14 @@ class Room:
 
         Args:
             name: of the member.
-            narrow: see `clients.handshake`.
+            small_buffers: see `handshakes.handshake`.
             listed: the mistake, if the list is wrong.
             noticed: the mistake, if a notice is.
             unread: tabs that don't read now.
         """
         count = len(self.of(name))
         where = f" (tab {count + 1})" if count else ""
-        client = self.subject.client(Members.path(self.name, name), who=f"{name}{where}", narrow=narrow)
+        client = self.subject.client(Members.path(self.name, name), who=f"{name}{where}", small_buffers=small_buffers)
         tab = await self._stack.enter_async_context(client)
         older = list(self.tabs)
         self.tabs[tab] = name

@@ -92,7 +92,7 @@ class Subject:
         path: str = "/ws",
         *,
         who: str | None = None,
-        narrow: bool = False,
+        small_buffers: bool = False,
         tiny: bool = False,
         headers: dict[str, str] | None = None,
     ) -> AbstractAsyncContextManager[clients.Client]:
@@ -101,7 +101,7 @@ class Subject:
         Args:
             path: with its query.
             who: how a failure calls it; by default the name in the query, or "the first client", and so on.
-            narrow: see `handshakes.handshake`.
+            small_buffers: see `handshakes.handshake`.
             tiny: see `handshakes.handshake`.
             headers: see `handshakes.handshake`.
         """
@@ -110,7 +110,7 @@ class Subject:
             self.patience,
             who=who or name_in(path),
             why=self.why_refused,
-            narrow=narrow,
+            small_buffers=small_buffers,
             tiny=tiny,
             headers=headers,
         )
@@ -137,7 +137,7 @@ class Subject:
             sent=f"a handshake for {path}", got=got, expect="an answer within 1 s", likely=likely, broken=True
         )
 
-    async def clients_at_once(
+    async def simultaneous_clients(
         self,
         *paths: str,
         first: Callable[[], Coroutine[Any, Any, object]] | None = None,
@@ -170,21 +170,21 @@ class Subject:
         )
         before = [first()] if first else []
         async with running(*before, *coming) as opening:
-            with self.held_up(), contextlib.suppress(TimeoutError):
+            with self.suspended(), contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.patience):
                     await asyncio.gather(*(event.wait() for event in asked))
                     if meanwhile is not None:
                         await meanwhile()
             return list(await asyncio.gather(*opening))[len(before) :]
 
-    async def at_once(self, *actions: Coroutine[Any, Any, object]) -> None:
+    async def simultaneously(self, *actions: Coroutine[Any, Any, object]) -> None:
         """Do all of this so that it reaches the server together.
 
         Args:
             actions: each writes at once and may then wait for an answer.
         """
         async with running(*actions) as doing:
-            with self.held_up():
+            with self.suspended():
                 # Each has had its turn, and has written.
                 for _ in range(3):
                     await asyncio.sleep(0)
@@ -243,7 +243,7 @@ class Subject:
             broken=response.status_code == 500,
         )
 
-    async def becomes(
+    async def eventually(
         self,
         path: str,
         holds: Callable[[Any], bool],
@@ -300,7 +300,7 @@ class Subject:
             broken=True,
         )
 
-    async def comes_to_answer(self, status: int, path: str, *, after: str, likely: str) -> None:
+    async def eventually_answers(self, status: int, path: str, *, after: str, likely: str) -> None:
         """Ask `GET path` until it answers with this status, at most as long as the patience.
 
         Raises:
@@ -321,7 +321,7 @@ class Subject:
             raise Failure(after=after, got=got, expect=f"status {status}", likely=likely) from None
 
     @contextlib.contextmanager
-    def held_up(self) -> "Iterator[None]":
+    def suspended(self) -> "Iterator[None]":
         """Hold the server up, so that whatever is sent meanwhile reaches it at once, as under load."""
         import psutil
 
@@ -473,7 +473,7 @@ class Subject:
         await asyncio.to_thread(self.server.wait_for, lambda log: bool(_counts(log[start:])), self.patience)
         return (_counts(self.server.log[start:]) or ["unknown"])[-1]
 
-    async def comes_to_be_idle(self, before: str, *, after: str) -> None:
+    async def eventually_idle(self, before: str, *, after: str) -> None:
         """Wait until no other tasks are unfinished than `before`, within the patience.
 
         Args:

@@ -31,14 +31,14 @@ class TestLesson:
         """An empty room stays."""
         async with lesson.client("/ws/lab"):
             assert await lesson.get_json("/rooms", likely="") == {"lab": 1}
-        await lesson.becomes("/rooms", {"lab": 0}.__eq__, after="", expect="", likely="")
+        await lesson.eventually("/rooms", {"lab": 0}.__eq__, after="", expect="", likely="")
 
     async def test_one_stops_reading(self, lesson: Subject) -> None:
         """A member that stops reading stalls everyone, until it reads again; short messages do not show it."""
         place = rooms.Rooms(lesson)
         async with (
             place.member("lobby") as ada,
-            place.member("lobby", narrow=True) as linus,
+            place.member("lobby", small_buffers=True) as linus,
             place.member("lobby") as grace,
         ):
             linus.stop_reading()
@@ -61,7 +61,7 @@ class TestLesson:
         place = rooms.Rooms(lesson)
         async with (
             place.member("lobby") as ada,
-            place.member("lobby", narrow=True) as linus,
+            place.member("lobby", small_buffers=True) as linus,
             place.member("lobby") as grace,
         ):
             linus.stop_reading()
@@ -77,12 +77,16 @@ class TestLesson:
     async def test_one_leaves(self, lesson: Subject) -> None:
         """A member that leaves in mid-broadcast makes the loop skip another one."""
         place = rooms.Rooms(lesson)
-        async with place.member("lab") as grace, place.member("lab", narrow=True) as linus, place.member("lab") as ada:
+        async with (
+            place.member("lab") as grace,
+            place.member("lab", small_buffers=True) as linus,
+            place.member("lab") as ada,
+        ):
             linus.stop_reading()
             flood = await place.flood(ada, {"Grace": grace, "Ada": ada})
             await grace.leave()
             flood.forget("Grace")
-            await place.come_to({"lab": 2}, after="", likely="")
+            await place.eventually_has({"lab": 2}, after="", likely="")
             flood.join("Linus", linus)
             with pytest.raises(Failure, match=f"Ada received {MANY - 1} of {MANY}, 1 missing"):
                 await flood.arrives(after="", likely="")

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from harness.browser import chromium
 from harness.sources import functions_of
+from judge.auth import HASHING, KEY, AuthClient, b64, bearer, claims_of, forged
 from judge.clients import ClientConnection, anything
-from judge.holders import HASHING, KEY, Door, b64, bearer, claims_of, forged
 from judge.members import Members
 from judge.subject import Subject
 from websockets import ConnectionClosed, InvalidStatus, Subprotocol, connect
@@ -31,7 +31,7 @@ async def served(target: str, **settings: str) -> AsyncIterator[Subject]:
         await subject.close()
 
 
-async def hears(connection: ClientConnection, kind: str) -> dict[str, Any]:
+async def gets_message(connection: ClientConnection, kind: str) -> dict[str, Any]:
     """The next frame of this type."""
     async with asyncio.timeout(2):
         while (message := json.loads(await connection.recv()))["type"] != kind:
@@ -57,7 +57,11 @@ class TestInABrowser:
     def test_ways(self) -> None:
         """Query, subprotocol and first message work from a page; a refused handshake is 1006, whatever was said."""
         folder = find_step(6).folder
-        with chromium() as browser, Server("app.ways:app", folder) as ways, Server("app.main:app", folder) as lesson:
+        with (
+            chromium() as browser,
+            Server("app.token_transports:app", folder) as transports,
+            Server("app.main:app", folder) as lesson,
+        ):
             page = browser.new_page()
             page.goto(f"{lesson.url}/")
             good, of_the_lesson = (
@@ -67,7 +71,7 @@ class TestInABrowser:
                     timeout=HASHING,
                     trust_env=False,
                 ).json()["access_token"]
-                for server in (ways, lesson)
+                for server in (transports, lesson)
             )
 
             def sees(address: str, protocols: tuple[str, ...] = (), message: str | None = None) -> dict[str, Any]:
@@ -80,18 +84,18 @@ class TestInABrowser:
             code = f"new Promise((resolve) => {{ {made}.onclose = (event) => resolve(event.code); }})"
             assert page.evaluate(code) == 1006
             # The page is one of another port: CORS keeps it from an answer over HTTP, and from no socket.
-            assert sees(ways.ws(f"/query?token={good}"))["text"] == "hello Ada"
+            assert sees(transports.ws(f"/query?token={good}"))["text"] == "hello Ada"
             assert "TypeError" in page.evaluate(
-                f"fetch('{ways.url}/openapi.json').then(() => '', error => String(error))"
+                f"fetch('{transports.url}/openapi.json').then(() => '', error => String(error))"
             )
-            assert sees(ways.ws("/query?token=secret")) == self.HIDDEN
-            assert sees(ways.ws("/subprotocol"), ("chat", good))["text"] == "hello Ada"
-            assert sees(ways.ws("/subprotocol"), ("chat", "secret")) == self.HIDDEN
-            assert sees(ways.ws("/message"), (), good)["text"] == "hello Ada"
-            seen = sees(ways.ws("/message"), (), "secret")
+            assert sees(transports.ws("/query?token=secret")) == self.HIDDEN
+            assert sees(transports.ws("/subprotocol"), ("chat", good))["text"] == "hello Ada"
+            assert sees(transports.ws("/subprotocol"), ("chat", "secret")) == self.HIDDEN
+            assert sees(transports.ws("/message"), (), good)["text"] == "hello Ada"
+            seen = sees(transports.ws("/message"), (), "secret")
             assert (seen["opened"], seen["text"], seen["code"]) == (True, None, 4401)
-            assert sees(ways.ws("/closed-before")) == self.HIDDEN
-            assert sees(ways.ws("/closed-after"))["code"] == 4401
+            assert sees(transports.ws("/closed-before")) == self.HIDDEN
+            assert sees(transports.ws("/closed-after"))["code"] == 4401
 
     def test_ticket(self) -> None:
         """With the solution, a page of an allowed origin gets in with a ticket, and the browser says its origin."""
@@ -128,29 +132,29 @@ class TestLesson:
 
     async def test_sockets(self, lesson: Subject) -> None:
         """A token in the header gives a socket its name; without a good one there is no socket, and no traceback."""
-        door = Door(lesson)
-        refused = await door.post("/token", username="Ada", password="hopper")
+        auth = AuthClient(lesson)
+        refused = await auth.post("/token", username="Ada", password="hopper")
         assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
-        unknown = await door.post("/token", username="Nobody", password="hopper")
+        unknown = await auth.post("/token", username="Nobody", password="hopper")
         assert (unknown.status_code, unknown.content) == (401, refused.content)
-        ada, grace = await door.log_in("Ada"), await door.log_in("Grace")
-        async with door.member("lobby", token=ada) as one, door.member("lobby", token=grace, more="?name=Linus") as two:
+        ada, grace = await auth.log_in("Ada"), await auth.log_in("Grace")
+        async with auth.member("lobby", token=ada) as one, auth.member("lobby", token=grace, more="?name=Linus") as two:
             await two.says("hello", **{"from": "Linus"})
-            await one.hears("Grace", "hello", likely="")
+            await one.gets_message("Grace", "hello", likely="")
         head, claims, signature = ada.split(".")
-        await door.refuses("/ws/lobby", "no token", statuses=(401,), likely="")
+        await auth.refuses("/ws/lobby", "no token", statuses=(401,), likely="")
         for token in ("secret", f"{head}.{grace.split('.')[1]}.{signature}", f"{b64({'alg': 'none'})}.{claims}."):
-            await door.refuses("/ws/lobby", token, headers=bearer(token), statuses=(401,), likely="")
+            await auth.refuses("/ws/lobby", token, headers=bearer(token), statuses=(401,), likely="")
         async with served("app.main:app", SECRET_KEY=KEY) as keyed:
-            good = await Door(keyed).log_in("Ada")
+            good = await AuthClient(keyed).log_in("Ada")
             for claim in ("sub", "aud", "exp"):
                 token = forged(good, KEY, {claim: None})
-                await Door(keyed).refuses("/ws/lobby", claim, headers=bearer(token), statuses=(401,), likely="")
+                await AuthClient(keyed).refuses("/ws/lobby", claim, headers=bearer(token), statuses=(401,), likely="")
         assert "Traceback" not in await lesson.settle()
 
     async def test_open_doors(self, lesson: Subject) -> None:
         """Linus gets into the lab, and whoever has no token may ask who is there, and throw him out."""
-        token = await Door(lesson).log_in("Linus")
+        token = await AuthClient(lesson).log_in("Linus")
         async with lesson.client("/ws/lab", headers=bearer(token)) as linus:
             await linus.gets({"type": "members", "names": ["Linus"]}, likely="")
             assert await lesson.get_json("/rooms/lab/members", likely="") == {"names": ["Linus"]}
@@ -163,31 +167,31 @@ class TestLesson:
         for _ in range(5):
             for name in fastest:
                 start = time.perf_counter()
-                await Door(lesson).post("/token", username=name, password="wrong")
+                await AuthClient(lesson).post("/token", username=name, password="wrong")
                 fastest[name] = min(fastest[name], time.perf_counter() - start)
         assert fastest["Nobody"] < fastest["Ada"] / 2
 
     async def test_outlives_its_token(self) -> None:
         """After its token has expired a socket goes on, and a new one with the same token is refused."""
         async with served("app.main:app", TOKEN_SECONDS="2") as brief:
-            token = await Door(brief).log_in("Ada")
+            token = await AuthClient(brief).log_in("Ada")
             async with brief.client("/ws/lobby", headers=bearer(token)) as ada, asyncio.timeout(10):
                 while (answer := await brief.handshake("/ws/lab", headers=bearer(token))) != 401:
                     assert not isinstance(answer, int)
                     await answer.close()
                 assert time.time() >= claims_of(token)["exp"]
                 await ada.send({"type": "message", "text": "still here"})
-                assert (await hears(ada.connection, "message"))["text"] == "still here"
+                assert (await gets_message(ada.connection, "message"))["text"] == "still here"
 
     async def test_ways(self) -> None:
         """The table of the notebook: what the server says, and that the token stands in the log once, in the query."""
-        async with served("app.ways:app") as ways:
-            good = await Door(ways).log_in("Ada")
+        async with served("app.token_transports:app") as transports:
+            good = await AuthClient(transports).log_in("Ada")
 
             async def says(path: str, message: str | None = None, *offered: str) -> str:
                 try:
                     protocols = [Subprotocol(each) for each in offered] or None
-                    async with connect(ways.server.ws(path), subprotocols=protocols, proxy=None) as client:
+                    async with connect(transports.server.ws(path), subprotocols=protocols, proxy=None) as client:
                         if message is not None:
                             await client.send(message)
                         async with asyncio.timeout(2):
@@ -204,23 +208,23 @@ class TestLesson:
             assert await says("/message", good) == "hello Ada"
             assert await says("/message", "secret") == "close code 4401"
             # Who leaves without a message is no error.
-            async with connect(ways.server.ws("/message"), proxy=None):
+            async with connect(transports.server.ws("/message"), proxy=None):
                 pass
             assert await says("/closed-before") == "HTTP 403"
             assert await says("/closed-after") == "close code 4401"
-            log = (await ways.settle()).splitlines()
+            log = (await transports.settle()).splitlines()
             assert ["/query" in line for line in log if good in line] == [True]
             assert not any("Traceback" in line for line in log)
 
     async def test_cors(self) -> None:
         """CORSMiddleware tells two origins apart over HTTP, and lets both open a socket."""
-        async with served("app.ways:app") as ways:
-            good = await Door(ways).log_in("Ada")
+        async with served("app.token_transports:app") as transports:
+            good = await AuthClient(transports).log_in("Ada")
             for origin, allowed in (("https://chat.example", "https://chat.example"), ("http://evil.example", None)):
                 headers = {"Origin": origin}
-                answer = await ways.request("GET", "/openapi.json", headers=headers, likely="")
+                answer = await transports.request("GET", "/openapi.json", headers=headers, likely="")
                 assert answer.headers.get("access-control-allow-origin") == allowed
-                async with ways.client(f"/query?token={good}", headers=headers) as client:
+                async with transports.client(f"/query?token={good}", headers=headers) as client:
                     await client.gets("hello Ada", likely="")
 
     async def test_page(self, lesson: Subject) -> None:

@@ -52,7 +52,7 @@ class TestLesson:
         waits = await self._waits(lesson, room)
         assert len(waits) == MANY
         assert min(waits[MANY // 2 :]) < LONGEST_WAIT
-        await members.come_to_nothing(room, after="all have left", likely="")
+        await members.eventually_empty(room, after="all have left", likely="")
         assert "Traceback" not in await lesson.settle()
 
     async def test_before(self) -> None:
@@ -99,7 +99,7 @@ class TestLesson:
             members = Members(own)
             async with (
                 members.tab("lobby", "Ada") as ada,
-                members.tab("lobby", "Linus", narrow=True) as linus,
+                members.tab("lobby", "Linus", small_buffers=True) as linus,
             ):
                 linus.stop_reading()
                 gone = False

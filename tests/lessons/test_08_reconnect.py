@@ -113,7 +113,7 @@ class TestLesson:
 
     async def test_half_open(self, lesson: Subject) -> None:
         """The server closes a half-open connection as any silent one. The client of it notices nothing."""
-        quick = await lesson.under(HEARTBEAT="0.4")
+        quick = await lesson.under(HEARTBEAT_INTERVAL="0.4")
         async with (
             Network(quick.server) as network,
             connect(quick.server.ws("/ws/lab?name=Ada"), proxy=None) as ada,
@@ -141,7 +141,7 @@ class TestLesson:
 
     async def test_deadline(self, lesson: Subject) -> None:
         """After four intervals of silence, a client reconnects with after=, and gets what the network has dropped."""
-        quick = await lesson.under(HEARTBEAT="0.4")
+        quick = await lesson.under(HEARTBEAT_INTERVAL="0.4")
         async with Network(quick.server) as network, back(quick, "lab", "Ada") as ada:
             grace = await connect(network.ws("/ws/lab?name=Grace"), proxy=None)
             await ada.gets({"type": "joined", "name": "Grace"}, likely="")

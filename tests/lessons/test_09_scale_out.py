@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 from judge.clients import anything
-from judge.hosts import Ear, at, own_hosts, say
+from judge.cluster import MemberLog, at, own_cluster, say
 from judge.members import Members
 from judge.subject import Subject
 from redis.asyncio import Redis
@@ -14,9 +14,9 @@ from workshop.redis_server import RedisServer
 from workshop.server import Server
 
 
-async def hears(ear: Ear, number: int) -> None:
+async def receives(log: MemberLog, number: int) -> None:
     """Listen until so many messages have come."""
-    await ear.until(lambda: len(ear.messages) >= number, expect=f"{number} messages", likely="", after="")
+    await log.until(lambda: len(log.messages) >= number, expect=f"{number} messages", likely="", after="")
 
 
 @pytest.mark.anyio
@@ -40,12 +40,12 @@ class TestLesson:
                 # The system decides which worker gets a connection, and all may get to the same.
                 async with contextlib.AsyncExitStack() as stack:
                     places = [at(subject, f"lobby-{number}", f"Ada {each}") for each in range(10)]
-                    ears = [await stack.enter_async_context(place) for place in places]
-                    await say(ears[0], "hello")
-                    await hears(ears[0], 1)
-                    for ear in ears:
-                        await ear.settles(likely="")
-                    if 1 <= sum(bool(ear.messages) for ear in ears) < 10:
+                    logs = [await stack.enter_async_context(place) for place in places]
+                    await say(logs[0], "hello")
+                    await receives(logs[0], 1)
+                    for log in logs:
+                        await log.settles(likely="")
+                    if 1 <= sum(bool(log.messages) for log in logs) < 10:
                         break
             else:
                 pytest.fail("all heard it, ten times")
@@ -54,51 +54,51 @@ class TestLesson:
             await asyncio.to_thread(workers.kill)
 
     async def test_over_redis(self, lesson: Subject) -> None:
-        """With a broker all hear it, over one subscription a process; ids, lists and history are still apart."""
-        async with own_hosts(lesson, 2) as hosts:
+        """With a broker all members get it, over one subscription a process; ids, lists and history are still apart."""
+        async with own_cluster(lesson, 2) as cluster:
             async with contextlib.AsyncExitStack() as stack:
-                places = [at(hosts[each % 2], "lobby", f"Ada {each}") for each in range(10)]
-                ears = [await stack.enter_async_context(place) for place in places]
-                await say(ears[0], "hello")
-                for ear in ears:
-                    await hears(ear, 1)
-                redis = Redis.from_url(hosts.redis.url, decode_responses=True)
+                places = [at(cluster[each % 2], "lobby", f"Ada {each}") for each in range(10)]
+                logs = [await stack.enter_async_context(place) for place in places]
+                await say(logs[0], "hello")
+                for log in logs:
+                    await receives(log, 1)
+                redis = Redis.from_url(cluster.redis.url, decode_responses=True)
                 assert dict(await redis.pubsub_numsub("chat")) == {"chat": 2}
                 await redis.aclose()
             for number in range(20):
                 room = f"lab-{number}"
-                async with at(hosts[0], room, "Ada") as ada, at(hosts[1], room, "Grace") as grace:
-                    assert (await hosts[0].get_json(Members.list_path(room), likely=""))["names"] == ["Ada"]
-                    assert (await hosts[1].get_json(Members.list_path(room), likely=""))["names"] == ["Grace"]
+                async with at(cluster[0], room, "Ada") as ada, at(cluster[1], room, "Grace") as grace:
+                    assert (await cluster[0].get_json(Members.list_path(room), likely=""))["names"] == ["Ada"]
+                    assert (await cluster[1].get_json(Members.list_path(room), likely=""))["names"] == ["Grace"]
                     # Each process has its message before it can receive the other one's, on a busy machine too.
-                    with hosts[0].held_up(), hosts[1].held_up():
+                    with cluster[0].suspended(), cluster[1].suspended():
                         await asyncio.gather(say(ada, "from Ada"), say(grace, "from Grace"))
-                    await hears(ada, 2)
+                    await receives(ada, 2)
                     if ada.ids == [1, 1]:
                         break
             else:
                 pytest.fail("the ids were different, twenty times")
             async with (
-                lesson.another(BROKER=hosts.redis.url) as third,
+                lesson.another(BROKER=cluster.redis.url) as third,
                 at(third, room, "Grace", after=0) as grace,
             ):
                 await grace.settles(likely="")
                 assert not grace.messages
 
     async def test_deaf(self, lesson: Subject) -> None:
-        """Redis goes away: the sender is thrown out. It comes back: there is an ack, and nobody hears anything."""
-        async with own_hosts(lesson, 2) as hosts, at(hosts[1], "lab", "Grace") as grace:
-            async with at(hosts[0], "lab", "Ada") as ada:
-                await asyncio.to_thread(hosts.redis.kill)
+        """In an outage of Redis, the sender is disconnected. After it, there's an ack, and no member gets the message."""
+        async with own_cluster(lesson, 2) as cluster, at(cluster[1], "lab", "Grace") as grace:
+            async with at(cluster[0], "lab", "Ada") as ada:
+                await asyncio.to_thread(cluster.redis.kill)
                 await say(ada, "anybody there?")
                 await ada.tab.is_closed(1006, likely="", besides=anything)
-            await asyncio.to_thread(hosts.redis.start)
-            async with at(hosts[0], "lab", "Ada") as ada:
+            await asyncio.to_thread(cluster.redis.start)
+            async with at(cluster[0], "lab", "Ada") as ada:
                 await say(ada, "and now?", key="k")
                 await ada.until(lambda: ada.acks, expect="an ack", likely="", after="")
-                for ear in (ada, grace):
-                    await ear.settles(likely="")
-                    assert not ear.messages
+                for log in (ada, grace):
+                    await log.settles(likely="")
+                    assert not log.messages
 
     async def test_page(self, lesson: Subject) -> None:
         """The browser page is served at /."""

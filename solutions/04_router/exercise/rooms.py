@@ -1,4 +1,4 @@
-"""Step 04, solution: the rooms, for every module that needs them, and who listens to their announcements."""
+"""Step 04, solution: the rooms, which several modules use, and the listeners to their announcements."""
 
 from contextlib import suppress
 from typing import Literal
@@ -8,8 +8,8 @@ from fastapi import WebSocket, WebSocketDisconnect
 rooms: dict[str, set[WebSocket]] = {}
 listeners: set[WebSocket] = set()
 
-# What a send to a member that is gone raises: the first time, and every later time.
-GONE = (WebSocketDisconnect, RuntimeError)
+# What a send to a disconnected client raises: the first, and every later one.
+DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
 
 
 async def join(room_id: str, name: str, member: WebSocket) -> None:
@@ -26,13 +26,13 @@ async def leave(room_id: str, name: str, member: WebSocket) -> None:
 
 async def announce(event: Literal["joined", "left"], room_id: str, name: str) -> None:
     for listener in list(listeners):
-        with suppress(*GONE):
+        with suppress(*DISCONNECT_ERRORS):
             await listener.send_json({"type": event, "room": room_id, "name": name})
 
 
 async def broadcast(room_id: str, text: str) -> None:
-    # A copy, because members come and go while a send is waiting.
+    # Copy: members can join and leave while a send is suspended.
     for member in list(rooms[room_id]):
-        # Here the sender's endpoint runs. That a member is gone is for that member's own endpoint.
-        with suppress(*GONE):
+        # Ignore disconnects: this runs in the sender's endpoint; the member's own endpoint cleans up.
+        with suppress(*DISCONNECT_ERRORS):
             await member.send_text(text)

@@ -1,4 +1,4 @@
-"""Step 05, solution: the application, and the one object that knows who is where."""
+"""Step 05, solution: the application and its connection manager."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ from .manager import ConnectionManager
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    # What is yielded here, every connection finds in its state.
+    # Each connection gets what you yield here, as its state.
     yield {"manager": ConnectionManager()}
 
 

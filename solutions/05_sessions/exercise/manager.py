@@ -1,4 +1,4 @@
-"""Step 05, solution: who is where. A name in a room has as many sockets as it has tabs."""
+"""Step 05, solution: the connection manager. A name in a room has one connection for each of its tabs."""
 
 import asyncio
 from collections.abc import Iterable
@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import Depends, WebSocket, WebSocketDisconnect
 from fastapi.requests import HTTPConnection
 
-# What a send to a member that is gone raises: the first time, and every later time.
-GONE = (WebSocketDisconnect, RuntimeError)
+# What a send to a disconnected client raises: the first, and every later one.
+DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
 
 
 class ConnectionManager:
@@ -22,22 +22,22 @@ class ConnectionManager:
     def tabs(self, room_id: str, name: str) -> set[WebSocket]:
         return self.rooms.get(room_id, {}).get(name, set())
 
-    def everybody(self, room_id: str, but: str | None = None) -> list[WebSocket]:
+    def all_tabs(self, room_id: str, exclude: str | None = None) -> list[WebSocket]:
         room = self.rooms.get(room_id, {})
-        # A copy, because members come and go while a send is waiting.
-        return [tab for name, tabs in room.items() if name != but for tab in tabs]
+        # Copy: members can join and leave while a send is suspended.
+        return [tab for name, tabs in room.items() if name != exclude for tab in tabs]
 
     async def join(self, room_id: str, name: str, tab: WebSocket) -> None:
         room = self.rooms.setdefault(room_id, {})
-        to_tell = [] if name in room else self.everybody(room_id, but=name)
+        recipients = [] if name in room else self.all_tabs(room_id, exclude=name)
         room.setdefault(name, set()).add(tab)
-        # There was no await so far: whoever comes later is told of by a notice, whoever was earlier is on the list.
+        # No await up to here: members that join later send a notice, and earlier ones are on the list.
         await send([tab], {"type": "members", "names": self.names(room_id)})
-        await send(to_tell, {"type": "joined", "name": name})
+        await send(recipients, {"type": "joined", "name": name})
 
     async def leave(self, room_id: str, name: str, tab: WebSocket) -> None:
         tabs = self.tabs(room_id, name)
-        # A tab that was removed is not here any more, and the name may have come back with another one.
+        # A removed tab isn't in the room any longer, and its name may have rejoined with another tab.
         if tab in tabs:
             tabs.remove(tab)
             if not tabs:
@@ -47,27 +47,27 @@ class ConnectionManager:
         tabs = self.rooms[room_id].pop(name)
         if not self.rooms[room_id]:
             del self.rooms[room_id]
-        await send(self.everybody(room_id), {"type": "left", "name": name})
+        await send(self.all_tabs(room_id), {"type": "left", "name": name})
         return tabs
 
 
 async def send(tabs: Iterable[WebSocket], message: dict[str, Any]) -> None:
     for tab in tabs:
-        # That a tab is gone is for its own endpoint. Here somebody else's runs.
-        with suppress(*GONE):
+        # Ignore disconnects: this runs in another tab's endpoint; the tab's own endpoint cleans up.
+        with suppress(*DISCONNECT_ERRORS):
             await tab.send_json(message)
 
 
 async def close(tabs: Iterable[WebSocket], code: int, reason: str) -> None:
     async def close_one(tab: WebSocket) -> None:
-        with suppress(*GONE):
+        with suppress(*DISCONNECT_ERRORS):
             await tab.close(code, reason)
 
-    # Side by side, because a tab that does not read cannot be closed until it does.
+    # Concurrently, because close() waits for a tab that reads nothing.
     await asyncio.gather(*map(close_one, tabs))
 
 
-# HTTPConnection is what a Request and a WebSocket have in common, so both kinds of routes can ask for the manager.
+# HTTPConnection is the base class of Request and WebSocket, so both kinds of routes can use this dependency.
 async def get_manager(connection: HTTPConnection) -> ConnectionManager:
     manager: ConnectionManager = connection.state.manager
     return manager

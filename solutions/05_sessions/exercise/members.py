@@ -1,4 +1,4 @@
-"""Step 05, solution: what can be asked and done about members over HTTP."""
+"""Step 05, solution: members over HTTP: list them, remove one, count the sessions."""
 
 from fastapi import APIRouter, BackgroundTasks, HTTPException, status
 
@@ -15,13 +15,13 @@ async def list_members(room_id: str, manager: Manager) -> dict[str, list[str]]:
     return {"names": names}
 
 
-# :path, because a name may hold a slash.
+# With :path, because a name may contain a slash.
 @router.delete("/rooms/{room_id}/members/{name:path}", status_code=status.HTTP_204_NO_CONTENT)
 async def remove_member(room_id: str, name: str, manager: Manager, background: BackgroundTasks) -> None:
     if not manager.tabs(room_id, name):
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such member")
     tabs = await manager.remove(room_id, name)
-    # After the answer, because a tab that does not read cannot be closed until it does.
+    # After the response, because close() waits for a tab that reads nothing.
     background.add_task(close, tabs, status.WS_1008_POLICY_VIOLATION, "removed")
 
 

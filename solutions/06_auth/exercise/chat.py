@@ -1,12 +1,12 @@
-"""Step 06, solution: the socket."""
+"""Step 06, solution: the WebSocket endpoint."""
 
 import asyncio
 
 from fastapi import APIRouter, WebSocket
 
-from .auth import Visitor
+from .auth import SocketPrincipal
 from .manager import Manager, close, send
-from .messages import EXPECTED, Direct, Message, read
+from .messages import EXPECTED_FORMAT, Direct, Message, parse
 
 LOG_IN_AGAIN = 4401
 
@@ -14,30 +14,30 @@ router = APIRouter()
 
 
 @router.websocket("/ws/{room_id}")
-async def chat(websocket: WebSocket, room_id: str, visitor: Visitor, manager: Manager) -> None:
-    name = visitor.user.name
+async def chat(websocket: WebSocket, room_id: str, principal: SocketPrincipal, manager: Manager) -> None:
+    name = principal.user.name
     await websocket.accept()
     try:
-        async with manager.session(visitor):
+        async with manager.session(principal):
             await manager.join(room_id, name, websocket)
             while (event := await websocket.receive())["type"] != "websocket.disconnect":
                 if websocket not in manager.tabs(room_id, name):
-                    continue  # Removed: what it sent before it knew is for nobody.
-                if visitor.user.rights[room_id] != "write":
+                    continue  # Removed: ignore messages that it sent before it received the close.
+                if principal.user.permissions[room_id] != "write":
                     await send([websocket], {"type": "error", "detail": "you may only read here"})
                     continue
-                match read(event):
+                match parse(event):
                     case Message(text=text):
-                        await send(manager.everybody(room_id), {"type": "message", "from": name, "text": text})
+                        await send(manager.all_tabs(room_id), {"type": "message", "from": name, "text": text})
                     case Direct(to=to, text=text):
                         if tabs := list(manager.tabs(room_id, to)):
                             await send(tabs, {"type": "direct", "from": name, "text": text})
                         else:
                             await send([websocket], {"type": "error", "detail": f"{to} is not in this room"})
                     case None:
-                        await send([websocket], {"type": "error", "detail": EXPECTED})
+                        await send([websocket], {"type": "error", "detail": EXPECTED_FORMAT})
     except TimeoutError:
-        # Together, because either may wait for a client that reads nothing.
+        # Concurrently, because both may wait for a client that reads nothing.
         await asyncio.gather(manager.leave(room_id, name, websocket), close([websocket], LOG_IN_AGAIN, "log in again"))
     finally:
         await manager.leave(room_id, name, websocket)

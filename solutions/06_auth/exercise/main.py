@@ -1,4 +1,4 @@
-"""Step 06, solution: the application, and the one object that knows who is where."""
+"""Step 06, solution: the application and its connection manager."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ from .manager import ConnectionManager
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    # What is yielded here, every connection finds in its state.
+    # Each connection gets what you yield here, as its state.
     yield {"manager": ConnectionManager()}
 
 
@@ -20,5 +20,5 @@ app = FastAPI(lifespan=lifespan)
 app.include_router(auth.router)
 app.include_router(chat.router)
 app.include_router(members.router)
-# The page of the course, to log in from a browser. The folder counts from the one where uvicorn is started.
+# The page of the course, to log in from a browser. The path is relative to the folder where uvicorn is started.
 app.frontend("/", directory="steps/page")

@@ -1,27 +1,27 @@
-"""Step 06, solution: what can be asked and done about members over HTTP."""
+"""Step 06, solution: members over HTTP: list them, remove one, count the sessions."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Depends, HTTPException, status
 
-from .auth import Holder, get_grant
+from .auth import CurrentPrincipal, get_current_principal
 from .manager import Manager, close
-from .tokens import Grant
+from .tokens import Principal
 
-# On the router, so that no route below can forget to ask for a token.
-router = APIRouter(dependencies=[Depends(get_grant)])
+# On the router, so every route below requires a token.
+router = APIRouter(dependencies=[Depends(get_current_principal)])
 
 
-async def get_room_grant(room_id: str, grant: Holder) -> Grant:
-    if room_id not in grant.user.rights:
+async def get_room_principal(room_id: str, principal: CurrentPrincipal) -> Principal:
+    if room_id not in principal.user.permissions:
         raise HTTPException(status.HTTP_403_FORBIDDEN, "You have no permission in this room")
-    return grant
+    return principal
 
 
-RoomHolder = Annotated[Grant, Depends(get_room_grant)]
+RoomPrincipal = Annotated[Principal, Depends(get_room_principal)]
 
 
-@router.get("/rooms/{room_id}/members", dependencies=[Depends(get_room_grant)])
+@router.get("/rooms/{room_id}/members", dependencies=[Depends(get_room_principal)])
 async def list_members(room_id: str, manager: Manager) -> dict[str, list[str]]:
     names = manager.names(room_id)
     if not names:
@@ -31,14 +31,14 @@ async def list_members(room_id: str, manager: Manager) -> dict[str, list[str]]:
 
 @router.delete("/rooms/{room_id}/members/{name}", status_code=status.HTTP_204_NO_CONTENT)
 async def remove_member(
-    room_id: str, name: str, grant: RoomHolder, manager: Manager, background: BackgroundTasks
+    room_id: str, name: str, principal: RoomPrincipal, manager: Manager, background: BackgroundTasks
 ) -> None:
-    if name != grant.user.name:
+    if name != principal.user.name:
         raise HTTPException(status.HTTP_403_FORBIDDEN, "You may only remove yourself")
     if not manager.tabs(room_id, name):
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such member")
     tabs = await manager.remove(room_id, name)
-    # After the answer, because a tab that does not read cannot be closed until it does.
+    # After the response, because close() waits for a tab that reads nothing.
     background.add_task(close, tabs, status.WS_1008_POLICY_VIOLATION, "removed")
 
 

@@ -5,11 +5,11 @@ import secrets
 
 
 def setting(name: str, default: str) -> str:
-    """A variable of the environment. An empty one counts as unset: an empty key would be everybody's key."""
+    """Return an environment variable, or the default if it's unset or empty: anyone could guess an empty key."""
     return os.environ.get(name) or default
 
 
-# Unset, it is another one at each start, and the tokens of the run before are worth nothing.
+# Unset, each start generates a new key, so earlier tokens become invalid.
 SECRET_KEY = setting("SECRET_KEY", secrets.token_urlsafe(32))
 TOKEN_SECONDS = float(setting("TOKEN_SECONDS", "900"))
 TICKET_SECONDS = float(setting("TICKET_SECONDS", "30"))

@@ -1,4 +1,4 @@
-"""Step 06, solution: what an access token says, and how long it counts."""
+"""Step 06, solution: issue and decode access tokens, and revoke them."""
 
 import math
 import time
@@ -12,49 +12,49 @@ from .users import USERS, User
 ALGORITHM = "HS256"
 AUDIENCE = "chat"
 
-# When each user last logged out. In memory only, like all of this server.
+# When each user last logged out, in seconds since 1970. In memory, like everything in this server.
 _logged_out: dict[str, float] = {}
 
 
 @dataclass(frozen=True)
-class Grant:
-    """What a token stands for, and a ticket that was bought with it."""
+class Principal:
+    """The authenticated user of a token, or of a ticket that was issued for it. Times are in seconds since 1970."""
 
     user: User
     issued: float
     expires: float
 
     @property
-    def is_good(self) -> bool:
+    def is_valid(self) -> bool:
         return time.time() < self.expires and self.issued > _logged_out.get(self.user.name, 0)
 
 
 def issue(user: User) -> str:
     now = time.time()
-    # PyJWT reads an exp without its fraction, so it is a whole number. The fraction of iat tells a login
+    # PyJWT truncates exp to whole seconds, so round it up. iat keeps its fraction, to distinguish a login
     # from a logout in the same second.
     claims = {"sub": user.name, "aud": AUDIENCE, "iat": now, "exp": math.ceil(now + TOKEN_SECONDS)}
     return jwt.encode(claims, SECRET_KEY, ALGORITHM)
 
 
-def read(token: str) -> Grant | None:
-    """What a token stands for, or None if it does not count."""
+def decode(token: str) -> Principal | None:
+    """Return the principal of a token, or None if it isn't valid."""
     try:
         claims = jwt.decode(
             token,
             SECRET_KEY,
-            # Never the one that the token names: that may be none.
+            # Never the algorithm in the token's header: an attacker can set that to none.
             algorithms=[ALGORITHM],
             audience=AUDIENCE,
-            # A claim that is missing is not looked at otherwise.
+            # Without this, PyJWT accepts a token that lacks a claim.
             options={"require": ["sub", "aud", "iat", "exp"]},
         )
-        grant = Grant(USERS[claims["sub"]], float(claims["iat"]), float(claims["exp"]))
+        principal = Principal(USERS[claims["sub"]], float(claims["iat"]), float(claims["exp"]))
     except (jwt.PyJWTError, KeyError, OverflowError):
         return None
-    return grant if grant.is_good else None
+    return principal if principal.is_valid else None
 
 
 def revoke_all(user: User) -> None:
-    """From now on, no token issued to this user so far counts, nor a ticket that was bought with it."""
+    """Revoke all tokens of this user, and the tickets that were issued for them."""
     _logged_out[user.name] = time.time()

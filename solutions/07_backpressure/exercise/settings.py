@@ -1,12 +1,12 @@
-"""Step 07, solution: what can be set, and the limits of every tab."""
+"""Step 07, solution: settings from the environment, and the limits of each tab."""
 
 import os
 
-HEARTBEAT_INTERVAL = float(os.environ.get("HEARTBEAT", "10"))
+HEARTBEAT_INTERVAL = float(os.environ.get("HEARTBEAT_INTERVAL", "10"))
 """Seconds between two pings."""
 CLOSE_TIMEOUT = float(os.environ.get("CLOSE_TIMEOUT", "2"))
 """Seconds without progress after which a connection that's being closed is aborted."""
 MAX_UNANSWERED_PINGS = 3
-"""At the next ping, a member that has sent nothing since the first of them is disconnected."""
+"""Pings without any message from the client. Before the next ping, the tab is disconnected."""
 MAX_QUEUED_FRAMES = 64
-"""Messages that may wait behind one that's being sent to a tab. At the next one, the tab is disconnected."""
+"""Messages in the send queue of a tab, without the one that's being sent. At the next one, the tab is disconnected."""

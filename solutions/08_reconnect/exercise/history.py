@@ -1,4 +1,4 @@
-"""Step 08, solution: what was said in one room, and under which keys."""
+"""Step 08, solution: the latest messages of one room, and their keys."""
 
 from collections import deque
 
@@ -6,34 +6,34 @@ from starlette.types import Message
 
 from .encoding import encode
 from .journal import Record
-from .settings import KEPT_KEYS, KEPT_MESSAGES
+from .settings import DEDUP_WINDOW, HISTORY_SIZE
 
 
 class History:
     def __init__(self) -> None:
         self.last_id = 0
-        self.frames: deque[tuple[int, Message]] = deque(maxlen=KEPT_MESSAGES)
-        # By sender and key, because two senders may think of the same key.
+        self.events: deque[tuple[int, Message]] = deque(maxlen=HISTORY_SIZE)
+        # By sender and key, because two senders may choose the same key.
         self.ids: dict[tuple[str, str], int] = {}
 
     def add(self, record: Record) -> Message:
-        """Keep a message, and give its frame."""
-        frame = encode({"type": "message", "id": record.id, "from": record.sender, "text": record.text})
+        """Store a message, and return its event."""
+        event = encode({"type": "message", "id": record.id, "from": record.sender, "text": record.text})
         self.last_id = record.id
-        self.frames.append((record.id, frame))
+        self.events.append((record.id, event))
         if record.key:
             self.ids[record.sender, record.key] = record.id
-            if len(self.ids) > KEPT_KEYS:
+            if len(self.ids) > DEDUP_WINDOW:
                 del self.ids[next(iter(self.ids))]
-        return frame
+        return event
 
     def since(self, after: int) -> list[Message]:
-        """Return what a member has missed who has everything up to this id, with a gap where messages are lost."""
-        events = []
-        for message_id, frame in self.frames:
+        """Return the events after this id, with a gap where messages are lost."""
+        replay = []
+        for message_id, event in self.events:
             if message_id > after:
                 if missed := message_id - after - 1:
-                    events.append(encode({"type": "gap", "missed": missed}))
-                events.append(frame)
+                    replay.append(encode({"type": "gap", "missed": missed}))
+                replay.append(event)
                 after = message_id
-        return events
+        return replay

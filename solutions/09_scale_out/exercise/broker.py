@@ -1,4 +1,4 @@
-"""Step 09, solution: what stands between the processes, and what a process may ask of it."""
+"""Step 09, solution: the interface of a broker, which connects the processes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,73 +7,73 @@ from typing import Any, Protocol
 from starlette.types import Message
 
 
-class Away(Exception):
-    """What stands between the processes cannot be reached now. It may have done what it was asked, or not."""
+class BrokerUnavailable(Exception):
+    """The broker is unavailable. The call may have taken effect, or not."""
 
 
 @dataclass(frozen=True)
-class Said:
-    """A message as everybody in the room gets it."""
+class StoredMessage:
+    """A message, and the event by which all tabs of the room get it."""
 
     id: int
-    frame: Message
+    event: Message
 
 
 @dataclass(frozen=True)
-class Page:
-    """What was said after some message, as far as it is kept, and the id of the last one."""
+class HistoryPage:
+    """The stored messages after an id, and the last id of the room."""
 
     last_id: int
-    said: list[Said]
+    messages: list[StoredMessage]
 
 
 @dataclass(frozen=True)
 class Presence:
-    """Who is in a room: for each process the names that it has there. The version rises with each change."""
+    """The members of a room: for each process, the names that have a tab there. Each change increments the version."""
 
     version: int
     names: dict[str, list[str]]
 
 
 class Listener(Protocol):
-    """A process, as its broker sees it."""
+    """The part of a process that gets the broker's events."""
 
-    async def hear(self, room_id: str, event: Said | Presence | dict[str, Any]) -> None:
-        """Something has happened in a room, here or elsewhere."""
+    async def on_event(self, room_id: str, event: StoredMessage | Presence | dict[str, Any]) -> None:
+        """Handle an event in a room, from any process."""
 
-    async def resume(self) -> None:
-        """Events may have been missed. Find out what is new, and say what is here."""
+    async def resync(self) -> None:
+        """Read what was missed, and send the names of this process: events may be lost."""
 
-    async def tell_all(self) -> None:
-        """Say again what is here."""
+    async def refresh_presence(self) -> None:
+        """Send the names of this process again."""
 
 
 class Broker(Protocol):
-    """Every call but the first two raises Away if it can't be answered now."""
+    """The interface of a broker. All methods except start() and stop() raise BrokerUnavailable in an outage."""
 
     process: str
     """The name of this process in a Presence."""
 
     async def start(self, listener: Listener) -> None:
-        """From now on the listener hears what happens."""
+        """Start to send events to the listener."""
 
     async def stop(self) -> None:
-        """Nothing is heard any more, and the names of this process are off every list."""
+        """Stop to send events, and remove the names of this process from all rooms."""
 
     async def publish(self, room_id: str, sender: str, text: str, key: str) -> int:
-        """Keep a message and let every process hear it, unless it was before; and give its id."""
+        """Store a message and send it to all processes, unless it's a duplicate. Return its id."""
 
-    async def read(self, room_id: str, after: int) -> Page:
-        """What was said after this message."""
+    async def read_history(self, room_id: str, after: int) -> HistoryPage:
+        """Return the stored messages after an id."""
 
-    async def present(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
-        """Set the names that this process has in some rooms now, and return who is in each of them.
+    async def update_presence(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
+        """Set the names of this process in some rooms, and return the members of each.
 
-        Of two calls at the same time, no room is in both.
+        Concurrent calls must not have a room in common.
         """
 
-    async def members(self, room_id: str) -> Presence:
-        """Who is in the room."""
+    async def get_presence(self, room_id: str) -> Presence:
+        """Return the members of a room."""
 
-    async def send(self, room_id: str, event: dict[str, Any]) -> None:
-        """Let every process hear something that is not kept."""
+    async def publish_transient(self, room_id: str, event: dict[str, Any]) -> None:
+        """Send an event to all processes, without storing it."""

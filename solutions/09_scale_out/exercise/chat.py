@@ -1,13 +1,13 @@
-"""Step 09, solution: the socket."""
+"""Step 09, solution: the WebSocket endpoint."""
 
 import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, WebSocket, status
 
-from .broker import Away
+from .broker import BrokerUnavailable
 from .manager import Manager
-from .messages import EXPECTED, Direct, Message, Pong, Request, error, key_of, read
+from .messages import EXPECTED_FORMAT, Direct, Message, Pong, Request, error, key_of, parse
 from .tab import Tab
 
 router = APIRouter()
@@ -18,35 +18,35 @@ After = Annotated[int | None, Query(ge=0)]
 @router.websocket("/ws/{room_id}")
 async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager, after: After = None) -> None:
     try:
-        await manager.fill(room_id)
-    except Away:
-        # Not 403: a client that is refused for good would not come back.
+        await manager.load_history(room_id)
+    except BrokerUnavailable:
+        # Not 403, because that's fatal for a client. After 503, it tries again.
         raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, "Try again later") from None
     if after is not None and after > manager.history(room_id).last_id:
         raise HTTPException(status.HTTP_403_FORBIDDEN, "No message has this id yet")
     await websocket.accept()
     tab = Tab(name, websocket)
-    # In a group, so that a writer that fails ends the endpoint too, and no tab stays without one.
+    # In a group: if the writer fails, the endpoint ends too, so no tab stays open without a writer.
     async with asyncio.TaskGroup() as tasks:
         writer = tasks.create_task(tab.write())
         try:
             try:
                 await manager.join(room_id, tab, after)
-            except Away:
+            except BrokerUnavailable:
                 manager.close(room_id, [tab], status.WS_1013_TRY_AGAIN_LATER, "try again later")
             while (event := await websocket.receive())["type"] != "websocket.disconnect":
                 tab.unanswered_pings = 0
-                # A whole burst may have arrived already. Let the writers send in between.
+                # Yield control to the writers: many messages may have arrived at the same time.
                 await asyncio.sleep(0)
                 if tab not in manager.tabs(room_id, name):
-                    continue  # Removed: what it sent before it knew is for nobody.
-                request = read(event)
+                    continue  # Removed: ignore messages that it sent before it received the close.
+                request = parse(event)
                 try:
                     if request:
-                        await answer(manager, room_id, tab, request)
+                        await handle_request(manager, room_id, tab, request)
                     else:
-                        manager.send(room_id, [tab], error(EXPECTED, key_of(event), retry=False))
-                except Away:
+                        manager.send(room_id, [tab], error(EXPECTED_FORMAT, key_of(event), retry=False))
+                except BrokerUnavailable:
                     key = request.key if isinstance(request, Message) else None
                     manager.send(room_id, [tab], error("nothing can be sent now, try again later", key, retry=True))
         finally:
@@ -55,7 +55,7 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager,
             tab.abort_later()
 
 
-async def answer(manager: Manager, room_id: str, tab: Tab, request: Request) -> None:
+async def handle_request(manager: Manager, room_id: str, tab: Tab, request: Request) -> None:
     match request:
         case Message(text=text, key=key):
             message_id = await manager.broker.publish(room_id, tab.name, text, key)
@@ -64,7 +64,7 @@ async def answer(manager: Manager, room_id: str, tab: Tab, request: Request) -> 
         case Direct(to=to, text=text):
             if to in manager.names(room_id):
                 direct = {"type": "direct", "from": tab.name, "to": to, "text": text}
-                await manager.broker.send(room_id, direct)
+                await manager.broker.publish_transient(room_id, direct)
             else:
                 manager.send(room_id, [tab], {"type": "error", "detail": f"{to} is not in this room"})
         case Pong():

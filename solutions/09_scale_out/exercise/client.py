@@ -1,4 +1,4 @@
-"""Step 09, solution: a client that comes back."""
+"""Step 09, solution: a client that reconnects."""
 
 import asyncio
 import json
@@ -17,47 +17,47 @@ from websockets.uri import parse_uri
 
 logger = logging.getLogger(__name__)
 
-STOPPING_CODES = {1008, 4401}
-STOPPING_STATUSES = {401, 403}
+FATAL_CLOSE_CODES = {1008, 4401}
+FATAL_STATUSES = {401, 403}
 MESSAGE_TOO_BIG = 1009
 MAX_UNACKNOWLEDGED = 100
-"""Messages that may wait for their acknowledgement. The server knows the last 1000 keys of a room."""
+"""Unacknowledged messages; further calls of send() wait. The server deduplicates the last 1000 keys of a room."""
 MAX_INBOX = 2000
-"""Items that may wait for the reader. While there are as many, the client doesn't read from its connection."""
+"""Undelivered items. While there are this many, the client receives nothing from its connection."""
 
 
 class ResilientClient:
-    """A member of a room who stays one: it reconnects, misses nothing and doubles nothing.
+    """A member of a room that reconnects, and delivers each message once.
 
-    Iterate over it in a task of its own, also if you only send: acknowledgements arrive behind the room's messages.
+    Iterate over it in a separate task, even if you only send: acknowledgements arrive after the room's messages.
 
     Args:
-        url: of the room's socket, such as `ws://127.0.0.1:8000/ws/lobby?name=Ada`.
-        after: the id of the last message that you know; 0 for none.
-        base: seconds; the first delay before a new try is at most this.
+        url: the room's URL, such as `ws://127.0.0.1:8000/ws/lobby?name=Ada`.
+        after: the id of the last message that you have; 0 for none.
+        base: seconds; the first delay before a reconnect is at most this long.
         cap: seconds; no delay is longer.
-        silence: seconds; if nothing at all comes for this time, the client reconnects.
+        silence: seconds; if nothing arrives for this time, the client reconnects.
     """
 
     def __init__(
         self, url: str, *, after: int = 0, base: float = 0.5, cap: float = 10.0, silence: float = 40.0
     ) -> None:
-        parse_uri(url)  # Raises InvalidURI or ValueError. Later, these come from a redirect, and are tried again.
+        parse_uri(url)  # Raises InvalidURI or ValueError. Later, a redirect may raise these, and they're transient.
         self.url = url
         self.after = after
         self.base = base
         self.cap = cap
         self.silence = silence
         self.stopped: int | None = None
-        """The close code or HTTP status that stopped it for good."""
-        self._tries = 0
+        """The fatal close code or HTTP status that stopped the client."""
+        self._attempt = 0
         self._inbox: deque[dict[str, Any]] = deque()
-        # By key, in the order in which they were sent.
+        # By key, in the order of send(): the text, and the future for its id.
         self._unacknowledged: dict[str, tuple[str, asyncio.Future[int]]] = {}
         self._window = asyncio.Semaphore(MAX_UNACKNOWLEDGED)
-        # Keys that this connection has sent, and that the server hasn't answered. Their senders may have given up.
+        # Keys that were sent on this connection and aren't answered, including those of canceled calls.
         self._sent: set[str] = set()
-        # After a 1009, the keys that are sent again one at a time: one of them may be too large for the server.
+        # After a 1009, the keys to send one at a time: one of them may be too large for the server.
         self._suspects: set[str] = set()
         self._must_wait = False
         self._ended = False
@@ -65,7 +65,7 @@ class ResilientClient:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._stay())
+        self._task = asyncio.create_task(self._run())
         return self
 
     async def __aexit__(
@@ -75,33 +75,33 @@ class ResilientClient:
         self._task.cancel()
         await asyncio.wait([self._task])
         if not self._task.cancelled():
-            self._task.result()  # raises what went wrong in it
+            self._task.result()  # Raise the task's exception.
 
     async def send(self, text: str) -> int:
         """Send a message to the room.
 
         Returns:
-            The id of the message, once it is acknowledged.
+            The id of the message, when it's acknowledged.
 
         Raises:
             ConnectionError: the client has stopped or ended.
-            ValueError: the server never accepts this message, or it can't be encoded.
+            ValueError: the server rejects this message for good, or it can't be encoded.
         """
-        text.encode()  # Half an emoji has no bytes: UnicodeEncodeError, which is a ValueError.
+        text.encode()  # Half an emoji can't be encoded: UnicodeEncodeError, which is a ValueError.
         async with self._window:
             if self._task is None or self._ended:
-                raise ConnectionError("the client has ended, or was not begun with async with")
+                raise ConnectionError("the client has ended, or wasn't started with async with")
             key = uuid.uuid4().hex
             acknowledged: asyncio.Future[int] = asyncio.get_running_loop().create_future()
             self._unacknowledged[key] = (text, acknowledged)
-            await self._tell()
+            await self._notify()
             try:
                 return await acknowledged
             finally:
                 self._unacknowledged.pop(key, None)
 
     def __aiter__(self) -> Self:
-        """The messages and gaps, as they come, until the client stops or ends."""
+        """Return an iterator over messages and gaps. It ends when the client stops or ends."""
         return self
 
     async def __anext__(self) -> dict[str, Any]:
@@ -112,11 +112,11 @@ class ResilientClient:
             self._changed.notify_all()
             return self._inbox.popleft()
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
-    async def _stay(self) -> None:
+    async def _run(self) -> None:
         try:
             while self.stopped is None:
                 await self._connect_once()
@@ -127,23 +127,23 @@ class ResilientClient:
             for _, acknowledged in self._unacknowledged.values():
                 if not acknowledged.done():
                     acknowledged.set_exception(ConnectionError("the client has ended"))
-            await self._tell()
+            await self._notify()
 
     async def _back_off(self) -> None:
-        # Random, so that a thousand clients of a server that restarts do not come back together.
-        longest = min(self.cap, self.base * 2 ** min(self._tries, 64))
-        self._tries += 1
-        await asyncio.sleep(random.uniform(longest / 2, longest))
+        # Jitter: after a restart of the server, a thousand clients must not reconnect at the same time.
+        max_delay = min(self.cap, self.base * 2 ** min(self._attempt, 64))
+        self._attempt += 1
+        await asyncio.sleep(random.uniform(max_delay / 2, max_delay))
 
     async def _connect_once(self) -> None:
-        """One connection, from its handshake to its end."""
+        """Open a connection, and use it until it ends."""
         self._sent.clear()
         self._must_wait = False
         try:
-            # The server decides how large a message may be, and its pings take the place of the library's own. If it
-            # doesn't answer a close frame, the client goes on after a second.
+            # The server limits the size of messages, and its pings replace those of the library. If it doesn't answer
+            # a close frame, the client continues after a second.
             async with connect(
-                self._address(),
+                self._resume_url(),
                 max_size=None,
                 open_timeout=min(self.silence, 10),
                 ping_interval=None,
@@ -155,39 +155,39 @@ class ResilientClient:
                         await self._read(websocket)
                         writing.cancel()
                 finally:
-                    # A network that takes nothing more would keep close() waiting.
+                    # If the network accepts no data, close() would wait.
                     if websocket.transport.get_write_buffer_size():
                         websocket.transport.abort()
-            if websocket.close_code in STOPPING_CODES:
+            if websocket.close_code in FATAL_CLOSE_CODES:
                 self.stopped = websocket.close_code
             elif websocket.close_code == MESSAGE_TOO_BIG:
                 await self._find_too_big()
         except InvalidStatus as error:
-            if error.response.status_code in STOPPING_STATUSES:
+            if error.response.status_code in FATAL_STATUSES:
                 self.stopped = error.response.status_code
         except (OSError, ValueError, WebSocketException):
-            pass  # no server, not yet, or a redirect to a bad address
+            pass  # Transient: no server, a server that isn't ready, or a redirect to an invalid URL.
 
-    def _address(self) -> str:
-        """The address with after= in its query."""
+    def _resume_url(self) -> str:
+        """Return the URL with the resume offset, after=, in its query."""
         parts = urlsplit(self.url)
         query = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name != "after"]
         return parts._replace(query=urlencode([*query, ("after", self.after)])).geturl()
 
     async def _read(self, websocket: ClientConnection) -> None:
-        # A network can end without a close frame or an error. Then only the silence shows it.
+        # A half-open connection ends without a close frame or an error. Only a timeout detects it.
         with suppress(ConnectionClosed, TimeoutError):
             while True:
                 async with asyncio.timeout(self.silence):
-                    frame = await websocket.recv()
-                match self._parse(frame):
+                    data = await websocket.recv()
+                match self._parse(data):
                     case {"type": "message", "id": int(message_id)} as message if message_id > self.after:
-                        self._tries = 0
-                        await self._hand_on(message, message_id)
+                        self._attempt = 0
+                        await self._deliver(message, message_id)
                     case {"type": "gap", "missed": int(missed)} as gap:
-                        await self._hand_on(gap, self.after + missed)
+                        await self._deliver(gap, self.after + missed)
                     case {"type": "ack", "key": str(key), "id": int(message_id)}:
-                        self._tries = 0
+                        self._attempt = 0
                         await self._settle(key, message_id)
                     case {"type": "error", "key": str(key), "retry": True}:
                         await self._send_again(key)
@@ -198,55 +198,55 @@ class ResilientClient:
                             await websocket.send('{"type": "pong"}')
 
     @staticmethod
-    def _parse(frame: str | bytes) -> Any:
+    def _parse(data: str | bytes) -> Any:
         try:
-            return json.loads(frame)
+            return json.loads(data)
         except ValueError:
-            logger.warning("A frame of the server isn't JSON, and is left out: %.100r", frame)
+            logger.warning("A frame of the server isn't JSON, and is left out: %.100r", data)
             return None
 
-    async def _hand_on(self, item: dict[str, Any], after: int) -> None:
+    async def _deliver(self, item: dict[str, Any], after: int) -> None:
         async with self._changed:
-            # While this waits, nothing is read, so the server has to wait too.
+            # Backpressure: while this waits, the client receives nothing, so the server's sends wait too.
             await self._changed.wait_for(lambda: len(self._inbox) < MAX_INBOX)
             self._inbox.append(item)
             self.after = after
             self._changed.notify_all()
 
     async def _settle(self, key: str, result: int | ValueError) -> None:
-        """End the send() of a message: with its id, or with what it raises."""
+        """Let the send() of a message return its id, or raise this error."""
         self._sent.discard(key)
         _, acknowledged = self._unacknowledged.pop(key, (None, None))
-        # It's done already if the task that waited for it was canceled.
+        # The future is done if the task that awaited it was canceled.
         if acknowledged and not acknowledged.done():
             if isinstance(result, int):
                 acknowledged.set_result(result)
             else:
                 acknowledged.set_exception(result)
-        await self._tell()
+        await self._notify()
 
     async def _send_again(self, key: str) -> None:
-        """Let the writer send a message once more, after a delay: the server can't accept it now."""
+        """Let the writer send a message again after a delay: the server can't accept it now."""
         self._sent.discard(key)
         self._must_wait |= key in self._unacknowledged
-        await self._tell()
+        await self._notify()
 
     async def _find_too_big(self) -> None:
-        """Find out which message the server closed the connection for."""
+        """Find the message that's too large for the server."""
         if len(self._sent) == 1:
             await self._settle(next(iter(self._sent)), ValueError("the message is too large for the server"))
         self._suspects = set(self._unacknowledged)
 
     def _unsent(self) -> list[str]:
-        """Return the keys that are to be sent now, in order."""
+        """Return the keys to send now, in order."""
         keys = [key for key in self._unacknowledged if key not in self._sent]
         if self._suspects & self._unacknowledged.keys():
-            # One at a time, each after the answer to the one before.
+            # One at a time, each after the previous answer.
             return [] if self._sent else keys[:1]
         return keys
 
     async def _write(self, websocket: ClientConnection) -> None:
-        """Send what is not acknowledged, in order: first what earlier connections left, then what comes."""
+        """Send the unacknowledged messages in order: first those of earlier connections, then new ones."""
         while True:
             async with self._changed:
                 await self._changed.wait_for(self._unsent)
@@ -254,7 +254,7 @@ class ResilientClient:
                 await self._back_off()
                 self._must_wait = False
             for key in self._unsent():
-                # While the one before was sent, this one may have been given up.
+                # This one may have been canceled while the previous one was sent.
                 if key in self._unacknowledged:
                     text, _ = self._unacknowledged[key]
                     self._sent.add(key)

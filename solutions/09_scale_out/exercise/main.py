@@ -1,4 +1,4 @@
-"""Step 09, solution: the application, the manager with its broker, and the heartbeat of all members."""
+"""Step 09, solution: the application, its connection manager with a broker, and the heartbeat."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ from .supervision import supervised
 async def send_heartbeats(manager: ConnectionManager) -> None:
     while True:
         await asyncio.sleep(HEARTBEAT_INTERVAL)
-        manager.beat()
+        manager.ping_members()
 
 
 @asynccontextmanager
@@ -31,10 +31,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     try:
         await broker.start(manager)
         async with supervised(send_heartbeats(manager)):
-            # What is yielded here, every connection finds in its state.
+            # Each connection gets what you yield here, as its state.
             yield {"manager": manager}
     finally:
-        # Whatever these tasks raise is logged, and the broker must stop.
+        # return_exceptions, because their errors are logged already, and the broker must stop.
         await asyncio.gather(*manager.tasks, return_exceptions=True)
         await broker.stop()
 
@@ -42,5 +42,5 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
 app = FastAPI(lifespan=lifespan)
 app.include_router(chat.router)
 app.include_router(members.router)
-# The last middleware that's added is the outermost one: its send is the server's own.
+# Add it last: the middleware that's added last is the outermost, and gets the server's own send.
 app.add_middleware(TransportMiddleware)

@@ -1,4 +1,4 @@
-"""Step 09, solution: who is where, and who is told what. What is heard is passed on without waiting: one order."""
+"""Step 09, solution: the connection manager. It delivers events without waiting, so all tabs get the same order."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from fastapi import Depends
 from fastapi.requests import HTTPConnection
 from starlette.types import Message
 
-from .broker import Away, Broker, Presence, Said
+from .broker import Broker, BrokerUnavailable, Presence, StoredMessage
 from .encoding import encode
 from .history import History, gap
 from .settings import LEASE_TTL, MAX_UNANSWERED_PINGS
@@ -20,27 +20,27 @@ from .tab import Tab
 
 logger = logging.getLogger(__name__)
 
-ROOMS_AT_A_TIME = 100
-"""Rooms that one call of the broker is about, so that a join never waits for all rooms of this process."""
+ROOMS_PER_CALL = 100
+"""Rooms in one call of the broker, so a join doesn't wait for all rooms of this process."""
 
 
-class View:
-    """Who is in a room, as its tabs here have been told."""
+class RoomPresence:
+    """The members of a room, as sent to its tabs in this process."""
 
     def __init__(self) -> None:
         self.version = -1
         self.names: dict[str, list[str]] = {}
 
-    def everybody(self) -> set[str]:
+    def members(self) -> set[str]:
         return {name for names in self.names.values() for name in names}
 
 
 class Removal:
-    """A member that's being removed at all processes."""
+    """The removal of a member from all processes."""
 
     def __init__(self, processes: set[str]) -> None:
         self.processes = processes
-        """Those that haven't confirmed it yet."""
+        """The processes that haven't confirmed the removal."""
         self.is_confirmed = asyncio.Event()
 
     def confirm(self, process: str) -> None:
@@ -53,14 +53,14 @@ class ConnectionManager:
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
         self.rooms: dict[str, dict[str, set[Tab]]] = {}
-        """The tabs of this process."""
+        """The tabs of this process, by room and name."""
         self.histories: dict[str, History] = {}
-        """A copy of what the broker keeps, for rooms that have had a tab here."""
-        self.views: dict[str, View] = {}
+        """A copy of the broker's histories, for rooms that have had a tab here."""
+        self.room_presences: dict[str, RoomPresence] = {}
         """For rooms that have a tab here."""
-        self.telling: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        """By room, as long as a call holds the lock or waits for it."""
-        self.untold: set[str] = set()
+        self.presence_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By room. A lock exists as long as a call holds it or waits for it."""
+        self.unsynced_rooms: set[str] = set()
         self.removals: dict[str, Removal] = {}
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -68,52 +68,52 @@ class ConnectionManager:
         return self.histories.get(room_id, History())
 
     def names(self, room_id: str) -> set[str]:
-        """Who is in a room that has a tab here."""
-        return self.views[room_id].everybody() if room_id in self.views else set()
+        """Return the members of a room that has a tab here."""
+        return self.room_presences[room_id].members() if room_id in self.room_presences else set()
 
     def tabs(self, room_id: str, name: str) -> set[Tab]:
         return self.rooms.get(room_id, {}).get(name, set())
 
-    def everybody(self, room_id: str, but: str | None = None) -> list[Tab]:
-        """The tabs that have got their list. Before it, nothing is for them."""
+    def all_tabs(self, room_id: str, exclude: str | None = None) -> list[Tab]:
+        """Return the tabs that have got their presence snapshot. Before it, a tab gets nothing."""
         room = self.rooms.get(room_id, {})
-        return [tab for name, tabs in room.items() if name != but for tab in tabs if tab.has_list]
+        return [tab for name, tabs in room.items() if name != exclude for tab in tabs if tab.snapshot_sent]
 
     async def join(self, room_id: str, tab: Tab, after: int | None) -> None:
         self.rooms.setdefault(room_id, {}).setdefault(tab.name, set()).add(tab)
-        await self.tell(room_id)
+        await self.sync_presence(room_id)
         if tab not in self.tabs(room_id, tab.name):
-            return  # Removed before it had its list.
+            return  # Removed while it waited for the broker.
         members = encode({"type": "members", "names": sorted(self.names(room_id))})
-        # What was before, here, and what comes next, from the room: with no await between, nothing is lost or doubled.
+        # The replay has all earlier messages, the room sends all later ones: no await in between.
         tab.enqueue_replay([members, *(self.history(room_id).since(after) if after is not None else [])])
-        tab.has_list = True
+        tab.snapshot_sent = True
 
     def leave(self, room_id: str, *tabs: Tab) -> None:
-        """Take these tabs out of the room, those that are in it."""
-        gone = [tab for tab in tabs if tab in self.tabs(room_id, tab.name)]
-        for tab in gone:
+        """Remove these tabs from the room."""
+        removed = [tab for tab in tabs if tab in self.tabs(room_id, tab.name)]
+        for tab in removed:
             self.tabs(room_id, tab.name).remove(tab)
-            # A name with another tab here stays.
+            # The name stays as long as it has another tab here.
             if not self.tabs(room_id, tab.name):
                 del self.rooms[room_id][tab.name]
         if not self.rooms.get(room_id, True):
             del self.rooms[room_id]
-            self.views.pop(room_id, None)
-        if gone:
-            self.start(self.tell(room_id))
+            self.room_presences.pop(room_id, None)
+        if removed:
+            self.start_task(self.sync_presence(room_id))
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run this in a task that ends by itself, and log an error in it."""
+    def start_task(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine in a task, and log its error."""
         task = asyncio.create_task(work)
         self.tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_task_done)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        # After Away, the room is still in untold, so it's sent when the broker is there again.
-        if error and not isinstance(error, Away):
+        # After BrokerUnavailable, the room is still in unsynced_rooms, so a later call sends it.
+        if error and not isinstance(error, BrokerUnavailable):
             logger.error("A task of the manager has failed", exc_info=error)
 
     def close(self, room_id: str, tabs: Iterable[Tab], code: int, reason: str) -> None:
@@ -122,158 +122,162 @@ class ConnectionManager:
             tab.close(code, reason)
         self.leave(room_id, *tabs)
 
-    async def tell(self, *room_ids: str) -> None:
-        """Tell the broker who is here, and the tabs what that changes."""
-        self.untold.update(room_ids)
+    async def sync_presence(self, *room_ids: str) -> None:
+        """Send the names of this process to the broker, and notify the tabs of changes."""
+        self.unsynced_rooms.update(room_ids)
         async with AsyncExitStack() as locked:
-            # One call at a time for each room, so that the last one has the newest names. Sorted, so that no two calls
-            # wait for each other.
+            # One call at a time for each room, so the last one sends the newest names. Sorted, so calls can't
+            # deadlock.
             for room_id in sorted(room_ids):
-                await locked.enter_async_context(self.telling.setdefault(room_id, asyncio.Lock()))
-            # A call that had the lock before may have done it: of many members that join together, one is enough.
-            due = self.untold.intersection(room_ids)
-            self.untold -= due
+                await locked.enter_async_context(self.presence_locks.setdefault(room_id, asyncio.Lock()))
+            # An earlier call may have sent this room: one call is enough for many members that join together.
+            due = self.unsynced_rooms.intersection(room_ids)
+            self.unsynced_rooms -= due
             try:
-                presences = await self.broker.present({room_id: sorted(self.rooms.get(room_id, {})) for room_id in due})
+                presences = await self.broker.update_presence(
+                    {room_id: sorted(self.rooms.get(room_id, {})) for room_id in due}
+                )
             except BaseException:
-                self.untold |= due
+                self.unsynced_rooms |= due
                 raise
             for room_id, presence in presences.items():
-                self.see(room_id, presence, whole=True)
+                self.apply_presence(room_id, presence, snapshot=True)
 
-    async def tell_all(self) -> None:
-        for some in batches(self.rooms.keys() | self.untold):
-            await self.tell(*some)
+    async def refresh_presence(self) -> None:
+        for batch in batches(self.rooms.keys() | self.unsynced_rooms):
+            await self.sync_presence(*batch)
 
-    async def resume(self) -> None:
-        # A room without a tab here is read when the next one joins.
-        for some in batches(self.rooms):
-            results = await asyncio.gather(*(self.fill(room_id) for room_id in some), return_exceptions=True)
-            # Only now, so that none of them goes on behind the next resume().
+    async def resync(self) -> None:
+        # Only rooms with a tab here. The others are loaded when a tab joins.
+        for batch in batches(self.rooms):
+            results = await asyncio.gather(*(self.load_history(room_id) for room_id in batch), return_exceptions=True)
+            # After gather(), so no load continues during the next resync().
             for error in filter(None, results):
                 raise error
-        for view in self.views.values():
-            view.version = -1
-        await self.tell_all()
+        for room_presence in self.room_presences.values():
+            room_presence.version = -1
+        await self.refresh_presence()
 
     async def remove(self, room_id: str, name: str) -> bool:
-        """Remove a member at all processes, and return whether it was in the room.
+        """Remove a member from all processes, and return whether it was in the room.
 
         Raises:
-            Away: the broker can't be reached, or a process doesn't confirm it.
+            BrokerUnavailable: the broker is unavailable, or a process doesn't confirm the removal.
         """
-        presence = await self.broker.members(room_id)
+        presence = await self.broker.get_presence(room_id)
         removal = Removal({process for process, names in presence.names.items() if name in names})
         if not removal.processes:
             return False
         request = uuid.uuid4().hex
         self.removals[request] = removal
         try:
-            await self.broker.send(room_id, {"type": "remove", "name": name, "request": request})
-            # A process that was killed never confirms it. Its names are off the list when its lease has run out.
+            await self.broker.publish_transient(room_id, {"type": "remove", "name": name, "request": request})
+            # A killed process doesn't confirm. Its names are off the list when its lease has expired.
             async with asyncio.timeout(LEASE_TTL + 2):
                 await removal.is_confirmed.wait()
         except TimeoutError:
-            presence = await self.broker.members(room_id)
+            presence = await self.broker.get_presence(room_id)
             if any(name in presence.names.get(process, ()) for process in removal.processes):
-                raise Away from None
+                raise BrokerUnavailable from None
         finally:
             del self.removals[request]
         return True
 
     async def confirm(self, room_id: str, request: str) -> None:
-        """Confirm that the removed tabs of this process are closed, and off the list."""
-        await self.tell(room_id)
-        await self.broker.send(room_id, {"type": "removed", "request": request, "process": self.broker.process})
+        """Remove the member's name from the list, and confirm the removal."""
+        await self.sync_presence(room_id)
+        await self.broker.publish_transient(
+            room_id, {"type": "removed", "request": request, "process": self.broker.process}
+        )
 
-    async def hear(self, room_id: str, event: Said | Presence | dict[str, Any]) -> None:
+    async def on_event(self, room_id: str, event: StoredMessage | Presence | dict[str, Any]) -> None:
         match event:
-            case Said():
+            case StoredMessage():
                 if room_id not in self.histories:
                     return
                 if event.id > self.histories[room_id].last_id + 1:
-                    await self.fill(room_id)
-                self.pass_on(room_id, event)
+                    await self.load_history(room_id)
+                self.deliver_message(room_id, event)
             case Presence():
-                view = self.views.get(room_id)
-                if view and event.version > view.version + 1:
-                    self.see(room_id, await self.broker.members(room_id), whole=True)
-                elif view:
-                    self.see(room_id, event, whole=False)
+                room_presence = self.room_presences.get(room_id)
+                if room_presence and event.version > room_presence.version + 1:
+                    self.apply_presence(room_id, await self.broker.get_presence(room_id), snapshot=True)
+                elif room_presence:
+                    self.apply_presence(room_id, event, snapshot=False)
             case {"type": "direct", "from": sender, "to": to, "text": text}:
-                tabs = [tab for tab in self.tabs(room_id, to) if tab.has_list]
+                tabs = [tab for tab in self.tabs(room_id, to) if tab.snapshot_sent]
                 self.send(room_id, tabs, {"type": "direct", "from": sender, "text": text})
             case {"type": "remove", "name": name, "request": request}:
                 self.close(room_id, self.tabs(room_id, name), 1008, "removed")
-                # In a task, because the events of the other rooms must not wait for the broker.
-                self.start(self.confirm(room_id, request))
+                # In a task: the events of other rooms must not wait for the broker.
+                self.start_task(self.confirm(room_id, request))
             case {"type": "removed", "request": request, "process": process}:
                 if removal := self.removals.get(request):
                     removal.confirm(process)
 
-    async def fill(self, room_id: str) -> None:
-        """Bring the copy of a room's history up to date, and its tabs."""
+    async def load_history(self, room_id: str) -> None:
+        """Update the copy of a room's history, and send new messages to its tabs."""
         history = self.histories.setdefault(room_id, History())
-        page = await self.broker.read(room_id, history.last_id)
-        for said in page.said:
-            self.pass_on(room_id, said)
-            # Many may have been missed. Let the writers send in between.
+        page = await self.broker.read_history(room_id, history.last_id)
+        for message in page.messages:
+            self.deliver_message(room_id, message)
+            # Yield control to the writers: there may be many messages.
             await asyncio.sleep(0)
         if page.last_id > history.last_id:
-            self.miss(room_id, page.last_id)
+            self.report_gap(room_id, page.last_id)
 
-    def pass_on(self, room_id: str, said: Said) -> None:
+    def deliver_message(self, room_id: str, message: StoredMessage) -> None:
         history = self.histories[room_id]
-        if said.id > history.last_id:
-            self.miss(room_id, said.id - 1)
-            history.add(said)
-            self.send_frame(room_id, self.everybody(room_id), said.frame)
+        if message.id > history.last_id:
+            self.report_gap(room_id, message.id - 1)
+            history.add(message)
+            self.send_event(room_id, self.all_tabs(room_id), message.event)
 
-    def miss(self, room_id: str, last_id: int) -> None:
-        """The messages up to this one are lost, those that are not here yet."""
+    def report_gap(self, room_id: str, last_id: int) -> None:
+        """Send a gap for the messages up to this id that aren't here."""
         history = self.histories[room_id]
         if missed := last_id - history.last_id:
-            self.send_frame(room_id, self.everybody(room_id), gap(missed))
+            self.send_event(room_id, self.all_tabs(room_id), gap(missed))
             history.last_id = last_id
 
-    def see(self, room_id: str, presence: Presence, *, whole: bool) -> None:
-        """Tell the tabs here whose first tab anywhere has come, and whose last one has gone."""
+    def apply_presence(self, room_id: str, presence: Presence, *, snapshot: bool) -> None:
+        """Update the members of a room, and notify its tabs of the names that joined and left."""
         if room_id not in self.rooms:
             return
-        view = self.views.setdefault(room_id, View())
-        if presence.version <= view.version:
+        room_presence = self.room_presences.setdefault(room_id, RoomPresence())
+        if presence.version <= room_presence.version:
             return
-        before = view.everybody()
-        view.version = presence.version
-        view.names = presence.names if whole else view.names | presence.names
-        now = view.everybody()
+        before = room_presence.members()
+        room_presence.version = presence.version
+        room_presence.names = presence.names if snapshot else room_presence.names | presence.names
+        now = room_presence.members()
         for kind, names in (("left", before - now), ("joined", now - before)):
             for name in sorted(names):
-                self.send(room_id, self.everybody(room_id, but=name), {"type": kind, "name": name})
+                self.send(room_id, self.all_tabs(room_id, exclude=name), {"type": kind, "name": name})
 
     def send(self, room_id: str, tabs: Iterable[Tab], message: dict[str, Any]) -> None:
-        self.send_frame(room_id, tabs, encode(message))
+        self.send_event(room_id, tabs, encode(message))
 
-    def send_frame(self, room_id: str, tabs: Iterable[Tab], frame: Message) -> None:
-        self.close(room_id, [tab for tab in tabs if not tab.try_put(frame)], 1013, "too slow")
+    def send_event(self, room_id: str, tabs: Iterable[Tab], event: Message) -> None:
+        self.close(room_id, [tab for tab in tabs if not tab.try_put(event)], 1013, "too slow")
 
-    def beat(self) -> None:
-        """Disconnect silent members, and ping the others."""
+    def ping_members(self) -> None:
+        """Disconnect the tabs that have sent nothing, and ping the others."""
         for room_id in list(self.rooms):
-            silent = [tab for tab in self.everybody(room_id) if tab.unanswered_pings == MAX_UNANSWERED_PINGS]
+            silent = [tab for tab in self.all_tabs(room_id) if tab.unanswered_pings == MAX_UNANSWERED_PINGS]
             self.close(room_id, silent, 4408, "no sign of life")
-            for tab in self.everybody(room_id):
+            for tab in self.all_tabs(room_id):
                 tab.unanswered_pings += 1
-            self.send(room_id, self.everybody(room_id), {"type": "ping"})
+            self.send(room_id, self.all_tabs(room_id), {"type": "ping"})
 
 
 def batches(room_ids: Iterable[str]) -> Iterator[list[str]]:
-    """Return these rooms in lists that one call of the broker can be about."""
+    """Return the rooms in lists of at most ROOMS_PER_CALL."""
     rooms = sorted(room_ids)
-    return (rooms[start : start + ROOMS_AT_A_TIME] for start in range(0, len(rooms), ROOMS_AT_A_TIME))
+    return (rooms[start : start + ROOMS_PER_CALL] for start in range(0, len(rooms), ROOMS_PER_CALL))
 
 
-# HTTPConnection is what a Request and a WebSocket have in common, so both kinds of routes can ask for the manager.
+# HTTPConnection is the base class of Request and WebSocket, so both kinds of routes can use this dependency.
 async def get_manager(connection: HTTPConnection) -> ConnectionManager:
     manager: ConnectionManager = connection.state.manager
     return manager

@@ -1,8 +1,8 @@
-"""Step 09, solution: what can be asked and done about members over HTTP."""
+"""Step 09, solution: members over HTTP: list them, remove one, count the sessions."""
 
 from fastapi import APIRouter, HTTPException, status
 
-from .broker import Away
+from .broker import BrokerUnavailable
 from .manager import Manager
 
 router = APIRouter()
@@ -11,8 +11,8 @@ router = APIRouter()
 @router.get("/rooms/{room_id}/members")
 async def list_members(room_id: str, manager: Manager) -> dict[str, list[str]]:
     try:
-        presence = await manager.broker.members(room_id)
-    except Away:
+        presence = await manager.broker.get_presence(room_id)
+    except BrokerUnavailable:
         raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, "Try again later") from None
     names = {name for names in presence.names.values() for name in names}
     if not names:
@@ -20,14 +20,14 @@ async def list_members(room_id: str, manager: Manager) -> dict[str, list[str]]:
     return {"names": sorted(names)}
 
 
-# :path, because a name may hold a slash.
+# With :path, because a name may contain a slash.
 @router.delete("/rooms/{room_id}/members/{name:path}", status_code=status.HTTP_204_NO_CONTENT)
 async def remove_member(room_id: str, name: str, manager: Manager) -> None:
     try:
-        was_there = await manager.remove(room_id, name)
-    except Away:
+        was_removed = await manager.remove(room_id, name)
+    except BrokerUnavailable:
         raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, "Try again later") from None
-    if not was_there:
+    if not was_removed:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such member")
 
 

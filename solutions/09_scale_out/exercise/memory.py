@@ -1,13 +1,13 @@
-"""Step 09, solution: a broker for one process, which needs nothing but perhaps a file."""
+"""Step 09, solution: a broker for a single process, in memory, with a journal if you want one."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from .broker import Away, Listener, Page, Presence, Said
+from .broker import BrokerUnavailable, HistoryPage, Listener, Presence, StoredMessage
 from .encoding import encode
 from .history import History
 from .journal import Journal, Record
-from .settings import KEPT_KEYS
+from .settings import DEDUP_WINDOW
 
 
 class MemoryBroker:
@@ -16,12 +16,12 @@ class MemoryBroker:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.histories: dict[str, History] = {}
-        # By room, and there by sender and key, because two senders may think of the same key.
+        # By room, then by sender and key, because two senders may choose the same key.
         self.ids: dict[str, dict[tuple[str, str], int]] = {}
         self.names: dict[str, list[str]] = {}
         self.version = 0
         for record in journal.read():
-            self._keep(record)
+            self._store(record)
 
     async def start(self, listener: Listener) -> None:
         self.listener = listener
@@ -34,40 +34,40 @@ class MemoryBroker:
             return known
         last_id = self.histories[room_id].last_id if room_id in self.histories else 0
         record = Record(room=room_id, id=last_id + 1, sender=sender, text=text, key=key)
-        # Written first: whoever hears of a message can rely on it.
+        # Write ahead: store the message before any member gets it.
         try:
             self.journal.append(record)
         except OSError as error:
-            raise Away from error
-        await self.listener.hear(room_id, self._keep(record))
+            raise BrokerUnavailable from error
+        await self.listener.on_event(room_id, self._store(record))
         return record.id
 
-    def _keep(self, record: Record) -> Said:
-        frame = encode({"type": "message", "id": record.id, "from": record.sender, "text": record.text})
-        said = Said(record.id, frame)
-        self.histories.setdefault(record.room, History()).add(said)
+    def _store(self, record: Record) -> StoredMessage:
+        event = encode({"type": "message", "id": record.id, "from": record.sender, "text": record.text})
+        message = StoredMessage(record.id, event)
+        self.histories.setdefault(record.room, History()).add(message)
         if record.key:
             ids = self.ids.setdefault(record.room, {})
             ids[record.sender, record.key] = record.id
-            if len(ids) > KEPT_KEYS:
+            if len(ids) > DEDUP_WINDOW:
                 del ids[next(iter(ids))]
-        return said
+        return message
 
-    async def read(self, room_id: str, after: int) -> Page:
+    async def read_history(self, room_id: str, after: int) -> HistoryPage:
         history = self.histories.get(room_id, History())
-        return Page(history.last_id, [said for said in history.said if said.id > after])
+        return HistoryPage(history.last_id, [message for message in history.messages if message.id > after])
 
-    async def present(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
+    async def update_presence(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
         self.version += 1
         for room_id, here in names.items():
             if here:
                 self.names[room_id] = here
             else:
                 self.names.pop(room_id, None)
-        return {room_id: await self.members(room_id) for room_id in names}
+        return {room_id: await self.get_presence(room_id) for room_id in names}
 
-    async def members(self, room_id: str) -> Presence:
+    async def get_presence(self, room_id: str) -> Presence:
         return Presence(self.version, {"": self.names.get(room_id, [])})
 
-    async def send(self, room_id: str, event: dict[str, Any]) -> None:
-        await self.listener.hear(room_id, event)
+    async def publish_transient(self, room_id: str, event: dict[str, Any]) -> None:
+        await self.listener.on_event(room_id, event)

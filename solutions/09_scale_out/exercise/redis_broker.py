@@ -16,229 +16,231 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from . import scripts
-from .broker import Away, Listener, Page, Presence, Said
-from .encoding import text_frame
-from .settings import KEPT_KEYS, KEPT_MESSAGES, LEASE_RENEW_INTERVAL, LEASE_TTL
+from .broker import BrokerUnavailable, HistoryPage, Listener, Presence, StoredMessage
+from .encoding import text_event
+from .settings import DEDUP_WINDOW, HISTORY_SIZE, LEASE_RENEW_INTERVAL, LEASE_TTL
 from .supervision import supervised
 
 logger = logging.getLogger(__name__)
 
 CHANNEL = "chat:room:"
 PROCESSES = "chat:processes"
-# An error reply is an outage too: Redis has no memory left, its disk is full, or it has become a replica.
+# An error reply is an outage too: Redis is out of memory, its disk is full, or it's a replica now.
 OUTAGES = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ResponseError, OSError)
 
 
 def keys(room_id: str, *kinds: str) -> list[str]:
-    """The keys of a room. In a cluster the braces put them all on one machine, as a script needs them."""
+    """Return the keys of a room. In a Redis cluster, the braces put them on one node, as a script requires."""
     return [f"chat:{{{room_id}}}:{kind}" for kind in kinds]
 
 
 class RedisBroker:
     def __init__(self, url: str) -> None:
-        # No second try behind our back: whether it may be tried again, the caller must decide.
+        # No retries: the caller decides whether a command may be repeated.
         options: dict[str, Any] = {
             "decode_responses": True,
             "socket_timeout": 3,
             "socket_connect_timeout": 1,
             "retry": Retry(NoBackoff(), 0),
         }
-        # However many members join after an outage, they share these connections, and wait for one.
+        # All members that join after an outage share these connections.
         pool = BlockingConnectionPool.from_url(url, max_connections=32, timeout=10, **options)
         self.redis = Redis.from_pool(pool)
-        # The subscription and the lease don't wait for members.
-        self.own = Redis.from_url(url, **options)
+        # A separate pool, so the subscription and the lease don't wait for members.
+        self.control_redis = Redis.from_url(url, **options)
         self.process = secrets.token_hex(8)
         self.last_ids: dict[str, int] = {}
         self.rooms: set[str] = set()
-        self.late: list[str] = []
-        self.is_there = False
-        self.back_since = 0.0
+        self.expired_processes: list[str] = []
+        self.connected = False
+        self.connected_since = 0.0
         self.tasks = contextlib.AsyncExitStack()
 
-        self._publish = self.redis.register_script(scripts.PUBLISH)
-        self._raise = self.own.register_script(scripts.RAISE)
-        self._renew = self.own.register_script(scripts.RENEW)
+        self._publish_script = self.redis.register_script(scripts.PUBLISH)
+        self._ensure_last_id_script = self.control_redis.register_script(scripts.ENSURE_LAST_ID)
+        self._renew_lease_script = self.control_redis.register_script(scripts.RENEW_LEASE)
 
     async def start(self, listener: Listener) -> None:
         self.listener = listener
-        heard = asyncio.Event()
-        for work in (self._listen(heard), self._renew_lease(), self._refresh()):
+        subscribed = asyncio.Event()
+        for work in (self._listen(subscribed), self._renew_lease(), self._refresh_presence()):
             await self.tasks.enter_async_context(supervised(work))
         with contextlib.suppress(TimeoutError):
-            # A process that starts while Redis is away serves all the same: 503, until it is there.
+            # A process that starts in an outage runs too, and answers 503 until Redis is available.
             async with asyncio.timeout(2):
-                await heard.wait()
+                await subscribed.wait()
 
     async def stop(self) -> None:
         try:
             await self.tasks.aclose()
-            with contextlib.suppress(Away):
-                await self.present({room_id: [] for room_id in self.rooms})
+            with contextlib.suppress(BrokerUnavailable):
+                await self.update_presence({room_id: [] for room_id in self.rooms})
         finally:
             await self.redis.aclose()
-            await self.own.aclose()
+            await self.control_redis.aclose()
 
     @contextlib.asynccontextmanager
-    async def _asking(self) -> AsyncIterator[None]:
-        # After Redis was away, nothing is asked before the ids go on where they were: see _back().
-        if not self.is_there:
-            raise Away
+    async def _require_redis(self) -> AsyncIterator[None]:
+        # After an outage, wait for _on_connected(), which restores the ids.
+        if not self.connected:
+            raise BrokerUnavailable
         try:
             yield
         except OUTAGES as error:
-            # A mistake in a script is an error reply too, so the log has the reason.
+            # Log the reason, because a bug in a script is an error reply too.
             logger.error("Redis can't be used: %s", error)
-            raise Away from error
+            raise BrokerUnavailable from error
 
     async def publish(self, room_id: str, sender: str, text: str, key: str) -> int:
         message = json.dumps({"from": sender, "text": text}, separators=(",", ":"), ensure_ascii=False)
-        known_by = json.dumps([sender, key]) if key else ""
-        async with self._asking():
-            message_id = await self._publish(
+        dedup_key = json.dumps([sender, key]) if key else ""
+        async with self._require_redis():
+            message_id = await self._publish_script(
                 keys(room_id, "last", "messages", "keys"),
-                [CHANNEL + room_id, known_by, message, KEPT_MESSAGES, KEPT_KEYS, self.last_ids.get(room_id, 0)],
+                [CHANNEL + room_id, dedup_key, message, HISTORY_SIZE, DEDUP_WINDOW, self.last_ids.get(room_id, 0)],
             )
-        self._know(room_id, int(message_id))
+        self._note_last_id(room_id, int(message_id))
         return int(message_id)
 
-    async def read(self, room_id: str, after: int) -> Page:
+    async def read_history(self, room_id: str, after: int) -> HistoryPage:
         last, messages = keys(room_id, "last", "messages")
-        async with self._asking(), self.redis.pipeline() as both:
-            both.get(last)
-            both.xrange(messages, f"{after + 1}-0", "+")
-            last_id, entries = await both.execute()
-        self._know(room_id, int(last_id or 0))
-        said = [Said(int(entry.partition("-")[0]), text_frame(fields["said"])) for entry, fields in entries]
-        return Page(int(last_id or 0), said)
+        async with self._require_redis(), self.redis.pipeline() as pipeline:
+            pipeline.get(last)
+            pipeline.xrange(messages, f"{after + 1}-0", "+")
+            last_id, entries = await pipeline.execute()
+        self._note_last_id(room_id, int(last_id or 0))
+        stored = [StoredMessage(int(entry.partition("-")[0]), text_event(fields["event"])) for entry, fields in entries]
+        return HistoryPage(int(last_id or 0), stored)
 
-    async def present(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
+    async def update_presence(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
         for room_id, here in names.items():
             (self.rooms.add if here else self.rooms.discard)(room_id)
-        return await self._update(self.process, names)
+        return await self._set_names(self.process, names)
 
-    async def members(self, room_id: str) -> Presence:
-        # No process has this name, so nothing changes.
-        return (await self._update("", {room_id: []}))[room_id]
+    async def get_presence(self, room_id: str) -> Presence:
+        # No process has an empty name, so this changes nothing.
+        return (await self._set_names("", {room_id: []}))[room_id]
 
-    async def _update(self, process: str, names: Mapping[str, list[str]]) -> dict[str, Presence]:
-        async with self._asking():
-            presences = await self._has(process, names)
-            for late in self.late:
-                rooms = [room_id for room_id, presence in presences.items() if late in presence.names]
-                presences |= await self._has(late, dict.fromkeys(rooms, []))
+    async def _set_names(self, process: str, names: Mapping[str, list[str]]) -> dict[str, Presence]:
+        async with self._require_redis():
+            presences = await self._run_presence_script(process, names)
+            for expired in self.expired_processes:
+                rooms = [room_id for room_id, presence in presences.items() if expired in presence.names]
+                presences |= await self._run_presence_script(expired, dict.fromkeys(rooms, []))
             return presences
 
-    async def _has(self, process: str, names: Mapping[str, list[str]]) -> dict[str, Presence]:
-        # One round trip, however many rooms it is about. In a pipeline, a script of register_script() takes one more.
-        async with self.redis.pipeline(transaction=False) as all_rooms:
+    async def _run_presence_script(self, process: str, names: Mapping[str, list[str]]) -> dict[str, Presence]:
+        # One round trip for all rooms. A script of register_script() would need a second one in a pipeline.
+        async with self.redis.pipeline(transaction=False) as pipeline:
             for room_id, here in names.items():
                 members, version = keys(room_id, "members", "version")
-                all_rooms.eval(scripts.PRESENT, 2, members, version, CHANNEL + room_id, process, json.dumps(here), 3600)
-            answers = await all_rooms.execute()
+                pipeline.eval(
+                    scripts.UPDATE_PRESENCE, 2, members, version, CHANNEL + room_id, process, json.dumps(here), 3600
+                )
+            answers = await pipeline.execute()
         return {
             room_id: Presence(version, {flat[i]: json.loads(flat[i + 1]) for i in range(0, len(flat), 2)})
             for room_id, (version, flat) in zip(names, answers, strict=True)
         }
 
-    async def send(self, room_id: str, event: dict[str, Any]) -> None:
-        async with self._asking():
+    async def publish_transient(self, room_id: str, event: dict[str, Any]) -> None:
+        async with self._require_redis():
             await self.redis.publish(CHANNEL + room_id, json.dumps(event))
 
-    async def _listen(self, heard: asyncio.Event) -> None:
-        """Hear what happens in all rooms, and begin again whenever the connection is lost."""
+    async def _listen(self, subscribed: asyncio.Event) -> None:
+        """Receive the events of all rooms, and resubscribe when the connection is lost."""
         while True:
             try:
-                async with self.own.pubsub() as pubsub:
-                    # One subscription for all rooms, and so one connection for this process.
+                async with self.control_redis.pubsub() as pubsub:
+                    # One subscription for all rooms, so this process needs one connection for it.
                     await pubsub.psubscribe(f"{CHANNEL}*")
-                    await self._next(pubsub)
-                    await self._back()
-                    heard.set()
+                    await self._next_event(pubsub)
+                    await self._on_connected()
+                    subscribed.set()
                     while True:
-                        event = await self._next(pubsub)
-                        await self._hear(event["channel"].removeprefix(CHANNEL), event["data"])
-            except (Away, *OUTAGES) as error:
-                if self.is_there:
+                        event = await self._next_event(pubsub)
+                        await self._dispatch(event["channel"].removeprefix(CHANNEL), event["data"])
+            except (BrokerUnavailable, *OUTAGES) as error:
+                if self.connected:
                     logger.warning("The subscription has ended: %r", error)
-                self.is_there = False
+                self.connected = False
             except Exception:
-                # Whatever it was: a process that hears nothing any more would look alive.
+                # Any error: a process without a subscription would look alive.
                 logger.exception("What came from Redis cannot be passed on")
-                self.is_there = False
-            # What has ended the subscription may have ended the idle connections too, and nothing shows it.
+                self.connected = False
+            # The idle connections may be lost too, for the same reason, without an error.
             with contextlib.suppress(*OUTAGES):
-                for redis in (self.redis, self.own):
+                for redis in (self.redis, self.control_redis):
                     await redis.connection_pool.disconnect(inuse_connections=False)
-            # Not all processes in the same moment.
+            # Jitter: the processes must not reconnect at the same time.
             await asyncio.sleep(random.uniform(0.05, 0.2))
 
-    async def _next(self, pubsub: PubSub) -> dict[str, Any]:
-        asked = False
+    async def _next_event(self, pubsub: PubSub) -> dict[str, Any]:
+        pinged = False
         while True:
             event: dict[str, Any] | None = await pubsub.get_message(timeout=LEASE_RENEW_INTERVAL)
             if event and event["type"] in ("psubscribe", "pmessage"):
                 return event
-            # A connection can end without a word. Whoever only listens has to ask.
+            # A half-open connection raises no error, and a subscriber only receives: send a ping.
             if event is None:
-                if asked:
-                    raise Away
+                if pinged:
+                    raise BrokerUnavailable
                 await pubsub.ping()
-            asked = event is None
+            pinged = event is None
 
-    async def _back(self) -> None:
-        """Redis is there again, perhaps without what it knew. What was missed meanwhile has to be found out."""
-        for script in (self._publish, self._raise, self._renew):
-            await self.own.script_load(script.script)
+    async def _on_connected(self) -> None:
+        """Restore the ids and the lease after a connect, because Redis may be empty, and resync."""
+        for script in (self._publish_script, self._ensure_last_id_script, self._renew_lease_script):
+            await self.control_redis.script_load(script.script)
         rooms = list(self.last_ids.items())
         for start in range(0, len(rooms), 1000):
-            async with self.own.pipeline(transaction=False) as some_rooms:
+            async with self.control_redis.pipeline(transaction=False) as pipeline:
                 for room_id, last_id in rooms[start : start + 1000]:
-                    # Ids that were given once are not given again.
-                    await self._raise(keys(room_id, "last"), [last_id], client=some_rooms)
-                await some_rooms.execute()
+                    # Never assign an id twice.
+                    await self._ensure_last_id_script(keys(room_id, "last"), [last_id], client=pipeline)
+                await pipeline.execute()
         self._ignore_expired_leases()
-        await self._renew([PROCESSES], [self.process, LEASE_TTL])
-        self.is_there = True
-        await self.listener.resume()
+        await self._renew_lease_script([PROCESSES], [self.process, LEASE_TTL])
+        self.connected = True
+        await self.listener.resync()
 
-    async def _hear(self, room_id: str, text: str) -> None:
+    async def _dispatch(self, room_id: str, text: str) -> None:
         match json.loads(text):
             case {"type": "message", "id": message_id}:
-                self._know(room_id, message_id)
-                await self.listener.hear(room_id, Said(message_id, text_frame(text)))
+                self._note_last_id(room_id, message_id)
+                await self.listener.on_event(room_id, StoredMessage(message_id, text_event(text)))
             case {"type": "names", "version": version, "process": process, "names": names}:
-                await self.listener.hear(room_id, Presence(version, {process: names}))
+                await self.listener.on_event(room_id, Presence(version, {process: names}))
             case event:
-                await self.listener.hear(room_id, event)
-        # A burst from another process must not drop a tab that reads. Let the writers send in between.
+                await self.listener.on_event(room_id, event)
+        # Yield control to the writers: a burst from another process must not disconnect a tab that reads.
         await asyncio.sleep(0)
 
-    def _know(self, room_id: str, last_id: int) -> None:
+    def _note_last_id(self, room_id: str, last_id: int) -> None:
         self.last_ids[room_id] = max(last_id, self.last_ids.get(room_id, 0))
 
     def _ignore_expired_leases(self) -> None:
-        """For half a lease, take no process off the lists: like this one, the others couldn't renew their leases."""
-        self.late = []
-        self.back_since = asyncio.get_running_loop().time()
+        """Remove no process for half a lease: the others couldn't renew their leases either."""
+        self.expired_processes = []
+        self.connected_since = asyncio.get_running_loop().time()
 
     async def _renew_lease(self) -> None:
-        """Renew the lease of this process, and note the processes whose lease has run out."""
+        """Renew the lease of this process, and note the processes whose lease has expired."""
         while True:
             await asyncio.sleep(LEASE_RENEW_INTERVAL)
             try:
-                async with self._asking():
-                    late = await self._renew([PROCESSES], [self.process, LEASE_TTL])
-            except Away:
+                async with self._require_redis():
+                    expired = await self._renew_lease_script([PROCESSES], [self.process, LEASE_TTL])
+            except BrokerUnavailable:
                 self._ignore_expired_leases()
             else:
-                if asyncio.get_running_loop().time() > self.back_since + LEASE_TTL / 2:
-                    self.late = late
+                if asyncio.get_running_loop().time() > self.connected_since + LEASE_TTL / 2:
+                    self.expired_processes = expired
 
-    async def _refresh(self) -> None:
-        """Send the names of this process again, and so take the processes that are late off the lists."""
+    async def _refresh_presence(self) -> None:
+        """Send the names of this process regularly, which also removes expired processes."""
         while True:
-            # In a task of its own: however long this takes, the lease must be renewed in time.
+            # In a separate task: this may take long, and the lease must be renewed in time.
             await asyncio.sleep(LEASE_RENEW_INTERVAL)
-            with contextlib.suppress(Away):
-                await self.listener.tell_all()
+            with contextlib.suppress(BrokerUnavailable):
+                await self.listener.refresh_presence()

@@ -1,4 +1,4 @@
-"""Step 09, solution: what Redis does in one go. Nobody else's command comes between two lines of a script."""
+"""Step 09, solution: Lua scripts for Redis. It runs a script atomically: no other command comes in between."""
 
 PUBLISH = """
 -- KEYS: last id, messages, keys.
@@ -10,29 +10,29 @@ if ARGV[2] ~= '' then
     end
 end
 if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[6]) then
-    -- Redis has come back empty, and the process hasn't noticed yet.
+    -- Redis has recovered empty, and the process hasn't noticed yet.
     redis.call('SET', KEYS[1], ARGV[6])
 end
 local id = redis.call('INCR', KEYS[1])
-local said = '{"type":"message","id":' .. string.format('%d', id) .. ',' .. string.sub(ARGV[3], 2)
-redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[4], string.format('%d-0', id), 'said', said)
+local event = '{"type":"message","id":' .. string.format('%d', id) .. ',' .. string.sub(ARGV[3], 2)
+redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[4], string.format('%d-0', id), 'event', event)
 if ARGV[2] ~= '' then
     redis.call('ZADD', KEYS[3], id, ARGV[2])
     redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -1 - tonumber(ARGV[5]))
 end
-redis.call('PUBLISH', ARGV[1], said)
+redis.call('PUBLISH', ARGV[1], event)
 return id
 """
 
-RAISE = """
--- KEYS: last id. ARGV: an id that somebody has seen.
+ENSURE_LAST_ID = """
+-- KEYS: last id. ARGV: an id that a process knows.
 if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[1]) then
     redis.call('SET', KEYS[1], ARGV[1])
 end
 """
 
-PRESENT = """
--- KEYS: members, version. ARGV: channel, process, its names as JSON, seconds that the list is kept.
+UPDATE_PRESENCE = """
+-- KEYS: members, version. ARGV: channel, process, its names as JSON, seconds until the list expires.
 local changed
 if ARGV[3] == '[]' then
     changed = redis.call('HDEL', KEYS[1], ARGV[2]) == 1
@@ -51,8 +51,8 @@ end
 return {version, redis.call('HGETALL', KEYS[1])}
 """
 
-RENEW = """
--- KEYS: processes. ARGV: process, seconds of a lease. Gives the processes whose lease has run out.
+RENEW_LEASE = """
+-- KEYS: processes. ARGV: process, seconds of a lease. Returns the processes whose lease has expired.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])

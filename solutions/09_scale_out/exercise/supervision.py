@@ -1,4 +1,4 @@
-"""Step 09, solution: background tasks that run as long as the server does."""
+"""Step 09, solution: background tasks that run as long as the server."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def supervised(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run this in a task. If the task ends before its time, shut the server down."""
+    """Run a coroutine in a task. If the task ends before the body does, shut the server down."""
     task = asyncio.create_task(work)
     task.add_done_callback(shut_down)
     try:
@@ -20,15 +20,15 @@ async def supervised(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     finally:
         task.remove_done_callback(shut_down)
         while not task.done():
-            # Perhaps not for the first time: redis-py can lose a cancellation while it waits for a connection.
+            # Repeatedly, because redis-py can lose a cancellation while it waits for a connection.
             task.cancel()
-            # wait() doesn't raise what the task raised, so the rest of the shutdown follows.
+            # wait() doesn't raise the task's exception, so the shutdown continues.
             await asyncio.wait([task], timeout=1)
 
 
 def shut_down(task: asyncio.Task[None]) -> None:
-    """Log why a task has ended, and end the process as SIGTERM does."""
+    """Log why a task has ended, and end the process like SIGTERM."""
     error = None if task.cancelled() else task.exception()
     logger.critical("A background task has ended, so the server shuts down.", exc_info=error)
-    # The members get 1012 and can reconnect when the service manager has restarted the server.
+    # The clients get 1012, and reconnect when the service manager has restarted the server.
     signal.raise_signal(signal.SIGTERM)

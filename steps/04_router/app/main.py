@@ -1,4 +1,4 @@
-"""Step 04, lesson: the application, put together from its modules."""
+"""Step 04, lesson: the application, composed of its modules."""
 
 from pathlib import Path
 
@@ -7,6 +7,6 @@ from fastapi import FastAPI
 from . import chat
 
 app = FastAPI()
-# The router, not the module: chat.router.
+# Include chat.router, not the module chat.
 app.include_router(chat.router)
 app.frontend("/", directory=Path(__file__).parents[2] / "page")

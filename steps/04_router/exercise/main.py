@@ -10,20 +10,21 @@ from contextlib import suppress
 
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
-# TODO 1: split this file. chat.py gets the socket and lobby.py the counts, each with a `router` of its own;
-#         here, include both and keep GET / alone.
+# TODO 1: split this file. Move the WebSocket endpoint to chat.py and the counts to lobby.py, each with its own
+#         `router`. Here, include both routers, and keep only GET /.
 # TODO 2: the rooms are at /api/chat/ws/{room_id}, and behave as before.
 # TODO 3: the counts are at GET /api/lobby/rooms. Both modules use the same rooms.
-# TODO 4: every socket under /api/chat needs ?name=N, 1 to 20 characters. Ask for it in one dependency on the
-#         router, so that a socket added later needs it too. Without it, the handshake is refused with 403.
-# TODO 5: /api/chat/ws/announcements is no room. Who listens there hears of every member of every room:
-#         {"type": "joined", "room": R, "name": N}, and "left". A listener that sends anything is closed with 1008.
+# TODO 4: every WebSocket endpoint under /api/chat requires ?name=N, 1 to 20 characters. Declare it in one dependency
+#         on the router, so that endpoints added later require it too. Without it, reject the handshake with 403.
+# TODO 5: /api/chat/ws/announcements isn't a room. Its clients, the listeners, get an announcement for each member of
+#         each room: {"type": "joined", "room": R, "name": N}, and "left". If a listener sends anything, close its
+#         connection with 1008.
 
 app = FastAPI()
 rooms: dict[str, set[WebSocket]] = {}
 
-# What a send to a member that is gone raises: the first time, and every later time.
-GONE = (WebSocketDisconnect, RuntimeError)
+# What a send to a disconnected client raises: the first, and every later one.
+DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
 
 
 @app.get("/")
@@ -47,10 +48,10 @@ def leave(room_id: str, member: WebSocket) -> None:
 
 
 async def broadcast(room_id: str, text: str) -> None:
-    # A copy, because members come and go while a send is waiting.
+    # Copy: members can join and leave while a send is suspended.
     for member in list(rooms[room_id]):
-        # Here the sender's endpoint runs. That a member is gone is for that member's own endpoint.
-        with suppress(*GONE):
+        # Ignore disconnects: this runs in the sender's endpoint; the member's own endpoint cleans up.
+        with suppress(*DISCONNECT_ERRORS):
             await member.send_text(text)
 
 
@@ -68,6 +69,6 @@ async def chat(websocket: WebSocket, room_id: str) -> None:
             await broadcast(room_id, message["text"])
     finally:
         leave(room_id, websocket)
-    # A binary frame came. The member is out of the room by now, so nobody sends to a closing socket.
-    with suppress(*GONE):
+    # It was a binary message. The member has left the room, so no broadcast sends to a closing connection.
+    with suppress(*DISCONNECT_ERRORS):
         await websocket.close(1003)

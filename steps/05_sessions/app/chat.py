@@ -1,4 +1,4 @@
-"""Step 05, lesson: the socket. It asks for the name and for the manager, and keeps nothing itself."""
+"""Step 05, lesson: the WebSocket endpoint. Its name and its manager are dependencies, and it stores nothing."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, WebSocket
 from pydantic import ValidationError
 
 from .manager import Manager
-from .messages import EXPECTED, Message
+from .messages import EXPECTED_FORMAT, Message
 
 router = APIRouter()
 Name = Annotated[str, Query(min_length=1, max_length=20)]
@@ -19,10 +19,10 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager)
     try:
         while (event := await websocket.receive())["type"] != "websocket.disconnect":
             try:
-                # A binary frame has no text, and an empty text is no JSON.
+                # A binary message has no text, and an empty one isn't JSON.
                 message = Message.model_validate_json(event.get("text") or "")
             except ValidationError:
-                await websocket.send_json({"type": "error", "detail": EXPECTED})
+                await websocket.send_json({"type": "error", "detail": EXPECTED_FORMAT})
                 continue
             await manager.broadcast(room_id, {"type": "message", "from": name, "text": message.text})
     finally:

@@ -1,4 +1,4 @@
-"""Step 05, lesson: who is where. Every name in a room has one slot."""
+"""Step 05, lesson: the connection manager. A room stores one connection for each name."""
 
 from contextlib import suppress
 from typing import Annotated, Any
@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from fastapi import Depends, WebSocket, WebSocketDisconnect
 from fastapi.requests import HTTPConnection
 
-# What a send to a member that is gone raises: the first time, and every later time.
-GONE = (WebSocketDisconnect, RuntimeError)
+# What a send to a disconnected client raises: the first, and every later one.
+DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
 
 
 class ConnectionManager:
@@ -25,14 +25,14 @@ class ConnectionManager:
         await self.broadcast(room_id, {"type": "left", "name": name})
 
     async def broadcast(self, room_id: str, message: dict[str, Any]) -> None:
-        # A copy, because members come and go while a send is waiting.
+        # Copy: members can join and leave while a send is suspended.
         for websocket in list(self.rooms.get(room_id, {}).values()):
-            # Here the sender's endpoint runs. That a member is gone is for that member's own endpoint.
-            with suppress(*GONE):
+            # Ignore disconnects: this runs in the sender's endpoint; the member's own endpoint cleans up.
+            with suppress(*DISCONNECT_ERRORS):
                 await websocket.send_json(message)
 
 
-# HTTPConnection is what a Request and a WebSocket have in common, so both kinds of routes can ask for the manager.
+# HTTPConnection is the base class of Request and WebSocket, so both kinds of routes can use this dependency.
 async def get_manager(connection: HTTPConnection) -> ConnectionManager:
     manager: ConnectionManager = connection.state.manager
     return manager

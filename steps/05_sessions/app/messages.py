@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-EXPECTED = 'expected {"type": "message", "text": "..."} in a text frame'
+EXPECTED_FORMAT = 'expected {"type": "message", "text": "..."} in a text frame'
 
 
 class Message(BaseModel):

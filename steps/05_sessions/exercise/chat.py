@@ -1,16 +1,16 @@
-"""Step 05, exercise: the socket. It asks for the name and for the manager, and keeps nothing itself."""
+"""Step 05, exercise: the WebSocket endpoint. Its name and its manager are dependencies, and it stores nothing."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query, WebSocket
 
 from .manager import Manager
-from .messages import Direct, Message, read
+from .messages import Direct, Message, parse
 
-# TODO 2: a message reaches every tab in the room as {"type": "message", "from": N, "text": T}. What read() cannot
-#         read is answered with {"type": "error", "detail": "..."} to that socket alone, and the connection goes on.
-# TODO 3: a direct message reaches all tabs of the name it is for, and nobody else, as
-#         {"type": "direct", "from": N, "text": T}. If that name is not in the room, the asking tab gets an error.
+# TODO 2: send a message to all tabs in the room, as {"type": "message", "from": N, "text": T}. If parse() returns None,
+#         send {"type": "error", "detail": "..."} to this tab only. The connection stays open.
+# TODO 3: send a direct message to all tabs of the member it's addressed to, and to no other tab, as
+#         {"type": "direct", "from": N, "text": T}. If that name isn't in the room, send an error to the sender's tab.
 
 router = APIRouter()
 Name = Annotated[str, Query(min_length=1, max_length=20)]
@@ -22,7 +22,7 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager)
     await manager.join(room_id, name, websocket)
     try:
         while (event := await websocket.receive())["type"] != "websocket.disconnect":
-            match read(event):
+            match parse(event):
                 case Message(text=text):
                     await manager.broadcast(room_id, {"type": "message", "text": text})
                 case Direct():

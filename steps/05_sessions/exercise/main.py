@@ -1,11 +1,11 @@
-"""Step 05, exercise: the application, and the one object that knows who is where.
+"""Step 05, exercise: the application and its connection manager.
 
 In the folder of the course:
 
 Run it:    uvicorn exercise.main:app --app-dir steps/05_sessions --reload
 Judge it:  pytest --exercise 5
 
-What is to do stands in manager.py, chat.py and members.py. This file and messages.py are ready.
+Your tasks are in manager.py, chat.py and members.py. This file and messages.py are ready.
 """
 
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ from .manager import ConnectionManager
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    # What is yielded here, every connection finds in its state.
+    # Each connection gets what you yield here, as its state.
     yield {"manager": ConnectionManager()}
 
 

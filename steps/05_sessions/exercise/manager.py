@@ -1,4 +1,4 @@
-"""Step 05, exercise: who is where. Every name in a room has one slot, so far."""
+"""Step 05, exercise: the connection manager. A room stores one connection for each name, so far."""
 
 from contextlib import suppress
 from typing import Annotated, Any
@@ -6,12 +6,12 @@ from typing import Annotated, Any
 from fastapi import Depends, WebSocket, WebSocketDisconnect
 from fastapi.requests import HTTPConnection
 
-# TODO 1: a socket's first frame is {"type": "members", "names": [...]}: sorted, and its own name is among them. The
-#         other names hear {"type": "joined", "name": N} and {"type": "left", "name": N}, the tabs of N itself do not.
-# TODO 4: a name may have several tabs, and stays one person: joined with the first, left with the last.
+# TODO 1: the first message to a tab is {"type": "members", "names": [...]}: sorted, and with its own name. The tabs of
+#         the other members get {"type": "joined", "name": N} and {"type": "left", "name": N}; the tabs of N don't.
+# TODO 4: a member may have several tabs. The others get joined for the first one, and left for the last one.
 
-# What a send to a member that is gone raises: the first time, and every later time.
-GONE = (WebSocketDisconnect, RuntimeError)
+# What a send to a disconnected client raises: the first, and every later one.
+DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
 
 
 class ConnectionManager:
@@ -29,14 +29,14 @@ class ConnectionManager:
         await self.broadcast(room_id, {"type": "left", "name": name})
 
     async def broadcast(self, room_id: str, message: dict[str, Any]) -> None:
-        # A copy, because members come and go while a send is waiting.
+        # Copy: members can join and leave while a send is suspended.
         for websocket in list(self.rooms.get(room_id, {}).values()):
-            # Here the sender's endpoint runs. That a member is gone is for that member's own endpoint.
-            with suppress(*GONE):
+            # Ignore disconnects: this runs in the sender's endpoint; the member's own endpoint cleans up.
+            with suppress(*DISCONNECT_ERRORS):
                 await websocket.send_json(message)
 
 
-# HTTPConnection is what a Request and a WebSocket have in common, so both kinds of routes can ask for the manager.
+# HTTPConnection is the base class of Request and WebSocket, so both kinds of routes can use this dependency.
 async def get_manager(connection: HTTPConnection) -> ConnectionManager:
     manager: ConnectionManager = connection.state.manager
     return manager

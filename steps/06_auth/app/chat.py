@@ -1,10 +1,10 @@
-"""Step 06, lesson: the socket. New is where the name comes from."""
+"""Step 06, lesson: the WebSocket endpoint. The name comes from the token now."""
 
 from fastapi import APIRouter, WebSocket
 
 from .login import Name
 from .manager import Manager
-from .messages import EXPECTED, Direct, Message, read
+from .messages import EXPECTED_FORMAT, Direct, Message, parse
 from .sending import send
 
 router = APIRouter()
@@ -17,16 +17,16 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager)
         await manager.join(room_id, name, websocket)
         while (event := await websocket.receive())["type"] != "websocket.disconnect":
             if websocket not in manager.tabs(room_id, name):
-                continue  # Removed: what it sent before it knew is for nobody.
-            match read(event):
+                continue  # Removed: ignore messages that it sent before it received the close.
+            match parse(event):
                 case Message(text=text):
-                    await send(manager.everybody(room_id), {"type": "message", "from": name, "text": text})
+                    await send(manager.all_tabs(room_id), {"type": "message", "from": name, "text": text})
                 case Direct(to=to, text=text):
                     if tabs := list(manager.tabs(room_id, to)):
                         await send(tabs, {"type": "direct", "from": name, "text": text})
                     else:
                         await send([websocket], {"type": "error", "detail": f"{to} is not in this room"})
                 case None:
-                    await send([websocket], {"type": "error", "detail": EXPECTED})
+                    await send([websocket], {"type": "error", "detail": EXPECTED_FORMAT})
     finally:
         await manager.leave(room_id, name, websocket)

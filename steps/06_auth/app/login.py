@@ -1,4 +1,4 @@
-"""Step 06, lesson: a name and a password are exchanged for a token, and a token for a name."""
+"""Step 06, lesson: exchange a name and a password for a token, and a token for a name."""
 
 from typing import Annotated
 
@@ -9,12 +9,12 @@ from . import tokens
 from .users import HASHES, hasher
 
 router = APIRouter()
-# It reads the header Authorization: Bearer, of a request and of a handshake, and answers 401 if there is none.
+# It reads the header Authorization: Bearer of a request or a handshake, and responds 401 without one.
 bearer = OAuth2PasswordBearer(tokenUrl="token")
 Form = Annotated[OAuth2PasswordRequestForm, Depends()]
 
 
-# No async, so FastAPI runs it in a thread: a hash is slow on purpose, and nobody else has to wait for it.
+# A plain def, so FastAPI runs it in a thread: the hash is slow on purpose, and must not block the event loop.
 @router.post("/token")
 def log_in(form: Form) -> dict[str, str]:
     if form.username not in HASHES or not hasher.verify(form.password, HASHES[form.username]):
@@ -25,7 +25,7 @@ def log_in(form: Form) -> dict[str, str]:
 
 
 async def get_name(token: Annotated[str, Depends(bearer)]) -> str:
-    name = tokens.read(token)
+    name = tokens.decode(token)
     if name not in HASHES:
         raise HTTPException(
             status.HTTP_401_UNAUTHORIZED, "This token does not count", headers={"WWW-Authenticate": "Bearer"}

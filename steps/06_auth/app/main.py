@@ -1,4 +1,4 @@
-"""Step 06, lesson: the application. New is POST /token."""
+"""Step 06, lesson: the application. POST /token is new."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

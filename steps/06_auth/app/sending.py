@@ -1,4 +1,4 @@
-"""Step 06, lesson: sending to sockets and closing them, as in the solution of step 05."""
+"""Step 06, lesson: send to connections and close them, as in the solution of step 05."""
 
 import asyncio
 from collections.abc import Iterable
@@ -7,21 +7,21 @@ from typing import Any
 
 from fastapi import WebSocket, WebSocketDisconnect
 
-# What a send to a member that is gone raises: the first time, and every later time.
-GONE = (WebSocketDisconnect, RuntimeError)
+# What a send to a disconnected client raises: the first, and every later one.
+DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
 
 
 async def send(tabs: Iterable[WebSocket], message: dict[str, Any]) -> None:
     for tab in tabs:
-        # That a tab is gone is for its own endpoint. Here somebody else's runs.
-        with suppress(*GONE):
+        # Ignore disconnects: this runs in another tab's endpoint; the tab's own endpoint cleans up.
+        with suppress(*DISCONNECT_ERRORS):
             await tab.send_json(message)
 
 
 async def close(tabs: Iterable[WebSocket], code: int, reason: str) -> None:
     async def close_one(tab: WebSocket) -> None:
-        with suppress(*GONE):
+        with suppress(*DISCONNECT_ERRORS):
             await tab.close(code, reason)
 
-    # Side by side, because a tab that does not read cannot be closed until it does.
+    # Concurrently, because close() waits for a tab that reads nothing.
     await asyncio.gather(*map(close_one, tabs))

@@ -1,4 +1,4 @@
-"""Step 06, lesson: what an access token says, and how it is read."""
+"""Step 06, lesson: issue and decode access tokens."""
 
 import os
 import secrets
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import jwt
 
-# Without the variable it is another key at each start, and the tokens of the run before are worth nothing.
+# Without the variable, each start generates a new key, so earlier tokens become invalid.
 SECRET_KEY = os.environ.get("SECRET_KEY") or secrets.token_urlsafe(32)
 TOKEN_SECONDS = float(os.environ.get("TOKEN_SECONDS") or "900")
 ALGORITHM = "HS256"
@@ -18,16 +18,16 @@ def issue(name: str) -> str:
     return jwt.encode({"sub": name, "aud": AUDIENCE, "exp": expires}, SECRET_KEY, ALGORITHM)
 
 
-def read(token: str) -> str | None:
-    """The name in a token, or None if it does not count."""
+def decode(token: str) -> str | None:
+    """Return the name in a token, or None if the token isn't valid."""
     try:
         claims = jwt.decode(
             token,
             SECRET_KEY,
-            # Never the one that the token names: that may be none.
+            # Never the algorithm in the token's header: an attacker can set that to none.
             algorithms=[ALGORITHM],
             audience=AUDIENCE,
-            # A claim that is missing is not looked at otherwise.
+            # Without this, PyJWT accepts a token that lacks a claim.
             options={"require": ["sub", "aud", "exp"]},
         )
     except jwt.PyJWTError:

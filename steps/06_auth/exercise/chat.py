@@ -1,15 +1,15 @@
-"""Step 06, exercise: the socket."""
+"""Step 06, exercise: the WebSocket endpoint."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query, WebSocket
 
 from .manager import Manager, send
-from .messages import EXPECTED, Direct, Message, read
+from .messages import EXPECTED_FORMAT, Direct, Message, parse
 
-# TODO 4: only who has a right in the room gets in, everybody else is refused with HTTP 403, and so is everybody in
-#         a room that no user has a right in. The name is the user's. Who may only read hears everything; what it
-#         sends is answered with an error, and reaches nobody.
+# TODO 4: reject a user without a permission in the room with 403, and all users in a room for which no user has one.
+#         The member's name is the user's. A user with the permission "read" gets all messages; if such a user sends
+#         one, answer with an error, and send it to no other tab.
 
 router = APIRouter()
 Name = Annotated[str, Query(min_length=1, max_length=20)]
@@ -22,16 +22,16 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager)
         await manager.join(room_id, name, websocket)
         while (event := await websocket.receive())["type"] != "websocket.disconnect":
             if websocket not in manager.tabs(room_id, name):
-                continue  # Removed: what it sent before it knew is for nobody.
-            match read(event):
+                continue  # Removed: ignore messages that it sent before it received the close.
+            match parse(event):
                 case Message(text=text):
-                    await send(manager.everybody(room_id), {"type": "message", "from": name, "text": text})
+                    await send(manager.all_tabs(room_id), {"type": "message", "from": name, "text": text})
                 case Direct(to=to, text=text):
                     if tabs := list(manager.tabs(room_id, to)):
                         await send(tabs, {"type": "direct", "from": name, "text": text})
                     else:
                         await send([websocket], {"type": "error", "detail": f"{to} is not in this room"})
                 case None:
-                    await send([websocket], {"type": "error", "detail": EXPECTED})
+                    await send([websocket], {"type": "error", "detail": EXPECTED_FORMAT})
     finally:
         await manager.leave(room_id, name, websocket)

@@ -1,11 +1,11 @@
-"""Step 06, exercise: the application, and the one object that knows who is where.
+"""Step 06, exercise: the application and its connection manager.
 
 In the folder of the course:
 
 Run it:    uvicorn exercise.main:app --app-dir steps/06_auth --reload
 Judge it:  pytest --exercise 6
 
-What is to do stands in auth.py, tokens.py, tickets.py, chat.py, members.py and manager.py. This file, settings.py,
+Your tasks are in auth.py, tokens.py, tickets.py, chat.py, members.py and manager.py. This file, settings.py,
 users.py and messages.py are ready.
 """
 
@@ -21,7 +21,7 @@ from .manager import ConnectionManager
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    # What is yielded here, every connection finds in its state.
+    # Each connection gets what you yield here, as its state.
     yield {"manager": ConnectionManager()}
 
 
@@ -29,5 +29,5 @@ app = FastAPI(lifespan=lifespan)
 app.include_router(auth.router)
 app.include_router(chat.router)
 app.include_router(members.router)
-# The page of the course, to log in from a browser. The folder counts from the one where uvicorn is started.
+# The page of the course, to log in from a browser. The path is relative to the folder where uvicorn is started.
 app.frontend("/", directory="steps/page")

@@ -1,11 +1,11 @@
-"""Step 06, exercise: what can be asked and done about members over HTTP."""
+"""Step 06, exercise: members over HTTP: list them, remove one, count the sessions."""
 
 from fastapi import APIRouter, BackgroundTasks, HTTPException, status
 
 from .manager import Manager, close
 
-# TODO 4: none of these routes answers without an access token. Those of a room answer 403 to a user without permission
-#         in it, and members remove only themselves: 403 for another name.
+# TODO 4: all of these routes require an access token. Those of a room return 403 to a user without a permission in it.
+#         Members may only remove themselves: return 403 for another name.
 
 router = APIRouter()
 
@@ -18,13 +18,13 @@ async def list_members(room_id: str, manager: Manager) -> dict[str, list[str]]:
     return {"names": names}
 
 
-# :path, because a name may hold a slash.
+# With :path, because a name may contain a slash.
 @router.delete("/rooms/{room_id}/members/{name:path}", status_code=status.HTTP_204_NO_CONTENT)
 async def remove_member(room_id: str, name: str, manager: Manager, background: BackgroundTasks) -> None:
     if not manager.tabs(room_id, name):
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such member")
     tabs = await manager.remove(room_id, name)
-    # After the answer, because a tab that does not read cannot be closed until it does.
+    # After the response, because close() waits for a tab that reads nothing.
     background.add_task(close, tabs, status.WS_1008_POLICY_VIOLATION, "removed")
 
 

@@ -1,11 +1,11 @@
-"""Step 06, exercise, ready for you: what a client may send, and how it is read."""
+"""Step 06, exercise, ready for you: what a client may send, and how it's parsed."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-EXPECTED = "expected a message, or a direct message with a member's name as to, as JSON in a text frame"
+EXPECTED_FORMAT = "expected a message, or a direct message with a member's name as to, as JSON in a text frame"
 
 
 class Message(BaseModel):
@@ -20,13 +20,13 @@ class Direct(BaseModel):
 
 
 Request = Message | Direct
-reader: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
+request_adapter: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
 
 
-def read(event: Mapping[str, Any]) -> Request | None:
-    """What a client sent, or None if it cannot be read."""
+def parse(event: Mapping[str, Any]) -> Request | None:
+    """Return the message of a client, or None if it isn't valid."""
     try:
-        # A binary frame has no text, and an empty text is no JSON.
-        return reader.validate_json(event.get("text") or "")
+        # A binary message has no text, and an empty one isn't JSON.
+        return request_adapter.validate_json(event.get("text") or "")
     except ValidationError:
         return None

@@ -1,15 +1,15 @@
-"""Step 06, exercise: tickets, for clients that cannot send a header with a handshake."""
+"""Step 06, exercise: tickets, for clients that can't send a header in the handshake."""
 
-from .tokens import Grant
+from .tokens import Principal
 
-# TODO 3: a ticket is good once, for TICKET_SECONDS, and used up when it is looked at. It carries the user, the rights
-#         and the expiry of the token that bought it.
+# TODO 3: a ticket can be redeemed once, within TICKET_SECONDS; any attempt uses it up. It has the user, the
+#         permissions and the expiry of the token that it was issued for.
 
 
-async def sell(grant: Grant) -> str:
+async def issue(principal: Principal) -> str:
     return ""
 
 
-def use(ticket: str) -> Grant | None:
-    """What a ticket stands for, or None if it does not count."""
+def redeem(ticket: str) -> Principal | None:
+    """Return the principal of a ticket, or None if it isn't valid."""
     return None

@@ -1,17 +1,17 @@
-"""Step 06, exercise: what an access token says, and how long it counts."""
+"""Step 06, exercise: issue and decode access tokens."""
 
 from dataclasses import dataclass
 
 from .users import User
 
-# TODO 1: issue() makes what POST /token answers.
-# TODO 2: a token is a JWT with HS256, signed with SECRET_KEY. Its claims are at least sub, aud, which is "chat", and
-#         exp, all required on reading. What is wrong in any way is no token: no error leaves read().
+# TODO 1: issue() returns the token for POST /token.
+# TODO 2: a token is a JWT with HS256, signed with SECRET_KEY. It has at least the claims sub, aud, which is "chat", and
+#         exp; decode() requires all three. If a token isn't valid, decode() returns None, and raises nothing.
 
 
 @dataclass(frozen=True)
-class Grant:
-    """What a token stands for, and a ticket that was bought with it."""
+class Principal:
+    """The authenticated user of a token, or of a ticket that was issued for it. Times are in seconds since 1970."""
 
     user: User
     expires: float
@@ -21,6 +21,6 @@ def issue(user: User) -> str:
     return ""
 
 
-def read(token: str) -> Grant | None:
-    """What a token stands for, or None if it does not count."""
+def decode(token: str) -> Principal | None:
+    """Return the principal of a token, or None if it isn't valid."""
     return None

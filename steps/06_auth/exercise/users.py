@@ -1,4 +1,4 @@
-"""Step 06, exercise, ready for you: who there is, and what each may do. A real service keeps this in a database."""
+"""Step 06, exercise, ready for you: the users and their permissions. A production service stores them in a database."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,8 +8,8 @@ from pwdlib import PasswordHash
 
 hasher = PasswordHash.recommended()
 
-# Made with hasher.hash(). This one is of a text that nobody has kept.
-NOBODYS_HASH = "$argon2id$v=19$m=65536,t=3,p=4$Q82eNWxfAmL+eTlkQbNgHw$/9/LF5mtWEM/q5ntmxjVTtLWPiFaWbbkIrnQi2wHByU"
+# Made with hasher.hash(). DUMMY_HASH is of a text that wasn't stored.
+DUMMY_HASH = "$argon2id$v=19$m=65536,t=3,p=4$Q82eNWxfAmL+eTlkQbNgHw$/9/LF5mtWEM/q5ntmxjVTtLWPiFaWbbkIrnQi2wHByU"
 ADAS_HASH = "$argon2id$v=19$m=65536,t=3,p=4$qgWS2+Ry6HB5+pS/POeuNA$ipvhaMEzGQusWWxyCgRRbdoe5mqLMwIuq9jYvs9hBq0"
 GRACES_HASH = "$argon2id$v=19$m=65536,t=3,p=4$pU8TKqBbP3KGqWCCqKkdRQ$SCO++fjVnBd8zpumcoT63fHsAUk40eN8+MDCSldJ6cc"
 LINUS_HASH = "$argon2id$v=19$m=65536,t=3,p=4$sIwmd1O1Wtfvi8hupnWWYA$KJij+5Ye5AhxxKwT3LPITLSTMuRLc7gYQs/i2rk8LtU"
@@ -18,9 +18,9 @@ LINUS_HASH = "$argon2id$v=19$m=65536,t=3,p=4$sIwmd1O1Wtfvi8hupnWWYA$KJij+5Ye5Ahx
 @dataclass(frozen=True)
 class User:
     name: str
-    # Not in the repr, so that it never gets into a log.
+    # Not in the repr, so no log contains it.
     password_hash: str = field(repr=False)
-    rights: Mapping[str, Literal["read", "write"]]
+    permissions: Mapping[str, Literal["read", "write"]]
 
 
 USERS = {

@@ -1,4 +1,4 @@
-"""Step 07, lesson: the socket."""
+"""Step 07, lesson: the WebSocket endpoint."""
 
 import asyncio
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, WebSocket
 
 from .manager import Manager
-from .messages import EXPECTED, Direct, Message, read
+from .messages import EXPECTED_FORMAT, Direct, Message, parse
 from .tab import Tab
 
 router = APIRouter()
@@ -17,25 +17,25 @@ Name = Annotated[str, Query(min_length=1, max_length=20)]
 async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager) -> None:
     await websocket.accept()
     tab = Tab(name, websocket)
-    # In a group, so that a writer that fails ends the endpoint too, and no tab stays without one.
+    # In a group: if the writer fails, the endpoint ends too, so no tab stays open without a writer.
     async with asyncio.TaskGroup() as tasks:
         writer = tasks.create_task(tab.write())
         try:
             manager.join(room_id, tab)
             while (event := await websocket.receive())["type"] != "websocket.disconnect":
                 if tab not in manager.tabs(room_id, name):
-                    continue  # Removed: what it sent before it knew is for nobody.
-                match read(event):
+                    continue  # Removed: ignore messages that it sent before it received the close.
+                match parse(event):
                     case Message(text=text):
                         message = {"type": "message", "from": name, "text": text}
-                        manager.send(room_id, manager.everybody(room_id), message)
+                        manager.send(room_id, manager.all_tabs(room_id), message)
                     case Direct(to=to, text=text):
                         if tabs := list(manager.tabs(room_id, to)):
                             manager.send(room_id, tabs, {"type": "direct", "from": name, "text": text})
                         else:
                             manager.send(room_id, [tab], {"type": "error", "detail": f"{to} is not in this room"})
                     case None:
-                        manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED})
+                        manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED_FORMAT})
         finally:
             manager.leave(room_id, tab)
             writer.cancel()

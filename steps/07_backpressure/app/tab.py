@@ -1,4 +1,4 @@
-"""Step 07, lesson: one connection of a member, with a queue and a task that sends what's in it."""
+"""Step 07, lesson: a tab, which is one connection of a member, with its send queue and its writer."""
 
 import asyncio
 from contextlib import suppress
@@ -19,14 +19,14 @@ class Tab:
         self.send_queue: asyncio.Queue[Message] = asyncio.Queue(MAX_QUEUED_FRAMES)
 
     def try_put(self, event: Message) -> bool:
-        """Queue an event if there's room for it, and return whether there was."""
+        """Queue an event unless the queue is full, and return whether it's queued."""
         if self.send_queue.full():
             return False
         self.send_queue.put_nowait(event)
         return True
 
     async def write(self) -> None:
-        """Send the queued events. No other task waits for this connection."""
+        """Send the queued events. Only this task waits for the connection."""
         # Ignore disconnects: the endpoint receives them, and cleans up.
         with suppress(*DISCONNECT_ERRORS):
             while True:
@@ -34,7 +34,7 @@ class Tab:
 
     def close(self, code: int, reason: str) -> None:
         """Close the connection."""
-        # Make room for the close: the queue may be full.
+        # Empty the queue: it may be full, and the close needs a place.
         while not self.send_queue.empty():
             self.send_queue.get_nowait()
         self.send_queue.put_nowait({"type": "websocket.close", "code": code, "reason": reason})

@@ -1,4 +1,4 @@
-"""Step 07, exercise: the application, and the one object that knows who is where.
+"""Step 07, exercise: the application and its connection manager.
 
 In the folder of the course:
 
@@ -18,14 +18,14 @@ from fastapi import FastAPI
 from . import chat, members
 from .manager import ConnectionManager
 
-# TODO 3: every member gets {"type": "ping"} every HEARTBEAT_INTERVAL seconds. Any frame of a member is a sign of life,
-#         and its {"type": "pong"} gets no answer. Between three and four intervals after the last sign of life, its
-#         connection is closed with 4408, and it is off the list.
+# TODO 3: send {"type": "ping"} to every tab every HEARTBEAT_INTERVAL seconds. Clients answer {"type": "pong"}, and get
+#         no answer to that. If a tab sends nothing at all, close it with 4408 and remove it from the list, between
+#         three and four intervals after its last message.
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    # What is yielded here, every connection finds in its state.
+    # Each connection gets what you yield here, as its state.
     yield {"manager": ConnectionManager()}
 
 

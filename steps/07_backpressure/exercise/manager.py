@@ -1,4 +1,4 @@
-"""Step 07, exercise: who is where. A broadcast only enqueues, so nothing in here waits."""
+"""Step 07, exercise: the connection manager. A broadcast only enqueues, so no method of it waits."""
 
 import json
 from collections.abc import Iterable
@@ -10,8 +10,8 @@ from starlette.types import Message
 
 from .tab import Tab
 
-# TODO 1: a message is {"type": "message", "id": I, "from": N, "text": T}, with ids 1, 2, 3, ... in each room. They go
-#         on when the room was empty. All members get the same messages in the same order.
+# TODO 1: a message is {"type": "message", "id": I, "from": N, "text": T}, with ids 1, 2, 3, ... in each room. They
+#         continue after the room was empty. All members get the same messages in the same order.
 
 
 class ConnectionManager:
@@ -24,9 +24,9 @@ class ConnectionManager:
     def tabs(self, room_id: str, name: str) -> set[Tab]:
         return self.rooms.get(room_id, {}).get(name, set())
 
-    def everybody(self, room_id: str, but: str | None = None) -> list[Tab]:
+    def all_tabs(self, room_id: str, exclude: str | None = None) -> list[Tab]:
         room = self.rooms.get(room_id, {})
-        return [tab for name, tabs in room.items() if name != but for tab in tabs]
+        return [tab for name, tabs in room.items() if name != exclude for tab in tabs]
 
     def join(self, room_id: str, tab: Tab) -> None:
         room = self.rooms.setdefault(room_id, {})
@@ -34,33 +34,33 @@ class ConnectionManager:
         room.setdefault(tab.name, set()).add(tab)
         self.send(room_id, [tab], {"type": "members", "names": self.names(room_id)})
         if is_new:
-            self.send(room_id, self.everybody(room_id, but=tab.name), {"type": "joined", "name": tab.name})
+            self.send(room_id, self.all_tabs(room_id, exclude=tab.name), {"type": "joined", "name": tab.name})
 
     def leave(self, room_id: str, *tabs: Tab) -> None:
-        """Remove these tabs from the room, and notify the others whose last tab that was."""
+        """Remove these tabs, and notify the others of each name that has no tab left."""
         names = self._remove(room_id, tabs)
-        # A loop: a notice may find more queues full, and recursion over a large room would go too deep.
+        # A loop, not recursion: each notice may overflow further queues, too many for the recursion limit.
         while names:
             notice = encode({"type": "left", "name": names.pop(0)})
-            overflowed = [tab for tab in self.everybody(room_id) if not tab.try_put(notice)]
+            overflowed = [tab for tab in self.all_tabs(room_id) if not tab.try_put(notice)]
             for tab in overflowed:
                 tab.close(1013, "too slow")
             names += self._remove(room_id, overflowed)
 
     def _remove(self, room_id: str, tabs: Iterable[Tab]) -> list[str]:
-        """Remove tabs, and return the names that have no other one."""
-        gone = []
+        """Remove tabs, and return the names that have no tab left."""
+        left = []
         for tab in tabs:
-            rest = self.tabs(room_id, tab.name)
-            # A tab that was removed is not here any more, and the name may have come back with another one.
-            if tab in rest:
-                rest.remove(tab)
-                if not rest:
+            remaining = self.tabs(room_id, tab.name)
+            # A removed tab isn't in the room any longer, and its name may have rejoined with another tab.
+            if tab in remaining:
+                remaining.remove(tab)
+                if not remaining:
                     del self.rooms[room_id][tab.name]
-                    gone.append(tab.name)
+                    left.append(tab.name)
         if not self.rooms.get(room_id, True):
             del self.rooms[room_id]
-        return gone
+        return left
 
     def close(self, room_id: str, tabs: Iterable[Tab], code: int, reason: str) -> None:
         tabs = list(tabs)
@@ -74,11 +74,11 @@ class ConnectionManager:
 
 
 def encode(message: dict[str, Any]) -> Message:
-    """The ASGI event of a message, the same one for everybody."""
+    """Return the ASGI event of a message. Encode it once, and send it to all tabs."""
     return {"type": "websocket.send", "text": json.dumps(message, separators=(",", ":"), ensure_ascii=False)}
 
 
-# HTTPConnection is what a Request and a WebSocket have in common, so both kinds of routes can ask for the manager.
+# HTTPConnection is the base class of Request and WebSocket, so both kinds of routes can use this dependency.
 async def get_manager(connection: HTTPConnection) -> ConnectionManager:
     manager: ConnectionManager = connection.state.manager
     return manager

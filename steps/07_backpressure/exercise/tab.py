@@ -1,4 +1,4 @@
-"""Step 07, exercise: one connection of a member, with a queue and a task that sends what's in it."""
+"""Step 07, exercise: a tab, which is one connection of a member, with its send queue and its writer."""
 
 import asyncio
 from contextlib import suppress
@@ -9,11 +9,11 @@ from starlette.websockets import WebSocketDisconnected
 
 from .settings import MAX_QUEUED_FRAMES
 
-# TODO 2: at most 64 frames wait in the queue of a tab. At the next one, the tab is off the list immediately. If its
-#         client reads at least 1 MiB a second, it gets everything that was queued, then close code 1013. If it reads
-#         nothing for CLOSE_TIMEOUT, abort the connection. No other member waits more than 100 ms for a message. A
-#         member that reads isn't disconnected by a burst: 400 messages of 2,000 characters in one write.
-# TODO 4: on SIGTERM, every member that reads gets 1012, and the process ends within 3 seconds, even if a member reads
+# TODO 2: queue at most 64 messages per tab. At the next one, remove the tab from the list immediately. If its client
+#         reads at least 1 MiB a second, it gets all queued messages, then close code 1013. If it reads nothing for
+#         CLOSE_TIMEOUT, abort the connection. No other member waits more than 100 ms for a message. A burst of 400
+#         messages of 2,000 characters in one write doesn't disconnect a member that reads.
+# TODO 4: on SIGTERM, every client that reads gets 1012, and the process ends within 3 seconds, even if a client reads
 #         nothing.
 
 # What a send to a disconnected client raises: the first, and every later one.
@@ -27,14 +27,14 @@ class Tab:
         self.send_queue: asyncio.Queue[Message] = asyncio.Queue(MAX_QUEUED_FRAMES)
 
     def try_put(self, event: Message) -> bool:
-        """Queue an event if there's room for it, and return whether there was."""
+        """Queue an event unless the queue is full, and return whether it's queued."""
         if self.send_queue.full():
             return False
         self.send_queue.put_nowait(event)
         return True
 
     async def write(self) -> None:
-        """Send the queued events. No other task waits for this connection."""
+        """Send the queued events. Only this task waits for the connection."""
         # Ignore disconnects: the endpoint receives them, and cleans up.
         with suppress(*DISCONNECT_ERRORS):
             while True:
@@ -42,7 +42,7 @@ class Tab:
 
     def close(self, code: int, reason: str) -> None:
         """Close the connection."""
-        # Make room for the close: the queue may be full.
+        # Empty the queue: it may be full, and the close needs a place.
         while not self.send_queue.empty():
             self.send_queue.get_nowait()
         self.send_queue.put_nowait({"type": "websocket.close", "code": code, "reason": reason})

@@ -1,4 +1,4 @@
-"""Step 08, lesson: the socket."""
+"""Step 08, lesson: the WebSocket endpoint."""
 
 import asyncio
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, WebSocket
 
 from .manager import Manager
-from .messages import EXPECTED, Direct, Message, Pong, read
+from .messages import EXPECTED_FORMAT, Direct, Message, Pong, parse
 from .tab import Tab
 
 router = APIRouter()
@@ -18,20 +18,20 @@ After = Annotated[int | None, Query(ge=0)]
 async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager, after: After = None) -> None:
     await websocket.accept()
     tab = Tab(name, websocket)
-    # In a group, so that a writer that fails ends the endpoint too, and no tab stays without one.
+    # In a group: if the writer fails, the endpoint ends too, so no tab stays open without a writer.
     async with asyncio.TaskGroup() as tasks:
         writer = tasks.create_task(tab.write())
         try:
             manager.join(room_id, tab, after)
             while (event := await websocket.receive())["type"] != "websocket.disconnect":
                 tab.unanswered_pings = 0
-                # A whole burst may have arrived already. Let the writers send in between.
+                # Yield control to the writers: many messages may have arrived at the same time.
                 await asyncio.sleep(0)
                 if tab not in manager.tabs(room_id, name):
-                    continue  # Removed: what it sent before it knew is for nobody.
-                match read(event):
+                    continue  # Removed: ignore messages that it sent before it received the close.
+                match parse(event):
                     case Message(text=text, key=key):
-                        message_id = manager.message(room_id, name, text, key)
+                        message_id = manager.post_message(room_id, name, text, key)
                         if key:
                             manager.send(room_id, [tab], {"type": "ack", "key": key, "id": message_id})
                     case Direct(to=to, text=text):
@@ -42,7 +42,7 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager,
                     case Pong():
                         pass
                     case None:
-                        manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED})
+                        manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED_FORMAT})
         finally:
             manager.leave(room_id, tab)
             writer.cancel()

@@ -1,4 +1,4 @@
-"""Step 08, lesson: what was said in one room, and under which keys, as long as the process lives."""
+"""Step 08, lesson: the messages of one room and their keys, in memory."""
 
 from starlette.types import Message
 
@@ -7,18 +7,18 @@ from .encoding import encode
 
 class History:
     def __init__(self) -> None:
-        self.frames: list[Message] = []
+        self.events: list[Message] = []
         self.ids: dict[str, int] = {}
 
     def add(self, name: str, text: str, key: str) -> Message:
-        """Keep a message, and give its frame."""
-        # Ids are 1, 2, 3, ..., so the frame with the id I is number I of the list.
-        message_id = len(self.frames) + 1
-        self.frames.append(encode({"type": "message", "id": message_id, "from": name, "text": text}))
+        """Store a message, and return its event."""
+        # Ids are 1, 2, 3, ..., so the message with the id I is at index I - 1.
+        message_id = len(self.events) + 1
+        self.events.append(encode({"type": "message", "id": message_id, "from": name, "text": text}))
         if key:
             self.ids[key] = message_id
-        return self.frames[-1]
+        return self.events[-1]
 
     def since(self, after: int) -> list[Message]:
-        """The frames that a member has missed who has seen everything up to this id."""
-        return self.frames[after:]
+        """Return the events after this id."""
+        return self.events[after:]

@@ -1,4 +1,4 @@
-"""Step 08, lesson: the application, the manager, and the heartbeat of all members."""
+"""Step 08, lesson: the application, its connection manager, and the heartbeat."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,20 +18,20 @@ from .supervision import supervised
 async def send_heartbeats(manager: ConnectionManager) -> None:
     while True:
         await asyncio.sleep(HEARTBEAT_INTERVAL)
-        manager.beat()
+        manager.ping_members()
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     manager = ConnectionManager()
     async with supervised(send_heartbeats(manager)):
-        # What is yielded here, every connection finds in its state.
+        # Each connection gets what you yield here, as its state.
         yield {"manager": manager}
 
 
 app = FastAPI(lifespan=lifespan)
 app.include_router(chat.router)
 app.include_router(members.router)
-# The last middleware that's added is the outermost one: its send is the server's own.
+# Add it last: the middleware that's added last is the outermost, and gets the server's own send.
 app.add_middleware(TransportMiddleware)
 app.frontend("/", directory=Path(__file__).parents[2] / "page")

@@ -1,4 +1,4 @@
-"""Step 08, lesson: what can be asked and done about members over HTTP."""
+"""Step 08, lesson: members over HTTP: list them, remove one, count the sessions."""
 
 from fastapi import APIRouter, HTTPException, status
 
@@ -15,7 +15,7 @@ async def list_members(room_id: str, manager: Manager) -> dict[str, list[str]]:
     return {"names": names}
 
 
-# :path, because a name may hold a slash.
+# With :path, because a name may contain a slash.
 @router.delete("/rooms/{room_id}/members/{name:path}", status_code=status.HTTP_204_NO_CONTENT)
 async def remove_member(room_id: str, name: str, manager: Manager) -> None:
     tabs = manager.tabs(room_id, name)

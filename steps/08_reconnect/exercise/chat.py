@@ -1,4 +1,4 @@
-"""Step 08, exercise: the socket."""
+"""Step 08, exercise: the WebSocket endpoint."""
 
 import asyncio
 from typing import Annotated
@@ -6,13 +6,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, WebSocket
 
 from .manager import Manager
-from .messages import EXPECTED, Direct, Message, Pong, read
+from .messages import EXPECTED_FORMAT, Direct, Message, Pong, parse
 from .tab import Tab
 
-# TODO 1: ?after= that is no whole number, negative, or beyond the last id of the room is refused with 403.
-# TODO 2: a message with a key is answered {"type": "ack", "key": K, "id": I}. Without a key, send no ack. If the
-#         message is bad and its key is valid, the error has "key": K and "retry": false: see key_of() and error().
-# TODO 3: if the journal can't take a message that has a key, the error has "key": K and "retry": true.
+# TODO 1: reject a handshake with 403 if after= isn't an integer, is negative, or is beyond the last id of the room.
+# TODO 2: acknowledge a message with a key: {"type": "ack", "key": K, "id": I}. Without a key, send no ack. If a message
+#         isn't valid but its key is, the error has "key": K and "retry": false: see key_of() and error().
+# TODO 3: if the journal can't store a message that has a key, the error has "key": K and "retry": true.
 
 router = APIRouter()
 Name = Annotated[str, Query(min_length=1, max_length=20)]
@@ -22,20 +22,20 @@ Name = Annotated[str, Query(min_length=1, max_length=20)]
 async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager) -> None:
     await websocket.accept()
     tab = Tab(name, websocket)
-    # In a group, so that a writer that fails ends the endpoint too, and no tab stays without one.
+    # In a group: if the writer fails, the endpoint ends too, so no tab stays open without a writer.
     async with asyncio.TaskGroup() as tasks:
         writer = tasks.create_task(tab.write())
         try:
             manager.join(room_id, tab)
             while (event := await websocket.receive())["type"] != "websocket.disconnect":
                 tab.unanswered_pings = 0
-                # A whole burst may have arrived already. Let the writers send in between.
+                # Yield control to the writers: many messages may have arrived at the same time.
                 await asyncio.sleep(0)
                 if tab not in manager.tabs(room_id, name):
-                    continue  # Removed: what it sent before it knew is for nobody.
-                match read(event):
+                    continue  # Removed: ignore messages that it sent before it received the close.
+                match parse(event):
                     case Message(text=text):
-                        manager.message(room_id, name, text)
+                        manager.post_message(room_id, name, text)
                     case Direct(to=to, text=text):
                         if tabs := list(manager.tabs(room_id, to)):
                             manager.send(room_id, tabs, {"type": "direct", "from": name, "text": text})
@@ -44,7 +44,7 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager)
                     case Pong():
                         pass
                     case None:
-                        manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED})
+                        manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED_FORMAT})
         finally:
             manager.leave(room_id, tab)
             writer.cancel()

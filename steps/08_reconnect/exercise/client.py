@@ -1,4 +1,4 @@
-"""Step 08, exercise: a client that comes back."""
+"""Step 08, exercise: a client that reconnects."""
 
 import asyncio
 import json
@@ -12,41 +12,40 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-# TODO 4: reconnect when the connection ends, and when nothing at all has come for `silence` seconds. Each connect
-#         carries after= the last id handed on. Messages that aren't acknowledged are sent again with their keys, in
-#         order. Nothing is handed on twice. A ping gets a pong.
-#         Two limits: while MAX_UNACKNOWLEDGED messages wait for their acknowledgement, a further send() waits. While
-#         MAX_INBOX items wait for the reader, nothing is read from the connection.
-#         At the end every task is ended and awaited, and each send() that waits raises ConnectionError.
-# TODO 5: connect immediately. After that, wait before try n, from 0, between half and the whole of
-#         min(cap, base * 2**n), at random. n is 0 again when a message or an ack has come; a handshake or a gap alone
-#         does not reset it. After an error with "retry": true, send its message again on the same connection, after
-#         such a wait.
-# TODO 6: stop for good on the close codes 1008 and 4401 and on HTTP 401 and 403; `stopped` is that code. Refused
-#         connections, other statuses and every other close code are tried again.
-#         A single message can be final too: its send() raises ValueError if its text can't be encoded, after an error
-#         with "retry": false, and after a close with 1009 if no other message was sent and not acknowledged. If others
-#         were, send one at a time after a 1009, each after the acknowledgement of the one before.
-# TODO 7: three of these, a server with a JOURNAL, and somebody who kills it again and again: every send() ends well,
-#         and every reader has every message once, in one order. Nothing new is to be written, if 1 to 6 hold together.
+# TODO 4: reconnect when the connection ends, or when nothing has arrived for `silence` seconds. Each handshake has
+#         after= the last id that you delivered. Send unacknowledged messages again with their keys, in order. Deliver
+#         no message twice. Answer a ping with a pong.
+#         Two limits: while MAX_UNACKNOWLEDGED messages are unacknowledged, a further send() waits. While MAX_INBOX
+#         items are undelivered, receive nothing from the connection.
+#         At the end, cancel and await every task, and let each waiting send() raise ConnectionError.
+# TODO 5: connect immediately. After that, sleep before attempt n, counted from 0, for a random time between half and
+#         all of min(cap, base * 2**n). A message or an ack resets n to 0; a handshake or a gap alone doesn't. After an
+#         error with "retry": true, send its message again on the same connection, after such a delay.
+# TODO 6: the close codes 1008 and 4401 and HTTP 401 and 403 are fatal: stop, and set `stopped` to that code. Refused
+#         connections, other statuses and all other close codes are transient: try again.
+#         An error can also be fatal for a single message. Let its send() raise ValueError if its text can't be encoded,
+#         after an error with "retry": false, and after a close with 1009 if it's the only message that was sent and
+#         isn't acknowledged. If there are others, send one at a time, each after the previous acknowledgement.
+# TODO 7: with three of these clients and a server with a JOURNAL that's killed repeatedly, every send() returns, and
+#         every reader gets each message once, in the same order. If 1 to 6 work together, you have nothing to add.
 
 MAX_UNACKNOWLEDGED = 100
-"""Messages that may wait for their acknowledgement. The server knows the last 1000 keys of a room."""
+"""Unacknowledged messages; further calls of send() wait. The server deduplicates the last 1000 keys of a room."""
 MAX_INBOX = 2000
-"""Items that may wait for the reader. While there are as many, the client doesn't read from its connection."""
+"""Undelivered items. While there are this many, the client receives nothing from its connection."""
 
 
 class ResilientClient:
-    """A member of a room who stays one: it reconnects, misses nothing and doubles nothing.
+    """A member of a room that reconnects, and delivers each message once.
 
-    Iterate over it in a task of its own, also if you only send: acknowledgements arrive behind the room's messages.
+    Iterate over it in a separate task, even if you only send: acknowledgements arrive after the room's messages.
 
     Args:
-        url: of the room's socket, such as `ws://127.0.0.1:8000/ws/lobby?name=Ada`.
-        after: the id of the last message that you know; 0 for none.
-        base: seconds; the first delay before a new try is at most this.
+        url: the room's URL, such as `ws://127.0.0.1:8000/ws/lobby?name=Ada`.
+        after: the id of the last message that you have; 0 for none.
+        base: seconds; the first delay before a reconnect is at most this long.
         cap: seconds; no delay is longer.
-        silence: seconds; if nothing at all comes for this time, the client reconnects.
+        silence: seconds; if nothing arrives for this time, the client reconnects.
     """
 
     def __init__(
@@ -58,17 +57,17 @@ class ResilientClient:
         self.cap = cap
         self.silence = silence
         self.stopped: int | None = None
-        """The close code or HTTP status that stopped it for good."""
+        """The fatal close code or HTTP status that stopped the client."""
         self._inbox: deque[dict[str, Any]] = deque()
-        # By key, in the order in which they were sent: the text, and who waits for its id.
+        # By key, in the order of send(): the text, and the future for its id.
         self._unacknowledged: dict[str, tuple[str, asyncio.Future[int]]] = {}
         self._ended = False
-        # Told whenever one of these three has changed.
+        # Notified when one of these three has changed.
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._stay())
+        self._task = asyncio.create_task(self._run())
         return self
 
     async def __aexit__(
@@ -81,29 +80,29 @@ class ResilientClient:
         """Send a message to the room.
 
         Returns:
-            The id of the message, once it is acknowledged.
+            The id of the message, when it's acknowledged.
 
         Raises:
             ConnectionError: the client has stopped or ended.
-            ValueError: the server never accepts this message, or it can't be encoded.
+            ValueError: the server rejects this message for good, or it can't be encoded.
         """
         if self._task is None or self._ended:
-            raise ConnectionError("the client has ended, or was not begun with async with")
+            raise ConnectionError("the client has ended, or wasn't started with async with")
         key = uuid.uuid4().hex
         acknowledged: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._unacknowledged[key] = (text, acknowledged)
-        await self._tell()
+        await self._notify()
         try:
             return await acknowledged
         finally:
             self._unacknowledged.pop(key, None)
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
     def __aiter__(self) -> Self:
-        """The messages and gaps, as they come, until the client stops or ends."""
+        """Return an iterator over messages and gaps. It ends when the client stops or ends."""
         return self
 
     async def __anext__(self) -> dict[str, Any]:
@@ -113,19 +112,19 @@ class ResilientClient:
                 raise StopAsyncIteration
             return self._inbox.popleft()
 
-    def _address(self) -> str:
-        """The address with after= in its query."""
+    def _resume_url(self) -> str:
+        """Return the URL with the resume offset, after=, in its query."""
         parts = urlsplit(self.url)
         query = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name != "after"]
         return parts._replace(query=urlencode([*query, ("after", self.after)])).geturl()
 
-    async def _stay(self) -> None:
+    async def _run(self) -> None:
         with suppress(OSError, ConnectionClosed):
-            async with connect(self._address(), max_size=None, close_timeout=1) as websocket:
-                async for frame in websocket:
-                    message = json.loads(frame)
+            async with connect(self._resume_url(), max_size=None, close_timeout=1) as websocket:
+                async for data in websocket:
+                    message = json.loads(data)
                     if message["type"] in ("message", "gap"):
                         self._inbox.append(message)
-                        await self._tell()
+                        await self._notify()
         self._ended = True
-        await self._tell()
+        await self._notify()

@@ -1,4 +1,4 @@
-"""Step 08, exercise: the file that outlives the process."""
+"""Step 08, exercise: an append-only log of the messages, which survives the process."""
 
 import errno
 import logging
@@ -18,29 +18,29 @@ class Record(BaseModel):
 
 
 class Journal:
-    """A line for each message. Without a path, nothing is kept.
+    """A file with one line for each message. Without a path, nothing is stored.
 
     Args:
         path: the file. It's created if it doesn't exist.
     """
 
     def __init__(self, path: str | None) -> None:
-        # Without a buffer: what write() has taken, the system has, and no kill of this process can take it back.
-        # A power cut could. Against that, os.fsync() would have to come before each acknowledgement.
+        # Unbuffered: the operating system has each line after write(), so a kill of this process loses none.
+        # A power failure could. To survive that too, call os.fsync() before each acknowledgement.
         self.file = open(path, "ab+", buffering=0) if path else None
-        # Bytes up to the end of the last whole line, and whether there may be a part of a line behind it.
+        # The offset of the end of the last complete line, in bytes, and whether part of a line may follow it.
         self.size = 0
         self.is_torn = False
 
     def read(self) -> list[Record]:
-        """Return every message so far, without damaged lines, and cut off a last line that has no end."""
+        """Return all messages, without damaged lines, and truncate a last line that has no end."""
         if self.file is None:
             return []
         self.file.seek(0)
         content = self.file.read()
         *lines, torn = content.split(b"\n")
         if torn:
-            # It was never acknowledged, so its sender sends it again.
+            # It wasn't acknowledged, so its sender sends it again.
             logger.warning("%s: line %d has no end, and is cut off.", self.file.name, len(lines) + 1)
             self.file.truncate(len(content) - len(torn))
         records = []
@@ -52,10 +52,10 @@ class Journal:
         return records
 
     def append(self, record: Record) -> None:
-        """Write a message.
+        """Append a message.
 
         Raises:
-            OSError: its line isn't in the file, such as on a full disk.
+            OSError: the line can't be written, such as on a full disk.
         """
         if self.file is None:
             return

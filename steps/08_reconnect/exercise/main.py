@@ -1,13 +1,12 @@
-"""Step 08, exercise: the application, the manager, and the heartbeat of all members.
+"""Step 08, exercise: the application, its connection manager, and the heartbeat.
 
 In the folder of the course:
 
 Run it:    uvicorn exercise.main:app --app-dir steps/08_reconnect --reload
 Judge it:  pytest --exercise 8
 
-What is to do stands in manager.py and chat.py for the server, and in client.py. The rest is ready: also journal.py,
-the file that outlives the process, enqueue_replay() in tab.py, and key_of() and error() in messages.py, which you'll
-need.
+Your tasks are in manager.py and chat.py for the server, and in client.py. The rest is ready. You'll need Journal in
+journal.py, enqueue_replay() in tab.py, and key_of() and error() in messages.py.
 """
 
 import asyncio
@@ -28,7 +27,7 @@ from .supervision import supervised
 async def send_heartbeats(manager: ConnectionManager) -> None:
     while True:
         await asyncio.sleep(HEARTBEAT_INTERVAL)
-        manager.beat()
+        manager.ping_members()
 
 
 @asynccontextmanager
@@ -36,12 +35,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     with closing(Journal(JOURNAL)) as journal:
         manager = ConnectionManager(journal)
         async with supervised(send_heartbeats(manager)):
-            # What is yielded here, every connection finds in its state.
+            # Each connection gets what you yield here, as its state.
             yield {"manager": manager}
 
 
 app = FastAPI(lifespan=lifespan)
 app.include_router(chat.router)
 app.include_router(members.router)
-# The last middleware that's added is the outermost one: its send is the server's own.
+# Add it last: the middleware that's added last is the outermost, and gets the server's own send.
 app.add_middleware(TransportMiddleware)

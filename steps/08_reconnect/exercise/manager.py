@@ -1,4 +1,4 @@
-"""Step 08, exercise: who is where, and who is told what. No change waits for anything: all members see one order."""
+"""Step 08, exercise: the connection manager. No method waits, so all members get all events in the same order."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -13,20 +13,20 @@ from .journal import Journal
 from .settings import MAX_UNANSWERED_PINGS
 from .tab import Tab
 
-# TODO 1: ?after=ID replays what was said after that message: each once, in order, right after the list of members and
-#         before anything new, and not counted against the 64 that may wait. Keep the last 100 messages of each room,
-#         also of one that is empty. Where ids are missing, {"type": "gap", "missed": n} comes in their place.
-# TODO 2: a message with a key is known again: the same key of the same sender in the same room gets the same id, and
-#         is not passed on again. Keep the last 1000 keys of each room.
-# TODO 3: a message is in the journal before any member gets it, and at the start everything in the journal is there
-#         again: ids, messages and keys. If append() raises OSError, no member gets the message.
+# TODO 1: with ?after=ID, replay the messages after that id: each once, in order, right after the list of members and
+#         before new messages. The limit of 64 queued messages doesn't apply to them. Keep the last 100 messages of each
+#         room, even if the room is empty. Where ids are missing, send {"type": "gap", "missed": n} instead.
+# TODO 2: deduplicate by key: a message with the same key, sender and room gets the same id, and isn't broadcast again.
+#         Keep the last 1000 keys of each room.
+# TODO 3: append a message to the journal before any member gets it. At the start, restore ids, messages and keys from
+#         the journal. If append() raises OSError, no member gets the message.
 
 
 class ConnectionManager:
     def __init__(self, journal: Journal) -> None:
         self.rooms: dict[str, dict[str, set[Tab]]] = {}
         self.journal = journal
-        # Kept for empty rooms too, because their numbers go on.
+        # Kept for empty rooms too, because their ids continue.
         self.last_ids: Counter[str] = Counter()
 
     def names(self, room_id: str) -> list[str]:
@@ -35,9 +35,9 @@ class ConnectionManager:
     def tabs(self, room_id: str, name: str) -> set[Tab]:
         return self.rooms.get(room_id, {}).get(name, set())
 
-    def everybody(self, room_id: str, but: str | None = None) -> list[Tab]:
+    def all_tabs(self, room_id: str, exclude: str | None = None) -> list[Tab]:
         room = self.rooms.get(room_id, {})
-        return [tab for name, tabs in room.items() if name != but for tab in tabs]
+        return [tab for name, tabs in room.items() if name != exclude for tab in tabs]
 
     def join(self, room_id: str, tab: Tab) -> None:
         room = self.rooms.setdefault(room_id, {})
@@ -45,33 +45,33 @@ class ConnectionManager:
         room.setdefault(tab.name, set()).add(tab)
         self.send(room_id, [tab], {"type": "members", "names": self.names(room_id)})
         if is_new:
-            self.send(room_id, self.everybody(room_id, but=tab.name), {"type": "joined", "name": tab.name})
+            self.send(room_id, self.all_tabs(room_id, exclude=tab.name), {"type": "joined", "name": tab.name})
 
     def leave(self, room_id: str, *tabs: Tab) -> None:
-        """Remove these tabs from the room, and notify the others whose last tab that was."""
+        """Remove these tabs, and notify the others of each name that has no tab left."""
         names = self._remove(room_id, tabs)
-        # A loop: a notice may find more queues full, and recursion over a large room would go too deep.
+        # A loop, not recursion: each notice may overflow further queues, too many for the recursion limit.
         while names:
             notice = encode({"type": "left", "name": names.pop(0)})
-            overflowed = [tab for tab in self.everybody(room_id) if not tab.try_put(notice)]
+            overflowed = [tab for tab in self.all_tabs(room_id) if not tab.try_put(notice)]
             for tab in overflowed:
                 tab.close(1013, "too slow")
             names += self._remove(room_id, overflowed)
 
     def _remove(self, room_id: str, tabs: Iterable[Tab]) -> list[str]:
-        """Remove tabs, and return the names that have no other one."""
-        gone = []
+        """Remove tabs, and return the names that have no tab left."""
+        left = []
         for tab in tabs:
-            rest = self.tabs(room_id, tab.name)
-            # A tab that was removed is not here any more, and the name may have come back with another one.
-            if tab in rest:
-                rest.remove(tab)
-                if not rest:
+            remaining = self.tabs(room_id, tab.name)
+            # A removed tab isn't in the room any longer, and its name may have rejoined with another tab.
+            if tab in remaining:
+                remaining.remove(tab)
+                if not remaining:
                     del self.rooms[room_id][tab.name]
-                    gone.append(tab.name)
+                    left.append(tab.name)
         if not self.rooms.get(room_id, True):
             del self.rooms[room_id]
-        return gone
+        return left
 
     def close(self, room_id: str, tabs: Iterable[Tab], code: int, reason: str) -> None:
         tabs = list(tabs)
@@ -79,30 +79,30 @@ class ConnectionManager:
             tab.close(code, reason)
         self.leave(room_id, *tabs)
 
-    def message(self, room_id: str, name: str, text: str) -> int:
-        """Pass a message on, and give its id."""
+    def post_message(self, room_id: str, name: str, text: str) -> int:
+        """Broadcast a message, and return its id."""
         self.last_ids[room_id] += 1
         message = {"type": "message", "id": self.last_ids[room_id], "from": name, "text": text}
-        self.send(room_id, self.everybody(room_id), message)
+        self.send(room_id, self.all_tabs(room_id), message)
         return self.last_ids[room_id]
 
     def send(self, room_id: str, tabs: Iterable[Tab], message: dict[str, Any]) -> None:
-        self.send_frame(room_id, tabs, encode(message))
+        self.send_event(room_id, tabs, encode(message))
 
-    def send_frame(self, room_id: str, tabs: Iterable[Tab], frame: Message) -> None:
-        self.close(room_id, [tab for tab in tabs if not tab.try_put(frame)], 1013, "too slow")
+    def send_event(self, room_id: str, tabs: Iterable[Tab], event: Message) -> None:
+        self.close(room_id, [tab for tab in tabs if not tab.try_put(event)], 1013, "too slow")
 
-    def beat(self) -> None:
-        """Disconnect silent members, and ping the others."""
+    def ping_members(self) -> None:
+        """Disconnect the tabs that have sent nothing, and ping the others."""
         for room_id in list(self.rooms):
-            silent = [tab for tab in self.everybody(room_id) if tab.unanswered_pings == MAX_UNANSWERED_PINGS]
+            silent = [tab for tab in self.all_tabs(room_id) if tab.unanswered_pings == MAX_UNANSWERED_PINGS]
             self.close(room_id, silent, 4408, "no sign of life")
-            for tab in self.everybody(room_id):
+            for tab in self.all_tabs(room_id):
                 tab.unanswered_pings += 1
-            self.send(room_id, self.everybody(room_id), {"type": "ping"})
+            self.send(room_id, self.all_tabs(room_id), {"type": "ping"})
 
 
-# HTTPConnection is what a Request and a WebSocket have in common, so both kinds of routes can ask for the manager.
+# HTTPConnection is the base class of Request and WebSocket, so both kinds of routes can use this dependency.
 async def get_manager(connection: HTTPConnection) -> ConnectionManager:
     manager: ConnectionManager = connection.state.manager
     return manager

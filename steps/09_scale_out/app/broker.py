@@ -1,4 +1,4 @@
-"""Step 09, lesson: what stands between the processes."""
+"""Step 09, lesson: brokers, which connect the processes."""
 
 import asyncio
 import json
@@ -7,53 +7,53 @@ from typing import Any, Protocol
 
 from redis.asyncio import Redis
 
-Hear = Callable[[dict[str, Any]], None]
+EventHandler = Callable[[dict[str, Any]], None]
 
 
 class Broker(Protocol):
-    async def start(self, hear: Hear) -> None:
-        """From now on `hear` is called with whatever a process publishes."""
+    async def start(self, on_event: EventHandler) -> None:
+        """Start to call `on_event` with each published message."""
 
     async def publish(self, message: dict[str, Any]) -> None:
-        """Let every process hear this, this one too."""
+        """Deliver a message to all processes, including this one."""
 
     async def stop(self) -> None:
-        """Nothing is heard any more."""
+        """Stop to deliver messages."""
 
 
 class MemoryBroker:
-    """For one process, which hears itself."""
+    """A broker for a single process."""
 
-    async def start(self, hear: Hear) -> None:
-        self.hear = hear
+    async def start(self, on_event: EventHandler) -> None:
+        self.on_event = on_event
 
     async def publish(self, message: dict[str, Any]) -> None:
-        self.hear(message)
+        self.on_event(message)
 
     async def stop(self) -> None:
         pass
 
 
 class RedisBroker:
-    """For as many processes as use the same Redis."""
+    """A broker for all processes that use the same Redis."""
 
     def __init__(self, url: str) -> None:
         self.redis = Redis.from_url(url, decode_responses=True)
         self.pubsub = self.redis.pubsub()
 
-    async def start(self, hear: Hear) -> None:
+    async def start(self, on_event: EventHandler) -> None:
         await self.pubsub.subscribe("chat")
-        self.listening = asyncio.create_task(self._listen(hear))
+        self.listen_task = asyncio.create_task(self._listen(on_event))
 
-    async def _listen(self, hear: Hear) -> None:
+    async def _listen(self, on_event: EventHandler) -> None:
         async for event in self.pubsub.listen():
             if event["type"] == "message":
-                hear(json.loads(event["data"]))
+                on_event(json.loads(event["data"]))
 
     async def publish(self, message: dict[str, Any]) -> None:
         await self.redis.publish("chat", json.dumps(message))
 
     async def stop(self) -> None:
-        self.listening.cancel()
+        self.listen_task.cancel()
         await self.pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py has no types for it.
         await self.redis.aclose()

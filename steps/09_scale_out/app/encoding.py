@@ -1,4 +1,4 @@
-"""Step 09, lesson: a message as it goes to the server."""
+"""Step 09, lesson: encode a message as an ASGI event."""
 
 import json
 from typing import Any
@@ -7,5 +7,5 @@ from starlette.types import Message
 
 
 def encode(message: dict[str, Any]) -> Message:
-    """The ASGI event of a message, the same one for everybody."""
+    """Return the ASGI event of a message. Encode it once, and send it to all tabs."""
     return {"type": "websocket.send", "text": json.dumps(message, separators=(",", ":"), ensure_ascii=False)}

@@ -1,4 +1,4 @@
-"""Step 09, lesson: what a client may send, and how it is read."""
+"""Step 09, lesson: what a client may send, and how it's parsed."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-EXPECTED = "expected a message, or a direct message with a member's name as to, as JSON in a text frame"
+EXPECTED_FORMAT = "expected a message, or a direct message with a member's name as to, as JSON in a text frame"
 
 
 Key = Annotated[str, Field(min_length=1, max_length=64)]
@@ -15,7 +15,7 @@ Key = Annotated[str, Field(min_length=1, max_length=64)]
 class Message(BaseModel):
     type: Literal["message"]
     text: str
-    # Empty stands for none; a client may not send an empty one.
+    # Empty if there's none. A client can't send an empty key.
     key: Key = ""
 
 
@@ -30,34 +30,34 @@ class Pong(BaseModel):
 
 
 class Keyed(BaseModel):
-    """What is valid of a message that read() doesn't accept."""
+    """The key of a message that parse() rejects."""
 
     type: Literal["message"]
     key: Key
 
 
 Request = Message | Direct | Pong
-reader: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
+request_adapter: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
 
 
-def read(event: Mapping[str, Any]) -> Request | None:
-    """What a client sent, or None if it cannot be read."""
+def parse(event: Mapping[str, Any]) -> Request | None:
+    """Return the message of a client, or None if it isn't valid."""
     try:
-        # A binary frame has no text, and an empty text is no JSON.
-        return reader.validate_json(event.get("text") or "")
+        # A binary message has no text, and an empty one isn't JSON.
+        return request_adapter.validate_json(event.get("text") or "")
     except ValidationError:
         return None
 
 
 def key_of(event: Mapping[str, Any]) -> str | None:
-    """Return the key of a message that read() doesn't accept, or None if it has no valid one."""
+    """Return the key of a message that parse() rejects, or None if it has no valid key."""
     try:
-        # Not with Pydantic alone: it doesn't parse half an emoji, so the key next to that would be lost.
+        # Not Pydantic alone: it doesn't parse half an emoji, so the key of such a message would be lost.
         return Keyed.model_validate(json.loads(event.get("text") or "")).key
     except (ValueError, RecursionError):
         return None
 
 
 def error(detail: str, key: str | None, *, retry: bool) -> dict[str, Any]:
-    """Return the answer to a message that isn't accepted. With a key, it states whether to send the message again."""
+    """Return an error. With a key, it states whether the client should send the message again."""
     return {"type": "error", "detail": detail} | ({"key": key, "retry": retry} if key else {})

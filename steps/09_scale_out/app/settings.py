@@ -1,18 +1,18 @@
-"""Step 09, lesson: what can be set, and the limits that hold for every tab."""
+"""Step 09, lesson: settings from the environment, and the limits of each tab."""
 
 import os
 
 BROKER = os.environ.get("BROKER", "memory://")
-"""What stands between the processes: memory://, which is for one process alone, or the address of a Redis."""
-HEARTBEAT_INTERVAL = float(os.environ.get("HEARTBEAT", "10"))
+"""memory://, which is for a single process, or the URL of a Redis, which connects many."""
+HEARTBEAT_INTERVAL = float(os.environ.get("HEARTBEAT_INTERVAL", "10"))
 """Seconds between two pings."""
 CLOSE_TIMEOUT = float(os.environ.get("CLOSE_TIMEOUT", "2"))
 """Seconds without progress after which a connection that's being closed is aborted."""
-KEPT_MESSAGES = 100
-"""Messages of a room that a member may ask for when it comes back."""
-KEPT_KEYS = 1000
-"""Keys of a room that are known again."""
+HISTORY_SIZE = 100
+"""Messages of a room that a reconnecting client can get."""
+DEDUP_WINDOW = 1000
+"""Keys of a room by which duplicates are detected."""
 MAX_UNANSWERED_PINGS = 3
-"""At the next ping, a member that has sent nothing since the first of them is disconnected."""
+"""Pings without any message from the client. Before the next ping, the tab is disconnected."""
 MAX_QUEUED_FRAMES = 64
-"""Messages that may wait behind one that's being sent to a tab. At the next one, the tab is disconnected."""
+"""Messages in the send queue of a tab, without the one that's being sent. At the next one, the tab is disconnected."""

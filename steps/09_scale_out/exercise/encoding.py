@@ -1,4 +1,4 @@
-"""Step 09, exercise: a message as it goes to the server."""
+"""Step 09, exercise: encode a message as an ASGI event."""
 
 import json
 from typing import Any
@@ -7,10 +7,10 @@ from starlette.types import Message
 
 
 def encode(message: dict[str, Any]) -> Message:
-    """The ASGI event of a message, the same one for everybody."""
-    return text_frame(json.dumps(message, separators=(",", ":"), ensure_ascii=False))
+    """Return the ASGI event of a message. Encode it once, and send it to all tabs."""
+    return text_event(json.dumps(message, separators=(",", ":"), ensure_ascii=False))
 
 
-def text_frame(text: str) -> Message:
-    """The ASGI event of a text."""
+def text_event(text: str) -> Message:
+    """Return the ASGI event of a text message."""
     return {"type": "websocket.send", "text": text}

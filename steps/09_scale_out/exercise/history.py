@@ -1,37 +1,37 @@
-"""Step 09, exercise: what was said in one room, as far as it is kept."""
+"""Step 09, exercise: the latest messages of one room."""
 
 from collections import deque
 
 from starlette.types import Message
 
-from .broker import Said
+from .broker import StoredMessage
 from .encoding import encode
-from .settings import KEPT_MESSAGES
+from .settings import HISTORY_SIZE
 
 
 class History:
     def __init__(self) -> None:
         self.last_id = 0
-        self.said: deque[Said] = deque(maxlen=KEPT_MESSAGES)
+        self.messages: deque[StoredMessage] = deque(maxlen=HISTORY_SIZE)
 
-    def add(self, said: Said) -> None:
-        self.last_id = said.id
-        self.said.append(said)
+    def add(self, message: StoredMessage) -> None:
+        self.last_id = message.id
+        self.messages.append(message)
 
     def since(self, after: int) -> list[Message]:
-        """Return what a member has missed who has everything up to this id, with a gap where messages are lost."""
-        events = []
-        for said in self.said:
-            if said.id > after:
-                if missed := said.id - after - 1:
-                    events.append(gap(missed))
-                events.append(said.frame)
-                after = said.id
+        """Return the events after this id, with a gap where messages are lost."""
+        replay = []
+        for message in self.messages:
+            if message.id > after:
+                if missed := message.id - after - 1:
+                    replay.append(gap(missed))
+                replay.append(message.event)
+                after = message.id
         if missed := self.last_id - after:
-            events.append(gap(missed))
-        return events
+            replay.append(gap(missed))
+        return replay
 
 
 def gap(missed: int) -> Message:
-    """The frame that says that so many messages are lost."""
+    """Return the event for a number of lost messages."""
     return encode({"type": "gap", "missed": missed})

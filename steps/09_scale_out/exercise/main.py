@@ -1,12 +1,12 @@
-"""Step 09, exercise: the application, the manager with its broker, and the heartbeat of all members.
+"""Step 09, exercise: the application, its connection manager with a broker, and the heartbeat.
 
 In the folder of the course:
 
 Run it:    uvicorn exercise.main:app --app-dir steps/09_scale_out --reload
 Judge it:  pytest --exercise 9
 
-What is to do stands in redis_broker.py. The rest is ready: broker.py says what a broker is asked for, memory.py is one
-for a single process, manager.py uses it, and scripts.py has two scripts that Redis runs.
+Your tasks are in redis_broker.py. The rest is ready: broker.py has the interface of a broker, memory.py has one for a
+single process, manager.py uses it, and scripts.py has two Lua scripts.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from .supervision import supervised
 async def send_heartbeats(manager: ConnectionManager) -> None:
     while True:
         await asyncio.sleep(HEARTBEAT_INTERVAL)
-        manager.beat()
+        manager.ping_members()
 
 
 @asynccontextmanager
@@ -40,10 +40,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     try:
         await broker.start(manager)
         async with supervised(send_heartbeats(manager)):
-            # What is yielded here, every connection finds in its state.
+            # Each connection gets what you yield here, as its state.
             yield {"manager": manager}
     finally:
-        # Whatever these tasks raise is logged, and the broker must stop.
+        # return_exceptions, because their errors are logged already, and the broker must stop.
         await asyncio.gather(*manager.tasks, return_exceptions=True)
         await broker.stop()
 
@@ -51,5 +51,5 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
 app = FastAPI(lifespan=lifespan)
 app.include_router(chat.router)
 app.include_router(members.router)
-# The last middleware that's added is the outermost one: its send is the server's own.
+# Add it last: the middleware that's added last is the outermost, and gets the server's own send.
 app.add_middleware(TransportMiddleware)

@@ -11,24 +11,24 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from .broker import Listener, Page, Presence, Said
-from .encoding import text_frame
+from .broker import HistoryPage, Listener, Presence, StoredMessage
+from .encoding import text_event
 
-# As shipped, this passes on what is said while everything goes well, and that is all. broker.py says what each method
-# promises.
+# The starter code delivers messages to all processes as long as nothing fails, and does nothing else. broker.py has
+# the contract of each method.
 #
-# TODO 1: publish() gives ids that rise by one in each room, whichever process is asked: INCR. The id, and that every
-#         process hears the message, are one step, or two processes overtake each other: a script.
-# 2 is done: one connection for each process listens, however many rooms and members there are. Keep it so.
-# TODO 3: what is published is kept in a stream for each room, trimmed to KEPT_MESSAGES; read() gives what comes after
+# TODO 1: publish() returns ids that rise by one in each room, at whichever process: INCR. Increment and publish in one
+#         script, because two processes would otherwise publish in another order than their ids.
+# 2 is done: each process has one subscription, for any number of rooms and members. Keep it.
+# TODO 3: store messages in a stream for each room, trimmed to HISTORY_SIZE. read_history() returns the messages after
 #         an id, and the last id.
-# TODO 4: present() and members() know the names at all processes. A process that has not renewed its lease for
-#         LEASE_TTL seconds loses its names, and no other does. scripts.py has the two scripts for that.
-# TODO 5: Redis may go and come back, even empty: while it is away every call raises Away, when it is back the listener
-#         is asked to resume(), and ids go on from the largest that this process has seen. An error reply, such as OOM
-#         or READONLY, is an outage too.
-# TODO 6: the same key of the same sender in the same room gives the same id and is not passed on again, whichever
-#         process is asked. Keep the last KEPT_KEYS of a room.
+# TODO 4: update_presence() and get_presence() return the names at all processes. If a process hasn't renewed its lease
+#         for LEASE_TTL seconds, remove its names, and no others. scripts.py has two scripts for that.
+# TODO 5: Redis may become unavailable, and recover empty. In an outage, every call raises BrokerUnavailable. After it,
+#         call the listener's resync(), and continue the ids after the largest one that this process knows. An error
+#         reply, such as OOM or READONLY, is an outage too.
+# TODO 6: deduplicate at all processes: a message with the same key, sender and room gets the same id, and isn't sent
+#         again. Keep the last DEDUP_WINDOW keys of a room.
 
 logger = logging.getLogger(__name__)
 
@@ -47,51 +47,51 @@ class RedisBroker:
         self.listener = listener
         self.pubsub = self.redis.pubsub()
         await self.pubsub.psubscribe(f"{CHANNEL}*")
-        self.listening = asyncio.create_task(self._listen())
+        self.listen_task = asyncio.create_task(self._listen())
 
     async def stop(self) -> None:
-        self.listening.cancel()
+        self.listen_task.cancel()
         await self.pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py has no types for it.
         await self.redis.aclose()
 
     async def publish(self, room_id: str, sender: str, text: str, key: str) -> int:
         self.last_ids[room_id] += 1
         message = {"type": "message", "id": self.last_ids[room_id], "from": sender, "text": text}
-        await self.send(room_id, message)
+        await self.publish_transient(room_id, message)
         return self.last_ids[room_id]
 
-    async def read(self, room_id: str, after: int) -> Page:
-        return Page(0, [])
+    async def read_history(self, room_id: str, after: int) -> HistoryPage:
+        return HistoryPage(0, [])
 
-    async def present(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
+    async def update_presence(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
         self.version += 1
         self.names.update(names)
-        return {room_id: await self.members(room_id) for room_id in names}
+        return {room_id: await self.get_presence(room_id) for room_id in names}
 
-    async def members(self, room_id: str) -> Presence:
+    async def get_presence(self, room_id: str) -> Presence:
         return Presence(self.version, {self.process: self.names.get(room_id, [])})
 
-    async def send(self, room_id: str, event: dict[str, Any]) -> None:
+    async def publish_transient(self, room_id: str, event: dict[str, Any]) -> None:
         await self.redis.publish(CHANNEL + room_id, json.dumps(event))
 
     async def _listen(self) -> None:
         try:
             async for event in self.pubsub.listen():
                 if event["type"] == "pmessage":
-                    await self._hear(event["channel"].removeprefix(CHANNEL), event["data"])
+                    await self._dispatch(event["channel"].removeprefix(CHANNEL), event["data"])
         except (RedisError, OSError):
-            pass  # The connection is lost, and nothing is heard any more.
+            pass  # The connection is lost, and this process gets no further events.
         except Exception:
-            # Nobody awaits this task, so nobody else would say so.
+            # No code awaits this task, so its error would be lost.
             logger.exception("What came from Redis cannot be passed on")
 
-    async def _hear(self, room_id: str, text: str) -> None:
+    async def _dispatch(self, room_id: str, text: str) -> None:
         match json.loads(text):
             case {"type": "message", "id": message_id}:
-                await self.listener.hear(room_id, Said(message_id, text_frame(text)))
+                await self.listener.on_event(room_id, StoredMessage(message_id, text_event(text)))
             case {"type": "names", "version": version, "process": process, "names": names}:
-                await self.listener.hear(room_id, Presence(version, {process: names}))
+                await self.listener.on_event(room_id, Presence(version, {process: names}))
             case event:
-                await self.listener.hear(room_id, event)
-        # A burst from another process must not drop a tab that reads. Let the writers send in between.
+                await self.listener.on_event(room_id, event)
+        # Yield control to the writers: a burst from another process must not disconnect a tab that reads.
         await asyncio.sleep(0)

@@ -1,7 +1,7 @@
-"""Step 09, exercise: what Redis does in one go. Nobody else's command comes between two lines of a script."""
+"""Step 09, exercise: Lua scripts for Redis. It runs a script atomically: no other command comes in between."""
 
-PRESENT = """
--- KEYS: members, version. ARGV: channel, process, its names as JSON, seconds that the list is kept.
+UPDATE_PRESENCE = """
+-- KEYS: members, version. ARGV: channel, process, its names as JSON, seconds until the list expires.
 local changed
 if ARGV[3] == '[]' then
     changed = redis.call('HDEL', KEYS[1], ARGV[2]) == 1
@@ -20,8 +20,8 @@ end
 return {version, redis.call('HGETALL', KEYS[1])}
 """
 
-RENEW = """
--- KEYS: processes. ARGV: process, seconds of a lease. Gives the processes whose lease has run out.
+RENEW_LEASE = """
+-- KEYS: processes. ARGV: process, seconds of a lease. Returns the processes whose lease has expired.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])

@@ -7,9 +7,9 @@ import math
 import time
 from collections.abc import AsyncIterator
 
+from judge.auth import KEY, KEYED, AuthClient, Member, bearer, claims_of, forged
 from judge.clients import Client, ClientConnection
 from judge.flood import LARGE, MANY
-from judge.holders import KEY, KEYED, Door, Member, bearer, claims_of, forged
 from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
@@ -29,38 +29,38 @@ class Expiry:
     @check(6, "closes a socket with 4401 when its token expires")
     async def test_expires(self, subject: Subject) -> None:
         for seconds in (0.3, 1.0, 3.0):
-            door = Door(await subject.under(**KEYED))
-            if (ended := await self._forged_expires(door, seconds)) is not None:
+            auth = AuthClient(await subject.under(**KEYED))
+            if (ended := await self._forged_expires(auth, seconds)) is not None:
                 break
         if ended:
             return
         # An answer may know its tokens by more than their claims, so tokens that it has made itself decide.
-        door = Door(await subject.under(**SHORT))
+        auth = AuthClient(await subject.under(**SHORT))
         # Again where the machine was too busy to look before something had expired.
         for _ in range(3):
-            if await self._saw_it_expire(door):
+            if await self._saw_it_expire(auth):
                 break
 
-    async def _forged_expires(self, door: Door, seconds: float) -> bool | None:
+    async def _forged_expires(self, auth: AuthClient, seconds: float) -> bool | None:
         """Open sockets with a token that's forged to expire soon, and its tickets.
 
         Args:
-            door: of the server that tokens can be forged for.
+            auth: a client of the server that tokens can be forged for.
             seconds: the shortest life of the token.
 
         Returns:
             Whether all is as it should be, or None if the machine was too slow for that life.
         """
-        newer = await door.log_in("Ada")
+        newer = await auth.log_in("Ada")
         end = math.ceil(time.time() + seconds)
         token = forged(newer, KEY, {"exp": end})
         async with contextlib.AsyncExitStack() as stack:
 
             async def enter(**how: str) -> Member:
-                return await stack.enter_async_context(door.member("lobby", **how))
+                return await stack.enter_async_context(auth.member("lobby", **how))
 
             try:
-                one, two, unused = await asyncio.gather(*(door.buy(token) for _ in range(3)))
+                one, two, unused = await asyncio.gather(*(auth.create_ticket(token) for _ in range(3)))
                 ways = {
                     "silent, opened with its token": {"token": token},
                     "silent, opened with a ticket": {"ticket": one},
@@ -74,37 +74,37 @@ class Expiry:
                 return None if time.time() >= end else False
             try:
                 await asyncio.gather(*(self._closes(*each, end) for each in members.items()))
-                await self._are_refused(door, token, unused)
+                await self._are_refused(auth, token, unused)
                 await staying.is_open("Ada", "a message", likely=EXPIRES)
             except Failure:
                 return False
         return True
 
-    async def _saw_it_expire(self, door: Door) -> bool:
+    async def _saw_it_expire(self, auth: AuthClient) -> bool:
         """Open sockets with a token and its tickets, and one with a newer token; whether all was seen in time.
 
         Raises:
             Failure: one of them is closed too early, too late or otherwise.
         """
-        token = await door.log_in("Ada", anew=True)
+        token = await auth.log_in("Ada", anew=True)
         end = float(claims_of(token)["exp"])
-        unused = [await door.buy(token) for _ in range(3)]
+        unused = [await auth.create_ticket(token) for _ in range(3)]
         async with contextlib.AsyncExitStack() as stack:
 
             async def enter(**how: str) -> Member:
-                return await stack.enter_async_context(door.member("lobby", **how))
+                return await stack.enter_async_context(auth.member("lobby", **how))
 
             members = {
                 "silent, opened with its token": await enter(token=token),
                 "silent, opened with a ticket": await enter(ticket=unused.pop()),
                 "talking, opened with its token": await enter(token=token),
-                "talking, opened with a ticket": await enter(ticket=await door.buy(token)),
+                "talking, opened with a ticket": await enter(ticket=await auth.create_ticket(token)),
             }
 
             async def enter_anew() -> tuple[Member, float, asyncio.Task[float]]:
                 # Two tokens of one second may be the same one.
                 await asyncio.sleep(end - time.time() - 1.3)
-                newer = await door.log_in("Ada", anew=True)
+                newer = await auth.log_in("Ada", anew=True)
                 member = await enter(token=newer)
                 closes = spawn(_closed_at(member))
                 stack.callback(closes.cancel)
@@ -117,16 +117,16 @@ class Expiry:
             saw_all = True
             for how in ("used", "bought"):
                 try:
-                    ticket = unused.pop() if how == "used" else await door.buy(token)
+                    ticket = unused.pop() if how == "used" else await auth.create_ticket(token)
                 except Failure:
                     if time.time() < end:
                         raise
                     saw_all = False
                     break
-                answer = await door.subject.handshake(f"/ws/lobby?ticket={ticket}")
+                answer = await auth.subject.handshake(f"/ws/lobby?ticket={ticket}")
                 if isinstance(answer, ClientConnection):
                     stack.push_async_callback(answer.close)
-                    member = Member(answer, door.subject.patience, door.mark)
+                    member = Member(answer, auth.subject.patience, auth.mark)
                     members[f"silent, opened with a ticket {how} just before"] = member
                 elif time.time() > end:
                     saw_all = False
@@ -145,22 +145,22 @@ class Expiry:
             else:
                 what = "a message on the socket of a newer token of the same user, which has not expired"
                 await staying.is_open("Ada", what, likely=EXPIRES)
-        await self._are_refused(door, token, unused[0])
+        await self._are_refused(auth, token, unused[0])
         return saw_all
 
     @check(6, "takes a member that reads nothing off the list when its token expires")
     async def test_stuck(self, subject: Subject) -> None:
         # Servers of its own, because the list is judged. Tokens that the answer has made itself decide.
         for settings in (KEYED | {"TICKET_SECONDS": "29"}, SHORT | {"TICKET_SECONDS": "29"}):
-            door = Door(await subject.under(**settings))
-            token = await door.log_in("Ada")
+            auth = AuthClient(await subject.under(**settings))
+            token = await auth.log_in("Ada")
             if "SECRET_KEY" not in settings:
-                return await self._is_off_the_list(door, token)
+                return await self._is_off_the_list(auth, token)
             with contextlib.suppress(Failure):
-                return await self._is_off_the_list(door, forged(token, KEY, {"exp": math.ceil(time.time() + 0.5)}))
+                return await self._is_off_the_list(auth, forged(token, KEY, {"exp": math.ceil(time.time() + 0.5)}))
 
     @staticmethod
-    async def _is_off_the_list(door: Door, token: str) -> None:
+    async def _is_off_the_list(auth: AuthClient, token: str) -> None:
         """A member that reads nothing is off the list within two seconds after the end of its token.
 
         Raises:
@@ -168,19 +168,19 @@ class Expiry:
         """
         end = float(claims_of(token)["exp"])
         async with (
-            door.subject.client("/ws/lobby", headers=bearer(token), narrow=True, who="Ada") as ada,
+            auth.subject.client("/ws/lobby", headers=bearer(token), small_buffers=True, who="Ada") as ada,
             # What Ada sends comes back to her, until the server can't write any more of it.
             flooding(ada),
         ):
             await asyncio.sleep(end - time.time())
             # In the order of what the server does: this login comes after the end.
-            grace = bearer(await door.log_in("Grace", anew=True))
-            deadline = end + 2 + door.subject.patience
+            grace = bearer(await auth.log_in("Grace", anew=True))
+            deadline = end + 2 + auth.subject.patience
             path = "/rooms/lobby/members"
             while True:
-                response = await door.subject.request("GET", path, headers=grace, likely=LISTED)
+                response = await auth.subject.request("GET", path, headers=grace, likely=LISTED)
                 if response.status_code == 401:
-                    grace = bearer(await door.log_in("Grace", anew=True))
+                    grace = bearer(await auth.log_in("Grace", anew=True))
                     continue
                 if "Ada" not in response.text:
                     break
@@ -195,14 +195,14 @@ class Expiry:
                 await asyncio.sleep(0.05)
 
     @staticmethod
-    async def _are_refused(door: Door, token: str, ticket: str) -> None:
+    async def _are_refused(auth: AuthClient, token: str, ticket: str) -> None:
         """A token that has expired and its unused ticket are refused."""
         for what, path, headers in (
             ("a ticket that was not used, of a token that has expired", f"/ws/lobby?ticket={ticket}", None),
             ("a token that has expired", "/ws/lobby", bearer(token)),
         ):
             after = "the token had expired"
-            await door.refuses(path, what, headers=headers, after=after, likely="a ticket ends with its token")
+            await auth.refuses(path, what, headers=headers, after=after, likely="a ticket ends with its token")
 
     @staticmethod
     async def _closes(how: str, member: Member, end: float) -> None:

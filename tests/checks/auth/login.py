@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import jwt
-from judge.holders import HASHING, KEY, KEYED, PASSWORDS, Door, claims_of
+from judge.auth import HASHING, KEY, KEYED, PASSWORDS, AuthClient, claims_of
 from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
@@ -19,7 +19,7 @@ class Login:
     @check(1, "exchanges a name and a password for a token")
     async def test_token(self, subject: Subject) -> None:
         keyed = await subject.under(**KEYED)
-        response = await Door(keyed).answer_to("Ada")
+        response = await AuthClient(keyed).answer_to("Ada")
         sent = "POST /token, a form with username=Ada and password=lovelace"
         likely = 'the answer of POST /token is {"access_token": ..., "token_type": "bearer"}'
         value = response.json() if response.headers.get("content-type", "").startswith("application/json") else None
@@ -42,7 +42,9 @@ class Login:
             raise Failure(sent=sent, got=got, expect=expect, likely="jwt.encode() gets all of them") from None
         self._expires_in(600, token, "Ada", "with TOKEN_SECONDS=600")
         for name in ("Grace", "Linus"):
-            self._expires_in(900, await Door(subject).log_in(name), name, "without TOKEN_SECONDS in the environment")
+            self._expires_in(
+                900, await AuthClient(subject).log_in(name), name, "without TOKEN_SECONDS in the environment"
+            )
 
     @staticmethod
     def _expires_in(seconds: int, token: str, name: str, settings: str) -> None:
@@ -60,13 +62,13 @@ class Login:
 
     @check(1, "refuses unknown users and wrong passwords alike, in about the same time")
     async def test_refused_login(self, subject: Subject) -> None:
-        door = Door(subject)
+        auth = AuthClient(subject)
         # The unknown users first: an answer that makes one hash at a time must not let them wait for Ada's.
         cases = (("Nobody", "lovelace"), ("ada", "lovelace"), ("Ada", "hopper"), ("Ada", "Lovelace"))
 
         async def answer(name: str, password: str) -> tuple[httpx.Response, float]:
             start = time.perf_counter()
-            response = await door.post("/token", username=name, password=password)
+            response = await auth.post("/token", username=name, password=password)
             return response, time.perf_counter() - start
 
         # At the same time, so that whatever else the machine does slows down all of them alike.
@@ -111,7 +113,7 @@ class Login:
                 sent="POST /token with wrong passwords, several times for Ada and for an unknown user",
                 got=f"{known:.0f} ms for Ada and {unknown:.0f} ms for the unknown user, the fastest of each",
                 expect="about the same time",
-                likely="for an unknown name no hash is made: compare the password with NOBODYS_HASH then",
+                likely="for an unknown name no hash is made: compare the password with DUMMY_HASH then",
             )
 
     @staticmethod
@@ -120,13 +122,13 @@ class Login:
 
     @check(1, "answers others while it makes a hash")
     async def test_hash_aside(self, subject: Subject) -> None:
-        door = Door(subject)
-        if not any(door.has_asked_for(name) for name in PASSWORDS):
+        auth = AuthClient(subject)
+        if not any(auth.has_asked_for(name) for name in PASSWORDS):
             # The logins that the other checks need too. Only if these look held up, further ones decide.
-            shared = [door.answer_to(name) for name in PASSWORDS]
+            shared = [auth.answer_to(name) for name in PASSWORDS]
             if await self._held_up_by(subject, shared, hashes=len(shared) + 4) is None:
                 return
-        own = [door.post("/token", username="Ada", password=f"wrong {number}") for number in range(3)]
+        own = [auth.post("/token", username="Ada", password=f"wrong {number}") for number in range(3)]
         if got := await self._held_up_by(subject, own, hashes=len(own)):
             raise Failure(
                 sent="POST /token three times at once, and meanwhile GET /still-there again and again",

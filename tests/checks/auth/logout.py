@@ -3,8 +3,8 @@
 import asyncio
 import time
 
+from judge.auth import KEYED, AuthClient, bearer
 from judge.clients import anything
-from judge.holders import KEYED, Door, bearer
 from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
@@ -16,7 +16,7 @@ class Logout:
     @check(7, "tells a new login from an old one, in the same second too")
     async def test_same_second(self, subject: Subject) -> None:
         # A user that the other checks on this server don't have.
-        door = Door(await subject.under(**KEYED))
+        auth = AuthClient(await subject.under(**KEYED))
 
         # All checks log in first, and until then nothing is done within a second.
         await asyncio.sleep(0.3)
@@ -25,10 +25,10 @@ class Logout:
             # The token is issued early in a second, so that a hash more has its place in there.
             await asyncio.sleep((0.15 - took - time.time()) % 1)
             start = time.time()
-            token = await door.log_in("Linus", anew=True)
+            token = await auth.log_in("Linus", anew=True)
             issued = time.time()
             took = issued - start
-            token = await self._logs_out_and_in(door, token, "a logout and a login right after a login")
+            token = await self._logs_out_and_in(auth, token, "a logout and a login right after a login")
             # The answer to the login takes a few hundredths of a second at most, unless the machine is busy.
             if int(issued - 0.05) == int(time.time()):
                 return
@@ -39,14 +39,14 @@ class Logout:
                 return
             await asyncio.sleep(1 - time.time() % 1)
             second = int(time.time())
-            token = await self._logs_out_and_in(door, token, "a logout and a login, in one second")
+            token = await self._logs_out_and_in(auth, token, "a logout and a login, in one second")
 
     @staticmethod
-    async def _logs_out_and_in(door: Door, token: str, after: str) -> str:
+    async def _logs_out_and_in(auth: AuthClient, token: str, after: str) -> str:
         """The token is refused after the logout, and the one that is given next is not."""
-        await door.answers(204, "/logout", "a good token", bearer(token), likely="204, no body")
-        new = await door.log_in("Linus", anew=True)
-        answer = await door.subject.handshake("/ws/lobby", headers=bearer(new))
+        await auth.answers(204, "/logout", "a good token", bearer(token), likely="204, no body")
+        new = await auth.log_in("Linus", anew=True)
+        answer = await auth.subject.handshake("/ws/lobby", headers=bearer(new))
         if isinstance(answer, int):
             raise Failure(
                 sent="a handshake for /ws/lobby with a token from after the logout",
@@ -58,7 +58,7 @@ class Logout:
                 broken=answer == 500,
             )
         await answer.close()
-        await door.refuses(
+        await auth.refuses(
             "/ws/lobby",
             "a token from before the logout",
             headers=bearer(token),
@@ -69,27 +69,27 @@ class Logout:
 
     @check(7, "logs a user out, everywhere and at once")
     async def test_logout(self, subject: Subject) -> None:
-        door = Door(await subject.under(**KEYED))
-        ada = await door.log_in("Ada")
-        older = await door.log_in("Grace", anew=True)
-        while (newer := await door.log_in("Grace", anew=True)) == older:
+        auth = AuthClient(await subject.under(**KEYED))
+        ada = await auth.log_in("Ada")
+        older = await auth.log_in("Grace", anew=True)
+        while (newer := await auth.log_in("Grace", anew=True)) == older:
             # Two tokens of one second may be the same one.
             await asyncio.sleep(1 - time.time() % 1)
-        tickets = [await door.buy(older), await door.buy(newer)]
+        tickets = [await auth.create_ticket(older), await auth.create_ticket(newer)]
         refused = "POST /logout asks for a good token"
         for what, headers in (
             ("no token", None),
             ("a token that was made up", bearer("x.y.z")),
-            ("a ticket as its token", bearer(await door.buy(newer))),
+            ("a ticket as its token", bearer(await auth.create_ticket(newer))),
         ):
-            await door.answers(401, "/logout", what, headers, likely=refused)
+            await auth.answers(401, "/logout", what, headers, likely=refused)
         async with (
-            door.member("lobby", token=newer) as one,
-            door.member("lab", token=older) as two,
-            door.member("lobby", ticket=await door.buy(newer)) as three,
-            door.member("lobby", token=ada) as staying,
+            auth.member("lobby", token=newer) as one,
+            auth.member("lab", token=older) as two,
+            auth.member("lobby", ticket=await auth.create_ticket(newer)) as three,
+            auth.member("lobby", token=ada) as staying,
         ):
-            response = await door.answers(204, "/logout", "a good token", bearer(newer), likely="204, no body")
+            response = await auth.answers(204, "/logout", "a good token", bearer(newer), likely="204, no body")
             if response.content:
                 raise Failure(sent="POST /logout", got=show(response.text), expect="no body", likely="status 204")
             for what, member in (
@@ -103,19 +103,19 @@ class Logout:
                 )
             await staying.says("hello")
             staying.did = "a message of Ada, after Grace has logged out"
-            await staying.hears("Ada", "hello", likely="the sockets of others stay")
-        await self._all_refused(door, (newer, older), tickets)
-        await door.answers(200, "/ticket", "a token of Ada", bearer(ada), likely="others stay")
+            await staying.gets_message("Ada", "hello", likely="the sockets of others stay")
+        await self._all_refused(auth, (newer, older), tickets)
+        await auth.answers(200, "/ticket", "a token of Ada", bearer(ada), likely="others stay")
 
     @staticmethod
-    async def _all_refused(door: Door, tokens: tuple[str, ...], tickets: list[str]) -> None:
+    async def _all_refused(auth: AuthClient, tokens: tuple[str, ...], tickets: list[str]) -> None:
         after = "the user has logged out"
         for token in tokens:
             what = "a token from before the logout"
-            await door.refuses("/ws/lobby", what, headers=bearer(token), after=after, likely=LOGGED_OUT)
+            await auth.refuses("/ws/lobby", what, headers=bearer(token), after=after, likely=LOGGED_OUT)
             for path in ("/ticket", "/logout"):
-                await door.answers(401, path, f"{what}, after it", bearer(token), likely=LOGGED_OUT)
+                await auth.answers(401, path, f"{what}, after it", bearer(token), likely=LOGGED_OUT)
         for ticket in tickets:
             what = "a ticket from before the logout"
             likely = f"look at the grant again when its ticket is used: {LOGGED_OUT}"
-            await door.refuses(f"/ws/lobby?ticket={ticket}", what, after=after, likely=likely)
+            await auth.refuses(f"/ws/lobby?ticket={ticket}", what, after=after, likely=likely)

@@ -1,6 +1,6 @@
 """Step 06, TODO 5: handshakes from foreign origins are refused."""
 
-from judge.holders import KEYED, Door, bearer
+from judge.auth import KEYED, AuthClient, bearer
 from judge.model import check
 from judge.subject import Subject
 
@@ -20,21 +20,21 @@ FOREIGN_ORIGINS = {
 class Origins:
     @check(5, "refuses a foreign origin, whatever the client holds")
     async def test_origins(self, subject: Subject) -> None:
-        door = Door(subject)
-        token = await door.log_in("Ada")
+        auth = AuthClient(subject)
+        token = await auth.log_in("Ada")
         whole = "compare the whole header with each of ALLOWED_ORIGINS: origin in ALLOWED_ORIGINS"
         for origin in OWN_ORIGINS:
             async with (
-                door.member("lobby", token=token, origin=origin),
-                door.member("lobby", ticket=await door.buy(token), origin=origin),
+                auth.member("lobby", token=token, origin=origin),
+                auth.member("lobby", ticket=await auth.create_ticket(token), origin=origin),
             ):
                 pass
         for origin, what in FOREIGN_ORIGINS.items():
             for held, query, headers in (
                 ("token", "", bearer(token)),
-                ("ticket", f"?ticket={await door.buy(token)}", {}),
+                ("ticket", f"?ticket={await auth.create_ticket(token)}", {}),
             ):
-                await door.refuses(
+                await auth.refuses(
                     f"/ws/lobby{query}",
                     f"a good {held} and Origin: {origin}, {what}",
                     headers={**headers, "Origin": origin},
@@ -44,18 +44,18 @@ class Origins:
 
     @check(5, "takes the origins from ALLOWED_ORIGINS")
     async def test_other_origins(self, subject: Subject) -> None:
-        door = Door(await subject.under(**KEYED))
-        token = await door.log_in("Ada")
+        auth = AuthClient(await subject.under(**KEYED))
+        token = await auth.log_in("Ada")
         for origin in KEYED["ALLOWED_ORIGINS"].split(","):
-            async with door.member("lobby", token=token, origin=origin):
+            async with auth.member("lobby", token=token, origin=origin):
                 pass
         for origin in (*OWN_ORIGINS, KEYED["ALLOWED_ORIGINS"], "https://chat.example:8443", "https://chat"):
-            await door.refuses(
+            await auth.refuses(
                 "/ws/lobby",
                 f"a good token and Origin: {origin}, with ALLOWED_ORIGINS={KEYED['ALLOWED_ORIGINS']}",
                 headers=bearer(token) | {"Origin": origin},
                 statuses=(403,),
                 likely="ALLOWED_ORIGINS is a list with commas, and none but those are allowed",
             )
-        async with door.member("lobby", token=token):
+        async with auth.member("lobby", token=token):
             pass

@@ -1,7 +1,7 @@
 """Step 06, TODO 4: permissions in each room, and on the HTTP routes."""
 
+from judge.auth import KEYED, AuthClient, bearer
 from judge.clients import anything
-from judge.holders import KEYED, Door, bearer
 from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
@@ -20,47 +20,47 @@ NOT_KEPT = ("Not Found", "Method Not Allowed")
 class Permissions:
     @check(4, "lets nobody into a room without a right in it")
     async def test_rooms(self, subject: Subject) -> None:
-        door = Door(subject)
+        auth = AuthClient(subject)
         rights = {"Ada": ("lobby", "lab"), "Grace": ("lobby", "lab"), "Linus": ("lobby",)}
         for name, rooms in rights.items():
-            token = await door.log_in(name)
+            token = await auth.log_in(name)
             for room in rooms:
-                async with door.member(room, token=token), door.member(room, ticket=await door.buy(token)):
+                async with auth.member(room, token=token), auth.member(room, ticket=await auth.create_ticket(token)):
                     pass
             for room in {"lab", "attic", "Lobby", "lobby%20"} - set(rooms):
                 likely = f"{name} has no right there: HTTPException(403) before the socket is accepted"
                 what = f"a good token of {name}"
-                await door.refuses(f"/ws/{room}", what, headers=bearer(token), statuses=(403,), likely=likely)
-                ticket, what = await door.buy(token), f"a good ticket of {name}"
+                await auth.refuses(f"/ws/{room}", what, headers=bearer(token), statuses=(403,), likely=likely)
+                ticket, what = await auth.create_ticket(token), f"a good ticket of {name}"
                 likely = f"the same holds for tickets: {likely}"
-                await door.refuses(f"/ws/{room}?ticket={ticket}", what, statuses=(403,), likely=likely)
+                await auth.refuses(f"/ws/{room}?ticket={ticket}", what, statuses=(403,), likely=likely)
                 likely = f"a ticket is used up when it is looked at, whatever comes of it: {USED_UP}"
                 after = f"the same ticket was refused for the room {room}"
-                await door.refuses(f"/ws/lobby?ticket={ticket}", what, after=after, likely=likely)
+                await auth.refuses(f"/ws/lobby?ticket={ticket}", what, after=after, likely=likely)
 
     @check(4, "lets a reader hear everything and say nothing")
     async def test_reader(self, subject: Subject) -> None:
-        door = Door(subject)
-        ada, grace = await door.log_in("Ada"), await door.log_in("Grace")
+        auth = AuthClient(subject)
+        ada, grace = await auth.log_in("Ada"), await auth.log_in("Grace")
         may_not = "Grace may only read in the lab: look at her right before you pass anything on, by ticket too"
         for how in ("a token", "a ticket"):
-            came = {"token": grace} if how == "a token" else {"ticket": await door.buy(grace)}
+            came = {"token": grace} if how == "a token" else {"ticket": await auth.create_ticket(grace)}
             async with (
-                door.member("lab", token=ada) as writer,
-                door.member("lab", token=grace) as other,
-                door.member("lab", **came) as reader,
+                auth.member("lab", token=ada) as writer,
+                auth.member("lab", token=grace) as other,
+                auth.member("lab", **came) as reader,
             ):
                 await writer.says("hello")
                 for member in (writer, other, reader):
                     member.did = f"a message of Ada in the lab, where Grace is a reader, with {how}"
-                    await member.hears("Ada", "hello", likely="a reader hears what everybody hears")
-                await writer.send({"type": "direct", "to": "Grace", "text": f"{door.mark} psst"})
+                    await member.gets_message("Ada", "hello", likely="a reader hears what everybody hears")
+                await writer.send({"type": "direct", "to": "Grace", "text": f"{auth.mark} psst"})
                 for member in (other, reader):
                     member.did = f"a direct message of Ada to Grace, a reader with {how}"
-                    await member.hears("Ada", "psst", kind="direct", likely="a reader hears what is sent to her")
-                direct = {"type": "direct", "text": f"{door.mark} no"}
+                    await member.gets_message("Ada", "psst", kind="direct", likely="a reader hears what is sent to her")
+                direct = {"type": "direct", "text": f"{auth.mark} no"}
                 for frame in (
-                    {"type": "message", "text": f"{door.mark} no"},
+                    {"type": "message", "text": f"{auth.mark} no"},
                     direct | {"to": "Ada"},
                     direct | {"to": "Grace"},
                     "no JSON",
@@ -71,16 +71,16 @@ class Permissions:
                 await writer.says("that is all")
                 for member in (writer, other, reader):
                     member.did = f"a message of Ada, after messages of Grace, a reader with {how}"
-                    await member.hears("Ada", "that is all", likely=may_not)
-        async with door.member("lobby", token=grace) as writer:
+                    await member.gets_message("Ada", "that is all", likely=may_not)
+        async with auth.member("lobby", token=grace) as writer:
             await writer.says("hello")
-            await writer.hears("Grace", "hello", likely="Grace may write in the lobby: a right is one in a room")
+            await writer.gets_message("Grace", "hello", likely="Grace may write in the lobby: a right is one in a room")
 
     @check(4, "answers on the HTTP routes of step 05 only to who has a token")
     async def test_routes(self, subject: Subject) -> None:
-        door = Door(subject)
-        linus = await door.log_in("Linus")
-        ticket = await door.buy(linus)
+        auth = AuthClient(subject)
+        linus = await auth.log_in("Linus")
+        ticket = await auth.create_ticket(linus)
         routes = (
             ("GET", "/rooms/lobby/members"),
             ("GET", "/rooms/lab/members"),
@@ -90,7 +90,7 @@ class Permissions:
             ("DELETE", "/rooms/attic/members/Linus"),
         )
         likely = "every route of members.py needs a token: APIRouter(dependencies=[Depends(...)])"
-        async with door.member("lobby", token=linus):
+        async with auth.member("lobby", token=linus):
             for what, query, headers in (
                 ("no token", "", None),
                 ("a token that was made up", "", bearer("x.y.z")),
@@ -118,13 +118,13 @@ class Permissions:
     @check(4, "asks on the HTTP routes of a room for a permission in it, and lets members remove only themselves")
     async def test_room_routes(self, subject: Subject) -> None:
         # A server of its own, because members are removed.
-        door = Door(await subject.under(**KEYED | {"TICKET_SECONDS": "31"}))
-        ada, grace, linus = [await door.log_in(name) for name in ("Ada", "Grace", "Linus")]
+        auth = AuthClient(await subject.under(**KEYED | {"TICKET_SECONDS": "31"}))
+        ada, grace, linus = [await auth.log_in(name) for name in ("Ada", "Grace", "Linus")]
         lab, lobby = "/rooms/lab/members", "/rooms/lobby/members"
         async with (
-            door.member("lab", token=ada) as one,
-            door.member("lobby", token=ada) as two,
-            door.member("lab", token=grace) as reader,
+            auth.member("lab", token=ada) as one,
+            auth.member("lobby", token=ada) as two,
+            auth.member("lab", token=grace) as reader,
         ):
             for method, path, who, token, status, likely in (
                 ("GET", lab, "Linus, who has no permission there", linus, 403, ROOM),
@@ -136,7 +136,7 @@ class Permissions:
                 ("DELETE", f"{lab}/Ada", "Grace, who may read there", grace, 403, ITSELF),
                 ("DELETE", f"{lab}/Grace", "Grace, who may read there", grace, 204, READS),
             ):
-                response = await door.subject.request(method, path, headers=bearer(token), likely=likely)
+                response = await auth.subject.request(method, path, headers=bearer(token), likely=likely)
                 if response.status_code in (404, 405) and response.json()["detail"] in NOT_KEPT:
                     continue  # A route that wasn't kept.
                 if response.status_code != status:

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 
+from judge.auth import KEY, KEYED, PASSWORDS, AuthClient, bearer, claims_of, forged
 from judge.clients import ClientConnection
-from judge.holders import KEY, KEYED, PASSWORDS, Door, bearer, claims_of, forged
 from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
@@ -23,9 +23,9 @@ class Tickets:
     @check(3, "sells a ticket to who has a token, and lets its holder in once")
     async def test_ticket(self, subject: Subject) -> None:
         # Its own server, because a token in the query is meant to be refused here, and stands in the log.
-        door = Door(await subject.under(**KEYED))
-        ada = await door.log_in("Ada")
-        ticket, newer = await door.buy(ada), await door.buy(ada)
+        auth = AuthClient(await subject.under(**KEYED))
+        ada = await auth.log_in("Ada")
+        ticket, newer = await auth.create_ticket(ada), await auth.create_ticket(ada)
         if ticket == newer or ticket == ada:
             got = "the same ticket twice" if ticket != ada else "the access token itself"
             raise Failure(
@@ -33,36 +33,36 @@ class Tickets:
             )
         after = "Ada got two tickets, one after the other, and this is the first"
         async with (
-            door.member("lobby", ticket=ticket, after=after, likely=ONLY_ONE) as one,
-            door.member("lobby", ticket=newer) as two,
+            auth.member("lobby", ticket=ticket, after=after, likely=ONLY_ONE) as one,
+            auth.member("lobby", ticket=newer) as two,
         ):
             await one.says("hello")
             two.did = "a message of Ada, who came with a ticket"
-            await two.hears("Ada", "hello", likely="a ticket stands for the user who bought it")
-        ticket = await door.buy(ada)
-        async with door.member("lobby", ticket=ticket):
-            await door.refuses(f"/ws/lobby?ticket={ticket}", "a ticket for the second time", likely=USED_UP)
-        await door.refuses(f"/ws/lobby?ticket={ticket}", "a ticket that has been used", likely=USED_UP)
+            await two.gets_message("Ada", "hello", likely="a ticket stands for the user who bought it")
+        ticket = await auth.create_ticket(ada)
+        async with auth.member("lobby", ticket=ticket):
+            await auth.refuses(f"/ws/lobby?ticket={ticket}", "a ticket for the second time", likely=USED_UP)
+        await auth.refuses(f"/ws/lobby?ticket={ticket}", "a ticket that has been used", likely=USED_UP)
         for what, value in (("an empty ticket", ""), ("a ticket that nobody sold", "x" * 43)):
-            await door.refuses(f"/ws/lobby?ticket={value}", what, likely="only tickets that were sold count")
-        ticket = await door.buy(ada)
+            await auth.refuses(f"/ws/lobby?ticket={value}", what, likely="only tickets that were sold count")
+        ticket = await auth.create_ticket(ada)
         likely = "tickets and tokens are two kinds: a ticket is looked for among the tickets alone"
-        await door.refuses("/ws/lobby", "a ticket as Authorization: Bearer", headers=bearer(ticket), likely=likely)
-        await door.refuses(f"/ws/lobby?ticket={ada}", "a token as ?ticket=", likely=likely)
+        await auth.refuses("/ws/lobby", "a ticket as Authorization: Bearer", headers=bearer(ticket), likely=likely)
+        await auth.refuses(f"/ws/lobby?ticket={ada}", "a token as ?ticket=", likely=likely)
         for what, headers in (
             ("no token", None),
-            ("a ticket as its token", bearer(await door.buy(ada))),
+            ("a ticket as its token", bearer(await auth.create_ticket(ada))),
             ("a token that has expired", bearer(forged(ada, KEY, {"exp": 1}))),
             ("the scheme Basic", {"Authorization": f"Basic {ada}"}),
         ):
-            await door.answers(401, "/ticket", what, headers, likely="POST /ticket asks for a good token")
+            await auth.answers(401, "/ticket", what, headers, likely="POST /ticket asks for a good token")
 
     @check(3, "lets in one of six who use a ticket at once")
     async def test_six_at_once(self, subject: Subject) -> None:
-        door = Door(subject)
-        ada = await door.log_in("Ada")
+        auth = AuthClient(subject)
+        ada = await auth.log_in("Ada")
         for _ in range(3):
-            ticket = await door.buy(ada)
+            ticket = await auth.create_ticket(ada)
             answers = await asyncio.gather(*(subject.handshake(f"/ws/lobby?ticket={ticket}") for _ in range(6)))
             inside = [answer for answer in answers if isinstance(answer, ClientConnection)]
             await asyncio.gather(*(connection.close() for connection in inside))
@@ -79,11 +79,11 @@ class Tickets:
     @check(3, "refuses a ticket after its time")
     async def test_ticket_time(self, subject: Subject) -> None:
         for seconds in TICKET_TIMES:
-            door = Door(await subject.under(SECRET_KEY=KEY, TICKET_SECONDS=f"{seconds:g}"))
-            token = await self._token_of_ada(subject, door)
-            ticket = await door.buy(token)
+            auth = AuthClient(await subject.under(SECRET_KEY=KEY, TICKET_SECONDS=f"{seconds:g}"))
+            token = await self._token_of_ada(subject, auth)
+            ticket = await auth.create_ticket(token)
             async with contextlib.AsyncExitStack() as stack:
-                entering = door.member("lobby", ticket=await door.buy(token))
+                entering = auth.member("lobby", ticket=await auth.create_ticket(token))
                 try:
                     member = await stack.enter_async_context(entering)
                 except Failure:
@@ -92,7 +92,7 @@ class Tickets:
                     continue
                 # Its time is what is judged here, so it has to pass.
                 await asyncio.sleep(seconds + 0.1)
-                await door.refuses(
+                await auth.refuses(
                     f"/ws/lobby?ticket={ticket}",
                     f"a ticket issued {seconds + 0.1:g} s before, with TICKET_SECONDS={seconds:g}",
                     likely="note when a ticket ends, or let loop.call_later() take it away",
@@ -105,30 +105,30 @@ class Tickets:
                 return
 
     @staticmethod
-    async def _token_of_ada(subject: Subject, door: Door) -> str:
+    async def _token_of_ada(subject: Subject, auth: AuthClient) -> str:
         """Return a token of the server whose key this one has, or a new one if it isn't accepted here."""
-        token = await Door(await subject.under(**KEYED)).log_in("Ada")
-        if (await door.post("/ticket", headers=bearer(token))).status_code == 200:
+        token = await AuthClient(await subject.under(**KEYED)).log_in("Ada")
+        if (await auth.post("/ticket", headers=bearer(token))).status_code == 200:
             return token
-        return await door.log_in("Ada")
+        return await auth.log_in("Ada")
 
     @check(3, "keeps tokens and passwords out of its log")
     async def test_log(self, subject: Subject) -> None:
-        door = Door(subject)
-        tokens = [await door.log_in("Ada"), await door.log_in("Grace")]
+        auth = AuthClient(subject)
+        tokens = [await auth.log_in("Ada"), await auth.log_in("Grace")]
         for token in tokens:
             async with (
-                door.member("lobby", token=token),
-                door.member("lobby", ticket=await door.buy(token)) as member,
+                auth.member("lobby", token=token),
+                auth.member("lobby", ticket=await auth.create_ticket(token)) as member,
             ):
                 await member.says("hello")
-                await member.hears(claims_of(token)["sub"], "hello", likely="the sender hears itself too")
+                await member.gets_message(claims_of(token)["sub"], "hello", likely="the sender hears itself too")
                 await member.send("no JSON")
                 await member.gets_error(likely="what cannot be read is answered with an error, as in step 05")
         await subject.request("GET", "/rooms/lobby/members", headers=bearer(token), likely="a route that answers")
         await self._keeps_out(subject, tokens, "logins, tickets and handshakes with Authorization: Bearer and ?ticket=")
         for token in tokens:
-            ticket = await door.buy(token)
+            ticket = await auth.create_ticket(token)
             for path, headers in (
                 ("/ws/attic", bearer(token)),
                 ("/ws/lobby", bearer(token) | {"Origin": "http://evil.example"}),
@@ -140,7 +140,7 @@ class Tickets:
                 answer = await subject.handshake(path, headers=headers)
                 if isinstance(answer, ClientConnection):
                     await answer.close()
-            await door.post("/ticket", headers=bearer(token + "x"))
+            await auth.post("/ticket", headers=bearer(token + "x"))
         after = "handshakes with a token for another room, from another origin, with another scheme, or that's damaged"
         await self._keeps_out(subject, tokens, after)
 

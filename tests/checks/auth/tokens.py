@@ -2,7 +2,7 @@
 
 import time
 
-from judge.holders import KEY, KEYED, Door, b64, bearer, claims_of, forged
+from judge.auth import KEY, KEYED, AuthClient, b64, bearer, claims_of, forged
 from judge.members import BAD
 from judge.model import check
 from judge.subject import Subject
@@ -13,25 +13,25 @@ REFUSED = "a token counts if jwt.decode(token, SECRET_KEY, algorithms=['HS256'],
 class Tokens:
     @check(2, "lets in who sends a good token, under the name of its user")
     async def test_let_in(self, subject: Subject) -> None:
-        door = Door(subject)
-        ada, grace = await door.log_in("Ada"), await door.log_in("Grace")
+        auth = AuthClient(subject)
+        ada, grace = await auth.log_in("Ada"), await auth.log_in("Grace")
         likely = "the name of a socket is that of the token's user, whatever else the client says"
-        async with door.member("lobby", token=ada, more="?name=Linus") as one, door.member("lobby", token=grace) as two:
+        async with auth.member("lobby", token=ada, more="?name=Linus") as one, auth.member("lobby", token=grace) as two:
             await one.says("hello", **{"from": "Linus", "name": "Linus"})
             for member in (one, two):
                 member.did = "a message of Ada"
-                await member.hears("Ada", "hello", likely=likely)
-            await two.send({"type": "direct", "to": "Ada", "text": f"{door.mark} psst"})
+                await member.gets_message("Ada", "hello", likely=likely)
+            await two.send({"type": "direct", "to": "Ada", "text": f"{auth.mark} psst"})
             one.did = "a direct message of Grace to Ada"
-            await one.hears("Grace", "psst", kind="direct", likely=likely)
+            await one.gets_message("Grace", "psst", kind="direct", likely=likely)
             for frame in BAD[-8:]:
                 await one.send(frame)
                 await one.gets_error(likely="what cannot be read is answered with an error, as in step 05")
 
     @check(2, "refuses a handshake without a good token")
     async def test_refused(self, subject: Subject) -> None:
-        door = Door(await subject.under(**KEYED))
-        token = await door.log_in("Ada")
+        auth = AuthClient(await subject.under(**KEYED))
+        token = await auth.log_in("Ada")
         head, claims, signature = token.split(".")
         now = int(time.time())
         none = b64({"alg": "none", "typ": "JWT"})
@@ -65,15 +65,15 @@ class Tokens:
             "a token of a user that nobody is": "the claim sub names no user: look for it in USERS",
             "a token that says alg: none": "the algorithm is yours to say, not the token's: algorithms=['HS256']",
         }
-        await door.refuses("/ws/lobby", "no token", likely="the socket does not depend on a token")
+        await auth.refuses("/ws/lobby", "no token", likely="the socket does not depend on a token")
         for what, value in tokens.items():
-            await door.refuses("/ws/lobby", what, headers=bearer(value), likely=likely.get(what, REFUSED))
+            await auth.refuses("/ws/lobby", what, headers=bearer(value), likely=likely.get(what, REFUSED))
         for scheme in ("Basic", "Token", "JWT", ""):
             headers = {"Authorization": f"{scheme} {token}".strip()}
             what = f"a good token and the scheme {scheme or 'left out'}"
-            await door.refuses("/ws/lobby", what, headers=headers, likely="only the scheme Bearer is asked for")
+            await auth.refuses("/ws/lobby", what, headers=headers, likely="only the scheme Bearer is asked for")
         for name in ("token", "access_token", "ticket"):
-            await door.refuses(
+            await auth.refuses(
                 f"/ws/lobby?{name}={token}",
                 f"a good token as ?{name}=",
                 likely="a token in the query is in every log on the way: take it from the header alone",
@@ -81,9 +81,9 @@ class Tokens:
 
     @check(2, "refuses the tokens of the run before, when SECRET_KEY is not set")
     async def test_run_before(self, subject: Subject) -> None:
-        token = await Door(subject).log_in("Ada")
+        token = await AuthClient(subject).log_in("Ada")
         # A second run is as good as a later one: it has a key of its own.
-        await Door(await subject.under()).refuses(
+        await AuthClient(await subject.under()).refuses(
             "/ws/lobby",
             "a token of another run",
             headers=bearer(token),

@@ -26,7 +26,7 @@ SHORT_BEAT = 0.1
 """The same where no member has to stay alive, so that a busy machine can't be too slow for it."""
 OFF_THE_LIST = 1.0
 """Seconds that a busy machine may be late with taking a silent member off the list."""
-PINGS = '{"type": "ping"} goes to every member every HEARTBEAT seconds, from one task that lifespan starts'
+PINGS = '{"type": "ping"} goes to every member every HEARTBEAT_INTERVAL seconds, from one task that lifespan starts'
 LATE = {"pong": 0.7, "binary": 0.5}
 """When some silent members send their last frame, as a part of an interval after a ping. The others send it right after
 a ping."""
@@ -49,9 +49,9 @@ LIFE = "every frame is a sign of life, a binary or a bad one too, and nothing el
 
 
 class Heartbeat:
-    @check(3, "sends a ping every HEARTBEAT seconds, and answers no pong")
+    @check(3, "sends a ping every HEARTBEAT_INTERVAL seconds, and answers no pong")
     async def test_ping(self, subject: Subject) -> None:
-        members = Members(await subject.under(HEARTBEAT=str(BEAT)))
+        members = Members(await subject.under(HEARTBEAT_INTERVAL=str(BEAT)))
         for attempt in range(3):
             try:
                 return await self._are_pinged(members, members.room())
@@ -74,7 +74,7 @@ class Heartbeat:
                 # There may have been a ping among the notices.
                 while await tab.next_object(expect="message 1", likely=IDS) != message(1, "Grace", "here"):
                     pass
-                tab.did = f"nothing yet; HEARTBEAT={BEAT}"
+                tab.did = f"nothing yet; HEARTBEAT_INTERVAL={BEAT}"
             times: list[float] = []
             # A busy machine may be late once, but not each time.
             for _ in range(7):
@@ -91,8 +91,11 @@ class Heartbeat:
             else:
                 got = f"{times[-1] - times[-3]:.2f} s from one ping to the next but one"
                 likely = TALKS if times[-1] - times[-3] > 3 * BEAT else PINGS
-                raise Failure(after=f"HEARTBEAT={BEAT}", got=got, expect=f"{2 * BEAT:.1f} s", likely=likely)
-            talker.did, talker.after = "a pong three times an interval", f"Ada got {len(times)} pings; HEARTBEAT={BEAT}"
+                raise Failure(after=f"HEARTBEAT_INTERVAL={BEAT}", got=got, expect=f"{2 * BEAT:.1f} s", likely=likely)
+            talker.did, talker.after = (
+                "a pong three times an interval",
+                f"Ada got {len(times)} pings; HEARTBEAT_INTERVAL={BEAT}",
+            )
             await members_list(talker, "", likely=PINGS)
             for _ in range(len(times) - 1):
                 await talker.gets(PING, likely=TALKS)
@@ -116,12 +119,12 @@ class Heartbeat:
         A busy machine may be too late to tell three intervals from less. Long intervals then decide.
         """
         for beat in (BEAT, BEAT, LONG_BEAT):
-            if await self._saw_joiners_close(Members(await subject.under(HEARTBEAT=str(beat))), beat):
+            if await self._saw_joiners_close(Members(await subject.under(HEARTBEAT_INTERVAL=str(beat))), beat):
                 break
 
     async def _in_another_room(self, subject: Subject) -> None:
         """The heartbeat goes on when the last member of a room was closed."""
-        members = Members(await subject.under(HEARTBEAT=str(BEAT)))
+        members = Members(await subject.under(HEARTBEAT_INTERVAL=str(BEAT)))
         async with members.tab(members.room(), "Linus") as silent, members.tab(members.room(), "Ada") as ada:
             for tab in (silent, ada):
                 await members_list(tab, "", likely="this is as in step 05")
@@ -188,7 +191,7 @@ class Heartbeat:
         """
         last = None
         for beat in (BEAT, BEAT, LONG_BEAT):
-            members = Members(await subject.under(HEARTBEAT=str(beat)))
+            members = Members(await subject.under(HEARTBEAT_INTERVAL=str(beat)))
             room = members.room()
             async with members.tab(room, "watching") as watching:
                 try:
@@ -340,7 +343,7 @@ class Heartbeat:
         Three pings come in three intervals. A fourth may come at the end of the fourth interval, together with the
         close. What the clock shows decides only where that leaves a doubt, as a busy machine is late.
         """
-        sent = f"{f'a last frame ({kind})' if kind else 'only the handshake'}; HEARTBEAT={beat}"
+        sent = f"{f'a last frame ({kind})' if kind else 'only the handshake'}; HEARTBEAT_INTERVAL={beat}"
         expect = f"close code 4408 between {3 * beat:.2f} and {4 * beat:.2f} s after it"
         if tab.connection.close_code is None:
             got = f"the connection still open after {took:.2f} s"
@@ -360,16 +363,16 @@ class Heartbeat:
 
     @check(3, "lets go of the socket of a silent member that takes nothing")
     async def test_silent_and_stuck(self, subject: Subject) -> None:
-        own = await subject.under(HEARTBEAT=str(SHORT_BEAT), CLOSE_TIMEOUT=CLOSING)
+        own = await subject.under(HEARTBEAT_INTERVAL=str(SHORT_BEAT), CLOSE_TIMEOUT=CLOSING)
         members = Members(own)
         room = members.room()
-        async with members.tab(room, "Linus", narrow=True) as linus:
+        async with members.tab(room, "Linus", small_buffers=True) as linus:
             linus.stop_reading()
             # Its own messages come back to it, so no other member needs to talk.
             for _ in range(FILLING):
                 await linus.send({"type": "message", "text": HUGE})
             start = time.perf_counter()
-            after = f"Linus sends nothing more and reads nothing; HEARTBEAT={SHORT_BEAT}"
+            after = f"Linus sends nothing more and reads nothing; HEARTBEAT_INTERVAL={SHORT_BEAT}"
             while (await own.get(members.list_path(room), likely=PINGS)).status_code != 404:
                 if time.perf_counter() > start + 4 * SHORT_BEAT + OFF_THE_LIST:
                     raise Failure(after=after, got="Linus still on the list", expect="Linus off the list", likely=PINGS)

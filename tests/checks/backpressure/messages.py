@@ -47,7 +47,7 @@ class Messages:
                 await linus.leave()
                 likely = "an empty room is no room any more, but its count stays"
                 for name in (room, lab):
-                    await members.come_to_nothing(name, after="the last member left", likely=likely)
+                    await members.eventually_empty(name, after="the last member left", likely=likely)
 
     @staticmethod
     async def _skip(tab: Client, count: int) -> None:

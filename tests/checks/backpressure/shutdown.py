@@ -39,7 +39,7 @@ class Shutdown:
         ):
             after = "everybody reads"
             if kind != "nobody":
-                linus = await stack.enter_async_context(Members(own).tab(room, "Linus", narrow=True))
+                linus = await stack.enter_async_context(Members(own).tab(room, "Linus", small_buffers=True))
                 linus.stop_reading()
                 after = "Linus stopped reading"
                 if kind == "one":

@@ -134,7 +134,7 @@ class SlowConsumers:
         async with subject.another(counting=True, CLOSE_TIMEOUT=CLOSING) as own:
             members = Members(own)
             before = await own.unfinished()
-            async with a_room(own, "Ada") as (room, talk), members.tab(room, "Linus", narrow=True) as linus:
+            async with a_room(own, "Ada") as (room, talk), members.tab(room, "Linus", small_buffers=True) as linus:
                 after = "Linus stopped reading"
                 await talk.say("hello", after="everybody reads")
                 linus.stop_reading()
@@ -154,7 +154,7 @@ class SlowConsumers:
                 got = await own.get_json(path, likely="this is as in step 05")
                 if got != counts:
                     raise Failure(sent=f"GET {path}", after=after, got=show(got), expect=show(counts), likely=LISTED)
-            await own.comes_to_be_idle(before, after="a member was dropped, and the others left")
+            await own.eventually_idle(before, after="a member was dropped, and the others left")
 
     @check(2, "lets nobody wait for the one who takes nothing")
     async def test_nobody_waits(self, subject: Subject) -> None:
@@ -163,7 +163,7 @@ class SlowConsumers:
         for _ in range(3):
             async with (
                 a_room(subject, "Ada", "Grace") as (room, talk),
-                Members(subject, PING).tab(room, "Linus", narrow=True) as linus,
+                Members(subject, PING).tab(room, "Linus", small_buffers=True) as linus,
             ):
                 linus.stop_reading()
                 # While the small ones pass, the kernel takes nothing more. The huge ones take time on a busy machine.

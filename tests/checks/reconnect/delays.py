@@ -2,11 +2,11 @@
 
 import asyncio
 
+from judge.fake_server import FakeServer, fake_server
 from judge.members import message
 from judge.messages import show
 from judge.model import Failure, check
 from judge.rejoining import ack, error
-from judge.stage import Stage, stage
 from judge.subject import Subject
 
 from .sent import PINGS, accepted, key_in, key_of, keys_are, next_sent
@@ -36,44 +36,50 @@ class Delays:
     @check(5, "waits longer and longer, at random, until something has come")
     async def test_delays(self, subject: Subject) -> None:
         base, cap = 0.03, 0.24
-        async with stage(subject) as play:
-            await play.begin(base=base, cap=cap)
-            visits = [await play.visit(likely="the client connects")]
+        async with fake_server(subject) as server:
+            await server.begin(base=base, cap=cap)
+            attempts = [await server.next_attempt(likely="the client connects")]
             at_cap: list[float] = []
             for number in range(10):
-                before = visits[-1]
+                before = attempts[-1]
                 # Refused, lost, closed, accepted and then lost: none of these is a reason to begin anew.
                 if number == 3:
                     # Late enough that a delay from the beginning can't be a right one here.
                     await before.accept()
                     await before.send({"type": "members", "names": ["Ada"]}, {"type": "ping"}, GAP)
-                    await play.does("item", item=GAP, likely="a gap is handed on as it came")
+                    await server.does("item", item=GAP, likely="a gap is handed on as it came")
                     before.drop()
                 elif number == 2:
                     await before.accept()
                     await before.close(1013)
                 elif number == 1:
-                    before.vanish()
+                    before.abort_handshake()
                 else:
                     before.refuse(503)
                 ended = asyncio.get_running_loop().time()
-                play.did = f"{number + 1} tries that ended without a message"
+                server.did = f"{number + 1} tries that ended without a message"
                 every = "it tries again: after 5xx, a close, a loss, and when the server dies in the handshake"
-                visits.append(await play.visit(likely=every))
+                attempts.append(await server.next_attempt(likely=every))
                 longest = min(cap, base * 2**number)
-                wait = visits[-1].at - ended
-                asked = await self._waits(play, wait, longest, delays=(base / 2, cap))
+                wait = attempts[-1].at - ended
+                asked = await self._waits(server, wait, longest, delays=(base / 2, cap))
                 if longest == cap:
                     at_cap += asked
             different = {round(each, 4) for each in at_cap}
             if 0 < len(different) < 4:
                 likely = "the delay is random between half and the whole, so that not all clients come back together"
                 got = f"seven waits of {', '.join(f'{each} s' for each in sorted(different))}"
-                raise Failure(after=play.did, got=got, expect="waits that differ", likely=likely)
+                raise Failure(after=server.did, got=got, expect="waits that differ", likely=likely)
 
     @staticmethod
     async def _waits(
-        play: Stage, wait: float, longest: float, *, delays: tuple[float, float], what: str = TRY, slow: float = SLOW
+        server: FakeServer,
+        wait: float,
+        longest: float,
+        *,
+        delays: tuple[float, float],
+        what: str = TRY,
+        slow: float = SLOW,
     ) -> list[float]:
         """Judge the delay before a try.
 
@@ -81,7 +87,7 @@ class Delays:
         client that waits in another way.
 
         Args:
-            play: the stage of the client.
+            server: the one that the client connects to.
             wait: seconds from the end of the try before to this one, by the clock.
             longest: seconds of the longest delay that is right here.
             delays: the shortest and the longest of all delays, in seconds. One timer in between is the delay.
@@ -94,8 +100,8 @@ class Delays:
         Raises:
             Failure: the delay is too short or too long.
         """
-        await play.do("waits")
-        asked = (await play.next(expect="how long it waited", likely="it waits"))["seconds"]
+        await server.do("waits")
+        asked = (await server.next(expect="how long it waited", likely="it waits"))["seconds"]
         fitting = [each for each in asked if longest / 2 - ACCURACY <= each <= longest + ACCURACY]
         delay = [each for each in asked if delays[0] - ACCURACY <= each <= delays[1] + ACCURACY]
         # It may subtract what it has done since. And the end of a connection takes a moment to arrive.
@@ -106,7 +112,7 @@ class Delays:
             likely = DELAY if what is TRY else RETRY_DELAY
             got = f"{what} after {delay[0] if len(delay) == 1 else wait:.3f} s"
             expect = f"a delay from {longest / 2:.3f} to {longest:.3f} s"
-            raise Failure(after=play.did, got=got, expect=expect, likely=likely)
+            raise Failure(after=server.did, got=got, expect=expect, likely=likely)
         return fitting
 
     @check(5, "begins anew with short waits when a message or an ack has come")
@@ -115,77 +121,79 @@ class Delays:
 
     async def _begins_anew(self, subject: Subject, with_ack: bool) -> None:
         base = 0.01
-        async with stage(subject) as play:
-            await play.begin(base=base, cap=30)
+        async with fake_server(subject) as server:
+            await server.begin(base=base, cap=30)
             for _ in range(7):
-                (await play.visit(likely="it tries again", seconds=play.patience + 3)).refuse(503)
-            await play.do("waits")
-            await play.next(expect="how long it waited", likely="it waits")
-            visit = await play.visit(likely="it tries again", seconds=play.patience + 5)
-            await visit.accept()
+                (await server.next_attempt(likely="it tries again", seconds=server.patience + 3)).refuse(503)
+            await server.do("waits")
+            await server.next(expect="how long it waited", likely="it waits")
+            attempt = await server.next_attempt(likely="it tries again", seconds=server.patience + 5)
+            await attempt.accept()
             if with_ack:
-                await play.do("send", text="hello")
-                await visit.send(ack(await key_of(play, visit, "hello"), 1))
-                await play.does("sent", text="hello", id=1, likely="send() gives the id")
+                await server.do("send", text="hello")
+                await attempt.send(ack(await key_of(server, attempt, "hello"), 1))
+                await server.does("sent", text="hello", id=1, likely="send() gives the id")
             else:
-                await visit.send(message(1, "Grace", "hello"))
-                await play.does("item", item=message(1, "Grace", "hello"), likely="a message is handed on")
+                await attempt.send(message(1, "Grace", "hello"))
+                await server.does("item", item=message(1, "Grace", "hello"), likely="a message is handed on")
             ended = asyncio.get_running_loop().time()
-            visit.drop()
+            attempt.drop()
             what = "an ack" if with_ack else "a message"
-            play.did = f"seven refused tries, and then {what} before the connection was lost"
-            visit = await play.visit(likely="a message or an ack sets n to 0 again", seconds=play.patience + 3)
+            server.did = f"seven refused tries, and then {what} before the connection was lost"
+            attempt = await server.next_attempt(
+                likely="a message or an ack sets n to 0 again", seconds=server.patience + 3
+            )
             # Without that, the wait would be longer than 0.6 s.
-            await self._waits(play, visit.at - ended, base, delays=(base / 2, base), slow=0.5)
+            await self._waits(server, attempt.at - ended, base, delays=(base / 2, base), slow=0.5)
 
     @check(5, "sends a message again after an error with retry, on the same connection, after the next delay")
     async def test_retry(self, subject: Subject) -> None:
         base, cap = 0.03, 0.24
         clock = asyncio.get_running_loop().time
-        async with stage(subject) as play:
-            await play.begin(base=base, cap=cap)
-            visit = await accepted(play)
+        async with fake_server(subject) as server:
+            await server.begin(base=base, cap=cap)
+            attempt = await accepted(server)
             number = 0
             for text, errors in (("one", 5), ("two", 1)):
-                await play.do("send", text=text)
-                key = await key_of(play, visit, text)
+                await server.do("send", text=text)
+                key = await key_of(server, attempt, text)
                 for count in range(errors):
-                    await play.do("waits")
-                    await play.next(expect="how long it waited", likely="it waits")
+                    await server.do("waits")
+                    await server.next(expect="how long it waited", likely="it waits")
                     start = clock()
-                    await visit.send(error(key, retry=True))
-                    play.did = f"{count + 1} errors with retry for {text!r}"
-                    keys_are(play, [await key_of(play, visit, text, likely=RETRY)], [key])
+                    await attempt.send(error(key, retry=True))
+                    server.did = f"{count + 1} errors with retry for {text!r}"
+                    keys_are(server, [await key_of(server, attempt, text, likely=RETRY)], [key])
                     longest = min(cap, base * 2**count)
                     wait = clock() - start
-                    await self._waits(play, wait, longest, delays=(base / 2, cap), what="the message again")
+                    await self._waits(server, wait, longest, delays=(base / 2, cap), what="the message again")
                 number += 1
-                await visit.send(ack(key, number))
-                await play.does("sent", text=text, id=number, likely=RETRY)
+                await attempt.send(ack(key, number))
+                await server.does("sent", text=text, id=number, likely=RETRY)
             # Errors for some of what it sends before an acknowledgement, and one more call meanwhile.
             awaited: dict[str, str | None] = dict.fromkeys(("three", "four", "five", "six"))
             for text in list(awaited)[:3]:
-                await play.do("send", text=text)
-            await play.handled()
-            play.did = "an error with retry for every other one of several messages"
-            sent_now = [await next_sent(play, visit), *await play.says_now(visit, likely=PINGS)]
-            keys = {text: key_in(play, got, text) for got, text in zip(sent_now, list(awaited), strict=False)}
+                await server.do("send", text=text)
+            await server.handled()
+            server.did = "an error with retry for every other one of several messages"
+            sent_now = [await next_sent(server, attempt), *await server.messages_so_far(attempt, likely=PINGS)]
+            keys = {text: key_in(server, got, text) for got, text in zip(sent_now, list(awaited), strict=False)}
             refused = list(keys)[::2]
-            await visit.send(*(error(keys[text], retry=True) for text in refused))
-            await play.do("send", text="six")
+            await attempt.send(*(error(keys[text], retry=True) for text in refused))
+            await server.do("send", text="six")
             for text in keys:
                 if text in refused:
                     awaited[text] = keys[text]
                 else:
                     del awaited[text]
             while awaited:
-                got = await next_sent(play, visit, likely=RETRY)
+                got = await next_sent(server, attempt, likely=RETRY)
                 text = got.get("text") if isinstance(got, dict) else None
                 if text not in awaited:
                     expect = f"the messages {', '.join(awaited)} once each"
-                    raise Failure(after=play.did, got=show(got), expect=expect, likely=OTHERS)
-                key = key_in(play, got, text)
-                keys_are(play, [key], [awaited.pop(text) or key])
+                    raise Failure(after=server.did, got=show(got), expect=expect, likely=OTHERS)
+                key = key_in(server, got, text)
+                keys_are(server, [key], [awaited.pop(text) or key])
                 number += 1
-                await visit.send(ack(key, number))
-                await play.does("sent", text=text, id=number, likely=RETRY)
+                await attempt.send(ack(key, number))
+                await server.does("sent", text=text, id=number, likely=RETRY)

@@ -2,11 +2,11 @@
 
 import asyncio
 
+from judge.fake_server import fake_server
 from judge.members import Members, message
 from judge.messages import show
 from judge.model import Failure, check
 from judge.rejoining import ack, error
-from judge.stage import stage
 from judge.subject import Subject
 
 from .sent import PINGS, accepted, key_in, key_of, keys_are, next_sent
@@ -43,83 +43,83 @@ TOO_LARGE = (
 class FatalErrors:
     @check(6, "stops for good when it is told to, and for nothing else")
     async def test_stops(self, subject: Subject) -> None:
-        async with stage(subject) as play:
+        async with fake_server(subject) as server:
             for number, code in enumerate((1008, 4401, 401, 403)):
-                await play.begin(number, base=0.02, cap=0.05)
-                visit = await play.visit(number, likely="the client connects")
+                await server.begin(number, base=0.02, cap=0.05)
+                attempt = await server.next_attempt(number, likely="the client connects")
                 if code > 999:
-                    await visit.accept()
-                    await visit.send(message(1, "Grace", "hello"))
-                    await play.do("send", number, text="hello")
-                    await key_of(play, visit, "hello")
-                    await visit.close(code)
+                    await attempt.accept()
+                    await attempt.send(message(1, "Grace", "hello"))
+                    await server.do("send", number, text="hello")
+                    await key_of(server, attempt, "hello")
+                    await attempt.close(code)
                     wanted = [("item", None), ("failed", None), ("over", code)]
                 else:
-                    visit.refuse(code)
+                    attempt.refuse(code)
                     wanted = [("over", code)]
-                play.did = f"the server {'closed with' if code > 999 else 'answered the handshake with HTTP'} {code}"
+                server.did = f"the server {'closed with' if code > 999 else 'answered the handshake with HTTP'} {code}"
                 likely = f"{code} is final: the iteration ends, send() raises ConnectionError, and stopped is {code}"
-                got = [await play.next(number, expect="an end", likely=likely) for _ in wanted]
+                got = [await server.next(number, expect="an end", likely=likely) for _ in wanted]
                 ends = sorted((event["event"], event.get("stopped")) for event in got)
                 if ends != sorted(wanted, key=str) and sorted(map(str, ends)) != sorted(map(str, wanted)):
-                    raise Failure(after=play.did, got=show(ends), expect=show(sorted(wanted, key=str)), likely=likely)
-                await play.do("send", number, text="too late")
-                await play.does("failed", number, text="too late", likely=likely)
-            await play.begin(9, base=0.02, cap=0.05)
+                    raise Failure(after=server.did, got=show(ends), expect=show(sorted(wanted, key=str)), likely=likely)
+                await server.do("send", number, text="too late")
+                await server.does("failed", number, text="too late", likely=likely)
+            await server.begin(9, base=0.02, cap=0.05)
             going_on = (
                 "Your client stops for a code that isn't final. Stop on the close codes 1008 and 4401 and on HTTP 401 "
                 "and 403, and try again after everything else."
             )
             for code in (1000, 1001, 1009, 1011, 1012, 1013, 4408, *TRIED_AGAIN):
-                visit = await play.visit(9, likely=going_on)
-                play.did = f"the server {'closed with' if code > 999 else 'answered the handshake with HTTP'} {code}"
+                attempt = await server.next_attempt(9, likely=going_on)
+                server.did = f"the server {'closed with' if code > 999 else 'answered the handshake with HTTP'} {code}"
                 if code > 999:
-                    await visit.accept()
-                    await visit.close(code)
+                    await attempt.accept()
+                    await attempt.close(code)
                 else:
-                    visit.refuse(code)
-            visit = await play.visit(9, likely=going_on)
-            await visit.accept()
-            await visit.send(message(1, "Grace", "hello"))
-            await play.does("item", 9, item=message(1, "Grace", "hello"), likely=going_on)
+                    attempt.refuse(code)
+            attempt = await server.next_attempt(9, likely=going_on)
+            await attempt.accept()
+            await attempt.send(message(1, "Grace", "hello"))
+            await server.does("item", 9, item=message(1, "Grace", "hello"), likely=going_on)
 
     @check(6, "tries again while the server's name can't be resolved")
     async def test_name(self, subject: Subject) -> None:
-        async with stage(subject) as play:
-            await play.begin(host=UNKNOWN_HOST, base=0.02, cap=0.05)
-            play.did = "two tries to resolve the name of the server that failed"
-            visit = await accepted(play, likely=UNRESOLVED)
-            await visit.send(message(1, "Grace", "hello"))
-            await play.does("item", item=message(1, "Grace", "hello"), likely="a message is handed on")
+        async with fake_server(subject) as server:
+            await server.begin(host=UNKNOWN_HOST, base=0.02, cap=0.05)
+            server.did = "two tries to resolve the name of the server that failed"
+            attempt = await accepted(server, likely=UNRESOLVED)
+            await attempt.send(message(1, "Grace", "hello"))
+            await server.does("item", item=message(1, "Grace", "hello"), likely="a message is handed on")
 
     @check(6, "lets the send() of a message fail that's never accepted, and goes on")
     async def test_never_accepted(self, subject: Subject) -> None:
-        async with stage(subject) as play:
-            await play.begin(base=0.02, cap=0.05)
-            visit = await accepted(play)
+        async with fake_server(subject) as server:
+            await server.begin(base=0.02, cap=0.05)
+            attempt = await accepted(server)
             texts = ["one", "never", "three"]
             for text in texts:
-                await play.do("send", text=text)
-            play.did = 'an error with "retry": false for the second of three messages'
+                await server.do("send", text=text)
+            server.did = 'an error with "retry": false for the second of three messages'
             for number, text in enumerate(texts, 1):
-                key = await key_of(play, visit, text, likely=FINAL)
+                key = await key_of(server, attempt, text, likely=FINAL)
                 if text == "never":
-                    await visit.send(error(key, retry=False))
-                    await play.does("rejected", text=text, likely=FINAL)
+                    await attempt.send(error(key, retry=False))
+                    await server.does("rejected", text=text, likely=FINAL)
                 else:
-                    await visit.send(ack(key, number))
-                    await play.does("sent", text=text, id=number, likely=FINAL)
-            play.did = f"a call of send() with {HALF_EMOJI!r}, which is half an emoji, and a further one"
+                    await attempt.send(ack(key, number))
+                    await server.does("sent", text=text, id=number, likely=FINAL)
+            server.did = f"a call of send() with {HALF_EMOJI!r}, which is half an emoji, and a further one"
             for text in (HALF_EMOJI, "after it"):
-                await play.do("send", text=text)
-            got = await next_sent(play, visit, likely=UNENCODABLE)
+                await server.do("send", text=text)
+            got = await next_sent(server, attempt, likely=UNENCODABLE)
             if isinstance(got, dict) and got.get("text") == HALF_EMOJI:
                 # As JSON it could be sent. Then the server refuses it.
-                await visit.send(error(key_in(play, got, HALF_EMOJI), retry=False))
-                got = await next_sent(play, visit, likely=UNENCODABLE)
-            await play.does("rejected", text=HALF_EMOJI, likely=UNENCODABLE)
-            await visit.send(ack(key_in(play, got, "after it", likely=UNENCODABLE), 5))
-            await play.does("sent", text="after it", id=5, likely=UNENCODABLE)
+                await attempt.send(error(key_in(server, got, HALF_EMOJI), retry=False))
+                got = await next_sent(server, attempt, likely=UNENCODABLE)
+            await server.does("rejected", text=HALF_EMOJI, likely=UNENCODABLE)
+            await attempt.send(ack(key_in(server, got, "after it", likely=UNENCODABLE), 5))
+            await server.does("sent", text="after it", id=5, likely=UNENCODABLE)
 
     @check(6, "finds the message that's too large for the server, and goes on with the others")
     async def test_too_large(self, subject: Subject) -> None:
@@ -128,64 +128,64 @@ class FatalErrors:
     @staticmethod
     async def _too_large(subject: Subject) -> None:
         texts = ["one", "large", "three"]
-        async with stage(subject) as play:
-            await play.begin(base=0.02, cap=0.05)
-            visit = await accepted(play)
+        async with fake_server(subject) as server:
+            await server.begin(base=0.02, cap=0.05)
+            attempt = await accepted(server)
             for text in texts:
-                await play.do("send", text=text)
-            await play.handled()
+                await server.do("send", text=text)
+            await server.handled()
             # The keys of the messages that came. A client may send the second one after the first ack only.
             keys: list[str] = []
             acknowledged = 0
             while len(keys) < 2:
-                sent = [await next_sent(play, visit), *await play.says_now(visit, likely=PINGS)]
-                keys += [key_in(play, got, text) for got, text in zip(sent, texts[len(keys) :], strict=False)]
+                sent = [await next_sent(server, attempt), *await server.messages_so_far(attempt, likely=PINGS)]
+                keys += [key_in(server, got, text) for got, text in zip(sent, texts[len(keys) :], strict=False)]
                 if len(keys) < 2:
-                    await visit.send(ack(keys[0], 1))
-                    await play.does("sent", text="one", id=1, likely=TOO_LARGE)
+                    await attempt.send(ack(keys[0], 1))
+                    await server.does("sent", text="one", id=1, likely=TOO_LARGE)
                     acknowledged = 1
-            await visit.close(1009)
-            play.did = f"{len(keys) - acknowledged} messages without an acknowledgement, and a close with 1009"
+            await attempt.close(1009)
+            server.did = f"{len(keys) - acknowledged} messages without an acknowledgement, and a close with 1009"
             if len(keys) - acknowledged == 1:
-                await play.does("rejected", text="large", likely=TOO_LARGE)
+                await server.does("rejected", text="large", likely=TOO_LARGE)
                 acknowledged = 2
-            visit = await accepted(play)
+            attempt = await accepted(server)
             while acknowledged < len(texts):
                 text = texts[acknowledged]
-                key = await key_of(play, visit, text, likely=TOO_LARGE)
-                keys_are(play, [key], keys[acknowledged : acknowledged + 1] or [key])
-                if more := await play.says_now(visit, likely=PINGS):
+                key = await key_of(server, attempt, text, likely=TOO_LARGE)
+                keys_are(server, [key], keys[acknowledged : acknowledged + 1] or [key])
+                if more := await server.messages_so_far(attempt, likely=PINGS):
                     expect = f"no other message before the acknowledgement of {text!r}"
-                    raise Failure(after=play.did, got=show(more), expect=expect, likely=ONE_AT_A_TIME)
+                    raise Failure(after=server.did, got=show(more), expect=expect, likely=ONE_AT_A_TIME)
                 acknowledged += 1
                 if text == "large":
-                    await visit.close(1009)
-                    play.did = "a close with 1009, and again one for the second message alone"
-                    await play.does("rejected", text=text, likely=TOO_LARGE)
-                    visit = await accepted(play)
+                    await attempt.close(1009)
+                    server.did = "a close with 1009, and again one for the second message alone"
+                    await server.does("rejected", text=text, likely=TOO_LARGE)
+                    attempt = await accepted(server)
                 else:
-                    await visit.send(ack(key, acknowledged))
-                    await play.does("sent", text=text, id=acknowledged, likely=TOO_LARGE)
-            await play.do("send", text="large, alone")
-            await key_of(play, visit, "large, alone")
-            await visit.close(1009)
-            play.did = "one message, and a close with 1009"
-            await play.does("rejected", text="large, alone", likely=TOO_LARGE)
-            visit = await accepted(play)
-            await play.do("send", text="after it")
-            await visit.send(ack(await key_of(play, visit, "after it", likely=TOO_LARGE), 4))
-            await play.does("sent", text="after it", id=4, likely=TOO_LARGE)
+                    await attempt.send(ack(key, acknowledged))
+                    await server.does("sent", text=text, id=acknowledged, likely=TOO_LARGE)
+            await server.do("send", text="large, alone")
+            await key_of(server, attempt, "large, alone")
+            await attempt.close(1009)
+            server.did = "one message, and a close with 1009"
+            await server.does("rejected", text="large, alone", likely=TOO_LARGE)
+            attempt = await accepted(server)
+            await server.do("send", text="after it")
+            await attempt.send(ack(await key_of(server, attempt, "after it", likely=TOO_LARGE), 4))
+            await server.does("sent", text="after it", id=4, likely=TOO_LARGE)
 
     @staticmethod
     async def _too_large_for_uvicorn(subject: Subject) -> None:
         # What a server does that sends to a connection which uvicorn has closed is for the checks of step 07.
         small = subject.another(noisy=True, UVICORN_WS_MAX_SIZE=str(MAX_SIZE))
-        async with small as own, stage(subject) as play:
+        async with small as own, fake_server(subject) as server:
             url = own.server.ws(Members.path(Members.room(), "Ada"))
-            await play.begin(url=url, base=0.02, cap=0.05, read=False)
+            await server.begin(url=url, base=0.02, cap=0.05, read=False)
             for text, times in (("one", 1), ("large ", MAX_SIZE), ("three", 1)):
-                await play.do("send", text=text, times=times)
-            play.did = f"three messages, of which the second one is above {MAX_SIZE} bytes, the server's limit"
-            await play.does("sent", text="one", id=1, likely=TOO_LARGE)
-            await play.does("rejected", text="large ", likely=TOO_LARGE)
-            await play.does("sent", text="three", id=2, likely=TOO_LARGE)
+                await server.do("send", text=text, times=times)
+            server.did = f"three messages, of which the second one is above {MAX_SIZE} bytes, the server's limit"
+            await server.does("sent", text="one", id=1, likely=TOO_LARGE)
+            await server.does("rejected", text="large ", likely=TOO_LARGE)
+            await server.does("sent", text="three", id=2, likely=TOO_LARGE)

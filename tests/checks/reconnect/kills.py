@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from judge.fake_server import FakeServer, fake_server
 from judge.members import message
 from judge.messages import show
 from judge.model import Failure, check
-from judge.stage import Stage, stage
 from judge.subject import Subject
 from judge.tasks import running
 
@@ -29,12 +29,12 @@ class Talk:
     """One client of the answer that says one thing after another.
 
     Args:
-        play: the stage of the client.
+        server: the one that the client connects to.
         client: its number.
     """
 
-    def __init__(self, play: Stage, client: int) -> None:
-        self.play = play
+    def __init__(self, server: FakeServer, client: int) -> None:
+        self.server = server
         self.client = client
         self.ids: dict[str, int] = {}
         """What it said, with the ids."""
@@ -54,10 +54,10 @@ class Talk:
         while not self.enough:
             number += 1
             text = f"{self.client}: {number}"
-            await self.play.do("send", self.client, text=text)
+            await self.server.do("send", self.client, text=text)
             while text not in self.ids:
                 expect = f"the acknowledgement of {text!r}"
-                event = await self.play.next(self.client, expect=expect, likely=likely)
+                event = await self.server.next(self.client, expect=expect, likely=likely)
                 if event["event"] == "item":
                     self.items.append(event["item"])
                 elif event["event"] == "sent" and event["text"] == text:
@@ -106,7 +106,7 @@ async def _has_all(talk: Talk, expected: dict[int, str], after: str) -> None:
     likely = "after= the last id handed on, a replay without holes, and keys that survive the kill"
     while len(items) < len(expected):
         expect = f"{len(expected)} messages for {name}"
-        event = await talk.play.next(talk.client, expect=expect, likely=likely)
+        event = await talk.server.next(talk.client, expect=expect, likely=likely)
         items.append(event.get("item"))
     for number, item in enumerate(items, 1):
         text = expected.get(number, "nothing more")
@@ -123,12 +123,12 @@ class Kills:
         clock = asyncio.get_running_loop().time
         with tempfile.TemporaryDirectory() as folder:
             settings = {"JOURNAL": str(Path(folder) / "journal")}
-            async with contextlib.AsyncExitStack() as stack, stage(subject, patience=10) as play:
+            async with contextlib.AsyncExitStack() as stack, fake_server(subject, patience=10) as server:
                 own = await stack.enter_async_context(subject.another(**settings))
                 port = own.server.port
-                talks = [Talk(play, number) for number in range(len(NAMES))]
+                talks = [Talk(server, number) for number in range(len(NAMES))]
                 for number, name in enumerate(NAMES):
-                    await play.begin(number, url=own.server.ws(f"/ws/lobby?name={name}"), base=0.02, cap=0.1)
+                    await server.begin(number, url=own.server.ws(f"/ws/lobby?name={name}"), base=0.02, cap=0.1)
                 talking = asyncio.gather(*(talk.go_on() for talk in talks))
                 try:
                     until = clock() + LONGEST_KILLS

@@ -87,7 +87,7 @@ class Replay:
         async with back(subject, room, "Ada") as ada:
             await say(ada, *numbers(1, 130))
         empty = "history ends with the last member: keep it apart from the members of the room"
-        await Members(subject).come_to_nothing(
+        await Members(subject).eventually_empty(
             room, after="the last member left", likely="a room stays without members"
         )
         for after in (10, 29, 30, 31, 0):
@@ -112,7 +112,7 @@ class Replay:
         large = "x" * 65_536
         async with back(subject, room, "Ada") as ada:
             await say(ada, *(f"{number} {large}" for number in range(1, KEPT + 1)))
-            async with back(subject, room, "Grace", narrow=True, after=0) as grace:
+            async with back(subject, room, "Grace", small_buffers=True, after=0) as grace:
                 grace.stop_reading()
                 await ada.gets(
                     {"type": "joined", "name": "Grace"}, likely="joined is told when the member is on the list"
@@ -142,9 +142,9 @@ class Replay:
             for number in range(0, total, 20):
                 paths = [Members.path(room, f"Grace {number} {each}", after="0") for each in range(3)]
                 some = [{"type": "message", "text": text} for text in texts[number : number + 20]]
-                later += await subject.clients_at_once(*paths, meanwhile=partial(send_all, ada, some))
+                later += await subject.simultaneous_clients(*paths, meanwhile=partial(send_all, ada, some))
             for tab in later:
-                tab.overhears = PING
+                tab.ignored = PING
                 stack.push_async_callback(tab.end)
             for tab in later:
                 got: list[int] = []

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from judge.fake_server import PONG, ConnectionAttempt, FakeServer
 from judge.messages import show
 from judge.model import Failure
-from judge.stage import PONG, Stage, Visit
 
 CONNECTS = "the client connects, and again when the connection was lost"
 IN_ORDER = "what is not acknowledged is sent on each connection, in the order of the calls, with a key"
@@ -12,44 +12,44 @@ KEEPS_KEY = "a message that is sent again keeps its key: otherwise the server ta
 PINGS = "a ping is answered with a pong"
 
 
-async def accepted(play: Stage, client: int = 0, *, likely: str = CONNECTS) -> Visit:
+async def accepted(server: FakeServer, client: int = 0, *, likely: str = CONNECTS) -> ConnectionAttempt:
     """Accept the next connection of a client."""
-    visit = await play.visit(client, likely=likely)
-    await visit.accept()
-    return visit
+    attempt = await server.next_attempt(client, likely=likely)
+    await attempt.accept()
+    return attempt
 
 
-async def next_sent(play: Stage, visit: Visit, *, likely: str = IN_ORDER) -> Any:
+async def next_sent(server: FakeServer, attempt: ConnectionAttempt, *, likely: str = IN_ORDER) -> Any:
     """Return the next frame that isn't a pong.
 
     Raises:
         Failure: there is none.
     """
-    while (got := await play.says(visit, likely=likely)) == PONG:
+    while (got := await server.next_message(attempt, likely=likely)) == PONG:
         pass
     return got
 
 
-async def key_of(play: Stage, visit: Visit, text: str, *, likely: str = IN_ORDER) -> str:
+async def key_of(server: FakeServer, attempt: ConnectionAttempt, text: str, *, likely: str = IN_ORDER) -> str:
     """Read the next message of the client, and return its key.
 
     Args:
-        play: the stage of the client.
-        visit: the connection.
+        server: the one that the client connects to.
+        attempt: the connection.
         text: of the message.
         likely: the mistake, if another one comes.
 
     Raises:
         Failure: none comes, or it has another text or no key.
     """
-    return key_in(play, await next_sent(play, visit, likely=likely), text, likely=likely)
+    return key_in(server, await next_sent(server, attempt, likely=likely), text, likely=likely)
 
 
-def key_in(play: Stage, got: Any, text: str, *, likely: str = IN_ORDER) -> str:
+def key_in(server: FakeServer, got: Any, text: str, *, likely: str = IN_ORDER) -> str:
     """Return the key of a message that the client has sent.
 
     Args:
-        play: the stage of the client.
+        server: the one that the client connects to.
         got: what it has sent.
         text: that it must have.
         likely: the mistake, if it's another one.
@@ -60,15 +60,15 @@ def key_in(play: Stage, got: Any, text: str, *, likely: str = IN_ORDER) -> str:
     key = got.get("key") if isinstance(got, dict) else None
     if not isinstance(key, str) or not 1 <= len(key) <= 64 or got.get("text") != text or got.get("type") != "message":
         expect = show({"type": "message", "text": text, "key": "..."})
-        raise Failure(after=play.did, got=show(got), expect=expect, likely=likely)
+        raise Failure(after=server.did, got=show(got), expect=expect, likely=likely)
     return key
 
 
-def keys_are(play: Stage, got: list[str], expect: list[str]) -> None:
+def keys_are(server: FakeServer, got: list[str], expect: list[str]) -> None:
     """Judge the keys of messages that are sent again.
 
     Raises:
         Failure: one isn't the key of the first time.
     """
     if got != expect:
-        raise Failure(after=play.did, got=f"keys {got}", expect=f"keys {expect}", likely=KEEPS_KEY)
+        raise Failure(after=server.did, got=f"keys {got}", expect=f"keys {expect}", likely=KEEPS_KEY)

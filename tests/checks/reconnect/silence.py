@@ -5,11 +5,11 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from judge.fake_server import PONG, ConnectionAttempt, FakeServer, fake_server
 from judge.members import PING, message
 from judge.messages import show
 from judge.model import Failure
 from judge.rejoining import ack
-from judge.stage import PONG, Stage, Visit, stage
 from judge.subject import Subject
 from judge.tasks import running
 from websockets.exceptions import ConnectionClosed
@@ -45,18 +45,24 @@ IS_ALIVE = "Your client ends a connection on which pings come. Every frame count
 
 
 async def _reconnects(
-    play: Stage, answer: Callable[[Visit], Awaitable[None]], event: str, *, likely: str, seconds: float = 0, **more: Any
+    server: FakeServer,
+    answer: Callable[[ConnectionAttempt], Awaitable[None]],
+    event: str,
+    *,
+    likely: str,
+    seconds: float = 0,
+    **more: Any,
 ) -> None:
     """Answer the next connection of the client, until an event comes.
 
     On a busy machine, a further connection may be silent for too long as well, so each one is answered.
 
     Args:
-        play: the stage of the client.
+        server: the one that the client connects to.
         answer: accepts the handshake, and sends what leads to the event.
         event: the event that must come.
         likely: the mistake, if no connection comes.
-        seconds: in which a connection must come; by default the patience of the stage.
+        seconds: in which a connection must come; by default the patience of the server.
         more: what the event has.
 
     Raises:
@@ -65,99 +71,101 @@ async def _reconnects(
 
     async def serve() -> None:
         while True:
-            visit = await play.visit(likely=likely, seconds=seconds)
+            attempt = await server.next_attempt(likely=likely, seconds=seconds)
             with contextlib.suppress(ConnectionClosed):
-                await visit.accept()
-                await answer(visit)
+                await attempt.accept()
+                await answer(attempt)
 
-    coming = play.does(event, likely=likely, seconds=LONGEST, **more)
+    coming = server.does(event, likely=likely, seconds=LONGEST, **more)
     async with running(serve(), coming) as both:
         done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         for each in done:
             each.result()
 
 
-async def sends_huge(play: Stage, client: int = 0) -> None:
+async def sends_huge(server: FakeServer, client: int = 0) -> None:
     """Accept the next connection of a client, and let it send more than the buffers hold, but read nothing."""
-    visit = await accepted(play, client)
-    visit.connection.transport.pause_reading()
-    await play.do("send", client, text="x", times=HUGE)
+    attempt = await accepted(server, client)
+    attempt.connection.transport.pause_reading()
+    await server.do("send", client, text="x", times=HUGE)
 
 
 async def half_open(subject: Subject, silence: float = SHORT) -> None:
     """Let the network deliver nothing while a message is unacknowledged."""
-    async with stage(subject) as play, Network(play.port) as network:
-        await play.begin(port=network.port, base=0.02, cap=0.05, silence=silence)
+    async with fake_server(subject) as server, Network(server.port) as network:
+        await server.begin(port=network.port, base=0.02, cap=0.05, silence=silence)
         try:
-            visit = await accepted(play)
-            await visit.send(message(1, "Grace", "hello"))
-            await play.does("item", item=message(1, "Grace", "hello"), likely="a message is handed on")
-            await play.do("send", text="one")
-            key = await key_of(play, visit, "one")
+            attempt = await accepted(server)
+            await attempt.send(message(1, "Grace", "hello"))
+            await server.does("item", item=message(1, "Grace", "hello"), likely="a message is handed on")
+            await server.do("send", text="one")
+            key = await key_of(server, attempt, "one")
         except (Failure, ConnectionClosed):
             # On a busy machine, the client may have reconnected by now.
             if network.accepted == 1 or silence > SHORT:
                 raise
             return await half_open(subject, 5 * SHORT)
         network.half_open()
-        play.did = "a network that delivers nothing, and doesn't end the connection"
+        server.did = "a network that delivers nothing, and doesn't end the connection"
 
-        async def sends_again(visit: Visit) -> None:
-            if visit.query.get("after") != ["1"]:
-                got, expect = f"a handshake with {visit.query}", "after=1, the last id handed on"
-                raise Failure(after=play.did, got=got, expect=expect, likely="each connect asks for after= the last id")
-            again = key_in(play, await play.receive_from(visit, likely=SILENCE), "one")
-            keys_are(play, [again], [key])
-            await visit.send(ack(key, 2))
+        async def sends_again(attempt: ConnectionAttempt) -> None:
+            if attempt.query.get("after") != ["1"]:
+                got, expect = f"a handshake with {attempt.query}", "after=1, the last id handed on"
+                raise Failure(
+                    after=server.did, got=got, expect=expect, likely="each connect asks for after= the last id"
+                )
+            again = key_in(server, await server.receive_from(attempt, likely=SILENCE), "one")
+            keys_are(server, [again], [key])
+            await attempt.send(ack(key, 2))
 
-        await _reconnects(play, sends_again, "sent", text="one", id=2, likely=SILENCE)
+        await _reconnects(server, sends_again, "sent", text="one", id=2, likely=SILENCE)
 
 
 async def without_answer(subject: Subject) -> None:
     """Don't answer a handshake."""
-    async with stage(subject) as play:
-        await play.begin(base=0.02, cap=0.05, silence=SHORT)
-        await play.visit(likely=CONNECTS)
-        play.did = "a handshake without an answer"
+    async with fake_server(subject) as server:
+        await server.begin(base=0.02, cap=0.05, silence=SHORT)
+        await server.next_attempt(likely=CONNECTS)
+        server.did = "a handshake without an answer"
 
-        async def goes_on(visit: Visit) -> None:
-            await visit.send(message(1, "Grace", "hello"))
+        async def goes_on(attempt: ConnectionAttempt) -> None:
+            await attempt.send(message(1, "Grace", "hello"))
 
-        await _reconnects(play, goes_on, "item", item=message(1, "Grace", "hello"), likely=HANDSHAKE)
+        await _reconnects(server, goes_on, "item", item=message(1, "Grace", "hello"), likely=HANDSHAKE)
 
 
 async def stuck(subject: Subject) -> None:
     """Read nothing from a client that sends more than the buffers hold."""
-    async with stage(subject) as play:
-        await play.begin(base=0.02, cap=0.05, silence=SHORT)
-        await sends_huge(play)
-        play.did = f"a message of {HUGE:,} characters, into a network that takes nothing and delivers nothing"
+    async with fake_server(subject) as server:
+        await server.begin(base=0.02, cap=0.05, silence=SHORT)
+        await sends_huge(server)
+        server.did = f"a message of {HUGE:,} characters, into a network that takes nothing and delivers nothing"
 
-        async def sends_again(visit: Visit) -> None:
-            got = await play.receive_from(visit, likely=STUCK)
-            await visit.send(ack(key_in(play, got, "x" * HUGE), 1))
+        async def sends_again(attempt: ConnectionAttempt) -> None:
+            got = await server.receive_from(attempt, likely=STUCK)
+            await attempt.send(ack(key_in(server, got, "x" * HUGE), 1))
 
-        await _reconnects(play, sends_again, "sent", text="x", id=1, likely=STUCK, seconds=CLOSED_WITHIN)
+        await _reconnects(server, sends_again, "sent", text="x", id=1, likely=STUCK, seconds=CLOSED_WITHIN)
 
 
 async def pinged(subject: Subject) -> None:
     """Send nothing but pings, for longer than the client would wait without them."""
     clock = asyncio.get_running_loop().time
-    async with stage(subject) as play:
-        await play.begin(silence=LONG)
-        visit = await accepted(play)
-        play.did = f"nothing but a ping every {PAUSE} s, to a client with silence={LONG:g}"
+    async with fake_server(subject) as server:
+        await server.begin(silence=LONG)
+        attempt = await accepted(server)
+        server.did = f"nothing but a ping every {PAUSE} s, to a client with silence={LONG:g}"
         answered = [clock()]
         try:
             while answered[-1] - answered[0] < 1.2 * LONG:
                 await asyncio.sleep(PAUSE)
-                await visit.send(PING)
-                if (got := await play.receive_from(visit, likely=PINGS)) != PONG:
-                    raise Failure(after=play.did, got=show(got), expect=show(PONG), likely=PINGS)
+                await attempt.send(PING)
+                if (got := await server.receive_from(attempt, likely=PINGS)) != PONG:
+                    raise Failure(after=server.did, got=show(got), expect=show(PONG), likely=PINGS)
                 answered.append(clock())
         except ConnectionClosed:
             longest = max(later - earlier for earlier, later in zip(answered, [*answered[1:], clock()], strict=True))
             # On a busy machine, a ping may come too late.
             if longest < LONG * 0.8:
                 got = f"the client ended the connection after {len(answered) - 1} pings"
-                raise Failure(after=play.did, got=got, expect="the same connection", likely=IS_ALIVE) from None
+                raise Failure(after=server.did, got=got, expect="the same connection", likely=IS_ALIVE) from None

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from judge.hosts import NO_REDIS, at, say, shared_hosts
+from judge.cluster import NO_REDIS, at, say, shared_cluster
 from judge.members import Members, message
 from judge.messages import show
 from judge.model import Failure, check
@@ -18,51 +18,51 @@ ONE_ORDER = "the id and the publishing are one step in Redis, a script: else two
 class Broadcast:
     @check(1, "passes a message on at every process, once, in one order")
     async def test_everybody(self, subject: Subject) -> None:
-        hosts = await shared_hosts(subject)
+        cluster = await shared_cluster(subject)
         room = Members.room("lobby:1 한글")
         names = ("Ada", "Grace", "Linus")
         after = "three members at three processes sent 20 messages each, all at once"
         async with contextlib.AsyncExitStack() as stack:
-            zoe = await stack.enter_async_context(at(hosts[1], Members.room("elsewhere"), "Zoe"))
+            zoe = await stack.enter_async_context(at(cluster[1], Members.room("elsewhere"), "Zoe"))
             await say(zoe, "nobody is here")
             await said(zoe, 1, after="Zoe sent the first message of another room", likely=APART)
-            ears = [await stack.enter_async_context(at(host, room, n)) for host, n in zip(hosts, names, strict=False)]
-            await say(ears[0], "first")
-            for ear in ears:
+            logs = [await stack.enter_async_context(at(host, room, n)) for host, n in zip(cluster, names, strict=False)]
+            await say(logs[0], "first")
+            for log in logs:
                 after_one = (
                     "Zoe sent a message in another room, and then Ada one here; the others are at other processes"
                 )
-                await ear.until(lambda ear=ear: ear.messages, expect="it", likely=EVERYWHERE, after=after_one)
-                await said(ear, 1, after=after_one, likely=APART)
-                if ear.messages != [message(1, "Ada", "first")]:
+                await log.until(lambda log=log: log.messages, expect="it", likely=EVERYWHERE, after=after_one)
+                await said(log, 1, after=after_one, likely=APART)
+                if log.messages != [message(1, "Ada", "first")]:
                     expect = show(message(1, "Ada", "first"))
-                    raise Failure(sent='a message "first"', got=show(ear.messages), expect=expect, likely=EVERYWHERE)
+                    raise Failure(sent='a message "first"', got=show(log.messages), expect=expect, likely=EVERYWHERE)
             texts = [[f"{name} {number} <b>" for number in range(20)] for name in names]
-            await asyncio.gather(*(say(ear, *some) for ear, some in zip(ears, texts, strict=True)))
+            await asyncio.gather(*(say(log, *some) for log, some in zip(logs, texts, strict=True)))
             # One more, which comes after all others: then it's known at once whether one of them is missing.
-            for ear in ears:
-                await ear.settles(likely=ONE_ORDER)
-            await say(ears[0], "last")
+            for log in logs:
+                await log.settles(likely=ONE_ORDER)
+            await say(logs[0], "last")
             after += ", and then Ada sent one more"
-            for ear in ears:
-                await ear.until(
-                    lambda ear=ear: ear.messages[-1]["text"] == "last",
+            for log in logs:
+                await log.until(
+                    lambda log=log: log.messages[-1]["text"] == "last",
                     expect="the message that Ada sent last",
                     likely=ONE_ORDER,
                     after=after,
                 )
-                are_complete(ear, 62, after=after, likely=ONE_ORDER)
-                if ear.messages != ears[0].messages:
+                are_complete(log, 62, after=after, likely=ONE_ORDER)
+                if log.messages != logs[0].messages:
                     got = "the same ids with other messages at two processes"
                     raise Failure(after=after, got=got, expect="one order for all", likely=ONE_ORDER)
                 for name, some in zip(names, texts, strict=True):
-                    if [each["text"] for each in ear.messages[1:-1] if each["from"] == name] != some:
+                    if [each["text"] for each in log.messages[1:-1] if each["from"] == name] != some:
                         got = f"the messages of {name} in another order, or changed"
                         raise Failure(after=after, got=got, expect="each sender's order", likely=ONE_ORDER)
             await zoe.settles(likely=APART)
             await said(zoe, 1, after=f"{after}, in another room than Zoe's", likely=APART)
-        await are(hosts, room, after="all had left")
-        async with at(hosts[1], room, "Grace") as grace:
+        await are(cluster, room, after="all had left")
+        async with at(cluster[1], room, "Grace") as grace:
             await say(grace, "next")
             after = "all had left after message 62, and Grace came back and sent a message"
             await grace.until(lambda: grace.messages, expect="message 63", likely=ONE_ORDER, after=after)
@@ -71,32 +71,32 @@ class Broadcast:
 
     @check(1, "passes on a burst, and drops nobody who reads")
     async def test_burst(self, subject: Subject) -> None:
-        hosts = await shared_hosts(subject)
+        cluster = await shared_cluster(subject)
         room = Members.room()
         # The kernel takes little for Grace, so that she is behind from time to time.
-        async with at(hosts[0], room, "Ada") as ada, at(hosts[1], room, "Grace", narrow=True) as grace:
+        async with at(cluster[0], room, "Ada") as ada, at(cluster[1], room, "Grace", small_buffers=True) as grace:
             await say(ada, *(f"text {number} {'x' * 4000}" for number in range(300)))
-            for ear in (grace, ada):
+            for log in (grace, ada):
                 likely = "what is heard from Redis comes in bursts: let the members catch up in between"
-                await said(ear, 300, after="Ada sent 300 messages of 4 KB in one go", likely=likely)
+                await said(log, 300, after="Ada sent 300 messages of 4 KB in one go", likely=likely)
 
     @check(2, "listens with one connection for each process" + UNJUDGED)
     async def test_one_subscriber(self, subject: Subject) -> None:
         if NO_REDIS:
             return
-        hosts = await shared_hosts(subject)
+        cluster = await shared_cluster(subject)
         async with contextlib.AsyncExitStack() as stack:
             rooms = [Members.room(), Members.room()]
             for number in range(24):
-                place = at(hosts[number % 3], rooms[number % 2], f"Ada {number}")
+                place = at(cluster[number % 3], rooms[number % 2], f"Ada {number}")
                 await stack.enter_async_context(place)
-            redis = Redis.from_url(hosts.redis.url, decode_responses=True)
+            redis = Redis.from_url(cluster.redis.url, decode_responses=True)
             stack.push_async_callback(redis.aclose)
             likely = "a subscription for each member: let the process listen once, and pass on what it hears"
             listening = len(await redis.client_list(_type="pubsub"))
             after = "24 members came, to two rooms at three processes"
             # Other checks may have a further server at this Redis.
-            most = len(hosts.servers) + 1
+            most = len(cluster.servers) + 1
             if listening > most:
                 got = f"{listening} connections in CLIENT LIST TYPE pubsub"
                 raise Failure(after=after, got=got, expect=f"one a process, {most} at most", likely=likely)

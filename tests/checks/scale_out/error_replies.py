@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from judge.clients import ClientConnection
-from judge.hosts import NO_REDIS, at, own_hosts
+from judge.cluster import NO_REDIS, at, own_cluster
 from judge.members import Members
 from judge.messages import show
 from judge.model import Failure, check
@@ -18,11 +18,11 @@ from .outages import gets_an_error, try_until_acknowledged
 
 REPLIES = (
     "Your code doesn't treat an error reply as an outage: redis-py raises ResponseError for it, which is neither a "
-    "ConnectionError nor a TimeoutError. Catch it where you catch those, and raise Away."
+    "ConnectionError nor a TimeoutError. Catch it where you catch those, and raise BrokerUnavailable."
 )
 RENEWS = (
     "The task that renews the lease ends with an error reply, because it catches only lost connections. Catch "
-    "ResponseError, or Away, inside its loop, and go on."
+    "ResponseError, or BrokerUnavailable, inside its loop, and go on."
 )
 LATE = (
     "Your process takes those off the lists that couldn't renew their leases during the error replies. When a renewal "
@@ -37,42 +37,42 @@ class ErrorReplies:
             return
         room = Members.room()
         clock = asyncio.get_running_loop().time
-        async with own_hosts(subject, 2, real=True, **SHORT_LEASES) as hosts:
-            async with at(hosts[0], room, "Ada") as ada, at(hosts[1], room, "Grace") as grace:
-                await are(hosts, room, "Ada", "Grace", after="Ada and Grace came to two processes")
+        async with own_cluster(subject, 2, real=True, **SHORT_LEASES) as cluster:
+            async with at(cluster[0], room, "Ada") as ada, at(cluster[1], room, "Grace") as grace:
+                await are(cluster, room, "Ada", "Grace", after="Ada and Grace came to two processes")
                 # Whose key it is, TODO 6 is about.
                 senders = ((ada, "Ada's key"), (grace, "Grace's key"))
-                async with out_of_memory(hosts.redis):
+                async with out_of_memory(cluster.redis):
                     # Every lease expires.
                     expired = clock() + LEASE_TTL + 0.1
                     after = "Redis had no memory left, so it answered every write with OOM"
-                    for ear, key in senders:
+                    for log, key in senders:
                         request = {"type": "message", "text": "hello", "key": key}
-                        await gets_an_error(ear, request, after=f"{after}; then a message was sent", likely=REPLIES)
-                    for host in hosts.servers:
+                        await gets_an_error(log, request, after=f"{after}; then a message was sent", likely=REPLIES)
+                    for host in cluster.servers:
                         await self._lets_nobody_in(host, room, after)
                     await asyncio.sleep(expired - clock())
                 after = f"Redis answered with OOM for longer than LEASE_TTL, which is {LEASE_TTL} s, and works again"
-                for ear, key in senders:
-                    await try_until_acknowledged(ear, "hello", key, after=after, likely=REPLIES)
+                for log, key in senders:
+                    await try_until_acknowledged(log, "hello", key, after=after, likely=REPLIES)
                 recovered = clock()
                 async with (
-                    subject.another(BROKER=hosts.redis.url, **SHORT_LEASES) as third,
+                    subject.another(BROKER=cluster.redis.url, **SHORT_LEASES) as third,
                     at(third, room, "Linus") as linus,
                 ):
                     after += "; then Linus came to a new process"
-                    hosts.servers.append(third)
+                    cluster.servers.append(third)
                     # The leases of the two are renewed more than once: a further one of each expires meanwhile.
                     await asyncio.sleep(recovered + LEASE_TTL + 1.5 * LEASE_RENEW_INTERVAL - clock())
-                    await are(hosts, room, "Ada", "Grace", "Linus", after=after, likely=RENEWS)
-                    for ear in (ada, grace, linus):
-                        await ear.settles(likely=RENEWS)
-                        if any(kind == "left" for kind, _ in ear.notices):
+                    await are(cluster, room, "Ada", "Grace", "Linus", after=after, likely=RENEWS)
+                    for log in (ada, grace, linus):
+                        await log.settles(likely=RENEWS)
+                        if any(kind == "left" for kind, _ in log.notices):
                             # They're back on the list, so their leases are renewed.
-                            raise Failure(after=after, got=show(ear.notices), expect="no one left", likely=LATE)
-                for ear in (ada, grace):
+                            raise Failure(after=after, got=show(log.notices), expect="no one left", likely=LATE)
+                for log in (ada, grace):
                     await said(
-                        ear, 2, after="Ada and Grace sent a message each, with a key, until it had its ack", likely=KEYS
+                        log, 2, after="Ada and Grace sent a message each, with a key, until it had its ack", likely=KEYS
                     )
 
     @staticmethod

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from judge.hosts import NO_REDIS, PRESENCE, Ear, Hosts
+from judge.cluster import NO_REDIS, PRESENCE, Cluster, MemberLog
 from judge.members import Members
 from judge.messages import show
 from judge.model import Failure
@@ -16,44 +16,46 @@ SHORT_LEASES = {"LEASE_TTL": str(LEASE_TTL), "LEASE_RENEW_INTERVAL": str(LEASE_R
 UNJUDGED = " (not judged: there is no redis-server here)" * NO_REDIS
 """Behind the titles of checks that fakeredis cannot serve: it has no CLIENT LIST, and no file to start from again."""
 EVERYWHERE = "publish to Redis, and let every process pass on what it hears from there, its own messages too"
-IN_REDIS = "the history is in a stream in Redis, and read() reads it: what a process has in memory, another has not"
+IN_REDIS = (
+    "the history is in a stream in Redis, and read_history() reads it: what a process has in memory, another has not"
+)
 KEYS = "the keys are known in Redis, by room and sender, and are looked up in the same script that gives the id"
 APART = "every key that holds something of a room has the room in its name: rooms know nothing of each other"
 
 
-async def said(ear: Ear, number: int, *, after: str, likely: str, seconds: float = 0) -> None:
+async def said(log: MemberLog, number: int, *, after: str, likely: str, seconds: float = 0) -> None:
     """The tab has heard messages 1 to `number`, each once, in order, without a gap.
 
     Raises:
         Failure: it has not.
     """
     expect = _all_of(number)
-    await ear.until(lambda: len(ear.messages) >= number, expect=expect, likely=likely, after=after, seconds=seconds)
-    are_complete(ear, number, after=after, likely=likely)
+    await log.until(lambda: len(log.messages) >= number, expect=expect, likely=likely, after=after, seconds=seconds)
+    are_complete(log, number, after=after, likely=likely)
 
 
-def are_complete(ear: Ear, number: int, *, after: str, likely: str) -> None:
+def are_complete(log: MemberLog, number: int, *, after: str, likely: str) -> None:
     """The tab has heard messages 1 to `number` by now, each once, in order, without a gap.
 
     Raises:
         Failure: it has not.
     """
-    if ear.ids != list(range(1, number + 1)) or ear.gaps:
-        raise Failure(after=after, got=str(ear), expect=_all_of(number), likely=likely)
+    if log.ids != list(range(1, number + 1)) or log.gaps:
+        raise Failure(after=after, got=str(log), expect=_all_of(number), likely=likely)
 
 
 def _all_of(number: int) -> str:
     return f"messages 1 to {number}, each once, in order" if number > 1 else "message 1, once"
 
 
-async def are(hosts: Hosts, room: str, *names: str, after: str, likely: str = PRESENCE) -> None:
+async def are(cluster: Cluster, room: str, *names: str, after: str, likely: str = PRESENCE) -> None:
     """Every server comes to answer with these names.
 
     Raises:
         Failure: one does not.
     """
     wanted = show({"names": sorted(names)}) if names else "status 404"
-    for host in hosts.servers:
+    for host in cluster.servers:
         path, got = Members.list_path(room), ""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(host.patience):

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 
-from judge.hosts import Ear, at, say, shared_hosts
+from judge.cluster import MemberLog, at, say, shared_cluster
 from judge.members import Members, message
 from judge.model import Failure, check
 from judge.subject import Subject
@@ -21,17 +21,17 @@ JOINING = "between the reading of the stream and the first message that is passe
 class History:
     @check(3, "replays at another process than the one left")
     async def test_elsewhere(self, subject: Subject) -> None:
-        hosts = await shared_hosts(subject)
+        cluster = await shared_cluster(subject)
         room = Members.room()
         async with (
-            at(hosts[0], room, "Ada") as ada,
-            at(hosts[0], Members.room("elsewhere"), "Zoe", after=0, likely=APART) as zoe,
+            at(cluster[0], room, "Ada") as ada,
+            at(cluster[0], Members.room("elsewhere"), "Zoe", after=0, likely=APART) as zoe,
         ):
             await say(zoe, "nobody is here")
             await said(zoe, 1, after="Zoe sent the first message of another room", likely=APART)
             await say(ada, *(f"text {number}" for number in range(1, 6)))
             await said(ada, 5, after="Ada sent 5 messages, and Zoe one in another room", likely=IN_REDIS)
-            for host, last in itertools.product(hosts, (2, 0, 5)):
+            for host, last in itertools.product(cluster, (2, 0, 5)):
                 after = f"a handshake with after={last} at another process than Ada's; 5 messages are there"
                 async with at(host, room, "Grace", likely=IN_REDIS, after=last) as grace:
                     await grace.until(
@@ -45,7 +45,7 @@ class History:
                     if grace.messages != wanted or grace.gaps:
                         likely = APART if any(each["from"] == "Zoe" for each in grace.messages) else IN_REDIS
                         raise Failure(after=after, got=str(grace), expect=f"messages {last + 1} to 5", likely=likely)
-            for host, bad in itertools.product(hosts, ("6", "-1", "x")):
+            for host, bad in itertools.product(cluster, ("6", "-1", "x")):
                 answer = await host.handshake(Members.path(room, "Grace", after=bad))
                 if answer != 403:
                     if not isinstance(answer, int):
@@ -57,12 +57,12 @@ class History:
 
     @check(3, "keeps the last 100 in a stream, and says how many are lost")
     async def test_trimmed(self, subject: Subject) -> None:
-        hosts = await shared_hosts(subject)
+        cluster = await shared_cluster(subject)
         room = Members.room()
-        async with at(hosts[0], room, "Ada") as ada:
+        async with at(cluster[0], room, "Ada") as ada:
             await say(ada, *(f"{room}: {number}" for number in range(1, 251)))
             await said(ada, 250, after="Ada sent 250 messages", likely=EVERYWHERE)
-        for host, last in ((hosts[1], 10), (hosts[2], 149), (hosts[2], 150), (hosts[0], 151)):
+        for host, last in ((cluster[1], 10), (cluster[2], 149), (cluster[2], 150), (cluster[0], 151)):
             missed = max(250 - KEPT - last, 0)
             after = f"250 messages were sent, all had left, and Grace came with after={last}"
             likely = "XADD with MAXLEN 100, exactly; and what after= asks for and the stream has not is told as a gap"
@@ -77,7 +77,7 @@ class History:
                 )
                 if grace.ids != wanted or sum(grace.gaps) != missed:
                     raise Failure(after=after, got=str(grace), expect=expect, likely=likely)
-        redis = Redis.from_url(hosts.redis.url, decode_responses=True)
+        redis = Redis.from_url(cluster.redis.url, decode_responses=True)
         try:
             # Other streams may be there, for other purposes.
             streams = [await redis.xrange(key) async for key in redis.scan_iter(_type="stream", count=1000)]
@@ -90,16 +90,16 @@ class History:
 
     @check(3, "loses and doubles nothing to who joins under load")
     async def test_under_load(self, subject: Subject) -> None:
-        hosts = await shared_hosts(subject)
+        cluster = await shared_cluster(subject)
         room = Members.room()
         total = 90
         async with contextlib.AsyncExitStack() as stack:
-            ada = await stack.enter_async_context(at(hosts[0], room, "Ada"))
+            ada = await stack.enter_async_context(at(cluster[0], room, "Ada"))
             talking = spawn(self._talk(ada, total))
             stack.callback(talking.cancel)
             later = []
             while not talking.done():
-                host = hosts[1 + len(later) % 2]
+                host = cluster[1 + len(later) % 2]
                 path = at(host, room, f"Grace {len(later)}", likely=JOINING, after=0)
                 later.append(await stack.enter_async_context(path))
                 await asyncio.sleep(0.02)
@@ -108,7 +108,7 @@ class History:
                 await said(grace, total, after=after, likely=JOINING)
 
     @staticmethod
-    async def _talk(ear: Ear, total: int) -> None:
+    async def _talk(log: MemberLog, total: int) -> None:
         for number in range(total):
-            await say(ear, f"text {number}")
+            await say(log, f"text {number}")
             await asyncio.sleep(0.004)

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from judge.clients import anything
-from judge.hosts import Ear, at, say, separate_hosts, shortened
+from judge.cluster import MemberLog, at, say, separate_cluster, shortened
 from judge.members import Members
 from judge.model import Failure, check
 from judge.subject import Subject
@@ -19,11 +19,11 @@ HASHED = f"{KEYS}; and hash() gives another number for the same string in each p
 class Keys:
     @check(6, "knows a key again at every process")
     async def test_key(self, subject: Subject) -> None:
-        hosts = await separate_hosts(subject)
+        cluster = await separate_cluster(subject)
         room = Members.room()
         async with contextlib.AsyncExitStack() as stack:
-            adas = [await stack.enter_async_context(at(host, room, "Ada")) for host in hosts]
-            grace = await stack.enter_async_context(at(hosts[2], room, "Grace"))
+            adas = [await stack.enter_async_context(at(host, room, "Ada")) for host in cluster]
+            grace = await stack.enter_async_context(at(cluster[2], room, "Grace"))
             after = "Ada sent one key at three processes, one after another"
             for ada in adas:
                 await say(ada, "k", key="k")
@@ -39,14 +39,14 @@ class Keys:
                 self._has_one_id(adas, key, after)
             await say(grace, "mine", key="k")
             await self._acknowledged(grace, "k", "Grace sent a key that Ada had used")
-            elsewhere = await stack.enter_async_context(at(hosts[1], Members.room("elsewhere"), "Ada"))
+            elsewhere = await stack.enter_async_context(at(cluster[1], Members.room("elsewhere"), "Ada"))
             await say(elsewhere, "k", key="k")
             after = "Ada sent a key in another room which she had used in this one"
             await self._acknowledged(elsewhere, "k", after)
             await said(elsewhere, 1, after=after, likely=APART)
             # Put behind each other, name and key of these two are the same.
             for name, key in (("Ad", "ak"), ("Ada:k", "k"), ("Ada", "k:k")):
-                async with at(hosts[0], room, name) as another:
+                async with at(cluster[0], room, name) as another:
                     await say(another, f"{name}, {key}", key=key)
                     await self._acknowledged(another, key, f"{name} sent the key {key}")
             for number in range(150):
@@ -55,20 +55,20 @@ class Keys:
             await say(adas[1], "k", key="k")
             del adas[1].acks["k"]
             await self._acknowledged(adas[1], "k", "Ada sent her first key again, 173 keys later")
-            for ear in (grace, *adas):
+            for log in (grace, *adas):
                 after = "175 messages of different senders or with different keys were sent, and some of them again"
-                await ear.settles(likely=KEYS)
-                await said(ear, 175, after=after, likely=KEYS)
+                await log.settles(likely=KEYS)
+                await said(log, 175, after=after, likely=KEYS)
 
     @staticmethod
-    def _has_one_id(ears: list[Ear], key: str, after: str, likely: str = KEYS) -> None:
-        ids = [ear.acks[key] for ear in ears]
+    def _has_one_id(logs: list[MemberLog], key: str, after: str, likely: str = KEYS) -> None:
+        ids = [log.acks[key] for log in logs]
         if len(set(ids)) > 1:
             raise Failure(after=after, got=f"the ids {shortened(ids)}", expect="one id", likely=likely)
 
     @staticmethod
-    async def _acknowledged(ear: Ear, key: str, after: str) -> None:
-        await ear.until(lambda: key in ear.acks, expect=f"an ack of {key}", likely=KEYS, after=after)
+    async def _acknowledged(log: MemberLog, key: str, after: str) -> None:
+        await log.until(lambda: key in log.acks, expect=f"an ack of {key}", likely=KEYS, after=after)
 
     @check(6, "keeps the promises of step 08 without Redis")
     async def test_memory(self, subject: Subject) -> None:
@@ -80,8 +80,8 @@ class Keys:
                 async with at(before, room, "Ada", likely=likely) as ada, at(before, room, "Grace") as grace:
                     for number in range(1, 4):
                         await say(ada, f"text {number}", key=f"k{number}")
-                    for ear in (ada, grace):
-                        await said(ear, 3, after="Ada sent three messages, without BROKER", likely=likely)
+                    for log in (ada, grace):
+                        await said(log, 3, after="Ada sent three messages, without BROKER", likely=likely)
                     await Members(before).remove(room, "Grace", likely=likely)
                     await grace.tab.is_closed(1008, "removed", likely=likely, besides=anything)
                     await asyncio.to_thread(before.server.kill)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from judge.hosts import at, own_hosts, say
+from judge.cluster import at, own_cluster, say
 from judge.members import Members
 from judge.messages import show
 from judge.model import Failure, check
@@ -21,7 +21,7 @@ ROOMS = 20
 """With a round trip for each of them, sending the names to Redis takes longer than a lease."""
 RENEWED_LATE = (
     "The lease is renewed late, because the same task sends the names of all rooms, and waits for Redis once for each "
-    "room. Renew the lease in a task of its own, and let present() send all its rooms in one pipeline."
+    "room. Renew the lease in a task of its own, and let update_presence() send all its rooms in one pipeline."
 )
 ASKS = (
     "Your subscription only waits for messages, so it doesn't notice that its connection is lost. When get_message() "
@@ -39,16 +39,16 @@ class Networks:
     @check(4, "keeps its members on the list, although Redis is slow")
     async def test_slow(self, subject: Subject) -> None:
         rooms = [Members.room() for _ in range(ROOMS)]
-        async with own_hosts(subject, 2, links=1, **SLOW_LEASES) as hosts, contextlib.AsyncExitStack() as stack:
+        async with own_cluster(subject, 2, links=1, **SLOW_LEASES) as cluster, contextlib.AsyncExitStack() as stack:
             for room in rooms:
-                await stack.enter_async_context(at(hosts[0], room, "Ada"))
-            grace = await stack.enter_async_context(at(hosts[1], rooms[0], "Grace"))
+                await stack.enter_async_context(at(cluster[0], room, "Ada"))
+            grace = await stack.enter_async_context(at(cluster[1], rooms[0], "Grace"))
             after = (
                 f"Ada came to {ROOMS} rooms at a process where Redis takes {2000 * DELAY:.0f} ms to answer, and Grace "
                 "to one of these rooms at another process"
             )
-            await are(hosts, rooms[0], "Ada", "Grace", after=after, likely=RENEWED_LATE)
-            hosts.links[0].network.delay = DELAY
+            await are(cluster, rooms[0], "Ada", "Grace", after=after, likely=RENEWED_LATE)
+            cluster.links[0].network.delay = DELAY
             # A lease that isn't renewed while the names are sent expires, and Grace's process notices it.
             await asyncio.sleep(LEASE_TTL + 2.5 * SLOW_RENEW_INTERVAL)
             await grace.settles(likely=RENEWED_LATE)
@@ -63,12 +63,12 @@ class Networks:
         room = Members.room()
         # A lease that lasts longer than the outage: this is about the subscription.
         settings = {"LEASE_TTL": "12", "LEASE_RENEW_INTERVAL": str(SLOW_RENEW_INTERVAL)}
-        async with own_hosts(subject, 2, links=1, **settings) as hosts:
-            async with at(hosts[0], room, "Ada") as ada, at(hosts[1], room, "Grace") as grace:
+        async with own_cluster(subject, 2, links=1, **settings) as cluster:
+            async with at(cluster[0], room, "Ada") as ada, at(cluster[1], room, "Grace") as grace:
                 await say(ada, "text 1")
-                for ear in (ada, grace):
-                    await said(ear, 1, after="Ada sent a message", likely=EVERYWHERE)
-                link = hosts.links[0]
+                for log in (ada, grace):
+                    await said(log, 1, after="Ada sent a message", likely=EVERYWHERE)
+                link = cluster.links[0]
                 before = link.network.accepted
                 link.half_open()
                 after = "the network between Ada's process and Redis delivered nothing more, and closed nothing"
@@ -92,10 +92,10 @@ class Networks:
                     after=after,
                     seconds=RECEIVED_WITHIN,
                 )
-                for ear in (ada, grace):
-                    await said(ear, 7, after=after, likely=KEYS)
-                await are(hosts, room, "Ada", "Grace", after=after, likely=ASKS)
-                for ear in (ada, grace):
-                    await ear.settles(likely=ASKS)
-                    if any(kind == "left" for kind, _ in ear.notices):
-                        raise Failure(after=after, got=show(ear.notices), expect="no one left", likely=ASKS)
+                for log in (ada, grace):
+                    await said(log, 7, after=after, likely=KEYS)
+                await are(cluster, room, "Ada", "Grace", after=after, likely=ASKS)
+                for log in (ada, grace):
+                    await log.settles(likely=ASKS)
+                    if any(kind == "left" for kind, _ in log.notices):
+                        raise Failure(after=after, got=show(log.notices), expect="no one left", likely=ASKS)

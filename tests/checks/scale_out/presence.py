@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 from judge.clients import anything
-from judge.hosts import PRESENCE, Ear, Hosts, at, own_hosts, say, separate_hosts, shared_hosts
+from judge.cluster import PRESENCE, Cluster, MemberLog, at, own_cluster, say, separate_cluster, shared_cluster
 from judge.members import Members
 from judge.messages import show
 from judge.model import Failure, check
@@ -26,17 +26,18 @@ PROMPTLY = 5.0
 """Seconds for an answer to DELETE. A process that waits for a confirmation in vain needs LEASE_TTL and 2 more, 8."""
 CONFIRMED = (
     "A process doesn't get the events that it has sent itself, or gets them late. DELETE waits until every process "
-    "with this name has confirmed it: let send() reach all processes, your own one too, and don't wait in between."
+    "with this name has confirmed it: let publish_transient() reach all processes, your own one too, and don't wait "
+    "in between."
 )
 
 
 class Presence:
     @check(4, "has one list of members for all processes, and one person for all tabs of a name")
     async def test_members(self, subject: Subject) -> None:
-        hosts = await separate_hosts(subject)
+        cluster = await separate_cluster(subject)
         room = Members.room()
-        async with at(hosts[0], Members.room("elsewhere"), "Zoe") as zoe, at(hosts[1], room, "Grace") as grace:
-            async with at(hosts[0], room, "Ada") as first:
+        async with at(cluster[0], Members.room("elsewhere"), "Zoe") as zoe, at(cluster[1], room, "Grace") as grace:
+            async with at(cluster[0], room, "Ada") as first:
                 if first.names != ["Ada", "Grace"]:
                     got = f"the list {show(first.names)}"
                     raise Failure(
@@ -45,8 +46,8 @@ class Presence:
                         expect='["Ada", "Grace"]',
                         likely=APART if "Zoe" in first.names else PRESENCE,
                     )
-                await are(hosts, room, "Ada", "Grace", after="Grace came to one process and Ada to another")
-                async with at(hosts[2], room, "Ada") as second:
+                await are(cluster, room, "Ada", "Grace", after="Grace came to one process and Ada to another")
+                async with at(cluster[2], room, "Ada") as second:
                     if second.names != ["Ada", "Grace"]:
                         raise Failure(
                             after="a second tab of Ada came, to a third process",
@@ -56,60 +57,60 @@ class Presence:
                         )
                     await say(second, "hello")
                     await said(grace, 1, after="Ada's second tab sent a message", likely=EVERYWHERE)
-                await self._passed_by(hosts, room, "Linus", grace)
+                await self._passed_by(cluster, room, "Linus", grace)
                 after = "two tabs of Ada came to two processes, one left, and Linus came and left"
                 await self._told(grace, [("joined", "Ada"), ("joined", "Linus"), ("left", "Linus")], after)
-                await are(hosts, room, "Ada", "Grace", after=after)
+                await are(cluster, room, "Ada", "Grace", after=after)
             after = "the last tab of Ada left"
             told = [("joined", "Ada"), ("joined", "Linus"), ("left", "Linus"), ("left", "Ada")]
             await self._told(grace, told, after)
-            await are(hosts, room, "Grace", after=after)
+            await are(cluster, room, "Grace", after=after)
             await zoe.settles(likely=APART)
             if zoe.notices:
                 raise Failure(
                     after=f"{after}, in another room than Zoe's", got=show(zoe.notices), expect="nothing", likely=APART
                 )
-        await are(hosts, room, after="all had left")
+        await are(cluster, room, after="all had left")
 
     @staticmethod
-    async def _passed_by(hosts: Hosts, room: str, name: str, ear: Ear) -> None:
-        """Somebody comes, is seen by `ear`, and leaves."""
-        async with at(hosts[2], room, name):
-            await ear.until(
-                lambda: ("joined", name) in ear.notices,
+    async def _passed_by(cluster: Cluster, room: str, name: str, log: MemberLog) -> None:
+        """Let a member join and leave, and wait until `log` has both notices."""
+        async with at(cluster[2], room, name):
+            await log.until(
+                lambda: ("joined", name) in log.notices,
                 expect=f"joined {name}",
                 likely=PRESENCE,
                 after=f"{name} came to another process",
             )
 
     @staticmethod
-    async def _told(ear: Ear, notices: list[tuple[str, str]], after: str) -> None:
+    async def _told(log: MemberLog, notices: list[tuple[str, str]], after: str) -> None:
         likely = "joined is told with the first tab of a name anywhere, left with the last one"
         expect = show(notices)
-        await ear.until(lambda: len(ear.notices) >= len(notices), expect=expect, likely=likely, after=after)
-        if ear.notices != notices:
-            raise Failure(after=after, got=show(ear.notices), expect=expect, likely=likely)
+        await log.until(lambda: len(log.notices) >= len(notices), expect=expect, likely=likely, after=after)
+        if log.notices != notices:
+            raise Failure(after=after, got=show(log.notices), expect=expect, likely=likely)
 
     @check(4, "sends direct messages to other processes, and removes members there")
     async def test_direct_and_remove(self, subject: Subject) -> None:
-        hosts = await shared_hosts(subject)
+        cluster = await shared_cluster(subject)
         room = Members.room()
         async with (
-            at(hosts[1], room, "Grace") as grace,
-            at(hosts[0], room, "Ada") as one,
-            at(hosts[2], room, "Ada") as two,
+            at(cluster[1], room, "Grace") as grace,
+            at(cluster[0], room, "Ada") as one,
+            at(cluster[2], room, "Ada") as two,
         ):
             await grace.until(
                 lambda: grace.notices, expect="joined Ada", likely=PRESENCE, after="Ada came to two other processes"
             )
             await grace.tab.send({"type": "direct", "to": "Ada", "text": "psst"})
             direct = {"type": "direct", "from": "Grace", "text": "psst"}
-            for ear in (one, two):
+            for log in (one, two):
                 likely = "a direct message goes to all tabs of a name, at whichever process they are"
                 after = "Grace sent Ada a direct message; Ada has tabs at two other processes"
-                await ear.until(lambda ear=ear: ear.directs, expect=show(direct), likely=likely, after=after)
-                if ear.directs != [direct]:
-                    raise Failure(after=after, got=show(ear.directs), expect=show(direct), likely=likely)
+                await log.until(lambda log=log: log.directs, expect=show(direct), likely=likely, after=after)
+                if log.directs != [direct]:
+                    raise Failure(after=after, got=show(log.directs), expect=show(direct), likely=likely)
             await grace.tab.send({"type": "direct", "to": "Linus", "text": "psst"})
             await grace.until(
                 lambda: grace.errors, expect="an error", likely=PRESENCE, after="a direct message for somebody absent"
@@ -118,50 +119,50 @@ class Presence:
                 raise Failure(after=after, got=show(grace.directs), expect="nothing for others", likely=likely)
             removed = "to remove a member, tell every process, and answer 204 when the name is off the list"
             after = "DELETE of Ada, at a process without a tab of Ada, was answered with 204"
-            await Members(hosts[1]).remove(room, "Ada", likely=removed)
-            for host in hosts:
+            await Members(cluster[1]).remove(room, "Ada", likely=removed)
+            for host in cluster:
                 await Members(host).are(room, "Grace", after=after, likely=removed)
-            for ear in (one, two):
-                await ear.tab.is_closed(1008, "removed", likely=removed, besides=anything)
+            for log in (one, two):
+                await log.tab.is_closed(1008, "removed", likely=removed, besides=anything)
             await grace.until(lambda: len(grace.notices) > 1, expect="left Ada", likely=removed, after=after)
             if grace.notices != [("joined", "Ada"), ("left", "Ada")]:
                 raise Failure(after=after, got=show(grace.notices), expect="joined and left", likely=removed)
-            await Members(hosts[0]).remove(room, "Ada", expect=404, after=after, likely=removed)
-            async with at(hosts[2], room, "Ada") as back:
+            await Members(cluster[0]).remove(room, "Ada", expect=404, after=after, likely=removed)
+            async with at(cluster[2], room, "Ada") as back:
                 await say(back, "here again")
                 await said(back, 1, after="Ada came back after the removal and sent a message", likely=removed)
 
     @check(4, "answers DELETE promptly, although the member rejoins immediately")
     async def test_rejoins(self, subject: Subject) -> None:
-        hosts = await shared_hosts(subject)
+        cluster = await shared_cluster(subject)
         room = Members.room()
         path = f"{Members.list_path(room)}/Ada"
         async with contextlib.AsyncExitStack() as stack:
-            ada = await stack.enter_async_context(at(hosts[0], room, "Ada"))
-            for host in (hosts[1], hosts[0]) * 4:
-                place = "her own process" if host is hosts[0] else "another process than hers"
+            ada = await stack.enter_async_context(at(cluster[0], room, "Ada"))
+            for host in (cluster[1], cluster[0]) * 4:
+                place = "her own process" if host is cluster[0] else "another process than hers"
                 after = f"DELETE of Ada at {place}; her client rejoined immediately after the close"
                 request = host.request("DELETE", path, likely=CONFIRMED, timeout=PROMPTLY)
                 async with running(request) as (removing,):
                     await ada.tab.is_closed(1008, "removed", likely=CONFIRMED, besides=anything)
-                    ada = await stack.enter_async_context(at(hosts[0], room, "Ada"))
+                    ada = await stack.enter_async_context(at(cluster[0], room, "Ada"))
                     answer = await removing
                 if answer.status_code != 204:
                     got = f"status {answer.status_code}, {show(answer.text)}"
                     raise Failure(after=after, got=got, expect="status 204", likely=CONFIRMED)
-            await are(hosts, room, "Ada", after=after, likely=CONFIRMED)
+            await are(cluster, room, "Ada", after=after, likely=CONFIRMED)
 
     @check(4, "takes the members of a killed process off the list, and only those")
     async def test_killed(self, subject: Subject) -> None:
         room = Members.room()
         async with (
-            own_hosts(subject, 2, **SHORT_LEASES) as hosts,
-            at(hosts[1], room, "Grace") as grace,
-            at(hosts[0], room, "Ada") as ada,
+            own_cluster(subject, 2, **SHORT_LEASES) as cluster,
+            at(cluster[1], room, "Grace") as grace,
+            at(cluster[0], room, "Ada") as ada,
         ):
             await say(ada, "one", "two")
             await said(grace, 2, after="Ada sent two messages", likely=EVERYWHERE)
-            async with subject.another(BROKER=hosts.redis.url, **SHORT_LEASES) as third:
+            async with subject.another(BROKER=cluster.redis.url, **SHORT_LEASES) as third:
                 async with at(third, room, "Linus", likely=IN_REDIS, after=0) as linus, at(third, room, "Ada"):
                     after = "two messages were sent, then another process was started, and Linus came to it"
                     try:
@@ -170,7 +171,7 @@ class Presence:
                         failure.number = 3  # The history is missing, not the presence.
                         raise
                     after = "Linus and a tab of Ada came to a further process"
-                    await are(hosts, room, "Ada", "Grace", "Linus", after=after)
+                    await are(cluster, room, "Ada", "Grace", "Linus", after=after)
                     await asyncio.to_thread(third.server.kill)
                     after = (
                         "the process of Linus was killed, which had a tab of Ada too; "
@@ -183,10 +184,10 @@ class Presence:
                         after=after,
                         seconds=GONE_WITHIN,
                     )
-            await are(hosts, room, "Ada", "Grace", after=after, likely=LEASE)
+            await are(cluster, room, "Ada", "Grace", after=after, likely=LEASE)
             await say(ada, "three")
-            for ear in (ada, grace):
-                await said(ear, 3, after=after, likely=LEASE)
+            for log in (ada, grace):
+                await said(log, 3, after=after, likely=LEASE)
             told = [("joined", "Ada"), ("joined", "Linus"), ("left", "Linus")]
             if grace.notices != told:
                 likely = f"{LEASE}, and no other"

@@ -3,9 +3,9 @@
 import asyncio
 import random
 
-from judge.hosts import NO_REDIS, own_hosts
+from judge.cluster import NO_REDIS, own_cluster
+from judge.fake_server import fake_server
 from judge.model import check
-from judge.stage import stage
 from judge.subject import Subject
 
 from ..reconnect.kills import NAMES, Talk, agree
@@ -21,10 +21,10 @@ class Restarts:
         if NO_REDIS:
             return
         chance = random.Random(9)
-        async with own_hosts(subject, 2, real=True) as hosts, stage(subject, patience=10) as play:
+        async with own_cluster(subject, 2, real=True) as cluster, fake_server(subject, patience=10) as play:
             talks = [Talk(play, number) for number in range(len(NAMES))]
             for number, name in enumerate(NAMES):
-                url = hosts[number % 2].server.ws(f"/ws/lobby?name={name}")
+                url = cluster[number % 2].server.ws(f"/ws/lobby?name={name}")
                 await play.begin(number, url=url, base=0.02, cap=0.1)
             talking = asyncio.gather(*(talk.go_on() for talk in talks))
             try:
@@ -32,8 +32,8 @@ class Restarts:
                     for talk in talks:
                         await talk.said_more(talking)
                     await asyncio.sleep(chance.uniform(0, 0.1))
-                    await asyncio.to_thread(hosts.redis.kill)
-                    await asyncio.to_thread(hosts.redis.start)
+                    await asyncio.to_thread(cluster.redis.kill)
+                    await asyncio.to_thread(cluster.redis.start)
                 for talk in talks:
                     await talk.said_more(talking)
                     talk.enough = True

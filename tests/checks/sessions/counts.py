@@ -42,13 +42,13 @@ class Counts:
                 after = f"the tabs of both rooms ended: {way}"
                 await comes_to(own, 0, 0, after=after, likely=BEHIND)
             await self._mixed(own, members)
-            await own.comes_to_be_idle(before, after="tabs joined, and all of them ended")
+            await own.eventually_idle(before, after="tabs joined, and all of them ended")
 
     @staticmethod
     def _ways(own: Subject) -> dict[str, Callable[[Room], Coroutine[Any, Any, None]]]:
         def ended(end: str) -> Callable[[Room], Coroutine[Any, Any, None]]:
             async def all_end(room: Room) -> None:
-                await own.at_once(*(getattr(tab, end)() for tab in room.tabs))
+                await own.simultaneously(*(getattr(tab, end)() for tab in room.tabs))
 
             return all_end
 
@@ -107,7 +107,7 @@ class Counts:
             before = await own.unfinished()
             for end in ("reset", "leave"):
                 async with Room(own) as room:
-                    zoe = await room.enter("Zoe", narrow=True)
+                    zoe = await room.enter("Zoe", small_buffers=True)
                     ada = await room.enter("Ada")
                     await room.say(ada, "before")
                     zoe.stop_reading()
@@ -118,7 +118,7 @@ class Counts:
                         await getattr(zoe, end)()
                 after = "a tab that didn't read was removed and disconnected, and the other tab left"
                 await comes_to(own, 0, 0, after=after, likely=BEHIND)
-            await own.comes_to_be_idle(before, after="a removed tab that didn't read disconnected")
+            await own.eventually_idle(before, after="a removed tab that didn't read disconnected")
 
     @check(7, "counts no session after 300 tabs have ended", hard=True)
     async def test_many(self, subject: Subject) -> None:
@@ -134,7 +134,7 @@ class Counts:
 
             await asyncio.gather(*map(come_and_go, range(12)))
             await comes_to(own, 0, 0, after="300 tabs joined and ended", likely=BEHIND)
-            await own.comes_to_be_idle(before, after="300 tabs joined and ended")
+            await own.eventually_idle(before, after="300 tabs joined and ended")
 
 
 async def counts(subject: Subject, sessions: int, rooms: int, *, after: str, likely: str) -> None:
@@ -156,7 +156,7 @@ async def comes_to(subject: Subject, sessions: int, rooms: int, *, after: str, l
         return value == expected or bool(negative)
 
     expect = f"{show(expected)} within 1 s, and no negative count"
-    await subject.becomes("/debug/sessions", holds, after=after, expect=expect, likely=likely)
+    await subject.eventually("/debug/sessions", holds, after=after, expect=expect, likely=likely)
     if negative:
         raise Failure(
             sent="GET /debug/sessions", after=after, got=show(negative[0]), expect=show(expected), likely=NEGATIVE

@@ -33,7 +33,7 @@ class Listing:
             for tab in list(room.tabs):
                 await room.leave(tab)
             kept = "A room is kept when its last member has left. Remove it together with its last name."
-            await members.come_to_nothing(room.name, after="the last member left", likely=kept)
+            await members.eventually_empty(room.name, after="the last member left", likely=kept)
             await room.enter("Linus")
             await room.are(after="the room had been empty, and Linus joined", likely="Old names are still listed.")
             await lab.are(after="members joined and left another room", likely="Rooms are mixed.")

@@ -11,8 +11,8 @@ from judge.model import Failure, Likely, check
 from judge.sessions import ENDS, MESSAGE, PAUSE, Room, interleaved, pause, read_on
 from judge.subject import Subject
 
-PARSE = "read() returns None for it: send an error to this tab, and go on with the loop."
-TEXT = "Accept a text only if it's a string, as read() does, without converting it."
+PARSE = "parse() returns None for it: send an error to this tab, and go on with the loop."
+TEXT = "Accept a text only if it's a string, as parse() does, without converting it."
 BAD: dict[str | bytes, tuple[str, str]] = {
     "hello": ("a text that isn't JSON", PARSE),
     "": ("an empty text message", PARSE),
@@ -181,7 +181,7 @@ class Messages:
                 texts = [f"text {number}" for number in range(3)]
                 talk = ada.send_burst(*({"type": "message", "text": text} for text in texts))
                 # Together, so that sends find disconnected tabs whose endpoints haven't noticed it.
-                await subject.at_once(*(getattr(tab, end)() for tab in ended), talk)
+                await subject.simultaneously(*(getattr(tab, end)() for tab in ended), talk)
                 room.forget(ended)
                 ada.did = ada.who + " sent three messages"
                 for tab in room.tabs:
@@ -239,7 +239,7 @@ class Messages:
     @check(2, "lets a tab that pauses miss nothing when it reads on", pauses=True)
     async def test_pause(self, subject: Subject) -> None:
         async with Room(subject) as room:
-            zoe = await room.enter("Zoe", narrow=True)
+            zoe = await room.enter("Zoe", small_buffers=True)
             ada, grace, linus, eve = [await room.enter(name) for name in ("Ada", "Grace", "Linus", "Eve")]
             zoe.stop_reading()
             since = time.monotonic()

@@ -114,7 +114,7 @@ class Presence:
         async with contextlib.AsyncExitStack() as stack:
 
             async def enter(*names: str) -> list[View]:
-                tabs = await subject.clients_at_once(*(Members.path(room, name) for name in names))
+                tabs = await subject.simultaneous_clients(*(Members.path(room, name) for name in names))
                 for tab in tabs:
                     stack.push_async_callback(tab.end)
                 return [View(tab, name) for tab, name in zip(tabs, names, strict=True)]

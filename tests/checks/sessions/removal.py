@@ -106,7 +106,7 @@ class Removal:
             await elsewhere.is_closed(1008, "removed", likely=CLOSED)
             lab.forget([elsewhere])
             kept = "A room is kept when its last member is removed. Remove it together with its last name."
-            await members.come_to_nothing(lab.name, after="the last member was removed", likely=kept)
+            await members.eventually_empty(lab.name, after="the last member was removed", likely=kept)
             await room.end()
 
     @staticmethod
@@ -190,7 +190,7 @@ class Removal:
     )
     async def test_stuck(self, subject: Subject) -> None:
         async with Room(subject) as room:
-            stuck = await room.enter("Zoe", narrow=True)
+            stuck = await room.enter("Zoe", small_buffers=True)
             ada, grace = await room.enter("Ada"), await room.enter("Grace")
             stuck.stop_reading()
             async with room.flood(ada, "Zoe") as flood:
@@ -241,7 +241,7 @@ class Removal:
     @check(6, "sends left to a member that reads slowly, also to one that joins meanwhile")
     async def test_slow_member(self, subject: Subject) -> None:
         async with Room(subject) as room:
-            zoe = await room.enter("Zoe", narrow=True)
+            zoe = await room.enter("Zoe", small_buffers=True)
             ada, linus = await room.enter("Ada"), await room.enter("Linus")
             await room.say(ada, "before")
             zoe.stop_reading()
@@ -293,7 +293,7 @@ class Removal:
     @check(6, "removes a member while the last other one disconnects")
     async def test_last_drops(self, subject: Subject) -> None:
         async with Room(subject) as room:
-            grace = await room.enter("Grace", narrow=True)
+            grace = await room.enter("Grace", small_buffers=True)
             ada = await room.enter("Ada")
             await room.say(ada, "before")
             grace.stop_reading()
@@ -314,7 +314,7 @@ class Removal:
                 await ada.is_closed(1008, "removed", likely=CLOSED, besides=lambda frame: True)
                 room.forget([ada, grace])
             kept = "A room is kept when its last member disconnects during DELETE."
-            await room.members.come_to_nothing(room.name, after="both members have disconnected", likely=kept)
+            await room.members.eventually_empty(room.name, after="both members have disconnected", likely=kept)
 
     @check(6, "decides DELETE, joins and ends that arrive at the same moment one by one")
     async def test_delete_and_more(self, subject: Subject) -> None:
@@ -329,14 +329,14 @@ class Removal:
                 await subject.get("/still-there", likely=LATE)
                 sends = [each.send() for each in deletes]
                 if kind == "delete and join":
-                    new = await subject.clients_at_once(Members.path(room.name, "Ada"), meanwhile=deletes[0].write)
+                    new = await subject.simultaneous_clients(Members.path(room.name, "Ada"), meanwhile=deletes[0].write)
                 elif kind == "leave and delete":
                     sends.insert(0, ada.leave())
                 elif kind == "delete and leave":
                     sends.append(ada.leave())
                 elif kind == "delete and message":
                     sends.insert(0, ada.send({"type": "message", "text": "last"}))
-                await subject.at_once(*sends)
+                await subject.simultaneously(*sends)
                 statuses = [await each.status() for each in deletes]
                 await self._one_by_one(room, kind, grace, ada, new, sorted(statuses))
                 for tab in new:
@@ -425,7 +425,7 @@ class Removal:
                 tab.stop_reading()
             path = f"{room.members.list_path(room.name)}/Ada"
             delete = subject.request("DELETE", path, likely=WAITS)
-            await subject.at_once(*(tab.reset() for tab in tabs[1::5]), delete)
+            await subject.simultaneously(*(tab.reset() for tab in tabs[1::5]), delete)
             room.forget(tabs)
             await room.receive(left("Ada"), [grace], "DELETE of Ada, who has forty tabs", likely=LEFT)
             for tab in tabs[2::5] + tabs[::5]:

@@ -71,7 +71,7 @@ class Tabs:
     @check(4, "sends messages to all tabs of a name while one of them pauses and another one disconnects")
     async def test_tab_leaves(self, subject: Subject) -> None:
         async with Room(subject) as room:
-            zoe, ada = await room.enter("Zoe", narrow=True), await room.enter("Ada")
+            zoe, ada = await room.enter("Zoe", small_buffers=True), await room.enter("Ada")
             two = await room.enter("Zoe", listed=FURTHER)
             zoe.stop_reading()
             async with room.flood(ada) as flood:
@@ -90,7 +90,7 @@ class Tabs:
     async def test_tabs_together(self, subject: Subject) -> None:
         async with Room(subject) as room:
             grace = await room.enter("Grace")
-            tabs = await subject.clients_at_once(*[Members.path(room.name, "Ada")] * 3)
+            tabs = await subject.simultaneous_clients(*[Members.path(room.name, "Ada")] * 3)
             likely = (
                 "Tabs of one name that join at the same time are each taken for the first. Add the tab before await."
             )
@@ -98,7 +98,7 @@ class Tabs:
                 await tab.gets({"type": "members", "names": ["Ada", "Grace"]}, likely=LIST)
             await room.receive(joined("Ada"), [grace], "three handshakes of Ada at the same time", likely=JOINED)
             room.expect_nothing([grace], grace.did, likely)
-            await subject.at_once(*(tab.leave() for tab in tabs))
+            await subject.simultaneously(*(tab.leave() for tab in tabs))
             action = "three tabs of Ada left at the same time"
             await room.receive(left("Ada"), [grace], action, likely=LEFT)
             twice = (

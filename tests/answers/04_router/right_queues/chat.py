@@ -6,18 +6,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, WebSocket
 
-from .rooms import GONE, broadcast, join, leave, listeners
+from .rooms import DISCONNECT_ERRORS, broadcast, join, leave, listeners
 
 
 async def member_name(name: Annotated[str, Query(min_length=1, max_length=20)]) -> str:
     return name
 
 
-# On the router, so that no socket below can forget to ask for the name.
+# On the router, so every endpoint below requires the name.
 router = APIRouter(prefix="/api/chat", dependencies=[Depends(member_name)])
 
 
-# Before /ws/{room_id}: the first path that matches is taken.
+# Before /ws/{room_id}, because the first route that matches is used.
 @router.websocket("/ws/announcements")
 async def announcements(websocket: WebSocket) -> None:
     await websocket.accept()
@@ -34,7 +34,7 @@ async def announcements(websocket: WebSocket) -> None:
                 news.cancel()
         if reader.result()["type"] == "websocket.receive":
             await websocket.close(1008)
-    except GONE:
+    except DISCONNECT_ERRORS:
         pass
     finally:
         listeners.remove(queue)
@@ -55,6 +55,6 @@ async def chat(websocket: WebSocket, room_id: str, name: Annotated[str, Depends(
             await broadcast(room_id, message["text"])
     finally:
         leave(room_id, name, websocket)
-    # A binary frame came. The member is out of the room by now, so nobody sends to a closing socket.
-    with suppress(*GONE):
+    # It was a binary message. The member has left the room, so no broadcast sends to a closing connection.
+    with suppress(*DISCONNECT_ERRORS):
         await websocket.close(1003)

@@ -9,8 +9,8 @@ from fastapi import WebSocket, WebSocketDisconnect
 rooms: dict[str, set[WebSocket]] = {}
 listeners: set[asyncio.Queue[dict[str, str]]] = set()
 
-# What a send to a member that is gone raises: the first time, and every later time.
-GONE = (WebSocketDisconnect, RuntimeError)
+# What a send to a disconnected client raises: the first, and every later one.
+DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
 
 
 def join(room_id: str, name: str, member: WebSocket) -> None:
@@ -31,8 +31,8 @@ def announce(event: Literal["joined", "left"], room_id: str, name: str) -> None:
 
 
 async def broadcast(room_id: str, text: str) -> None:
-    # A copy, because members come and go while a send is waiting.
+    # Copy: members can join and leave while a send is suspended.
     for member in list(rooms[room_id]):
-        # Here the sender's endpoint runs. That a member is gone is for that member's own endpoint.
-        with suppress(*GONE):
+        # Ignore disconnects: this runs in the sender's endpoint; the member's own endpoint cleans up.
+        with suppress(*DISCONNECT_ERRORS):
             await member.send_text(text)

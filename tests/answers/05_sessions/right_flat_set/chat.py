@@ -1,11 +1,11 @@
-"""Step 05: the socket."""
+"""Step 05: the WebSocket endpoint."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query, WebSocket
 
 from .manager import Manager, Session, send
-from .messages import EXPECTED, Direct, Message, read
+from .messages import EXPECTED_FORMAT, Direct, Message, parse
 
 router = APIRouter()
 
@@ -24,12 +24,12 @@ async def chat(
                 break
             if session not in manager.sessions:
                 continue
-            message = read(event)
+            message = parse(event)
             if isinstance(message, Message):
                 await send(manager.of(room_id), {"type": "message", "from": name, "text": message.text})
             elif isinstance(message, Direct) and manager.of(room_id, message.to):
                 await send(manager.of(room_id, message.to), {"type": "direct", "from": name, "text": message.text})
             else:
-                await send([session], {"type": "error", "detail": EXPECTED})
+                await send([session], {"type": "error", "detail": EXPECTED_FORMAT})
     finally:
         await manager.leave(session)

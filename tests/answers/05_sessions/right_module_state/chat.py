@@ -1,4 +1,4 @@
-"""Step 05: the socket."""
+"""Step 05: the WebSocket endpoint."""
 
 import json
 from typing import Annotated, Any
@@ -34,7 +34,7 @@ async def chat(websocket: WebSocket, room_id: str, name: Annotated[str, Query(mi
         rooms.setdefault(room_id, []).append((name, websocket))
         await websocket.send_json({"type": "members", "names": names(room_id)})
         if new:
-            await tell(room_id, {"type": "joined", "name": name}, but=name)
+            await tell(room_id, {"type": "joined", "name": name}, exclude=name)
         while (event := await websocket.receive())["type"] == "websocket.receive":
             if (name, websocket) not in rooms.get(room_id, []):
                 continue

@@ -12,8 +12,8 @@ class ConnectionManager:
     """The application has one in its state; this answer keeps what it knows in the module."""
 
 
-async def tell(room_id: str, message: dict[str, Any], *, to: str | None = None, but: str | None = None) -> bool:
-    tabs = [tab for name, tab in rooms.get(room_id, []) if to in (None, name) and name != but]
+async def tell(room_id: str, message: dict[str, Any], *, to: str | None = None, exclude: str | None = None) -> bool:
+    tabs = [tab for name, tab in rooms.get(room_id, []) if to in (None, name) and name != exclude]
     async with asyncio.TaskGroup() as group:
         for tab in tabs:
             group.create_task(tell_one(tab, message))

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, WebSocket
 
 from .manager import Manager, Tab
-from .messages import EXPECTED, Direct, Message, read
+from .messages import EXPECTED_FORMAT, Direct, Message, parse
 
 router = APIRouter()
 
@@ -26,14 +26,14 @@ async def chat(
                 break
             if tab not in manager.rooms.get(room_id, {}).get(name, []):
                 continue
-            match read(event):
+            match parse(event):
                 case Message(text=text):
                     manager.tell(room_id, {"type": "message", "from": name, "text": text})
                 case Direct(to=to, text=text) if to in manager.rooms[room_id]:
                     for other in manager.rooms[room_id][to]:
                         other.queue.put_nowait({"type": "direct", "from": name, "text": text})
                 case _:
-                    tab.queue.put_nowait({"type": "error", "detail": EXPECTED})
+                    tab.queue.put_nowait({"type": "error", "detail": EXPECTED_FORMAT})
     finally:
         manager.leave(room_id, name, tab)
         writer.cancel()

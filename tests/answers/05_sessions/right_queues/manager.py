@@ -24,9 +24,9 @@ class ConnectionManager:
     def __init__(self) -> None:
         self.rooms: dict[str, dict[str, list[Tab]]] = {}
 
-    def tell(self, room_id: str, message: dict[str, Any], *, but: str | None = None) -> None:
+    def tell(self, room_id: str, message: dict[str, Any], *, exclude: str | None = None) -> None:
         for name, tabs in self.rooms.get(room_id, {}).items():
-            for tab in tabs if name != but else []:
+            for tab in tabs if name != exclude else []:
                 tab.queue.put_nowait(message)
 
     def join(self, room_id: str, name: str, tab: Tab) -> None:

@@ -1,4 +1,4 @@
-"""Step 05: what can be asked and done about members over HTTP."""
+"""Step 05: members over HTTP: list them, remove one, count the sessions."""
 
 from fastapi import APIRouter, HTTPException
 

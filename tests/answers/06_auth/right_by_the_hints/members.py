@@ -4,41 +4,41 @@ from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Depends, HTTPException, status
 
-from .auth import Holder, get_grant
+from .auth import CurrentPrincipal, get_current_principal
 from .manager import Manager, close
-from .tokens import Grant
+from .tokens import Principal
 
-router = APIRouter(dependencies=[Depends(get_grant)])
+router = APIRouter(dependencies=[Depends(get_current_principal)])
 
 
-async def get_room_grant(room_id: str, grant: Holder) -> Grant:
-    if room_id not in grant.user.rights:
+async def get_room_principal(room_id: str, principal: CurrentPrincipal) -> Principal:
+    if room_id not in principal.user.permissions:
         raise HTTPException(status.HTTP_403_FORBIDDEN)
-    return grant
+    return principal
 
 
-RoomGrant = Annotated[Grant, Depends(get_room_grant)]
+RoomGrant = Annotated[Principal, Depends(get_room_principal)]
 
 
 @router.get("/rooms/{room_id}/members")
-async def list_members(room_id: str, grant: RoomGrant, manager: Manager) -> dict[str, list[str]]:
+async def list_members(room_id: str, principal: RoomGrant, manager: Manager) -> dict[str, list[str]]:
     names = manager.names(room_id)
     if not names:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such room")
     return {"names": names}
 
 
-# :path, because a name may hold a slash.
+# With :path, because a name may contain a slash.
 @router.delete("/rooms/{room_id}/members/{name:path}", status_code=status.HTTP_204_NO_CONTENT)
 async def remove_member(
-    room_id: str, name: str, grant: RoomGrant, manager: Manager, background: BackgroundTasks
+    room_id: str, name: str, principal: RoomGrant, manager: Manager, background: BackgroundTasks
 ) -> None:
-    if name != grant.user.name:
+    if name != principal.user.name:
         raise HTTPException(status.HTTP_403_FORBIDDEN)
     if not manager.tabs(room_id, name):
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such member")
     tabs = await manager.remove(room_id, name)
-    # After the answer, because a tab that does not read cannot be closed until it does.
+    # After the response, because close() waits for a tab that reads nothing.
     background.add_task(close, tabs, status.WS_1008_POLICY_VIOLATION, "removed")
 
 

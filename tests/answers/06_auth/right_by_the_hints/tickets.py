@@ -4,19 +4,19 @@ import asyncio
 import secrets
 
 from .settings import TICKET_SECONDS
-from .tokens import Grant
+from .tokens import Principal
 
-tickets: dict[str, Grant] = {}
+tickets: dict[str, Principal] = {}
 
 
-async def sell(grant: Grant) -> str:
+async def issue(principal: Principal) -> str:
     ticket = secrets.token_urlsafe(32)
-    tickets[ticket] = grant
+    tickets[ticket] = principal
     asyncio.get_running_loop().call_later(TICKET_SECONDS, tickets.pop, ticket, None)
     return ticket
 
 
-def use(ticket: str) -> Grant | None:
-    """What a ticket stands for, or None if it does not count."""
-    grant = tickets.pop(ticket, None)
-    return grant if grant and grant.counts() else None
+def redeem(ticket: str) -> Principal | None:
+    """Return the principal of a ticket, or None if it isn't valid."""
+    principal = tickets.pop(ticket, None)
+    return principal if principal and principal.counts() else None

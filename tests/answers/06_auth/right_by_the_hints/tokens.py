@@ -12,8 +12,8 @@ logged_out: dict[str, float] = {}
 
 
 @dataclass(frozen=True)
-class Grant:
-    """What a token stands for, and a ticket that was bought with it."""
+class Principal:
+    """The authenticated user of a token, or of a ticket that was issued for it. Times are in seconds since 1970."""
 
     user: User
     expires: float
@@ -29,8 +29,8 @@ def issue(user: User) -> str:
     return jwt.encode(claims, SECRET_KEY, "HS256")
 
 
-def read(token: str) -> Grant | None:
-    """What a token stands for, or None if it does not count."""
+def decode(token: str) -> Principal | None:
+    """Return the principal of a token, or None if it isn't valid."""
     try:
         claims = jwt.decode(
             token,
@@ -43,5 +43,5 @@ def read(token: str) -> Grant | None:
         return None
     if claims["sub"] not in USERS:
         return None
-    grant = Grant(USERS[claims["sub"]], claims["exp"], claims["iat"])
-    return grant if grant.counts() else None
+    principal = Principal(USERS[claims["sub"]], claims["exp"], claims["iat"])
+    return principal if principal.counts() else None

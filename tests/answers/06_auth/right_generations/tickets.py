@@ -4,20 +4,20 @@ import secrets
 import time
 
 from .settings import TICKET_SECONDS
-from .tokens import Grant
+from .tokens import Principal
 
-tickets: dict[str, tuple[float, Grant]] = {}
+tickets: dict[str, tuple[float, Principal]] = {}
 
 
-def sell(grant: Grant) -> str:
+def issue(principal: Principal) -> str:
     now = time.monotonic()
     for old in [ticket for ticket, (deadline, _) in tickets.items() if deadline <= now]:
         del tickets[old]
     ticket = secrets.token_hex(16)
-    tickets[ticket] = (now + TICKET_SECONDS, grant)
+    tickets[ticket] = (now + TICKET_SECONDS, principal)
     return ticket
 
 
-def use(ticket: str) -> Grant | None:
-    deadline, grant = tickets.pop(ticket, (0, None))
-    return grant if grant and time.monotonic() < deadline and grant.is_good else None
+def redeem(ticket: str) -> Principal | None:
+    deadline, principal = tickets.pop(ticket, (0, None))
+    return principal if principal and time.monotonic() < deadline and principal.is_valid else None

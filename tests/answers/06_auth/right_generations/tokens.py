@@ -20,13 +20,13 @@ class Claims(BaseModel):
 
 
 @dataclass(frozen=True)
-class Grant:
+class Principal:
     user: User
     expires: datetime
     generation: int
 
     @property
-    def is_good(self) -> bool:
+    def is_valid(self) -> bool:
         return self.generation == generations[self.user.name] and datetime.now(UTC) < self.expires
 
 
@@ -36,7 +36,7 @@ def issue(user: User) -> str:
     return jwt.encode(claims, SECRET_KEY, "HS256")
 
 
-def read(token: str) -> Grant | None:
+def decode(token: str) -> Principal | None:
     options: jwt.types.Options = {"require": ["sub", "aud", "exp"]}
     try:
         decoded = jwt.decode(token, SECRET_KEY, ["HS256"], options, audience="chat")
@@ -46,5 +46,5 @@ def read(token: str) -> Grant | None:
         return None
     if (user := USERS.get(claims.sub)) is None:
         return None
-    grant = Grant(user, expires, claims.generation)
-    return grant if grant.is_good else None
+    principal = Principal(user, expires, claims.generation)
+    return principal if principal.is_valid else None

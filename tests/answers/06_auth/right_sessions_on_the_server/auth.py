@@ -11,14 +11,14 @@ from starlette.requests import HTTPConnection
 from . import tickets, tokens
 from .settings import ALLOWED_ORIGINS
 from .tokens import Session
-from .users import NOBODYS_HASH, USERS, hasher
+from .users import DUMMY_HASH, USERS, hasher
 
 router = APIRouter()
 
 
 async def session_of_header(connection: HTTPConnection) -> Session | None:
     scheme, token = get_authorization_scheme_param(connection.headers.get("authorization"))
-    return tokens.read(token) if scheme.lower() == "bearer" else None
+    return tokens.decode(token) if scheme.lower() == "bearer" else None
 
 
 FromHeader = Annotated[Session | None, Depends(session_of_header)]
@@ -38,10 +38,10 @@ async def at_the_door(websocket: WebSocket, room_id: str, session: FromHeader) -
     origin = websocket.headers.get("origin")
     if origin is not None and origin not in ALLOWED_ORIGINS:
         raise WebSocketException(1008, "foreign origin")
-    session = session or tickets.use(websocket.query_params.get("ticket", ""))
+    session = session or tickets.redeem(websocket.query_params.get("ticket", ""))
     if session is None:
         raise WebSocketException(1008, "no token and no ticket")
-    if room_id not in session.user.rights:
+    if room_id not in session.user.permissions:
         raise WebSocketException(1008, "no right in this room")
     return session
 
@@ -52,7 +52,7 @@ AtTheDoor = Annotated[Session, Depends(at_the_door)]
 @router.post("/token")
 async def token(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[str, str]:
     user = USERS.get(form.username)
-    good = await run_in_threadpool(hasher.verify, form.password, user.password_hash if user else NOBODYS_HASH)
+    good = await run_in_threadpool(hasher.verify, form.password, user.password_hash if user else DUMMY_HASH)
     if not user or not good:
         raise HTTPException(401, "no", {"WWW-Authenticate": "Bearer"})
     return {"access_token": tokens.issue(user), "token_type": "bearer"}
@@ -60,7 +60,7 @@ async def token(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[s
 
 @router.post("/ticket")
 async def ticket(session: Needed) -> dict[str, str]:
-    return {"ticket": tickets.sell(session)}
+    return {"ticket": tickets.issue(session)}
 
 
 @router.post("/logout", status_code=204)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, WebSocket
 
 from .auth import AtTheDoor
 from .manager import Manager, close, send
-from .messages import Direct, Message, read
+from .messages import Direct, Message, parse
 from .tokens import Session
 
 router = APIRouter()
@@ -37,12 +37,12 @@ async def talk(websocket: WebSocket, room_id: str, session: Session, manager: Ma
     name = session.user.name
     await manager.join(room_id, name, websocket)
     while (event := await websocket.receive())["type"] != "websocket.disconnect":
-        if session.user.rights[room_id] == "read":
+        if session.user.permissions[room_id] == "read":
             await send([websocket], {"type": "error", "detail": "read only"})
             continue
-        match read(event):
+        match parse(event):
             case Message(text=text):
-                await send(manager.everybody(room_id), {"type": "message", "from": name, "text": text})
+                await send(manager.all_tabs(room_id), {"type": "message", "from": name, "text": text})
             case Direct(to=to, text=text) if tabs := list(manager.tabs(room_id, to)):
                 await send(tabs, {"type": "direct", "from": name, "text": text})
             case _:

@@ -10,6 +10,6 @@ router = APIRouter()
 
 @router.get("/rooms/{room_id}/members")
 async def list_members(room_id: str, session: Needed, manager: Manager) -> dict[str, list[str]]:
-    if room_id not in session.user.rights:
+    if room_id not in session.user.permissions:
         raise HTTPException(403, "no right in this room")
     return {"names": manager.names(room_id)}

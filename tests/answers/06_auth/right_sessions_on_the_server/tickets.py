@@ -8,14 +8,14 @@ from .settings import TICKET_SECONDS
 from .tokens import Session, sessions
 
 
-def sell(session: Session) -> str:
+def issue(session: Session) -> str:
     ticket = secrets.token_urlsafe()
     session.tickets.add(ticket)
     asyncio.get_running_loop().call_later(TICKET_SECONDS, session.tickets.discard, ticket)
     return ticket
 
 
-def use(ticket: str) -> Session | None:
+def redeem(ticket: str) -> Session | None:
     for session in sessions.values():
         if ticket in session.tickets:
             session.tickets.remove(ticket)

@@ -35,7 +35,7 @@ def issue(user: User) -> str:
     return jwt.encode(claims, SECRET_KEY, "HS256")
 
 
-def read(token: str) -> Session | None:
+def decode(token: str) -> Session | None:
     try:
         required = {"require": ["jti", "sub", "aud", "exp"]}
         claims = jwt.decode(token, SECRET_KEY, algorithms=["HS256"], audience="chat", options=required)  # type: ignore

@@ -8,71 +8,73 @@ from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm
 
 from . import tickets, tokens
 from .settings import ALLOWED_ORIGINS
-from .tokens import Grant
-from .users import NOBODYS_HASH, USERS, hasher
+from .tokens import Principal
+from .users import DUMMY_HASH, USERS, hasher
 
 bearer = OAuth2PasswordBearer(tokenUrl="token", auto_error=False)
-# The token of a request or a handshake, or None if there is no header Authorization: Bearer.
+# The token of a request or a handshake, or None without a header Authorization: Bearer.
 Bearer = Annotated[str | None, Depends(bearer)]
 Form = Annotated[OAuth2PasswordRequestForm, Depends()]
 
-# A hash takes 64 MiB for as long as it is made. Unlimited, many logins at once would take all memory.
+# A hash needs 64 MiB while it's computed. Without a limit, many logins at the same time would use all memory.
 hashing = CapacityLimiter(4)
 
 
-def refused(detail: str) -> HTTPException:
+def unauthorized(detail: str) -> HTTPException:
     return HTTPException(status.HTTP_401_UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
-async def get_grant(token: Bearer) -> Grant:
-    grant = tokens.read(token) if token else None
-    if grant is None:
-        raise refused("An access token is needed, and it must be good")
-    return grant
+async def get_current_principal(token: Bearer) -> Principal:
+    principal = tokens.decode(token) if token else None
+    if principal is None:
+        raise unauthorized("An access token is needed, and it must be good")
+    return principal
 
 
-async def get_visitor(websocket: WebSocket, room_id: str, token: Bearer, ticket: str | None = None) -> Grant:
-    # No CORS middleware sees a WebSocket. A client that is no browser has no origin.
+async def authenticate_socket(
+    websocket: WebSocket, room_id: str, token: Bearer, ticket: str | None = None
+) -> Principal:
+    # CORSMiddleware ignores WebSocket connections. A client that isn't a browser sends no Origin.
     if any(origin not in ALLOWED_ORIGINS for origin in websocket.headers.getlist("origin")):
         raise HTTPException(status.HTTP_403_FORBIDDEN, "This origin may not connect")
     if token is None and ticket is not None:
-        grant = tickets.use(ticket)
+        principal = tickets.redeem(ticket)
     else:
-        grant = tokens.read(token) if token else None
-    if grant is None:
-        raise refused("An access token or a ticket is needed, and it must be good")
-    if room_id not in grant.user.rights:
+        principal = tokens.decode(token) if token else None
+    if principal is None:
+        raise unauthorized("An access token or a ticket is needed, and it must be good")
+    if room_id not in principal.user.permissions:
         raise HTTPException(status.HTTP_403_FORBIDDEN, "This room is not for you")
-    return grant
+    return principal
 
 
-async def not_stored(response: Response) -> None:
+async def no_store(response: Response) -> None:
     response.headers["Cache-Control"] = "no-store"
 
 
-Holder = Annotated[Grant, Depends(get_grant)]
-Visitor = Annotated[Grant, Depends(get_visitor)]
-router = APIRouter(dependencies=[Depends(not_stored)])
+CurrentPrincipal = Annotated[Principal, Depends(get_current_principal)]
+SocketPrincipal = Annotated[Principal, Depends(authenticate_socket)]
+router = APIRouter(dependencies=[Depends(no_store)])
 
 
 @router.post("/token")
 async def log_in(form: Form) -> dict[str, str]:
     user = USERS.get(form.username)
-    # For a name that nobody has the work is the same, so that the time does not tell who is a user.
-    password_hash = user.password_hash if user else NOBODYS_HASH
-    # In a thread, because a hash is slow on purpose and everybody else would wait for it.
-    matches = await to_thread.run_sync(hasher.verify, form.password, password_hash, limiter=hashing)
-    if user is None or not matches:
-        raise refused("Wrong name or password")
+    # Verify a hash for an unknown name too, so the response time doesn't reveal which users exist.
+    password_hash = user.password_hash if user else DUMMY_HASH
+    # In a thread: the hash is slow on purpose, and must not block the event loop.
+    is_correct = await to_thread.run_sync(hasher.verify, form.password, password_hash, limiter=hashing)
+    if user is None or not is_correct:
+        raise unauthorized("Wrong name or password")
     return {"access_token": tokens.issue(user), "token_type": "bearer"}
 
 
 @router.post("/ticket")
-async def buy_ticket(grant: Holder) -> dict[str, str]:
-    return {"ticket": tickets.sell(grant)}
+async def create_ticket(principal: CurrentPrincipal) -> dict[str, str]:
+    return {"ticket": tickets.issue(principal)}
 
 
 @router.post("/logout", status_code=status.HTTP_204_NO_CONTENT)
-async def log_out(grant: Holder) -> None:
+async def log_out(principal: CurrentPrincipal) -> None:
     # The sweeper finds the sockets.
-    tokens.revoke_all(grant.user)
+    tokens.revoke_all(principal.user)

@@ -13,7 +13,7 @@ from .manager import ConnectionManager
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    # What is yielded here, every connection finds in its state.
+    # Each connection gets what you yield here, as its state.
     manager = ConnectionManager()
     sweeper = asyncio.create_task(manager.sweep())
     yield {"manager": manager}
@@ -24,5 +24,5 @@ app = FastAPI(lifespan=lifespan)
 app.include_router(auth.router)
 app.include_router(chat.router)
 app.include_router(members.router)
-# The page of the course, to log in from a browser. The folder counts from the one where uvicorn is started.
+# The page of the course, to log in from a browser. The path is relative to the folder where uvicorn is started.
 app.frontend("/", directory="steps/page")

@@ -8,25 +8,25 @@ import jwt
 
 from . import tokens
 from .settings import SECRET_KEY, TICKET_SECONDS
-from .tokens import Grant
+from .tokens import Principal
 from .users import USERS
 
 _used: dict[str, float] = {}
 
 
-def sell(grant: Grant) -> str:
+def issue(principal: Principal) -> str:
     claims = {
         "aud": "ticket",
         "jti": uuid.uuid4().hex,
-        "sub": grant.user.name,
-        "issued": grant.issued,
-        "expires": grant.expires,
+        "sub": principal.user.name,
+        "issued": principal.issued,
+        "expires": principal.expires,
         "exp": datetime.now(UTC) + timedelta(seconds=TICKET_SECONDS),
     }
     return jwt.encode(claims, SECRET_KEY, "HS256")
 
 
-def use(ticket: str) -> Grant | None:
+def redeem(ticket: str) -> Principal | None:
     now = time.time()
     for jti in [jti for jti, until in _used.items() if until < now]:
         del _used[jti]
@@ -39,5 +39,5 @@ def use(ticket: str) -> Grant | None:
     if claims["jti"] in _used:
         return None
     _used[claims["jti"]] = claims["exp"]
-    grant = Grant(USERS[claims["sub"]], claims["issued"], claims["expires"])
-    return grant if tokens.is_good(grant) else None
+    principal = Principal(USERS[claims["sub"]], claims["issued"], claims["expires"])
+    return principal if tokens.is_valid(principal) else None

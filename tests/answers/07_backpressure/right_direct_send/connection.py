@@ -18,7 +18,7 @@ class TransportMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            # Under uvicorn, send is a method of the object that handles the connection.
+            # In uvicorn, send is a method of the object that handles the connection.
             protocol = getattr(send, "__self__", None)
             scope["state"]["transport"] = getattr(protocol, "transport", None)
             scope["state"]["send"] = send

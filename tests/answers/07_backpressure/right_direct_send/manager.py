@@ -17,7 +17,7 @@ from .tab import Tab
 class ConnectionManager:
     def __init__(self) -> None:
         self.rooms: dict[str, dict[str, set[Tab]]] = {}
-        # Kept for empty rooms too, because their numbers go on.
+        # Kept for empty rooms too, because their ids continue.
         self.last_ids: Counter[str] = Counter()
 
     def names(self, room_id: str) -> list[str]:
@@ -26,9 +26,9 @@ class ConnectionManager:
     def tabs(self, room_id: str, name: str) -> set[Tab]:
         return self.rooms.get(room_id, {}).get(name, set())
 
-    def everybody(self, room_id: str, but: str | None = None) -> list[Tab]:
+    def all_tabs(self, room_id: str, exclude: str | None = None) -> list[Tab]:
         room = self.rooms.get(room_id, {})
-        return [tab for name, tabs in room.items() if name != but for tab in tabs]
+        return [tab for name, tabs in room.items() if name != exclude for tab in tabs]
 
     def join(self, room_id: str, tab: Tab) -> None:
         room = self.rooms.setdefault(room_id, {})
@@ -36,33 +36,33 @@ class ConnectionManager:
         room.setdefault(tab.name, set()).add(tab)
         self.send(room_id, [tab], {"type": "members", "names": self.names(room_id)})
         if is_new:
-            self.send(room_id, self.everybody(room_id, but=tab.name), {"type": "joined", "name": tab.name})
+            self.send(room_id, self.all_tabs(room_id, exclude=tab.name), {"type": "joined", "name": tab.name})
 
     def leave(self, room_id: str, *tabs: Tab) -> None:
-        """Remove these tabs from the room, and notify the others whose last tab that was."""
+        """Remove these tabs, and notify the others of each name that has no tab left."""
         names = self._remove(room_id, tabs)
-        # A loop: a notice may find more queues full, and recursion over a large room would go too deep.
+        # A loop, not recursion: each notice may overflow further queues, too many for the recursion limit.
         while names:
             notice = encode({"type": "left", "name": names.pop(0)})
-            overflowed = deliver(notice, self.everybody(room_id))
+            overflowed = deliver(notice, self.all_tabs(room_id))
             for tab in overflowed:
                 tab.close(1013, "too slow")
             names += self._remove(room_id, overflowed)
 
     def _remove(self, room_id: str, tabs: Iterable[Tab]) -> list[str]:
-        """Remove tabs, and return the names that have no other one."""
-        gone = []
+        """Remove tabs, and return the names that have no tab left."""
+        left = []
         for tab in tabs:
-            rest = self.tabs(room_id, tab.name)
-            # A tab that was removed is not here any more, and the name may have come back with another one.
-            if tab in rest:
-                rest.remove(tab)
-                if not rest:
+            remaining = self.tabs(room_id, tab.name)
+            # A removed tab isn't in the room any longer, and its name may have rejoined with another tab.
+            if tab in remaining:
+                remaining.remove(tab)
+                if not remaining:
                     del self.rooms[room_id][tab.name]
-                    gone.append(tab.name)
+                    left.append(tab.name)
         if not self.rooms.get(room_id, True):
             del self.rooms[room_id]
-        return gone
+        return left
 
     def close(self, room_id: str, tabs: Iterable[Tab], code: int, reason: str) -> None:
         tabs = list(tabs)
@@ -70,30 +70,30 @@ class ConnectionManager:
             tab.close(code, reason)
         self.leave(room_id, *tabs)
 
-    def message(self, room_id: str, name: str, text: str) -> None:
+    def post_message(self, room_id: str, name: str, text: str) -> None:
         self.last_ids[room_id] += 1
         message = {"type": "message", "id": self.last_ids[room_id], "from": name, "text": text}
-        self.send(room_id, self.everybody(room_id), message)
+        self.send(room_id, self.all_tabs(room_id), message)
 
     def send(self, room_id: str, tabs: Iterable[Tab], message: dict[str, Any]) -> None:
         self.close(room_id, deliver(encode(message), tabs), 1013, "too slow")
 
-    def beat(self) -> None:
-        """Disconnect silent members, and ping the others."""
+    def ping_members(self) -> None:
+        """Disconnect the tabs that have sent nothing, and ping the others."""
         for room_id in list(self.rooms):
-            silent = [tab for tab in self.everybody(room_id) if tab.unanswered_pings == MAX_UNANSWERED_PINGS]
+            silent = [tab for tab in self.all_tabs(room_id) if tab.unanswered_pings == MAX_UNANSWERED_PINGS]
             self.close(room_id, silent, 4408, "no sign of life")
-            for tab in self.everybody(room_id):
+            for tab in self.all_tabs(room_id):
                 tab.unanswered_pings += 1
-            self.send(room_id, self.everybody(room_id), {"type": "ping"})
+            self.send(room_id, self.all_tabs(room_id), {"type": "ping"})
 
 
 def encode(message: dict[str, Any]) -> Message:
-    """The ASGI event of a message, the same one for everybody."""
+    """Return the ASGI event of a message. Encode it once, and send it to all tabs."""
     return {"type": "websocket.send", "text": json.dumps(message, separators=(",", ":"), ensure_ascii=False)}
 
 
-# HTTPConnection is what a Request and a WebSocket have in common, so both kinds of routes can ask for the manager.
+# HTTPConnection is the base class of Request and WebSocket, so both kinds of routes can use this dependency.
 async def get_manager(connection: HTTPConnection) -> ConnectionManager:
     manager: ConnectionManager = connection.state.manager
     return manager

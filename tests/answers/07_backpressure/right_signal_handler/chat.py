@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, WebSocket
 
 from .manager import Manager
-from .messages import EXPECTED, Direct, Message, Pong, read
+from .messages import EXPECTED_FORMAT, Direct, Message, Pong, parse
 from .tab import Tab
 
 router = APIRouter()
@@ -17,19 +17,19 @@ Name = Annotated[str, Query(min_length=1, max_length=20)]
 async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager) -> None:
     await websocket.accept()
     tab = Tab(name, websocket)
-    # In a group, so that a writer that fails ends the endpoint too, and no tab stays without one.
+    # In a group: if the writer fails, the endpoint ends too, so no tab stays open without a writer.
     async with asyncio.TaskGroup() as tasks:
         writer = tasks.create_task(tab.write())
         try:
             manager.join(room_id, tab)
-            manager.beat(room_id, tab)
+            manager.ping_members(room_id, tab)
             while (event := await websocket.receive())["type"] != "websocket.disconnect":
                 tab.last_frame_at = asyncio.get_running_loop().time()
                 if tab not in manager.tabs(room_id, name):
-                    continue  # Removed: what it sent before it knew is for nobody.
-                match read(event):
+                    continue  # Removed: ignore messages that it sent before it received the close.
+                match parse(event):
                     case Message(text=text):
-                        manager.message(room_id, name, text)
+                        manager.post_message(room_id, name, text)
                     case Direct(to=to, text=text):
                         if tabs := list(manager.tabs(room_id, to)):
                             manager.send(room_id, tabs, {"type": "direct", "from": name, "text": text})
@@ -38,8 +38,8 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager)
                     case Pong():
                         pass
                     case None:
-                        manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED})
-                # A whole burst may have arrived already. Let the writers send in between.
+                        manager.send(room_id, [tab], {"type": "error", "detail": EXPECTED_FORMAT})
+                # Yield control to the writers: many messages may have arrived at the same time.
                 await asyncio.sleep(0)
         finally:
             manager.leave(room_id, tab)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, WebSocket
 
-from .messages import EXPECTED, Direct, Message, Pong, read
+from .messages import EXPECTED_FORMAT, Direct, Message, Pong, parse
 from .rooms import Room, rooms
 from .settings import CLOSE_TIMEOUT
 from .tab import Tab
@@ -36,7 +36,7 @@ async def receive_all(websocket: WebSocket, room: Room, tab: Tab) -> None:
         tab.last_frame_at = asyncio.get_running_loop().time()
         if tab.is_closing.is_set():
             continue
-        match read(event):
+        match parse(event):
             case Message(text=text):
                 room.post_message(tab.name, text)
             case Direct(to=to, text=text):
@@ -47,5 +47,5 @@ async def receive_all(websocket: WebSocket, room: Room, tab: Tab) -> None:
             case Pong():
                 pass
             case None:
-                room.send({"type": "error", "detail": EXPECTED}, [tab])
+                room.send({"type": "error", "detail": EXPECTED_FORMAT}, [tab])
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Step 08: the socket."""
+"""Step 08: the WebSocket endpoint."""
 
 import asyncio
 import sqlite3
@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query, WebSocket, status
 
 from .manager import Manager
-from .messages import EXPECTED, Direct, Message, Pong, error, key_of, read
+from .messages import EXPECTED_FORMAT, Direct, Message, Pong, error, key_of, parse
 from .tab import Tab
 
 router = APIRouter()
@@ -21,7 +21,7 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager,
         raise HTTPException(status.HTTP_403_FORBIDDEN, "No message has this id yet")
     await websocket.accept()
     tab = Tab(name, websocket)
-    # In a group, so that a writer that fails ends the endpoint too, and no tab stays without one.
+    # In a group: if the writer fails, the endpoint ends too, so no tab stays open without a writer.
     async with asyncio.TaskGroup() as tasks:
         writer = tasks.create_task(tab.write())
         try:
@@ -29,11 +29,11 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager,
             while (event := await websocket.receive())["type"] != "websocket.disconnect":
                 tab.unanswered_pings = 0
                 if tab not in manager.tabs(room_id, name):
-                    continue  # Removed: what it sent before it knew is for nobody.
-                match read(event):
+                    continue  # Removed: ignore messages that it sent before it received the close.
+                match parse(event):
                     case Message(text=text, key=key):
                         try:
-                            message_id = manager.message(room_id, name, text, key)
+                            message_id = manager.post_message(room_id, name, text, key)
                         except sqlite3.OperationalError:
                             manager.send(room_id, [tab], error("the database is full", key, retry=True))
                         else:
@@ -47,8 +47,8 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager,
                     case Pong():
                         pass
                     case None:
-                        manager.send(room_id, [tab], error(EXPECTED, key_of(event), retry=False))
-                # A whole burst may have arrived already. Let the writers send in between.
+                        manager.send(room_id, [tab], error(EXPECTED_FORMAT, key_of(event), retry=False))
+                # Yield control to the writers: many messages may have arrived at the same time.
                 await asyncio.sleep(0)
         finally:
             manager.leave(room_id, tab)

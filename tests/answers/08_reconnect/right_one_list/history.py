@@ -25,20 +25,20 @@ class History:
         known = (r.id for r in reversed(self.records) if r.key and (r.sender, r.key) == who)
         return next(known, None)
 
-    def frame(self, record: Record) -> Message:
+    def event(self, record: Record) -> Message:
         return encode({"type": "message", "id": record.id, "from": record.sender, "text": record.text})
 
     def add(self, record: Record) -> Message:
         self.records.append(record)
         if len(self.records) > 2000:
             del self.records[:500]
-        return self.frame(record)
+        return self.event(record)
 
     def since(self, after: int) -> list[Message]:
         missed = [record for record in self.records[-100:] if record.id > after]
-        frames = []
+        events = []
         for before, record in pairwise([Record(room="", id=after, sender="", text=""), *missed]):
             if gap := record.id - before.id - 1:
-                frames.append(encode({"type": "gap", "missed": gap}))
-            frames.append(self.frame(record))
-        return frames
+                events.append(encode({"type": "gap", "missed": gap}))
+            events.append(self.event(record))
+        return events

@@ -91,9 +91,9 @@ class ResilientClient:
                 self.finish(key, ConnectionError("over"))
 
     def delay(self) -> float:
-        longest = min(self.cap, self.base * 2.0**self.tries)
+        max_delay = min(self.cap, self.base * 2.0**self.tries)
         self.tries = min(self.tries + 1, 50)
-        return longest * (0.5 + random.random() / 2)
+        return max_delay * (0.5 + random.random() / 2)
 
     def finish(self, key: str, result: int | Exception) -> None:
         _, future = self.waiting.pop(key, (None, None))
@@ -117,30 +117,30 @@ class ResilientClient:
             close_timeout=0.5,
         ) as websocket:
             self.something_to_send.set()
-            frame = asyncio.ensure_future(self.receive(websocket))
+            data = asyncio.ensure_future(self.receive(websocket))
             more = asyncio.ensure_future(self.something_to_send.wait())
             try:
                 while True:
                     pause = self.send_at - loop.time()
                     if pause > 0:
-                        await asyncio.wait([frame], timeout=pause)
+                        await asyncio.wait([data], timeout=pause)
                     else:
-                        await asyncio.wait([frame, more], return_when=asyncio.FIRST_COMPLETED)
+                        await asyncio.wait([data, more], return_when=asyncio.FIRST_COMPLETED)
                     if more.done() and loop.time() >= self.send_at:
                         self.something_to_send.clear()
                         async with asyncio.timeout(self.silence):
                             await self.send_more(websocket)
                         more = asyncio.ensure_future(self.something_to_send.wait())
-                    if frame.done():
+                    if data.done():
                         async with asyncio.timeout(self.silence):
-                            await self.take(websocket, json.loads(frame.result()))
-                        frame = asyncio.ensure_future(self.receive(websocket))
+                            await self.take(websocket, json.loads(data.result()))
+                        data = asyncio.ensure_future(self.receive(websocket))
             finally:
                 # Otherwise close() waits until the buffer is empty, however long the network takes nothing.
                 loop.call_later(0.5, websocket.transport.abort)
-                for each in (frame, more):
+                for each in (data, more):
                     each.cancel()
-                await asyncio.gather(frame, more, return_exceptions=True)
+                await asyncio.gather(data, more, return_exceptions=True)
 
     async def receive(self, websocket: Any) -> str:
         await self.has_room.wait()
@@ -148,12 +148,12 @@ class ResilientClient:
             return await websocket.recv()
 
     async def send_more(self, websocket: Any) -> None:
-        for key, (frame, _) in list(self.waiting.items()):
+        for key, (data, _) in list(self.waiting.items()):
             if self.careful & self.waiting.keys() and self.sent & self.waiting.keys():
                 return
             if key in self.waiting and key not in self.sent:
                 self.sent.add(key)
-                await websocket.send(frame)
+                await websocket.send(data)
 
     async def take(self, websocket: Any, message: dict[str, Any]) -> None:
         match message:

@@ -15,83 +15,83 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from . import scripts
-from .broker import Away, Listener, Page, Presence, Said
-from .encoding import text_frame
-from .settings import KEPT_KEYS, KEPT_MESSAGES, LEASE_RENEW_INTERVAL, LEASE_TTL
+from .broker import BrokerUnavailable, HistoryPage, Listener, Presence, StoredMessage
+from .encoding import text_event
+from .settings import DEDUP_WINDOW, HISTORY_SIZE, LEASE_RENEW_INTERVAL, LEASE_TTL
 from .supervision import supervised
 
 CHANNEL = "chat:room:"
 
 
 def keys(room_id: str, *kinds: str) -> list[str]:
-    """The keys of a room. In a cluster the braces put them all on one machine, as a script needs them."""
+    """Return the keys of a room. In a Redis cluster, the braces put them on one node, as a script requires."""
     return [f"chat:{{{room_id}}}:{kind}" for kind in kinds]
 
 
 class RedisBroker:
     def __init__(self, url: str) -> None:
-        # No second try behind our back: whether it may be tried again, the caller must decide.
+        # No retries: the caller decides whether a command may be repeated.
         self.redis = Redis.from_url(
             url, decode_responses=True, socket_timeout=3, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
         )
         self.process = secrets.token_hex(8)
         self.last_ids: dict[str, int] = {}
         self.rooms: set[str] = set()
-        self.is_there = False
+        self.connected = False
         self.tasks = contextlib.AsyncExitStack()
 
-        self._publish = self.redis.register_script(scripts.PUBLISH)
-        self._raise = self.redis.register_script(scripts.RAISE)
+        self._publish_script = self.redis.register_script(scripts.PUBLISH)
+        self._ensure_last_id_script = self.redis.register_script(scripts.ENSURE_LAST_ID)
 
     async def start(self, listener: Listener) -> None:
         self.listener = listener
-        heard = asyncio.Event()
-        for work in (self._listen(heard), self._renew_leases(), self._refresh()):
+        subscribed = asyncio.Event()
+        for work in (self._listen(subscribed), self._renew_leases(), self._refresh_presence()):
             await self.tasks.enter_async_context(supervised(work))
         with contextlib.suppress(TimeoutError):
-            # A process that starts while Redis is away serves all the same: 503, until it is there.
+            # A process that starts in an outage runs too, and answers 503 until Redis is available.
             async with asyncio.timeout(2):
-                await heard.wait()
+                await subscribed.wait()
 
     async def stop(self) -> None:
         await self.tasks.aclose()
-        with contextlib.suppress(Away):
-            await self.present({room_id: [] for room_id in self.rooms})
+        with contextlib.suppress(BrokerUnavailable):
+            await self.update_presence({room_id: [] for room_id in self.rooms})
         await self.redis.aclose()
 
     @contextlib.asynccontextmanager
-    async def _asking(self) -> AsyncIterator[None]:
-        # After Redis was away, nothing is asked before the ids go on where they were: see _back().
-        if not self.is_there:
-            raise Away
+    async def _require_redis(self) -> AsyncIterator[None]:
+        # After an outage, wait for _on_connected(), which restores the ids.
+        if not self.connected:
+            raise BrokerUnavailable
         try:
             yield
         except (RedisError, OSError) as error:
-            raise Away from error
+            raise BrokerUnavailable from error
 
     async def publish(self, room_id: str, sender: str, text: str, key: str) -> int:
         message = json.dumps({"from": sender, "text": text}, separators=(",", ":"), ensure_ascii=False)
-        known_by = json.dumps([sender, key]) if key else ""
-        async with self._asking():
-            message_id = await self._publish(
+        dedup_key = json.dumps([sender, key]) if key else ""
+        async with self._require_redis():
+            message_id = await self._publish_script(
                 keys(room_id, "last", "messages", "keys"),
-                [CHANNEL + room_id, known_by, message, KEPT_MESSAGES, KEPT_KEYS, self.last_ids.get(room_id, 0)],
+                [CHANNEL + room_id, dedup_key, message, HISTORY_SIZE, DEDUP_WINDOW, self.last_ids.get(room_id, 0)],
             )
         return int(message_id)
 
-    async def read(self, room_id: str, after: int) -> Page:
+    async def read_history(self, room_id: str, after: int) -> HistoryPage:
         last, messages = keys(room_id, "last", "messages")
-        async with self._asking(), self.redis.pipeline() as both:
-            both.get(last)
-            both.xrange(messages, f"{after + 1}-0", "+")
-            last_id, entries = await both.execute()
-        said = [Said(int(entry.partition("-")[0]), text_frame(fields["said"])) for entry, fields in entries]
-        return Page(int(last_id or 0), said)
+        async with self._require_redis(), self.redis.pipeline() as pipeline:
+            pipeline.get(last)
+            pipeline.xrange(messages, f"{after + 1}-0", "+")
+            last_id, entries = await pipeline.execute()
+        stored = [StoredMessage(int(entry.partition("-")[0]), text_event(fields["event"])) for entry, fields in entries]
+        return HistoryPage(int(last_id or 0), stored)
 
-    async def present(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
+    async def update_presence(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
         for room_id, here in names.items():
             (self.rooms.add if here else self.rooms.discard)(room_id)
-        async with self._asking(), self.redis.pipeline(transaction=False) as writing:
+        async with self._require_redis(), self.redis.pipeline(transaction=False) as writing:
             for room_id, here in names.items():
                 mine, processes = self._names_key(room_id), keys(room_id, "processes")[0]
                 writing.get(mine)
@@ -111,8 +111,8 @@ class RedisBroker:
             await writing.execute()
         return presences
 
-    async def members(self, room_id: str) -> Presence:
-        async with self._asking():
+    async def get_presence(self, room_id: str) -> Presence:
+        async with self._require_redis():
             return (await self._read_names(room_id))[room_id]
 
     def _names_key(self, room_id: str, process: str = "") -> str:
@@ -135,79 +135,79 @@ class RedisBroker:
                 presences[room_id].names[process] = json.loads(text)
         return presences
 
-    async def send(self, room_id: str, event: dict[str, Any]) -> None:
-        async with self._asking():
+    async def publish_transient(self, room_id: str, event: dict[str, Any]) -> None:
+        async with self._require_redis():
             await self.redis.publish(CHANNEL + room_id, json.dumps(event))
 
-    async def _listen(self, heard: asyncio.Event) -> None:
-        """Hear what happens in all rooms, and begin again whenever the connection is lost."""
+    async def _listen(self, subscribed: asyncio.Event) -> None:
+        """Receive the events of all rooms, and resubscribe when the connection is lost."""
         while True:
             try:
                 async with self.redis.pubsub() as pubsub:
-                    # One subscription for all rooms, and so one connection for this process.
+                    # One subscription for all rooms, so this process needs one connection for it.
                     await pubsub.psubscribe(f"{CHANNEL}*")
-                    await self._next(pubsub)
-                    await self._back()
-                    heard.set()
+                    await self._next_event(pubsub)
+                    await self._on_connected()
+                    subscribed.set()
                     while True:
-                        event = await self._next(pubsub)
-                        await self._hear(event["channel"].removeprefix(CHANNEL), event["data"])
-            except (Away, RedisError, OSError):
-                self.is_there = False
+                        event = await self._next_event(pubsub)
+                        await self._dispatch(event["channel"].removeprefix(CHANNEL), event["data"])
+            except (BrokerUnavailable, RedisError, OSError):
+                self.connected = False
                 # The other connections may be lost too, without a close.
                 await self.redis.connection_pool.disconnect()
-            # Not all processes in the same moment.
+            # Jitter: the processes must not reconnect at the same time.
             await asyncio.sleep(random.uniform(0.05, 0.2))
 
-    async def _next(self, pubsub: PubSub) -> dict[str, Any]:
-        asked = False
+    async def _next_event(self, pubsub: PubSub) -> dict[str, Any]:
+        pinged = False
         while True:
             event: dict[str, Any] | None = await pubsub.get_message(timeout=LEASE_RENEW_INTERVAL)
             if event and event["type"] in ("psubscribe", "pmessage"):
                 return event
-            # A connection can end without a word. Whoever only listens has to ask.
+            # A half-open connection raises no error, and a subscriber only receives: send a ping.
             if event is None:
-                if asked:
-                    raise Away
+                if pinged:
+                    raise BrokerUnavailable
                 await pubsub.ping()
-            asked = event is None
+            pinged = event is None
 
-    async def _back(self) -> None:
-        """Redis is there again, perhaps without what it knew. What was missed meanwhile has to be found out."""
-        for script in (self._publish, self._raise):
+    async def _on_connected(self) -> None:
+        """Restore the ids and the lease after a connect, because Redis may be empty, and resync."""
+        for script in (self._publish_script, self._ensure_last_id_script):
             await self.redis.script_load(script.script)
-        async with self.redis.pipeline(transaction=False) as all_rooms:
+        async with self.redis.pipeline(transaction=False) as pipeline:
             for room_id, last_id in self.last_ids.items():
-                # Ids that were given once are not given again.
-                await self._raise(keys(room_id, "last"), [last_id], client=all_rooms)
-            await all_rooms.execute()
-        self.is_there = True
-        await self.listener.resume()
+                # Never assign an id twice.
+                await self._ensure_last_id_script(keys(room_id, "last"), [last_id], client=pipeline)
+            await pipeline.execute()
+        self.connected = True
+        await self.listener.resync()
 
-    async def _hear(self, room_id: str, text: str) -> None:
+    async def _dispatch(self, room_id: str, text: str) -> None:
         match json.loads(text):
             case {"type": "message", "id": message_id}:
                 self.last_ids[room_id] = max(message_id, self.last_ids.get(room_id, 0))
-                await self.listener.hear(room_id, Said(message_id, text_frame(text)))
+                await self.listener.on_event(room_id, StoredMessage(message_id, text_event(text)))
             case {"type": "names", "version": version, "process": process, "names": names}:
-                await self.listener.hear(room_id, Presence(version, {process: names}))
+                await self.listener.on_event(room_id, Presence(version, {process: names}))
             case event:
-                await self.listener.hear(room_id, event)
-        # A burst from another process must not drop a tab that reads. Let the writers send in between.
+                await self.listener.on_event(room_id, event)
+        # Yield control to the writers: a burst from another process must not disconnect a tab that reads.
         await asyncio.sleep(0)
 
     async def _renew_leases(self) -> None:
         """Let the names of this process live on. What has expired, _refresh() writes again."""
         while True:
             await asyncio.sleep(LEASE_RENEW_INTERVAL)
-            with contextlib.suppress(Away):
-                async with self._asking(), self.redis.pipeline(transaction=False) as all_rooms:
+            with contextlib.suppress(BrokerUnavailable):
+                async with self._require_redis(), self.redis.pipeline(transaction=False) as pipeline:
                     for room_id in self.rooms:
-                        all_rooms.expire(self._names_key(room_id), LEASE_TTL)
-                    await all_rooms.execute()
+                        pipeline.expire(self._names_key(room_id), LEASE_TTL)
+                    await pipeline.execute()
 
-    async def _refresh(self) -> None:
+    async def _refresh_presence(self) -> None:
         while True:
             await asyncio.sleep(LEASE_RENEW_INTERVAL)
-            with contextlib.suppress(Away):
-                await self.listener.tell_all()
+            with contextlib.suppress(BrokerUnavailable):
+                await self.listener.refresh_presence()

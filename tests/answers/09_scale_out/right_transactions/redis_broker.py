@@ -15,9 +15,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, WatchError
 
 from . import scripts
-from .broker import Away, Listener, Page, Presence, Said
-from .encoding import text_frame
-from .settings import KEPT_KEYS, KEPT_MESSAGES, LEASE_RENEW_INTERVAL, LEASE_TTL
+from .broker import BrokerUnavailable, HistoryPage, Listener, Presence, StoredMessage
+from .encoding import text_event
+from .settings import DEDUP_WINDOW, HISTORY_SIZE, LEASE_RENEW_INTERVAL, LEASE_TTL
 from .supervision import supervised
 
 CHANNEL = "chat:room:"
@@ -25,183 +25,185 @@ PROCESSES = "chat:processes"
 
 
 def keys(room_id: str, *kinds: str) -> list[str]:
-    """The keys of a room. In a cluster the braces put them all on one machine, as a script needs them."""
+    """Return the keys of a room. In a Redis cluster, the braces put them on one node, as a script requires."""
     return [f"chat:{{{room_id}}}:{kind}" for kind in kinds]
 
 
 class RedisBroker:
     def __init__(self, url: str) -> None:
-        # No second try behind our back: whether it may be tried again, the caller must decide.
+        # No retries: the caller decides whether a command may be repeated.
         self.redis = Redis.from_url(
             url, decode_responses=True, socket_timeout=3, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
         )
         self.process = secrets.token_hex(8)
         self.last_ids: dict[str, int] = {}
         self.rooms: set[str] = set()
-        self.late: list[str] = []
-        self.is_there = False
-        self.back_since = 0.0
+        self.expired_processes: list[str] = []
+        self.connected = False
+        self.connected_since = 0.0
         self.tasks = contextlib.AsyncExitStack()
 
-        self._raise = self.redis.register_script(scripts.RAISE)
-        self._present = self.redis.register_script(scripts.PRESENT)
-        self._renew = self.redis.register_script(scripts.RENEW)
+        self._ensure_last_id_script = self.redis.register_script(scripts.ENSURE_LAST_ID)
+        self._present = self.redis.register_script(scripts.UPDATE_PRESENCE)
+        self._renew_lease_script = self.redis.register_script(scripts.RENEW_LEASE)
 
     async def start(self, listener: Listener) -> None:
         self.listener = listener
-        heard = asyncio.Event()
-        for work in (self._listen(heard), self._renew_leases(), self._refresh()):
+        subscribed = asyncio.Event()
+        for work in (self._listen(subscribed), self._renew_leases(), self._refresh_presence()):
             await self.tasks.enter_async_context(supervised(work))
         with contextlib.suppress(TimeoutError):
-            # A process that starts while Redis is away serves all the same: 503, until it is there.
+            # A process that starts in an outage runs too, and answers 503 until Redis is available.
             async with asyncio.timeout(2):
-                await heard.wait()
+                await subscribed.wait()
 
     async def stop(self) -> None:
         await self.tasks.aclose()
-        with contextlib.suppress(Away):
-            await self.present({room_id: [] for room_id in self.rooms})
+        with contextlib.suppress(BrokerUnavailable):
+            await self.update_presence({room_id: [] for room_id in self.rooms})
         await self.redis.aclose()
 
     @contextlib.asynccontextmanager
-    async def _asking(self) -> AsyncIterator[None]:
-        # After Redis was away, nothing is asked before the ids go on where they were: see _back().
-        if not self.is_there:
-            raise Away
+    async def _require_redis(self) -> AsyncIterator[None]:
+        # After an outage, wait for _on_connected(), which restores the ids.
+        if not self.connected:
+            raise BrokerUnavailable
         try:
             yield
         except (RedisError, OSError) as error:
-            raise Away from error
+            raise BrokerUnavailable from error
 
     async def publish(self, room_id: str, sender: str, text: str, key: str) -> int:
         last, messages, known_keys = keys(room_id, "last", "messages", "keys")
-        known_by = json.dumps([sender, key])
-        async with self._asking(), self.redis.pipeline() as transaction:
+        dedup_key = json.dumps([sender, key])
+        async with self._require_redis(), self.redis.pipeline() as transaction:
             while True:
                 await transaction.watch(last)
-                if key and (known := await transaction.zscore(known_keys, known_by)):
+                if key and (known := await transaction.zscore(known_keys, dedup_key)):
                     return int(known)
                 message_id = int(await transaction.get(last) or 0) + 1
-                said = json.dumps({"type": "message", "id": message_id, "from": sender, "text": text})
+                stored = json.dumps({"type": "message", "id": message_id, "from": sender, "text": text})
                 transaction.multi()
                 transaction.set(last, message_id)
-                transaction.xadd(messages, {"id": message_id, "said": said}, maxlen=KEPT_MESSAGES)
+                transaction.xadd(messages, {"id": message_id, "event": stored}, maxlen=HISTORY_SIZE)
                 if key:
-                    transaction.zadd(known_keys, {known_by: message_id})
-                    transaction.zremrangebyrank(known_keys, 0, -1 - KEPT_KEYS)
-                transaction.publish(CHANNEL + room_id, said)
+                    transaction.zadd(known_keys, {dedup_key: message_id})
+                    transaction.zremrangebyrank(known_keys, 0, -1 - DEDUP_WINDOW)
+                transaction.publish(CHANNEL + room_id, stored)
                 try:
                     await transaction.execute()
                     return message_id
                 except WatchError:
                     await asyncio.sleep(random.uniform(0, 0.005))
 
-    async def read(self, room_id: str, after: int) -> Page:
+    async def read_history(self, room_id: str, after: int) -> HistoryPage:
         last, messages = keys(room_id, "last", "messages")
-        async with self._asking(), self.redis.pipeline() as both:
-            both.get(last)
-            both.xrange(messages)
-            last_id, entries = await both.execute()
-        said = [
-            Said(int(fields["id"]), text_frame(fields["said"])) for _, fields in entries if int(fields["id"]) > after
+        async with self._require_redis(), self.redis.pipeline() as pipeline:
+            pipeline.get(last)
+            pipeline.xrange(messages)
+            last_id, entries = await pipeline.execute()
+        stored = [
+            StoredMessage(int(fields["id"]), text_event(fields["event"]))
+            for _, fields in entries
+            if int(fields["id"]) > after
         ]
-        return Page(int(last_id or 0), said)
+        return HistoryPage(int(last_id or 0), stored)
 
-    async def present(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
+    async def update_presence(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
         for room_id, here in names.items():
             (self.rooms.add if here else self.rooms.discard)(room_id)
         return await self._members(self.process, names)
 
-    async def members(self, room_id: str) -> Presence:
+    async def get_presence(self, room_id: str) -> Presence:
         # No process has this name, so that nothing changes.
         return (await self._members("", {room_id: []}))[room_id]
 
     async def _members(self, process: str, names: Mapping[str, list[str]]) -> dict[str, Presence]:
-        async with self._asking():
-            presences = await self._has([(room_id, process, here) for room_id, here in names.items()])
-            late = [
+        async with self._require_redis():
+            presences = await self._run_presence_script([(room_id, process, here) for room_id, here in names.items()])
+            expired = [
                 (room_id, each, list[str]())
                 for room_id, presence in presences.items()
-                for each in presence.names.keys() & self.late
+                for each in presence.names.keys() & self.expired_processes
             ]
-            return presences | await self._has(late)
+            return presences | await self._run_presence_script(expired)
 
-    async def _has(self, names: list[tuple[str, str, list[str]]]) -> dict[str, Presence]:
+    async def _run_presence_script(self, names: list[tuple[str, str, list[str]]]) -> dict[str, Presence]:
         """These are the names that some processes have in some rooms. The last answer for a room has all of it."""
-        async with self.redis.pipeline(transaction=False) as all_rooms:
+        async with self.redis.pipeline(transaction=False) as pipeline:
             for room_id, process, here in names:
                 await self._present(
                     keys(room_id, "members", "version"),
                     [CHANNEL + room_id, process, json.dumps(here), 3600],
-                    client=all_rooms,
+                    client=pipeline,
                 )
-            answers = await all_rooms.execute()
+            answers = await pipeline.execute()
         return {
             room_id: Presence(version, {flat[i]: json.loads(flat[i + 1]) for i in range(0, len(flat), 2)})
             for (room_id, _, _), (version, flat) in zip(names, answers, strict=True)
         }
 
-    async def send(self, room_id: str, event: dict[str, Any]) -> None:
-        async with self._asking():
+    async def publish_transient(self, room_id: str, event: dict[str, Any]) -> None:
+        async with self._require_redis():
             await self.redis.publish(CHANNEL + room_id, json.dumps(event))
 
-    async def _listen(self, heard: asyncio.Event) -> None:
-        """Hear what happens in all rooms, and begin again whenever the connection is lost."""
+    async def _listen(self, subscribed: asyncio.Event) -> None:
+        """Receive the events of all rooms, and resubscribe when the connection is lost."""
         while True:
             try:
                 async with self.redis.pubsub() as pubsub:
-                    # One subscription for all rooms, and so one connection for this process.
+                    # One subscription for all rooms, so this process needs one connection for it.
                     await pubsub.psubscribe(f"{CHANNEL}*")
-                    await self._next(pubsub)
-                    await self._back()
-                    heard.set()
+                    await self._next_event(pubsub)
+                    await self._on_connected()
+                    subscribed.set()
                     while True:
-                        event = await self._next(pubsub)
-                        await self._hear(event["channel"].removeprefix(CHANNEL), event["data"])
-            except (Away, RedisError, OSError):
-                self.is_there = False
+                        event = await self._next_event(pubsub)
+                        await self._dispatch(event["channel"].removeprefix(CHANNEL), event["data"])
+            except (BrokerUnavailable, RedisError, OSError):
+                self.connected = False
                 # The other connections may be lost too, without a close.
                 await self.redis.connection_pool.disconnect()
-            # Not all processes in the same moment.
+            # Jitter: the processes must not reconnect at the same time.
             await asyncio.sleep(random.uniform(0.05, 0.2))
 
-    async def _next(self, pubsub: PubSub) -> dict[str, Any]:
-        asked = False
+    async def _next_event(self, pubsub: PubSub) -> dict[str, Any]:
+        pinged = False
         while True:
             event: dict[str, Any] | None = await pubsub.get_message(timeout=LEASE_RENEW_INTERVAL)
             if event and event["type"] in ("psubscribe", "pmessage"):
                 return event
-            # A connection can end without a word. Whoever only listens has to ask.
+            # A half-open connection raises no error, and a subscriber only receives: send a ping.
             if event is None:
-                if asked:
-                    raise Away
+                if pinged:
+                    raise BrokerUnavailable
                 await pubsub.ping()
-            asked = event is None
+            pinged = event is None
 
-    async def _back(self) -> None:
-        """Redis is there again, perhaps without what it knew. What was missed meanwhile has to be found out."""
-        for script in (self._raise, self._present, self._renew):
+    async def _on_connected(self) -> None:
+        """Restore the ids and the lease after a connect, because Redis may be empty, and resync."""
+        for script in (self._ensure_last_id_script, self._present, self._renew_lease_script):
             await self.redis.script_load(script.script)
-        async with self.redis.pipeline(transaction=False) as all_rooms:
+        async with self.redis.pipeline(transaction=False) as pipeline:
             for room_id, last_id in self.last_ids.items():
-                # Ids that were given once are not given again.
-                await self._raise(keys(room_id, "last"), [last_id], client=all_rooms)
-            await all_rooms.execute()
+                # Never assign an id twice.
+                await self._ensure_last_id_script(keys(room_id, "last"), [last_id], client=pipeline)
+            await pipeline.execute()
         self._nobody_is_late()
-        await self._renew([PROCESSES], [self.process, LEASE_TTL])
-        self.is_there = True
-        await self.listener.resume()
+        await self._renew_lease_script([PROCESSES], [self.process, LEASE_TTL])
+        self.connected = True
+        await self.listener.resync()
 
-    async def _hear(self, room_id: str, text: str) -> None:
+    async def _dispatch(self, room_id: str, text: str) -> None:
         match json.loads(text):
             case {"type": "message", "id": message_id}:
                 self.last_ids[room_id] = max(message_id, self.last_ids.get(room_id, 0))
-                await self.listener.hear(room_id, Said(message_id, text_frame(text)))
+                await self.listener.on_event(room_id, StoredMessage(message_id, text_event(text)))
             case {"type": "names", "version": version, "process": process, "names": names}:
-                await self.listener.hear(room_id, Presence(version, {process: names}))
+                await self.listener.on_event(room_id, Presence(version, {process: names}))
             case event:
-                await self.listener.hear(room_id, event)
-        # A burst from another process must not drop a tab that reads. Let the writers send in between.
+                await self.listener.on_event(room_id, event)
+        # Yield control to the writers: a burst from another process must not disconnect a tab that reads.
         await asyncio.sleep(0)
 
     async def _renew_leases(self) -> None:
@@ -209,21 +211,21 @@ class RedisBroker:
         while True:
             await asyncio.sleep(LEASE_RENEW_INTERVAL)
             try:
-                async with self._asking():
-                    late = await self._renew([PROCESSES], [self.process, LEASE_TTL])
-            except Away:
+                async with self._require_redis():
+                    expired = await self._renew_lease_script([PROCESSES], [self.process, LEASE_TTL])
+            except BrokerUnavailable:
                 self._nobody_is_late()
             else:
-                if asyncio.get_running_loop().time() > self.back_since + LEASE_TTL / 2:
-                    self.late = late
+                if asyncio.get_running_loop().time() > self.connected_since + LEASE_TTL / 2:
+                    self.expired_processes = expired
 
     def _nobody_is_late(self) -> None:
         """The others are not late: like this process, they could not renew their leases."""
-        self.late = []
-        self.back_since = asyncio.get_running_loop().time()
+        self.expired_processes = []
+        self.connected_since = asyncio.get_running_loop().time()
 
-    async def _refresh(self) -> None:
+    async def _refresh_presence(self) -> None:
         while True:
             await asyncio.sleep(LEASE_RENEW_INTERVAL)
-            with contextlib.suppress(Away):
-                await self.listener.tell_all()
+            with contextlib.suppress(BrokerUnavailable):
+                await self.listener.refresh_presence()

@@ -23,10 +23,10 @@ REAL = True if os.environ.get("CI") else None
 NO_REDIS = not shutil.which("redis-server") and not REAL
 """Whether checks that only a real Redis can serve have to be left out."""
 PRESENCE = "the members of a room are those of all processes, kept in Redis"
-REFUSED = "read() or present() raised Away: is Redis reached, and do the scripts load?"
+REFUSED = "read_history() or update_presence() raised BrokerUnavailable: is Redis reached, and do the scripts load?"
 SHUTS_DOWN = (
-    "A background task of your broker has ended, so the server shuts down: Printed has the reason. Catch Away and the "
-    "exceptions of redis-py inside the loop of each task, and go on."
+    "A background task of your broker has ended, so the server shuts down: Printed has the reason. Catch "
+    "BrokerUnavailable and the exceptions of redis-py inside the loop of each task, and go on."
 )
 """Why a server closes its connections with 1012 while Redis is unavailable."""
 
@@ -51,7 +51,7 @@ class Link:
 
 
 @dataclass
-class Hosts:
+class Cluster:
     """Servers that share a Redis."""
 
     redis: RedisServer
@@ -63,33 +63,33 @@ class Hosts:
         return self.servers[place]
 
 
-async def shared_hosts(subject: Subject) -> Hosts:
+async def shared_cluster(subject: Subject) -> Cluster:
     """Three servers that all checks of a subject share. No check ends one of them."""
-    return await subject.share("hosts", lambda: _start(subject))
+    return await subject.share("cluster", lambda: _start(subject))
 
 
-async def _start(subject: Subject) -> Hosts:
+async def _start(subject: Subject) -> Cluster:
     redis = await asyncio.to_thread(RedisServer, real=REAL)
     subject.at_end.append(redis.close)
     # The name of the host only makes their settings differ: the same ones would be the same server.
     starting = (subject.under(BROKER=redis.url, HOST=str(number)) for number in range(3))
-    return Hosts(redis, list(await asyncio.gather(*starting)))
+    return Cluster(redis, list(await asyncio.gather(*starting)))
 
 
-async def separate_hosts(subject: Subject) -> Hosts:
+async def separate_cluster(subject: Subject) -> Cluster:
     """Two of the shared servers, and a further one at their Redis, which is a new Python. Checks share it too.
 
     Separate machines have a `hash()` of their own for strings, and forks of one process have the same. Only the checks
     that depend on it ask for a new Python, because its start takes ten times as long as a fork.
     """
-    hosts = await shared_hosts(subject)
-    return Hosts(hosts.redis, [*hosts.servers[:2], await subject.under(BROKER=hosts.redis.url, cold=True)])
+    cluster = await shared_cluster(subject)
+    return Cluster(cluster.redis, [*cluster.servers[:2], await subject.under(BROKER=cluster.redis.url, cold=True)])
 
 
 @contextlib.asynccontextmanager
-async def own_hosts(
+async def own_cluster(
     subject: Subject, number: int, *, real: bool | None = None, links: int = 0, **settings: str
-) -> AsyncIterator[Hosts]:
+) -> AsyncIterator[Cluster]:
     """Servers and a Redis that this check has for itself, and may end as it likes.
 
     Args:
@@ -106,7 +106,7 @@ async def own_hosts(
             urls = [link.network.url for link in linked] + [redis.url] * (number - links)
             starting = (subject.another(BROKER=url, **settings) for url in urls)
             others = (stack.enter_async_context(server) for server in starting)
-            yield Hosts(redis, list(await asyncio.gather(*others)), linked)
+            yield Cluster(redis, list(await asyncio.gather(*others)), linked)
     finally:
         await asyncio.to_thread(redis.close)
 
@@ -118,7 +118,7 @@ def _link(redis: RedisServer) -> Iterator[Link]:
 
 
 @dataclass
-class Ear:
+class MemberLog:
     """What one tab has heard, sorted. Messages, notices and acks of different processes may come in any order."""
 
     tab: Client
@@ -135,7 +135,7 @@ class Ear:
         """Of the messages, in the order in which they came."""
         return [each.get("id") for each in self.messages]
 
-    async def listen(self, *, expect: str, likely: str) -> None:
+    async def receive(self, *, expect: str, likely: str) -> None:
         """Take in the next frame.
 
         Raises:
@@ -177,7 +177,7 @@ class Ear:
         end = begun + seconds
         while not holds():
             try:
-                await self.listen(expect=expect, likely=likely)
+                await self.receive(expect=expect, likely=likely)
             except Failure as failure:
                 if "no answer" in failure.got and clock() < end:
                     continue
@@ -203,9 +203,9 @@ class Ear:
         )
 
     def __str__(self) -> str:
-        heard = [f"{len(self.messages)} message{'s' * (len(self.messages) != 1)}"]
+        received = [f"{len(self.messages)} message{'s' * (len(self.messages) != 1)}"]
         if self.messages:
-            heard[0] += f" with the id{'s' * (len(self.ids) > 1)} {shortened(self.ids)}"
+            received[0] += f" with the id{'s' * (len(self.ids) > 1)} {shortened(self.ids)}"
         for title, some in (
             ("acks", self.acks),
             ("gaps", self.gaps),
@@ -213,32 +213,32 @@ class Ear:
             ("notices", self.notices),
         ):
             many = isinstance(some, dict | list) and len(some) > 9
-            heard += [f"{len(some)} {title}" if many else f"{title} {show(some)}"] if some else []
-        return ", ".join(heard)
+            received += [f"{len(some)} {title}" if many else f"{title} {show(some)}"] if some else []
+        return ", ".join(received)
 
 
 @contextlib.asynccontextmanager
 async def at(
-    subject: Subject, room: str, name: str, *, likely: str = PRESENCE, narrow: bool = False, **query: Any
-) -> AsyncIterator[Ear]:
+    subject: Subject, room: str, name: str, *, likely: str = PRESENCE, small_buffers: bool = False, **query: Any
+) -> AsyncIterator[MemberLog]:
     """A tab at a server, which has read its list of members."""
     path = Members.path(room, name, **{key: str(value) for key, value in query.items()})
     async with contextlib.AsyncExitStack() as stack:
         try:
-            tab = await stack.enter_async_context(subject.client(path, narrow=narrow))
+            tab = await stack.enter_async_context(subject.client(path, small_buffers=small_buffers))
         except Failure as failure:
             failure.likely = REFUSED if failure.got == "HTTP 503" else likely
             raise
-        ear = Ear(tab)
-        tab.overhears = PING
-        ear.names = (await members_list(tab, path, likely=likely))["names"]
-        yield ear
+        log = MemberLog(tab)
+        tab.ignored = PING
+        log.names = (await members_list(tab, path, likely=likely))["names"]
+        yield log
 
 
-async def say(ear: Ear, *texts: str, **more: str) -> None:
+async def say(log: MemberLog, *texts: str, **more: str) -> None:
     """Send these texts."""
     for text in texts:
-        await ear.tab.send({"type": "message", "text": text} | more)
+        await log.tab.send({"type": "message", "text": text} | more)
 
 
 def shortened(numbers: list[int]) -> str:

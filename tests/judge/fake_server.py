@@ -26,7 +26,7 @@ from .tasks import running
 DRIVER = Path(__file__).with_name("driver")
 
 
-class Visit:
+class ConnectionAttempt:
     """One try of the client to connect."""
 
     def __init__(self, connection: ServerConnection, request: Request) -> None:
@@ -51,7 +51,7 @@ class Visit:
         """Answer the handshake with this status."""
         self._answer.set_result(HTTPStatus(status))
 
-    def vanish(self) -> None:
+    def abort_handshake(self) -> None:
         """End the connection in the middle of the handshake."""
         self.connection.transport.abort()
         self._answer.set_result(HTTPStatus.SERVICE_UNAVAILABLE)
@@ -78,8 +78,8 @@ class Visit:
         self._over.set()
 
 
-class Stage:
-    """The judge's server, and the client of the answer that visits it.
+class FakeServer:
+    """A server that the judge plays, and the answer's client that connects to it.
 
     Args:
         patience: seconds to wait for the client.
@@ -90,19 +90,19 @@ class Stage:
         self.port = 0
         self.did = "it was started"
         """What happened last, for the message of a failure."""
-        self._visits: dict[int, asyncio.Queue[Visit]] = {}
+        self._attempts: dict[int, asyncio.Queue[ConnectionAttempt]] = {}
         self._over: dict[int, asyncio.Future[int | None]] = {}
         self._events: dict[int, asyncio.Queue[dict[str, Any]]] = {}
         self._control: asyncio.Future[ServerConnection | None] = asyncio.get_running_loop().create_future()
-        self._of: dict[ServerConnection, Visit] = {}
+        self._of: dict[ServerConnection, ConnectionAttempt] = {}
 
     async def decide(self, connection: ServerConnection, request: Request) -> Response | None:
         """What is done about a handshake."""
         if request.path == "/control":
             return None
-        self._of[connection] = Visit(connection, request)
+        self._of[connection] = ConnectionAttempt(connection, request)
         found = re.match(r"/ws/lobby-(\d+)\?", request.path)
-        self.visits(int(found[1]) if found else 0).put_nowait(self._of[connection])
+        self.attempts(int(found[1]) if found else 0).put_nowait(self._of[connection])
         return await self._of[connection].decide()
 
     async def receive(self, connection: ServerConnection) -> None:
@@ -126,9 +126,9 @@ class Stage:
         """What a client has done, as the driver tells it."""
         return self._events.setdefault(client, asyncio.Queue())
 
-    def visits(self, client: int) -> "asyncio.Queue[Visit]":
+    def attempts(self, client: int) -> "asyncio.Queue[ConnectionAttempt]":
         """The tries of a client to connect."""
-        return self._visits.setdefault(client, asyncio.Queue())
+        return self._attempts.setdefault(client, asyncio.Queue())
 
     def over(self, client: int) -> "asyncio.Future[int | None]":
         """The end of a client's iteration: with the code that stopped it."""
@@ -155,7 +155,7 @@ class Stage:
     async def begin(
         self, client: int = 0, *, url: str = "", host: str = "127.0.0.1", port: int = 0, **more: Any
     ) -> None:
-        """Start a client, by default one that visits the judge.
+        """Start a client, by default one that connects to this server.
 
         Args:
             client: its number.
@@ -167,14 +167,14 @@ class Stage:
         url = url or f"ws://{host}:{port or self.port}/ws/lobby-{client}?name=Ada"
         await self.do("begin", client, url=url, **more)
 
-    async def visit(self, client: int = 0, *, likely: str, seconds: float = 0) -> Visit:
+    async def next_attempt(self, client: int = 0, *, likely: str, seconds: float = 0) -> ConnectionAttempt:
         """The next try of a client to connect.
 
         Raises:
             Failure: there is none, or the client's iteration ends first.
         """
         over = self.over(client)
-        async with running(self.visits(client).get()) as (coming,):
+        async with running(self.attempts(client).get()) as (coming,):
             first = asyncio.wait([coming, over], return_when=asyncio.FIRST_COMPLETED)
             await self._within(first, expect="the client connects", likely=likely, seconds=seconds)
             if coming.done():
@@ -202,18 +202,18 @@ class Stage:
             del got["client"]
             raise Failure(after=self.did, got=f"{got.pop('event')} {show(got)}", expect=expect, likely=likely)
 
-    async def says(self, visit: Visit, *, likely: str) -> Any:
+    async def next_message(self, attempt: ConnectionAttempt, *, likely: str) -> Any:
         """The next frame of the client, as an object.
 
         Raises:
             Failure: there is none, or it is no JSON.
         """
         try:
-            return await self.receive_from(visit, likely=likely)
+            return await self.receive_from(attempt, likely=likely)
         except (ValueError, ConnectionClosed) as error:
             raise Failure(after=self.did, got=str(error), expect="a JSON object", likely=likely) from None
 
-    async def receive_from(self, visit: Visit, *, likely: str) -> Any:
+    async def receive_from(self, attempt: ConnectionAttempt, *, likely: str) -> Any:
         """Return the next frame of the client, as an object.
 
         Raises:
@@ -221,22 +221,22 @@ class Stage:
             ConnectionClosed: the connection is lost.
             ValueError: it isn't JSON.
         """
-        receiving = visit.connection.recv()
+        receiving = attempt.connection.recv()
         return json.loads(await self._within(receiving, expect="a frame of the client", likely=likely))
 
-    async def says_before_pong(self, visit: Visit, *, likely: str) -> list[Any]:
+    async def messages_before_pong(self, attempt: ConnectionAttempt, *, likely: str) -> list[Any]:
         """Send a ping, and return what the client sends before the pong.
 
         Raises:
             Failure: the pong doesn't come.
         """
-        await visit.send(PING)
+        await attempt.send(PING)
         before = []
-        while (got := await self.says(visit, likely=likely)) != PONG:
+        while (got := await self.next_message(attempt, likely=likely)) != PONG:
             before.append(got)
         return before
 
-    async def says_now(self, visit: Visit, *, likely: str) -> list[Any]:
+    async def messages_so_far(self, attempt: ConnectionAttempt, *, likely: str) -> list[Any]:
         """Return what the client sends until it sends nothing but pongs.
 
         Raises:
@@ -244,7 +244,7 @@ class Stage:
         """
         said, quiet = [], 0
         while quiet < ROUNDS:
-            before = await self.says_before_pong(visit, likely=likely)
+            before = await self.messages_before_pong(attempt, likely=likely)
             said += before
             quiet = 0 if before else quiet + 1
         return said
@@ -272,14 +272,14 @@ IMPORT = "exercise/client.py cannot be imported, or has no ResilientClient"
 
 
 @contextlib.asynccontextmanager
-async def stage(subject: Subject, *, patience: float = 0) -> AsyncIterator[Stage]:
+async def fake_server(subject: Subject, *, patience: float = 0) -> AsyncIterator[FakeServer]:
     """A server that the judge plays, and the client of the answer in a process of its own.
 
     Args:
         subject: the answer.
         patience: seconds to wait for the client; by default those of the subject, and some more.
     """
-    played = Stage(patience or subject.patience + 3)
+    played = FakeServer(patience or subject.patience + 3)
     loop = asyncio.get_running_loop()
     async with serve(
         played.receive,
@@ -311,7 +311,7 @@ async def stage(subject: Subject, *, patience: float = 0) -> AsyncIterator[Stage
         finally:
             await asyncio.to_thread(end, process)
             await asyncio.to_thread(reader.join, 2)
-            for visit in played._of.values():
-                if not visit._answer.done():
-                    visit._answer.set_result(HTTPStatus.SERVICE_UNAVAILABLE)
-                visit._over.set()
+            for attempt in played._of.values():
+                if not attempt._answer.done():
+                    attempt._answer.set_result(HTTPStatus.SERVICE_UNAVAILABLE)
+                attempt._over.set()

@@ -79,7 +79,7 @@ class Member(Client):
         """Send a message to the room."""
         await self.send({"type": "message", "text": f"{self.mark} {text}", **extra})
 
-    async def hears(self, sender: str, text: str, *, kind: str = "message", likely: str | Likely) -> None:
+    async def gets_message(self, sender: str, text: str, *, kind: str = "message", likely: str | Likely) -> None:
         """The next frame is this message.
 
         Raises:
@@ -105,7 +105,7 @@ class Member(Client):
             pass
 
 
-class Door:
+class AuthClient:
     """The ways into an answer, for one check.
 
     Args:
@@ -183,7 +183,7 @@ class Door:
             response = await self.answer_to(name)
         return self._field(response, "access_token", f"POST /token with the name {name} and the right password")
 
-    async def buy(self, token: str) -> str:
+    async def create_ticket(self, token: str) -> str:
         """A ticket.
 
         Raises:
