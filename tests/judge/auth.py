@@ -1,4 +1,4 @@
-"""Those who hold a token or a ticket, in step 06: how they get in, and what they then hear."""
+"""Clients with a token or a ticket, in step 06: how they connect, and what they receive."""
 
 import asyncio
 import base64
@@ -34,15 +34,15 @@ _marks = itertools.count(1)
 
 
 def bearer(token: str) -> dict[str, str]:
-    """The header that carries a token."""
+    """Return the header with a token."""
     return {"Authorization": f"Bearer {token}"}
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    """What a token says, whoever signed it.
+    """Return the claims of a token, without verifying it.
 
     Raises:
-        Failure: it is no JWT.
+        Failure: it isn't a JWT.
     """
     try:
         return jwt.decode(token, options={"verify_signature": False})
@@ -56,7 +56,7 @@ def claims_of(token: str) -> dict[str, Any]:
 
 
 class Member(Client):
-    """A client in a room that other checks use too: it takes no notice of what is not about its own check."""
+    """A client in a room that other checks use too: it skips messages of other checks."""
 
     def __init__(self, connection: ClientConnection, patience: float, mark: str, who: str | None = None) -> None:
         # Without its path, because other tokens may be accepted for the same one.
@@ -64,7 +64,7 @@ class Member(Client):
         self.mark = mark
 
     async def _receive(self) -> str | bytes:
-        """The next frame that isn't a notice, or a message of another check."""
+        """Return the next message that isn't a notice, or of another check."""
         while True:
             frame = await super()._receive()
             value = parsed(frame) if isinstance(frame, str) else None
@@ -80,33 +80,33 @@ class Member(Client):
         await self.send({"type": "message", "text": f"{self.mark} {text}", **extra})
 
     async def gets_message(self, sender: str, text: str, *, kind: str = "message", likely: str | Likely) -> None:
-        """The next frame is this message.
+        """Check that the next message is this one.
 
         Raises:
-            Failure: it is another one, or none comes.
+            Failure: it's another one, or none arrives.
         """
         await self.gets({"type": kind, "from": sender, "text": f"{self.mark} {text}"}, likely=likely)
 
     async def is_open(self, name: str, what: str, *, likely: str) -> None:
-        """Send a message, and wait until it comes back.
+        """Send a message, and wait until it arrives.
 
         Args:
             name: of this member.
             what: what is sent, for the message of a failure.
-            likely: the mistake, if it doesn't come back.
+            likely: the mistake, if it doesn't arrive.
 
         Raises:
-            Failure: it doesn't come back.
+            Failure: it doesn't arrive.
         """
         await self.says("hello")
         self.did = what
-        # What others said came first.
+        # Messages of other members may arrive before it.
         while await self.next_object(expect="its own message", likely=likely) != said(name, f"{self.mark} hello"):
             pass
 
 
 class AuthClient:
-    """The ways into an answer, for one check.
+    """Requests and connections with credentials, for one check.
 
     Args:
         subject: the running answer.
@@ -115,7 +115,7 @@ class AuthClient:
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         self.mark = f"[{next(_marks)}]"
-        """The beginning of every text of this check: lobby and lab are everybody's."""
+        """The start of every text of this check, because all checks share the rooms lobby and lab."""
 
     async def post(self, path: str, *, headers: dict[str, str] | None = None, **form: str) -> httpx.Response:
         """`POST path`, with the fields of a form if there are any."""

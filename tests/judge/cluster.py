@@ -1,4 +1,4 @@
-"""Several servers with one answer, as separate machines would be, and the Redis between them."""
+"""Several servers of one answer, like separate machines, and the Redis that connects them."""
 
 import asyncio
 import contextlib
@@ -64,7 +64,7 @@ class Cluster:
 
 
 async def shared_cluster(subject: Subject) -> Cluster:
-    """Three servers that all checks of a subject share. No check ends one of them."""
+    """Return three servers that all checks of a subject share. No check ends one of them."""
     return await subject.share("cluster", lambda: _start(subject))
 
 
@@ -77,7 +77,7 @@ async def _start(subject: Subject) -> Cluster:
 
 
 async def separate_cluster(subject: Subject) -> Cluster:
-    """Two of the shared servers, and a further one at their Redis, which is a new Python. Checks share it too.
+    """Return two of the shared servers and a new Python process at their Redis, which checks share too.
 
     Separate machines have a `hash()` of their own for strings, and forks of one process have the same. Only the checks
     that depend on it ask for a new Python, because its start takes ten times as long as a fork.
@@ -90,7 +90,7 @@ async def separate_cluster(subject: Subject) -> Cluster:
 async def own_cluster(
     subject: Subject, number: int, *, real: bool | None = None, links: int = 0, **settings: str
 ) -> AsyncIterator[Cluster]:
-    """Servers and a Redis that this check has for itself, and may end as it likes.
+    """Start servers and a Redis for one check, which may end them.
 
     Args:
         subject: the answer.
@@ -119,7 +119,7 @@ def _link(redis: RedisServer) -> Iterator[Link]:
 
 @dataclass
 class MemberLog:
-    """What one tab has heard, sorted. Messages, notices and acks of different processes may come in any order."""
+    """What one tab has received, by kind: those of different processes may arrive in any order."""
 
     tab: Client
     messages: list[dict[str, Any]] = field(default_factory=list)
@@ -132,14 +132,14 @@ class MemberLog:
 
     @property
     def ids(self) -> list[int]:
-        """Of the messages, in the order in which they came."""
+        """The ids of the messages, in the order of arrival."""
         return [each.get("id") for each in self.messages]
 
     async def receive(self, *, expect: str, likely: str) -> None:
-        """Take in the next frame.
+        """Receive the next message.
 
         Raises:
-            Failure: there is none, or it is nothing that a member may be told.
+            Failure: none arrives, or the server may not send it to a member.
         """
         value = await self.tab.next_object(expect=expect, likely=likely)
         match value:
@@ -163,14 +163,14 @@ class MemberLog:
                 raise Failure(sent=self.tab.did, got=show(value), expect=expect, likely=likely)
 
     async def until(self, holds: Any, *, expect: str, likely: str, after: str, seconds: float = 0) -> None:
-        """Listen until this holds.
+        """Receive messages until a condition holds.
 
         Args:
-            holds: called without arguments.
-            seconds: of patience; by default that of the tab for each frame.
+            holds: the condition, called without arguments.
+            seconds: until it must hold; by default the tab's timeout for each message.
 
         Raises:
-            Failure: it does not come to that.
+            Failure: it doesn't hold in time.
         """
         clock = asyncio.get_running_loop().time
         begun = clock()
@@ -190,10 +190,10 @@ class MemberLog:
                 raise
 
     async def settles(self, *, likely: str) -> None:
-        """Listen until a frame that is no JSON has been answered, so that what was on the way is here.
+        """Send a message that isn't JSON and wait for its error, so all earlier messages have arrived.
 
         Raises:
-            Failure: it is not answered.
+            Failure: it isn't answered.
         """
         before = len(self.errors)
         await self.tab.send("no JSON")
@@ -221,7 +221,7 @@ class MemberLog:
 async def at(
     subject: Subject, room: str, name: str, *, likely: str = PRESENCE, small_buffers: bool = False, **query: Any
 ) -> AsyncIterator[MemberLog]:
-    """A tab at a server, which has read its list of members."""
+    """Open a tab at a server, and read its list of members."""
     path = Members.path(room, name, **{key: str(value) for key, value in query.items()})
     async with contextlib.AsyncExitStack() as stack:
         try:
@@ -236,12 +236,12 @@ async def at(
 
 
 async def say(log: MemberLog, *texts: str, **more: str) -> None:
-    """Send these texts."""
+    """Send messages with these texts."""
     for text in texts:
         await log.tab.send({"type": "message", "text": text} | more)
 
 
 def shortened(numbers: list[int]) -> str:
-    """The first and the last of many numbers."""
+    """Return the first and the last of many numbers."""
     texts = [str(number) for number in numbers]
     return ", ".join(texts if len(texts) < 9 else [*texts[:4], "...", *texts[-4:]])

@@ -1,4 +1,4 @@
-"""A server that the judge plays, for an answer that is a client, and the process which that client runs in."""
+"""A fake server for an answer that is a client, and the process in which that client runs."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ DRIVER = Path(__file__).with_name("driver")
 
 
 class ConnectionAttempt:
-    """One try of the client to connect."""
+    """One attempt of the client to connect."""
 
     def __init__(self, connection: ServerConnection, request: Request) -> None:
         self.connection = connection
@@ -38,12 +38,12 @@ class ConnectionAttempt:
         self._over = asyncio.Event()
 
     async def decide(self) -> Response | None:
-        """What the judge decides about the handshake."""
+        """Wait for the decision about the handshake, and return the response that rejects it, or None."""
         status = await self._answer
         return self.connection.respond(status, "") if status else None
 
     async def stay(self) -> None:
-        """The life of the connection, as the library calls it."""
+        """Keep the connection open, as the handler of the library."""
         self._open.set()
         await self._over.wait()
 
@@ -63,12 +63,12 @@ class ConnectionAttempt:
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
 
     async def send(self, *messages: dict[str, Any]) -> None:
-        """Send these as JSON."""
+        """Send messages as JSON."""
         for message in messages:
             await self.connection.send(json.dumps(message))
 
     async def close(self, code: int) -> None:
-        """Close with this code."""
+        """Close the connection with this code."""
         await self.connection.close(code)
         self._over.set()
 
@@ -97,7 +97,7 @@ class FakeServer:
         self._of: dict[ServerConnection, ConnectionAttempt] = {}
 
     async def decide(self, connection: ServerConnection, request: Request) -> Response | None:
-        """What is done about a handshake."""
+        """Decide about a handshake, as the library's process_request."""
         if request.path == "/control":
             return None
         self._of[connection] = ConnectionAttempt(connection, request)
@@ -106,7 +106,7 @@ class FakeServer:
         return await self._of[connection].decide()
 
     async def receive(self, connection: ServerConnection) -> None:
-        """What is done with a connection."""
+        """Handle a connection: of a client, or of the driver."""
         if connection in self._of:
             return await self._of[connection].stay()
         self.started(connection)
@@ -118,25 +118,25 @@ class FakeServer:
                     self.over(event["client"]).set_result(event["stopped"])
 
     def started(self, control: ServerConnection | None) -> None:
-        """The driver is there, or with None: it has ended."""
+        """Note that the driver is connected, or with None that it has ended."""
         if not self._control.done():
             self._control.set_result(control)
 
     def events(self, client: int) -> asyncio.Queue[dict[str, Any]]:
-        """What a client has done, as the driver tells it."""
+        """Return the events of a client, as the driver reports them."""
         return self._events.setdefault(client, asyncio.Queue())
 
     def attempts(self, client: int) -> "asyncio.Queue[ConnectionAttempt]":
-        """The tries of a client to connect."""
+        """Return the attempts of a client to connect."""
         return self._attempts.setdefault(client, asyncio.Queue())
 
     def over(self, client: int) -> "asyncio.Future[int | None]":
-        """The end of a client's iteration: with the code that stopped it."""
+        """Return a future for the end of a client's iteration, with the code that stopped it."""
         return self._over.setdefault(client, asyncio.get_running_loop().create_future())
 
     async def do(self, action: str, client: int = 0, **more: Any) -> None:
-        """Tell the driver to do something."""
-        # The time that a process needs to start says nothing of the client in it.
+        """Send a command to the driver."""
+        # The start of the process isn't the client's fault, so it gets more time.
         expect = "exercise/client.py can be imported"
         control = await self._within(asyncio.shield(self._control), expect=expect, likely=IMPORT, seconds=STARTS_WITHIN)
         if control is None:
@@ -168,7 +168,7 @@ class FakeServer:
         await self.do("begin", client, url=url, **more)
 
     async def next_attempt(self, client: int = 0, *, likely: str, seconds: float = 0) -> ConnectionAttempt:
-        """The next try of a client to connect.
+        """Return the next attempt of a client to connect.
 
         Raises:
             Failure: there is none, or the client's iteration ends first.
@@ -183,7 +183,7 @@ class FakeServer:
         raise Failure(after=self.did, got=got, expect="the client connects", likely=likely, broken=True)
 
     async def next(self, client: int = 0, *, expect: str, likely: str, seconds: float = 0) -> dict[str, Any]:
-        """The next thing that a client has done.
+        """Return the next event of a client.
 
         Raises:
             Failure: there is none.
@@ -191,10 +191,10 @@ class FakeServer:
         return await self._within(self.events(client).get(), expect=expect, likely=likely, seconds=seconds)
 
     async def does(self, event: str, client: int = 0, *, likely: str, seconds: float = 0, **more: Any) -> None:
-        """The next thing that a client does is this.
+        """Check that the next event of a client is this one.
 
         Raises:
-            Failure: it does something else, or nothing.
+            Failure: it's another one, or none.
         """
         expect = f"{event} {show(more)}"
         got = await self.next(client, expect=expect, likely=likely, seconds=seconds)
@@ -203,10 +203,10 @@ class FakeServer:
             raise Failure(after=self.did, got=f"{got.pop('event')} {show(got)}", expect=expect, likely=likely)
 
     async def next_message(self, attempt: ConnectionAttempt, *, likely: str) -> Any:
-        """The next frame of the client, as an object.
+        """Return the next message of the client, as an object.
 
         Raises:
-            Failure: there is none, or it is no JSON.
+            Failure: none arrives, or it isn't JSON.
         """
         try:
             return await self.receive_from(attempt, likely=likely)
@@ -214,7 +214,7 @@ class FakeServer:
             raise Failure(after=self.did, got=str(error), expect="a JSON object", likely=likely) from None
 
     async def receive_from(self, attempt: ConnectionAttempt, *, likely: str) -> Any:
-        """Return the next frame of the client, as an object.
+        """Return the next message of the client, as an object.
 
         Raises:
             Failure: there is none.
@@ -242,12 +242,12 @@ class FakeServer:
         Raises:
             Failure: it doesn't answer a ping.
         """
-        said, quiet = [], 0
+        messages, quiet = [], 0
         while quiet < ROUNDS:
             before = await self.messages_before_pong(attempt, likely=likely)
-            said += before
+            messages += before
             quiet = 0 if before else quiet + 1
-        return said
+        return messages
 
     async def _within(self, coming: Any, *, expect: str, likely: str, seconds: float = 0) -> Any:
         seconds = seconds or self.patience
@@ -260,13 +260,13 @@ class FakeServer:
 
 
 DRIVER_ITSELF = -1
-"""In place of a client's number."""
+"""Used instead of a client's number."""
 ROUNDS = 5
 """Pings in a row that a client answers without sending anything else, when it has sent what it's going to send."""
 PONG = {"type": "pong"}
 BLOCKS = "Your code blocks the event loop. Use await asyncio.sleep(), and no loop that runs without waiting."
 STARTS_WITHIN = 15.0
-"""Seconds after which a driver that has not come and has not ended hangs."""
+"""Seconds after which a driver hangs if it neither connects nor ends."""
 EXITS = "Your code calls sys.exit() or exit(), which ends the process with all its clients. Remove the call."
 IMPORT = "exercise/client.py cannot be imported, or has no ResilientClient"
 

@@ -86,7 +86,7 @@ class TestLesson:
                 assert not grace.messages
 
     async def test_deaf(self, lesson: Subject) -> None:
-        """In an outage of Redis, the sender is disconnected. After it, there's an ack, and no member gets the message."""
+        """In an outage of Redis, the sender is disconnected. After it, there's an ack, and no member gets it."""
         async with own_cluster(lesson, 2) as cluster, at(cluster[1], "lab", "Grace") as grace:
             async with at(cluster[0], "lab", "Ada") as ada:
                 await asyncio.to_thread(cluster.redis.kill)

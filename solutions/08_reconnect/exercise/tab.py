@@ -67,6 +67,6 @@ class Tab:
         transport: asyncio.Transport | None = self.websocket.state.transport
         # asyncio's TLS transport raises AttributeError after its end.
         with suppress(AttributeError):
-            # Data in the write buffer means that the client reads nothing. The operating system delivers the rest.
+            # Only with data in the write buffer: the operating system still delivers what it has accepted.
             if transport and transport.get_write_buffer_size():
                 transport.abort()

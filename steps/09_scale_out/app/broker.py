@@ -12,13 +12,13 @@ EventHandler = Callable[[dict[str, Any]], None]
 
 class Broker(Protocol):
     async def start(self, on_event: EventHandler) -> None:
-        """Start to call `on_event` with each published message."""
+        """Start calling `on_event` with each published message."""
 
     async def publish(self, message: dict[str, Any]) -> None:
         """Deliver a message to all processes, including this one."""
 
     async def stop(self) -> None:
-        """Stop to deliver messages."""
+        """Stop delivering messages."""
 
 
 class MemoryBroker:

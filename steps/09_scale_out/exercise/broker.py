@@ -55,10 +55,10 @@ class Broker(Protocol):
     """The name of this process in a Presence."""
 
     async def start(self, listener: Listener) -> None:
-        """Start to send events to the listener."""
+        """Start sending events to the listener."""
 
     async def stop(self) -> None:
-        """Stop to send events, and remove the names of this process from all rooms."""
+        """Stop sending events, and remove the names of this process from all rooms."""
 
     async def publish(self, room_id: str, sender: str, text: str, key: str) -> int:
         """Store a message and send it to all processes, unless it's a duplicate. Return its id."""

@@ -31,7 +31,7 @@ class ConnectionManager:
         room = self.rooms.setdefault(room_id, {})
         recipients = [] if name in room else self.all_tabs(room_id, exclude=name)
         room.setdefault(name, set()).add(tab)
-        # No await up to here: members that join later send a notice, and earlier ones are on the list.
+        # No await up to here: later members cause a notice, and earlier ones are on the list.
         await send([tab], {"type": "members", "names": self.names(room_id)})
         await send(recipients, {"type": "joined", "name": name})
 

@@ -60,6 +60,6 @@ class Tab:
     def _abort(self) -> None:
         # asyncio's TLS transport raises AttributeError after its end.
         with suppress(AttributeError):
-            # Data in the write buffer means that the client reads nothing. The operating system delivers the rest.
+            # Only with data in the write buffer: the operating system still delivers what it has accepted.
             if self.transport and self.transport.get_write_buffer_size():
                 self.transport.abort()
