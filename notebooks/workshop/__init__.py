@@ -1,4 +1,4 @@
-"""The helpers of the notebooks: serve a step, check your answer, and see what goes over the wire."""
+"""The helpers of the notebooks: serve a step, check your answer, and see the traffic on the wire."""
 
 from .preflight import problem
 

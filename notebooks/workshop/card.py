@@ -1,4 +1,4 @@
-"""What a notebook shows of a verdict: the checks, the first failure, its hints, and all steps at a glance."""
+"""Views of a verdict in a notebook: the checks, the first failure, its hints, and an overview of all steps."""
 
 import html
 import json
@@ -8,17 +8,17 @@ from typing import Any
 from .comparing import compare
 from .course import Step, steps
 
-# JupyterLab sets the cells of a table to the right, and breaks the lines of narrow ones.
+# JupyterLab aligns the cells of a table to the right, and wraps the lines of narrow ones.
 LEFT = 'style="text-align:left"'
 SHORT = 'style="text-align:left;white-space:nowrap"'
 MARKS = {"passed": "✓ passed", "failed": "✗ failed", "running": "▸ running", "not run": "· not run"}
 
 
 def as_html(verdict: dict[str, Any], note: str) -> str:
-    """The card of a verdict.
+    """Return the card of a verdict in HTML.
 
     Args:
-        verdict: what the judge said; see `Verdict.as_dict` in tests/judge/model.py.
+        verdict: the verdict of the checks; see `Verdict.as_dict` in tests/judge/model.py.
         note: one sentence below the table.
     """
     rows = _rows(verdict["checks"], verdict["explanation"])
@@ -34,7 +34,7 @@ def as_html(verdict: dict[str, Any], note: str) -> str:
 
 
 def _rows(checks: list[dict[str, Any]], explanation: list[list[str]]) -> str:
-    """The rows of a table for these checks, with the explanation below the first that failed."""
+    """Return the rows of a table for these checks, with the explanation below the first failure."""
     rows = ""
     for check in checks:
         rows += (
@@ -53,20 +53,20 @@ def _rows(checks: list[dict[str, Any]], explanation: list[list[str]]) -> str:
 
 
 def as_text(verdict: dict[str, Any], note: str) -> str:
-    """The same as the terminal prints it."""
+    """Return the card as text, as the terminal prints it."""
     return f"{verdict['text']}\n{note}"
 
 
 def help_for(step: Step, verdict: dict[str, Any], offer: bool) -> str:
-    """What stands below the card, in Markdown: the hints for the first failure, and perhaps the worked solution.
+    """Return the help below the card in Markdown: the hints for the first failure, and the worked solution if offered.
 
     Args:
         step: the step that was judged.
-        verdict: what the judge said.
+        verdict: the verdict of the checks.
         offer: whether to offer the solution.
     """
     failed = [check for check in verdict["checks"] if check["state"] == "failed"]
-    # Of the hard cases, only the first that failed is explained.
+    # Explain only the first failure of the hard cases.
     hard = [check for check in (verdict.get("hard") or {}).get("checks", []) if check["state"] == "failed"]
     parts = [hints(step, check["number"]) for check in failed or hard[:1]]
     if offer:
@@ -80,11 +80,11 @@ def help_for(step: Step, verdict: dict[str, Any], offer: bool) -> str:
 
 
 def hints(step: Step, number: int) -> str:
-    """The ladder of hints for a TODO, as it stands in the notebook of the step; empty if there is none.
+    """Return the hints for a TODO from the step's notebook, or an empty string if there are none.
 
     Args:
         step: the step.
-        number: of the TODO.
+        number: the number of the TODO.
     """
     try:
         cells = json.loads(step.notebook.read_text("utf-8"))["cells"]
@@ -97,10 +97,10 @@ def hints(step: Step, number: int) -> str:
 
 
 def overview(verdicts: dict[str, dict[str, Any]]) -> str:
-    """A table with a line for each step.
+    """Return an HTML table with a row for each step.
 
     Args:
-        verdicts: what is known so far, by the folder's name of a step.
+        verdicts: the verdicts so far, by the step's folder name.
     """
     rows = ""
     for step in steps():

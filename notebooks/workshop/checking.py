@@ -1,4 +1,4 @@
-"""`check`: judge the reader's answer from a notebook, now and at every save. `progress`: all steps at a glance."""
+"""`check`: run the checks of a step from a notebook, now and at every save. `progress`: an overview of all steps."""
 
 import json
 import threading
@@ -17,18 +17,18 @@ _tries: dict[str, Tries] = {}
 
 
 def check(step: int | str, *, live: bool = True, seconds: float = 180) -> None:
-    """Judge your answer to a step, and show a card that judges it again whenever you save.
+    """Run the checks on your answer to a step, and show a card with the results. It's updated at every save.
 
-    Below the card are the hints for the first failure. When all is well, or after three different answers, the
-    worked solution can be opened there too. In a terminal, `pytest --exercise N --watch` does the same.
+    Below the card, you get the hints for the first failure. When all checks pass, or after three different answers,
+    you can open the worked solution there too. In a terminal, use `pytest --exercise N --watch` instead.
 
     Args:
         step: the step's number or folder name.
-        live: whether the card follows your file. It ends with the kernel, and when you run the cell again.
-        seconds: the longest wait for the first verdict.
+        live: whether the card is updated at every save. Updates end with the kernel, or when you run the cell again.
+        seconds: the longest wait for the first verdict, in seconds.
 
     Raises:
-        CourseError: there is no such step, or the checks themselves did not work.
+        CourseError: there's no such step, or the checks themselves failed to run.
     """
     found = find_step(step)
     if before := _followers.pop(found.name, None):
@@ -46,13 +46,15 @@ def check(step: int | str, *, live: bool = True, seconds: float = 180) -> None:
 
 
 def progress(*, seconds: float = 600) -> None:
-    """Judge your answers to all steps, and show a line for each: the same as `pytest --exercise` in a terminal.
+    """Run the checks on your answers to all steps, and show a row for each step.
+
+    In a terminal, use `pytest --exercise` instead.
 
     Args:
-        seconds: the longest wait.
+        seconds: the longest wait for all steps together, in seconds.
 
     Raises:
-        CourseError: the checks themselves did not work.
+        CourseError: the checks themselves failed to run.
     """
     seen: dict[str, dict[str, Any]] = {}
     display = Output(overview(seen), "")
@@ -72,7 +74,7 @@ def progress(*, seconds: float = 600) -> None:
 
 
 class Follower:
-    """Shows what a process says about the reader's answer, in a card that changes in its place."""
+    """A card with the results of a process that runs the checks, updated in place."""
 
     def __init__(self, step: Step, live: bool) -> None:
         self._step = step
@@ -92,17 +94,17 @@ class Follower:
         """Wait for the first verdict.
 
         Args:
-            seconds: the longest wait.
+            seconds: the longest wait, in seconds.
 
         Raises:
-            CourseError: none came.
+            CourseError: no verdict arrives in that time.
         """
         self._judged.wait(seconds)
         if not self._verdicts:
             raise CourseError(_did_not_finish(self._other))
 
     def stop(self) -> None:
-        """End the process; the card stays as it is, and says that it follows no longer."""
+        """End the process. The card stays, with a note that it no longer follows the file."""
         end(self._process)
         self._over.wait(2)
 
@@ -111,11 +113,11 @@ class Follower:
         try:
             for event in _events(self._process.stdout, self._other):
                 if event["running"]:
-                    # A save while the hard cases ran ends them.
+                    # Expect a new verdict: a save during the hard cases ends them.
                     hard_cases_run = False
                     self._draw(event, "Judging what you saved." if self._verdicts else "Judging.")
                     continue
-                # The green verdict comes first, and once more with the hard cases.
+                # Count a green verdict once: it arrives again with the hard cases.
                 if not hard_cases_run:
                     self._verdicts += 1
                 hard_cases_run = bool(event["hard"]) and event["hard"]["running"]
@@ -142,7 +144,7 @@ class Follower:
 
 
 def _events(lines: Any, other: list[str]) -> Iterator[dict[str, Any]]:
-    """The verdicts among the lines that a process prints; the other lines are kept."""
+    """Yield the verdicts among the lines that a process prints, and append the other lines to `other`."""
     for raw in lines:
         line = raw.decode("utf-8", "replace")
         try:

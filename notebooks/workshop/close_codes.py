@@ -1,4 +1,4 @@
-"""What the close codes mean, in words. The browser page says the same, and a test compares them."""
+"""The meanings of the close codes. The browser page has the same table, and a test compares them."""
 
 MEANINGS = {
     1000: "normal closure",
@@ -17,14 +17,14 @@ MEANINGS = {
     4401: "not authenticated, like HTTP 401",
     4408: "timed out, like HTTP 408",
 }
-"""From RFC 6455, section 7.4.1, and the registry of close codes that it founded; 4401 and 4408 are the course's own."""
+"""From RFC 6455, section 7.4.1, and the IANA registry of close codes. The course adds 4401 and 4408."""
 
 
 def meaning(code: int) -> str:
-    """What a close code means.
+    """Return the meaning of a close code.
 
     Args:
-        code: from 1000 to 4999.
+        code: a close code from 1000 to 4999.
     """
     if code in MEANINGS:
         return MEANINGS[code]

@@ -1,4 +1,4 @@
-"""The reader's answer beside the worked solution: the difference, and when it is offered."""
+"""The difference between the learner's answer and the worked solution, and when the solution is offered."""
 
 import difflib
 import hashlib
@@ -9,17 +9,17 @@ from .course import Step, exercise_files, find_step
 
 SAME = "Your answer and the worked solution are the same."
 TRIES = 3
-"""So many changed answers that did not pass, and the solution is offered."""
+"""The number of changed answers that fail before the solution is offered."""
 
 
 def difference(step: Step) -> str:
-    """What has to change in the reader's answer to become the worked solution, as a unified diff.
+    """Return the unified diff from the learner's answer to the worked solution.
 
     Args:
         step: the step.
 
     Returns:
-        The empty text if both are the same.
+        The diff, or an empty string if both are the same.
     """
     yours, worked = _contents(step.folder), _contents(step.solution)
     lines: list[str] = []
@@ -32,13 +32,13 @@ def difference(step: Step) -> str:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A difference that a notebook shows with colours."""
+    """A diff that a notebook shows with colors."""
 
     text: str
-    """As a unified diff; empty if there is none."""
+    """The unified diff, or an empty string if both are the same."""
 
     def _repr_markdown_(self) -> str:
-        # A longer fence than any that the text can hold.
+        # Use a longer fence than the text can contain.
         return f"~~~~~~diff\n{self.text}\n~~~~~~" if self.text else SAME
 
     def __repr__(self) -> str:
@@ -46,32 +46,32 @@ class Comparison:
 
 
 def compare(step: int | str) -> Comparison:
-    """Your answer to a step beside the worked solution: `-` stands before your lines, `+` before the solution's.
+    """Compare your answer to a step with the worked solution: `-` marks your lines, `+` the solution's.
 
-    The same as `pytest --exercise N --solution` in a terminal.
+    In a terminal, use `pytest --exercise N --solution` instead.
 
     Args:
         step: the step's number or folder name.
 
     Raises:
-        CourseError: there is no such step.
+        CourseError: there's no such step.
     """
     return Comparison(difference(find_step(step)))
 
 
 class Tries:
-    """Counts the different answers that did not pass."""
+    """A counter of the different answers that failed."""
 
     def __init__(self, step: Step) -> None:
         self._step = step
         self._seen: set[str] = set()
 
     def offer(self, passed: bool) -> bool:
-        """Note a verdict on the answer as it is now, and say whether it is time to offer the solution."""
+        """Count the current answer if it failed, and return whether to offer the solution."""
         if not passed:
             contents = repr(sorted(_contents(self._step.folder).items()))
             self._seen.add(hashlib.sha256(contents.encode("utf-8", "replace")).hexdigest())
-        # The first answer is where the reader begins, usually the file as it came.
+        # Allow one more: the first answer is usually the starter code.
         return passed or len(self._seen) > TRIES
 
 

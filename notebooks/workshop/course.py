@@ -1,15 +1,15 @@
-"""Where the steps are. The numbered folders under steps/ are the list; nothing else lists them."""
+"""The steps of the course. The numbered folders under steps/ are the only list of them."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-"""The folder of the course: the one that holds README.md."""
+"""The folder of the course, which contains README.md."""
 
 
 class CourseError(Exception):
-    """A mistake that one sentence explains. A notebook shows the sentence and no traceback."""
+    """An error that one sentence explains. A notebook shows the sentence without a traceback."""
 
     def _render_traceback_(self) -> list[str]:
         # IPython asks an exception for this method before it builds a traceback.
@@ -26,12 +26,12 @@ class Step:
 
     @property
     def folder(self) -> Path:
-        """The folder a learner works in, `steps/02_echo`."""
+        """The folder that you work in, such as `steps/02_echo`."""
         return ROOT / "steps" / self.name
 
     @property
     def solution(self) -> Path:
-        """The folder of the worked answer, `solutions/02_echo`."""
+        """The folder of the worked solution, such as `solutions/02_echo`."""
         return ROOT / "solutions" / self.name
 
     @property
@@ -40,13 +40,13 @@ class Step:
         return ROOT / "notebooks" / f"{self.name}.ipynb"
 
     def target(self, part: str) -> str:
-        """What uvicorn is told to run: `main:app`, `exercise:app`, or their form in a package.
+        """Return the app argument for uvicorn: `main:app`, `exercise:app`, or their form in a package.
 
         Args:
             part: `"lesson"` or `"exercise"`.
 
         Raises:
-            CourseError: `part` is neither.
+            CourseError: `part` is neither of them.
         """
         if part not in ("lesson", "exercise"):
             raise CourseError(f'A step has the parts "lesson" and "exercise", not {part!r}.')
@@ -56,29 +56,29 @@ class Step:
 
 
 def exercise_files(folder: Path) -> list[Path]:
-    """The files of an answer: `exercise.py`, or every Python file of the package `exercise/`.
+    """Return the files of an answer: `exercise.py`, or every Python file of the package `exercise/`.
 
     Args:
-        folder: the one that holds the answer, such as `steps/02_echo`.
+        folder: the folder of the answer, such as `steps/02_echo`.
     """
     package = folder / "exercise"
     return sorted(package.rglob("*.py")) if package.is_dir() else [folder / "exercise.py"]
 
 
 def steps() -> list[Step]:
-    """Every step of the course, in order."""
+    """Return every step of the course, in order."""
     folders = sorted((ROOT / "steps").glob("[0-9][0-9]_*"))
     return [Step(int(folder.name[:2]), folder.name) for folder in folders if folder.is_dir()]
 
 
 def find_step(which: int | str) -> Step:
-    """The step with this number or folder name.
+    """Return the step with this number or folder name.
 
     Args:
         which: `2`, `"2"`, `"02"` or `"02_echo"`.
 
     Raises:
-        CourseError: there is no such step.
+        CourseError: there's no such step.
     """
     number = re.match(r"\d+", str(which))
     for step in steps():

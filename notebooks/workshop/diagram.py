@@ -1,4 +1,4 @@
-"""A sequence diagram of what went over the wire, as SVG."""
+"""A sequence diagram of the traffic on the wire, as SVG."""
 
 import html
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ LINES = {
     "binary": ' stroke-width="4"',
     "close": ' stroke-dasharray="10 5"',
 }
-"""How the line of a kind is drawn: no meaning hangs on a colour."""
+"""The line style of each kind of event. No meaning depends on a color."""
 OTHER_LINE = ' stroke-dasharray="2 3"'
 LEGEND = (
     "Whole line: text. Thick: binary. Dashed: close.",
@@ -22,10 +22,10 @@ LEGEND = (
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that was seen on a connection."""
+    """An event that was recorded on a connection."""
 
     milliseconds: float
-    """Since the first event of the recording."""
+    """The time since the first event of the recording, in milliseconds."""
     who: str
     """The client's name."""
     direction: str
@@ -36,14 +36,14 @@ class Event:
 
 
 def draw(events: Sequence[Event], *, paper: bool = False) -> str:
-    """The events as a sequence diagram.
+    """Return a sequence diagram of the events, as SVG.
 
     Args:
-        events: in the order in which they were seen.
-        paper: whether to draw black on white, for a slide; otherwise in the colour of the text around it.
+        events: the events, in the order of their recording.
+        paper: whether to draw black on white, for a slide. Otherwise, the color is that of the surrounding text.
     """
     names = list(dict.fromkeys(event.who for event in events))
-    # The server stands between two clients, as in the diagrams of the notebooks.
+    # Put the server between the first two clients, as in the diagrams of the notebooks.
     columns = {name: (position if position < 1 else position + 1) for position, name in enumerate(names)}
     centre = {name: 80 + column * COLUMN for name, column in columns.items()}
     server = 80 + COLUMN
@@ -81,7 +81,7 @@ def _arrow(event: Event, client: int, server: int, y: int) -> str:
             f'<text x="{client + 14}" y="{y - 6}">{label}</text></g>'
         )
     start, stop = (client, server) if event.direction == "to server" else (server, client)
-    # Near the client, so that it does not lie across the line of another one.
+    # Put the label near the client, so it doesn't cross the line of another one.
     middle = client + COLUMN // 2 if client < server else client - COLUMN // 2
     tip = stop - 8 if stop > start else stop + 8
     return (

@@ -1,9 +1,9 @@
-"""Run a module the way `python -m` does, and end with the process that started it.
+"""Run a module as `python -m` does, and end with the process that started it.
 
     python launch.py uvicorn main:app --app-dir steps/02_echo
 
-The starter holds the other end of this process's standard input. However the starter ends, also
-by a kill, the system closes that end; then this process and all of its children end too.
+The starter holds the other end of this process's standard input. However the starter ends, even
+by a kill, the operating system closes that end. Then this process and all of its children end too.
 """
 
 import os
@@ -32,18 +32,18 @@ def end_with(pipe: int) -> None:
 
 
 def leave_path() -> None:
-    """Take the folder of this script off the path: Python puts it there, and `python -m` would not."""
+    """Remove the folder of this script from the path. Python adds it there, and `python -m` doesn't."""
     sys.path = [entry for entry in sys.path if entry != HERE]
 
 
 def run(arguments: list[str]) -> None:
-    """Watch the starter, and run a module as the main program of this process.
+    """Run a module as the main program of this process, and end when the starter ends.
 
     Args:
-        arguments: the module's name, and its command line.
+        arguments: the module's name, and its arguments.
     """
     lifeline = os.dup(0)
-    # input() in a lesson or an answer gets an end of file and can't wait indefinitely.
+    # Replace standard input: then input() in a lesson or an answer raises EOFError, and can't wait indefinitely.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     threading.Thread(target=end_with, args=(lifeline,), daemon=True).start()
     sys.argv = arguments

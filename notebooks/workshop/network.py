@@ -12,47 +12,47 @@ from typing import Protocol, Self
 from .redis_server import RedisServer
 
 MAX_IN_FLIGHT = 1 << 20
-"""Bytes that one connection has in flight in one direction. At this many, the network stops reading from the sender."""
+"""The limit for bytes in flight in one direction of a connection. At the limit, the network stops reading."""
 MAX_CHUNK = 1 << 16
-"""Bytes that travel together."""
+"""The limit for the bytes of a chunk, which travel together."""
 LONGEST_CHUNK = 0.05
-"""Seconds that the bytes that travel together take, if there's a limit for the bytes per second."""
+"""The longest transfer time of a chunk in seconds, if there's a limit for the bytes per second."""
 RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-"""The value of SO_LINGER with which closing a socket sends a reset."""
+"""The value of SO_LINGER with which closing a TCP socket sends a reset."""
 _jitter = random.Random()
-"""A generator of its own, so that a notebook that has seeded Python's draws what it would draw without a network."""
+"""A separate generator, so a network doesn't change the random numbers of a notebook that has seeded Python's."""
 
 
 class Listens(Protocol):
-    """A server on a port of 127.0.0.1, such as a `Server`, a `RedisServer` or a further `Network`."""
+    """A server on a port of 127.0.0.1, such as a `Server`, a `RedisServer` or another `Network`."""
 
     @property
     def port(self) -> int:
-        """The TCP port. It's read for each connection, so the server may start later, or on another port."""
+        """The TCP port. The network reads it for each connection, so the server may start later, or on another port."""
 
 
 class Network:
-    """A TCP proxy in the event loop of its caller: a network that clients reach a server through.
+    """A TCP proxy in the event loop of its caller, which simulates a network between clients and a server.
 
         async with Network(server, delay=0.1) as network:
             async with connect(network.ws("/ws/lobby?name=Ada")) as ada:
                 network.cut()
 
-    At the end of the `async with`, it resets every open connection. If the server doesn't listen, it resets a new
-    connection after accepting it. You may change the settings while connections are open: the bytes that it
-    receives from then on follow them, in order behind those in flight.
+    At the end of the `async with`, the network resets every open connection. If the server doesn't listen, the network
+    accepts a new connection and resets it. You can change the settings while connections are open: they apply to the
+    bytes that the network receives from then on, in order after the bytes in flight.
 
-    A sender can be MAX_IN_FLIGHT and the buffers of the operating system ahead of its receiver. So a delay of 0.1 s
-    allows 10 MiB/s.
+    A sender can be ahead of its receiver by MAX_IN_FLIGHT plus the buffers of the operating system. So a delay of
+    0.1 s allows 10 MiB/s.
 
     Args:
-        server: what clients reach through it, or the TCP port of that on 127.0.0.1.
-        delay: seconds that bytes travel, one way.
-        jitter: at most this many seconds more, by chance. Bytes stay in order.
-        bytes_per_second: the bandwidth of each connection, each way; None is without a limit.
+        server: the server that clients reach through the network, or its TCP port on 127.0.0.1.
+        delay: the one-way delay, in seconds.
+        jitter: the limit for an additional random delay, in seconds. Bytes stay in order.
+        bytes_per_second: the bandwidth of each connection in each direction; None for no limit.
 
     Raises:
-        ExceptionGroup: at the end, if carrying bytes has failed for another reason than a lost connection.
+        ExceptionGroup: at the end, if forwarding has failed for another reason than a lost connection.
     """
 
     def __init__(
@@ -70,44 +70,44 @@ class Network:
         self.port = 0
         """The TCP port on 127.0.0.1 that clients connect to, once the network is entered."""
         self.accepted = 0
-        """Connections accepted so far."""
+        """The number of connections accepted so far."""
         self._next_accepted = asyncio.Event()
         self._accepts_half_open = False
         self._connections: set[_Connection] = set()
 
     @property
     def url(self) -> str:
-        """The address of the server through this network, as the `url` of the server is written."""
+        """The URL of the server through this network, in the form of the server's `url`."""
         return f"{'redis' if isinstance(self.server, RedisServer) else 'http'}://127.0.0.1:{self.port}"
 
     def ws(self, path: str = "/ws") -> str:
-        """The address of a WebSocket through this network, such as `ws://127.0.0.1:8000/ws`."""
+        """Return the URL of a WebSocket endpoint through this network, such as `ws://127.0.0.1:8000/ws`."""
         return f"ws://127.0.0.1:{self.port}/{path.removeprefix('/')}"
 
     def cut(self) -> None:
-        """Reset every open connection, without a close frame. Drop what's in flight. New connections work."""
+        """Reset every open connection, without a close frame, and drop the bytes in flight. New connections work."""
         for connection in self._connections:
             connection.task.cancel()
 
     def half_open(self, *, new: bool = False) -> None:
-        """Deliver nothing more on the open connections, and don't close them: neither end notices.
+        """Stop delivering on the open connections without closing them, so neither end detects it.
 
-        It's as behind a NAT that has forgotten the connections, or after a laptop's sleep. The network reads what
-        either end sends, and drops it. A close or a reset by one end doesn't reach the other end.
+        This happens behind a NAT that has dropped its entries for the connections, or after a laptop's sleep. The
+        network reads and drops the bytes from both ends. A close or a reset by one end doesn't reach the other end.
 
         Args:
-            new: whether it also accepts new connections that way, until `restore()`.
+            new: whether new connections are half-open too, until `restore()`.
         """
         self._accepts_half_open = new
         for connection in self._connections:
             connection.half_open()
 
     def restore(self) -> None:
-        """Let new connections reach the server again. The half-open ones stay half-open."""
+        """Let new connections reach the server again. Half-open connections stay half-open."""
         self._accepts_half_open = False
 
     async def wait_until_accepted(self, count: int) -> None:
-        """Wait until this many connections have been accepted, of which the first ones may have ended."""
+        """Wait until this number of connections has been accepted, including those that have ended."""
         while self.accepted < count:
             await self._next_accepted.wait()
 
@@ -149,7 +149,7 @@ class Network:
 
 
 class _Line:
-    """What's in flight in one direction of a connection, in order."""
+    """The chunks in flight in one direction of a connection, in order."""
 
     def __init__(self) -> None:
         self.has_room = asyncio.Event()
@@ -158,24 +158,24 @@ class _Line:
         self._in_flight = 0
 
     def put(self, chunk: bytes | None, arrival: float) -> None:
-        """Add bytes; empty for the end of the stream, None for a reset.
+        """Add a chunk.
 
         Args:
-            chunk: the bytes.
-            arrival: when they arrive, in seconds of the event loop's clock, if those before them have.
+            chunk: the bytes; empty for the end of the stream, None for a reset.
+            arrival: the earliest arrival time in seconds of the event loop's clock. Chunks stay in order.
         """
         self._chunks.put_nowait((arrival, chunk))
         self._count(len(chunk or b""))
 
     async def get(self) -> bytes | None:
-        """Wait until the next bytes arrive. They're in flight until `delivered`."""
+        """Wait until the next chunk arrives, and return it. It's in flight until `delivered`."""
         arrival, chunk = await self._chunks.get()
-        # Sleep even if it's too late already: a pause that lets other tasks run.
+        # Sleep even if the time has passed, to yield control to the event loop.
         await asyncio.sleep(arrival - asyncio.get_running_loop().time())
         return chunk
 
     def delivered(self, chunk: bytes) -> None:
-        """Take these bytes out of the count."""
+        """Subtract a delivered chunk from the bytes in flight."""
         self._count(-len(chunk))
 
     def _count(self, more: int) -> None:
@@ -187,9 +187,9 @@ class _Line:
 
 
 class _Connection:
-    """A connection through a network: the client's socket, the server's, and a task that joins them.
+    """A connection through a network: the client's TCP socket, the server's, and a task that joins them.
 
-    Sockets rather than asyncio's streams, because they read nothing before they're asked, and can be reset.
+    It uses TCP sockets instead of asyncio's streams, because they don't read ahead, and can send a reset.
     """
 
     def __init__(self, network: Network, client: socket.socket, *, is_half_open: bool) -> None:
@@ -201,16 +201,16 @@ class _Connection:
         self.task = asyncio.create_task(self._run())
 
     def half_open(self) -> None:
-        """Deliver nothing more, and close nothing."""
+        """Stop delivering, without closing a socket."""
         self._is_half_open = True
         if self._forwarding:
             self._forwarding.cancel()
 
     def close(self) -> None:
-        """Close both sockets, with a reset unless both streams have come to their end."""
+        """Close both sockets, with a reset unless both streams have ended."""
         for each in self._sockets:
             if not self._is_finished:
-                # macOS refuses it for a socket that the other end has reset.
+                # Ignore errors: macOS refuses this for a socket that the other end has reset.
                 with contextlib.suppress(OSError):
                     each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             each.close()
@@ -223,7 +223,7 @@ class _Connection:
             if self._is_half_open:
                 for each in self._sockets:
                     tasks.create_task(_discard(each))
-                # Keep the sockets open, until this task is canceled.
+                # Keep the sockets open until this task is canceled.
                 await asyncio.get_running_loop().create_future()
 
     async def _forward(self) -> None:
@@ -236,18 +236,18 @@ class _Connection:
             await asyncio.get_running_loop().sock_connect(server, ("127.0.0.1", port))
             async with asyncio.TaskGroup() as tasks:
                 for source, target in ((client, server), (server, client)):
-                    # Without it, small chunks would wait for acknowledgements, for 40 ms on Linux.
+                    # Disable Nagle's algorithm: small chunks would wait for acknowledgements, for 40 ms on Linux.
                     target.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     line = _Line()
                     tasks.create_task(self._receive(source, line))
                     tasks.create_task(self._deliver(line, target))
         except* OSError:
-            pass  # One end is lost, and the other one is reset.
+            pass  # One end is lost, so `close` resets the other one.
         else:
             self._is_finished = True
 
     async def _receive(self, source: socket.socket, line: _Line) -> None:
-        """Put what a socket sends into a line, up to its end or its reset."""
+        """Put the received bytes of a socket into a line, up to the end of the stream or a reset."""
         network, loop = self._network, asyncio.get_running_loop()
         chunk: bytes | None
         while True:
@@ -258,7 +258,7 @@ class _Connection:
                 chunk = await loop.sock_recv(source, size)
             except OSError:
                 chunk = None
-            rate = network.bytes_per_second  # It may have changed meanwhile.
+            rate = network.bytes_per_second  # Read it again: it can change during the wait.
             duration = len(chunk) / rate if chunk and rate is not None else 0.0
             delay = network.delay + _jitter.uniform(0, network.jitter)
             line.put(chunk, loop.time() + duration + delay)
@@ -267,14 +267,14 @@ class _Connection:
             await asyncio.sleep(duration)
 
     async def _deliver(self, line: _Line, target: socket.socket) -> None:
-        """Send what arrives from a line, up to the end of the stream.
+        """Send the arriving chunks of a line, up to the end of the stream.
 
         Raises:
             ConnectionResetError: the other end has reset the connection.
         """
         loop = asyncio.get_running_loop()
         while chunk := await line.get():
-            # Ignore a reset by the target: the line from there delivers it, behind the last bytes.
+            # Ignore a reset by the target: the line in the other direction delivers it, after the last bytes.
             with contextlib.suppress(OSError):
                 await loop.sock_sendall(target, chunk)
             line.delivered(chunk)
@@ -285,7 +285,7 @@ class _Connection:
 
 
 async def _discard(source: socket.socket) -> None:
-    """Read what a socket sends, and drop it."""
+    """Read and drop the bytes from a socket."""
     loop = asyncio.get_running_loop()
     with contextlib.suppress(OSError):
         while await loop.sock_recv(source, MAX_CHUNK):

@@ -1,33 +1,33 @@
-"""An output of a cell that changes in its place, also when the cell has long ended."""
+"""A cell's output that is updated in place, even after the cell has ended."""
 
 import contextvars
 
 
 class Output:
-    """An output below the cell that is running.
+    """An output below the running cell.
 
     Args:
-        html: what a browser shows; None if the text is Markdown.
-        text: what anything else shows.
+        html: the HTML for a browser; None if the text is Markdown.
+        text: the plain text for other frontends, or Markdown.
     """
 
     def __init__(self, html: str | None, text: str) -> None:
-        # Only a notebook needs it, and it takes long to import.
+        # Import it here: only a notebook needs it, and the import is slow.
         from IPython.display import display
 
         self._last = (html, text)
-        # A thread that changes the output speaks for the cell that made it.
+        # Keep the context, so an update from a thread belongs to the cell that created the output.
         self._context = contextvars.copy_context()
         self._handle = display(_bundle(html, text), raw=True, display_id=True)
 
     def show(self, html: str | None, text: str) -> None:
-        """Put this in the place of what is there.
+        """Replace the output.
 
         Args:
             html: as above.
             text: as above.
         """
-        # What has not changed is left alone: a hint that you have opened stays open.
+        # Skip an unchanged output, so a hint that you have opened stays open.
         if self._handle is not None and (html, text) != self._last:
             self._last = (html, text)
             self._context.copy().run(self._handle.update, _bundle(html, text), raw=True)

@@ -1,4 +1,4 @@
-"""`page`: the browser page of a server, below a cell or in a panel of its own."""
+"""`page`: a server's web page, below a cell or in a separate panel."""
 
 import html
 import os
@@ -8,15 +8,15 @@ from .server import Server
 
 
 def address(port: int, path: str = "/") -> str:
-    """Where a browser reaches a server that listens on this machine.
+    """Return the URL at which your browser reaches a server on this machine.
 
-    On your own machine that is the server itself. Where the browser is elsewhere, it goes through
-    jupyter-server-proxy: under JupyterHub and Binder, which set JUPYTERHUB_SERVICE_PREFIX, and where
-    WORKSHOP_PROXY is set to the path of JupyterLab, such as `/`.
+    On your own machine, it's the URL of the server itself. If the browser runs elsewhere, the URL goes through
+    jupyter-server-proxy: under JupyterHub and Binder, which set JUPYTERHUB_SERVICE_PREFIX, and if you set
+    WORKSHOP_PROXY to the path of JupyterLab, such as `/`.
 
     Args:
-        port: of the server.
-        path: what follows the host, with its slash.
+        port: the TCP port of the server.
+        path: the path of the URL, with its leading slash.
     """
     prefix = os.environ.get("WORKSHOP_PROXY") or os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
     if prefix:
@@ -26,7 +26,7 @@ def address(port: int, path: str = "/") -> str:
 
 @dataclass(frozen=True)
 class Page:
-    """A page of a server, shown below a cell."""
+    """A server's web page, shown below a cell."""
 
     url: str
 
@@ -45,10 +45,12 @@ class Page:
 
 
 def page(server: Server, path: str = "/") -> Page:
-    """The browser page of a server, with a button that opens it in a panel of its own, so that the cells stay in view.
+    """Return a server's web page, which the notebook shows below the cell.
+
+    A button opens the page in a separate panel, so the cells stay in view.
 
     Args:
-        server: what `serve` gave you.
-        path: which page of it.
+        server: the server that `serve` has returned.
+        path: the path of the page.
     """
     return Page(address(server.port, path))

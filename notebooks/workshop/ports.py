@@ -1,4 +1,4 @@
-"""TCP ports of 127.0.0.1: which one is free, and which one stays so until it is used."""
+"""Free TCP ports on 127.0.0.1, and processes that listen on a port."""
 
 import contextlib
 import random
@@ -10,10 +10,10 @@ import psutil
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on this TCP port of 127.0.0.1."""
+    """Return whether no process listens on this TCP port of 127.0.0.1."""
     with socket.socket() as probe:
         if sys.platform != "win32":
-            # As uvicorn does, so that connections of an earlier server, still closing, do not count.
+            # Set it as uvicorn does, to ignore closing connections of an earlier server.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -23,12 +23,12 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A free TCP port for a server that has to know it beforehand.
+    """Return a free TCP port for a server that must know its port before it starts.
 
-    It is below those from which a system serves whoever asks for any, which could be gone before the server has it.
-    Linux takes them from 32768 on (man 7 ip, `ip_local_port_range`), Windows and macOS from 49152 on.
+    It's below the ephemeral ports, because the operating system could assign one of those before the server binds it.
+    They begin at 32768 on Linux (man 7 ip, `ip_local_port_range`), and at 49152 on Windows and macOS.
     """
-    # The system's own chance: a library for tests may have seeded that of Python.
+    # Use the system's generator, because a test library may have seeded Python's.
     ports = random.SystemRandom()
     while True:
         port = ports.randrange(11_000, 32_768)
@@ -37,15 +37,15 @@ def free_port() -> int:
 
 
 def comes_to_listen(pid: int, port: int, seconds: float) -> bool:
-    """Wait until a process, or one of its children, takes connections on this TCP port.
+    """Wait until a process or one of its children listens on this TCP port.
 
     Args:
-        pid: of the process.
-        port: the port that it's to listen on.
-        seconds: the longest wait.
+        pid: the process id.
+        port: the TCP port.
+        seconds: the longest wait, in seconds.
 
     Returns:
-        Whether it does.
+        True if it listens, False if the time is up.
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

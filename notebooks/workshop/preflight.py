@@ -1,7 +1,7 @@
-"""Looks whether this Python can run the course, and says in one sentence what to do if it cannot.
+"""Check whether this Python can run the course, and print one sentence with the fix if it can't.
 
-The README's commands run this file before anything is installed, and `import workshop` asks it
-again. So it must be readable by an old Python.
+The README's commands run this file before anything is installed, and `import workshop` runs the check
+again. So an old Python must be able to parse it.
 """
 
 import importlib.util
@@ -12,10 +12,10 @@ NEEDED = ("fastapi", "httpx", "pytest", "uvicorn", "websockets")
 
 
 def problem(packages=NEEDED):
-    """What is wrong with this Python, as one sentence, or None.
+    """Return one sentence with the problem of this Python and its fix, or None if there's no problem.
 
     Args:
-        packages: names of modules that must be installed.
+        packages: the names of modules that must be installed.
     """
     if sys.version_info < OLDEST:
         return (

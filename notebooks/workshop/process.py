@@ -1,4 +1,4 @@
-"""Start a Python module as a child process that ends when its starter ends."""
+"""Python modules as child processes that end with the process that started them."""
 
 import os
 import signal
@@ -24,15 +24,15 @@ def start_module(
 ) -> Process:
     """Run `python -m module arguments` in the course's folder.
 
-    Standard output and standard error come together in the child's `stdout`. Its `stdin` is what
-    keeps it alive: see `launch.py`.
+    The child's `stdout` has standard output and standard error together. Its `stdin` keeps the child alive,
+    until you close it; see `launch.py`.
 
     Args:
         module: the module's name, such as `uvicorn`.
-        arguments: what follows it on the command line.
+        arguments: the arguments after it on the command line.
         environment: settings added to the environment of the child.
-        warm: whether it's forked from a process that has imported the libraries of the lessons, where the system can.
-        path: folders that the module puts on Python's path.
+        warm: whether to fork a process that has imported the lessons' libraries, if the operating system can fork.
+        path: the folders that the module adds to Python's path.
     """
     whole = os.environ | ALWAYS | (environment or {})
     if warm and POSSIBLE:
@@ -44,20 +44,20 @@ def start_module(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        # A process group of its own, because the interrupt button signals the kernel's whole group.
+        # Use a separate process group, because the interrupt button signals the kernel's whole group.
         start_new_session=True,
     )
 
 
 def end(process: Process) -> None:
-    """End a child of `start_module`, and the child's children, at once. A second call does nothing."""
+    """Kill a child of `start_module` and its children immediately. A second call does nothing."""
     if process.stdin.closed:
-        return  # its process id may be another process's by now
+        return  # Another process may have this process id by now.
     if sys.platform != "win32" and process.pid:
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
-            pass  # no process is left in that group
-    # On Windows this is what ends it together with its children.
+            pass  # No process is left in that group.
+    # On Windows, closing standard input ends the child together with its children.
     process.stdin.close()
     process.wait()

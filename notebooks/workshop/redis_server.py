@@ -1,4 +1,4 @@
-"""A Redis for this course alone: the real one if it is installed, else one that fakeredis plays."""
+"""A Redis server only for this course: redis-server if it's installed, otherwise fakeredis."""
 
 import os
 import shutil
@@ -17,10 +17,10 @@ _servers: list["RedisServer"] = []
 
 
 class RedisServer:
-    """A Redis in a child process, which ends with the process that started it.
+    """A Redis server in a child process, which ends with the process that started it.
 
     Args:
-        real: whether it must be the real one, or must not; None takes what there is.
+        real: True for redis-server, False for fakeredis, None for redis-server if it's installed.
     """
 
     def __init__(self, *, real: bool | None = None) -> None:
@@ -34,25 +34,25 @@ class RedisServer:
 
     @property
     def kind(self) -> str:
-        """What it is."""
+        """The name of the program: `redis-server` or `fakeredis`."""
         return "redis-server" if self.program else "fakeredis"
 
     @property
     def url(self) -> str:
-        """Its address, as BROKER takes it."""
+        """The URL of the server, for the setting BROKER."""
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self, seconds: float = 10.0) -> None:
-        """Start it again, on the same port, with what it had written to its file.
+        """Start the server on the same port as before, with the data from its file.
 
         Args:
-            seconds: the longest wait for an answer.
+            seconds: the longest wait for a reply, in seconds.
 
         Raises:
-            CourseError: it does not answer.
+            CourseError: the server doesn't reply in that time.
         """
         arguments = [str(self.port), self._folder.name, *([self.program] if self.program else [])]
-        # A folder of its own, so that nothing of this package hides a module of the same name.
+        # Use a separate folder, so that no file of this package hides a module of the same name.
         path = os.pathsep.join(filter(None, [str(CHILD), os.environ.get("PYTHONPATH")]))
         self._process = start_module("redis_child", arguments, {"PYTHONPATH": path})
         deadline = time.monotonic() + seconds
@@ -72,25 +72,25 @@ class RedisServer:
             return False
 
     def kill(self) -> None:
-        """End it at once, as a power cut does."""
+        """Kill the server immediately, as a power cut does."""
         if self._process is not None:
             end(self._process)
             self._process.stdout.close()
             self._process = None
 
     def forget(self) -> None:
-        """Throw away what it wrote; it must not be running."""
+        """Delete the data in its file. The server must not be running."""
         shutil.rmtree(self._folder.name, ignore_errors=True)
         Path(self._folder.name).mkdir(exist_ok=True)
 
     def close(self) -> None:
-        """End it for good."""
+        """Kill the server, and delete its folder."""
         self.kill()
         self._folder.cleanup()
 
 
 def redis_server() -> RedisServer:
-    """Start a Redis for this notebook, and print what it is; a second call starts an empty one in its place."""
+    """Start an empty Redis server for this notebook, and print its program and URL. A second call replaces it."""
     while _servers:
         _servers.pop().close()
     server = RedisServer()

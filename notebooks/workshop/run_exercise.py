@@ -1,4 +1,4 @@
-"""Run the exercise of a step under uvicorn with --reload; after Ctrl+C, run it again or go on as a shell.
+"""Run the exercise of a step under uvicorn with --reload. After Ctrl+C, run it again or become a shell.
 
 python notebooks/workshop/run_exercise.py 02_echo bash
 """
@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PORTS = range(8001, 8100)
-"""8000 is left to the lesson, which the notebook runs."""
+"""The ports for exercises. Port 8000 is reserved for the lesson, which the notebook runs."""
 CLAIM = 100
-"""What is added to a port for the one that claims it."""
+"""The offset from a port to the port that claims it."""
 
 
 def wants_it_again() -> bool:
-    """Ask whether to start the server again."""
+    """Ask whether to start the server again, and return the reply."""
     try:
         input(
             "The server has ended. Enter starts it again; Ctrl+D, or on Windows Ctrl+Z and Enter, gives you a shell. "
@@ -33,10 +33,11 @@ def wants_it_again() -> bool:
 
 @contextlib.contextmanager
 def claimed() -> Iterator[int]:
-    """A free port that no other desk takes meanwhile; 0, which lets the system choose, if there is none.
+    """Claim a free port against other workspaces. If none is free, it's 0, which lets the operating system choose.
 
-    With --reload, uvicorn has its port long before it listens there. Until then a second uvicorn gets the same port,
-    and neither says a word. So a desk listens at the port CLAIM above, and whoever cannot do that goes on.
+    With --reload, uvicorn binds its port long before it listens there. Until then, a second uvicorn can bind the same
+    port, and neither reports an error. So a workspace also listens on the port plus CLAIM. If it can't, it tries the
+    next port.
     """
     from workshop.ports import is_free
 
@@ -57,7 +58,7 @@ def run(target: str, folder: str) -> None:
 
     Args:
         target: what to serve, as `module:attribute`.
-        folder: the step's, seen from the course's.
+        folder: the step's folder, relative to the course's.
     """
     from workshop.ports import is_free
 
@@ -65,12 +66,12 @@ def run(target: str, folder: str) -> None:
         with claimed() as port:
             command = [
                 *("uvicorn", target, "--app-dir", folder),
-                # JupyterLab keeps a copy of each file that you save, and that would be a second change.
+                # Exclude the copy that JupyterLab writes at each save, because it would cause a second reload.
                 *("--reload", "--reload-dir", folder, "--reload-exclude", "*-checkpoint.py", "--port", str(port)),
             ]
             print(f"$ {shlex.join(command)}", flush=True)
             status = subprocess.run([sys.executable, "-m", *command]).returncode
-        # Another program, which claims nothing, may have taken the port between the look and the start.
+        # Retry if a program that claims no port has bound this one between the test and the start.
         if status <= 0 or port == 0 or is_free(port):
             return
 
@@ -79,8 +80,8 @@ def main(name: str, shell: list[str]) -> None:
     """Run the exercise until it ends, then the shell.
 
     Args:
-        name: the folder's name of the step.
-        shell: the command of the shell.
+        name: the step's folder name.
+        shell: the command line of the shell.
     """
     root = Path(__file__).resolve().parents[2]
     sys.path.insert(0, str(root / "notebooks"))
@@ -89,9 +90,9 @@ def main(name: str, shell: list[str]) -> None:
     os.chdir(root)
     step = find_step(name)
     if sys.platform != "win32":
-        # Under nohup it would be ignored from here down, and the server would outlive its terminal.
+        # Reset SIGHUP: under nohup, the server would inherit that it's ignored, and outlive its terminal.
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    # Ctrl+C reaches the server and this program; only the server is to end.
+    # Ignore Ctrl+C here: it signals both processes, and only the server must end.
     signal.signal(signal.SIGINT, lambda *_: None)
     again = True
     while again:
@@ -99,7 +100,7 @@ def main(name: str, shell: list[str]) -> None:
         again = wants_it_again()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.prefix != sys.base_prefix:
-        # The start files of a shell may put another Python first, so it is not enough to hand down a PATH.
+        # Print the command, because passing PATH isn't enough: the shell's start files may put another Python first.
         prefix = Path(sys.prefix)
         place = str(prefix.relative_to(root) if prefix.is_relative_to(root) else prefix)
         activate = f"{place}\\Scripts\\activate" if sys.platform == "win32" else f". {shlex.quote(place)}/bin/activate"

@@ -1,4 +1,4 @@
-"""One way to start a server: a child process with a log. Notebooks and checks both use it."""
+"""Servers as child processes with a log, for notebooks and checks."""
 
 import re
 import shlex
@@ -14,40 +14,40 @@ from .process import end, start_module
 ADDRESS = re.compile(r"[Rr]unning on http://127\.0\.0\.1:(\d+)")
 IN_USE = re.compile(r"address already in use|WinError 10048|only one usage of each socket", re.IGNORECASE)
 LISTENS_WITHIN = 2.0
-"""Seconds that a server gets from saying that it runs to listening."""
+"""The limit from the log line that the server runs to listening, in seconds."""
 LONGEST_LINE = 10_000
 LONGEST_LOG = 10_000
 READY = {
-    # With --reload the two lines come in the other order, so both are waited for.
+    # Wait for both lines, because --reload reverses their order.
     "uvicorn": ("Application startup complete", "Uvicorn running on"),
     "hypercorn": ("Running on",),
 }
 
 
 class StartupError(CourseError):
-    """The server did not start. The message is one sentence that says what to do."""
+    """A server that didn't start. The message is one sentence with the fix."""
 
 
 class PortInUse(StartupError):
-    """Another program has the port."""
+    """A port that another program uses."""
 
 
 class Server:
-    """A server in a child process of its own.
+    """A server in a separate child process.
 
-    It survives an interrupt of the process that started it, and it never outlives that process.
+    An interrupt of the process that started it doesn't end the server. When that process ends, the server ends too.
 
     Args:
         target: what to serve, as `module:attribute`.
-        app_dir: the folder that holds the module.
-        port: the TCP port on 127.0.0.1; 0 lets the system choose a free one.
+        app_dir: the folder of the module.
+        port: the TCP port on 127.0.0.1; 0 lets the operating system choose a free one.
         reload: whether the server restarts itself when a file changes.
         module: `uvicorn` or `hypercorn`.
-        extra: further arguments of the command.
+        extra: additional arguments for the command.
         environment: settings added to the environment of the child.
-        on_line: called with each line of the log, from a thread.
-        cold: whether it's a new Python in any case. Otherwise it's a fork of one that has imported the libraries,
-            where the system can: see `template.py`.
+        on_line: the function to call with each line of the log, from a thread.
+        cold: whether to start a new Python in any case. Otherwise, fork one that has already imported the libraries,
+            if the operating system can fork; see `template.py`.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class Server:
         self.module = module
         self.extra = extra
         self.log: list[str] = []
-        """Every line the server has printed so far."""
+        """The lines that the server has printed so far, without the middle of a very long log."""
         self._on_line = on_line
         self._news = threading.Condition()
         self._at_end = False
-        # The process that uvicorn starts with --reload is a new Python anyway.
+        # Never fork with --reload, because uvicorn starts a new Python anyway.
         warm = module == "uvicorn" and not reload and not cold
         self._process = start_module(module, self._arguments(), environment, warm=warm, path=[self.app_dir])
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -89,13 +89,13 @@ class Server:
         return [*arguments, *(["--reload"] if self.reload else []), *self.extra]
 
     def _read(self) -> None:
-        # A limit, because a line need not end.
+        # Limit the length, because a line may never end.
         while raw := self._process.stdout.readline(LONGEST_LINE):
             line = raw.decode("utf-8", "replace").rstrip()
             with self._news:
                 self.log.append(line)
                 if len(self.log) > LONGEST_LOG:
-                    # Its beginning says how the server started, its end what happened last.
+                    # Keep the beginning, with the start of the server, and the end, with the last events.
                     del self.log[100 : LONGEST_LOG // 2]
                 self._news.notify_all()
             if self._on_line is not None:
@@ -106,7 +106,7 @@ class Server:
 
     @property
     def command(self) -> str:
-        """The command that does the same in a terminal, from the course's folder."""
+        """The equivalent command for a terminal, from the course's folder."""
         return shlex.join([self.module, *self._arguments()])
 
     @property
@@ -116,40 +116,40 @@ class Server:
 
     @property
     def exit_code(self) -> int | None:
-        """What the process returned, or None while it runs."""
+        """The exit code of the process, negative for a signal, or None while it runs."""
         return self._process.poll()
 
     @property
     def url(self) -> str:
-        """The address for HTTP, without a slash at its end."""
+        """The URL for HTTP, without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
     def ws(self, path: str = "/ws") -> str:
-        """The address of a socket on this server, such as `ws://127.0.0.1:8000/ws`."""
+        """Return the URL of a WebSocket endpoint on this server, such as `ws://127.0.0.1:8000/ws`."""
         return f"ws://127.0.0.1:{self.port}/{path.removeprefix('/')}"
 
     def wait_for(self, holds: Callable[[list[str]], bool], seconds: float) -> bool:
-        """Wait until the log satisfies `holds`, or the server has ended, or the time is up.
+        """Wait until `holds` is true for the log, the server has ended, or the time is up.
 
         Args:
-            holds: is given all lines so far.
-            seconds: the longest wait.
+            holds: the condition, a function of all lines so far.
+            seconds: the longest wait, in seconds.
 
         Returns:
-            Whether it holds now.
+            The condition's present value.
         """
         with self._news:
             self._news.wait_for(lambda: self._at_end or holds(self.log), timeout=seconds)
             return holds(self.log)
 
     def wait_until_ready(self, seconds: float = 10.0) -> None:
-        """Wait until the server takes connections, and learn its port.
+        """Wait until the server accepts connections, and set `port`.
 
         Args:
-            seconds: the longest wait.
+            seconds: the longest wait, in seconds.
 
         Raises:
-            StartupError: it ended, or it took longer; it is then no longer running.
+            StartupError: the server has ended, or the time is up. In both cases, it no longer runs.
         """
 
         def ready(log: list[str]) -> bool:
@@ -167,26 +167,26 @@ class Server:
                 "a sleep or a wait outside every function."
             )
         self.port = next(int(found[1]) for line in self.log if (found := ADDRESS.search(line)))
-        # It says so too if another server has bound the port at the same time and was the first to listen: uvloop drops
-        # that error. With --reload it says so a moment before it listens.
+        # Don't trust the log: it reports success even if another server listens on the port, because uvloop drops
+        # that error. With --reload, it also reports it shortly before the server listens.
         if not comes_to_listen(self.pid, self.port, LISTENS_WITHIN):
             self.kill()
             raise PortInUse(port_in_use(self.port))
 
     def stop(self, seconds: float = 2.0) -> None:
-        """Ask the server to end, as Ctrl+C does; after `seconds` make it."""
+        """Shut the server down as Ctrl+C does, and kill it if it still runs after `seconds`."""
         self._process.terminate()
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            pass  # a stuck client holds it back: step 07 is about that
+            pass  # A stuck client blocks the shutdown; see step 07.
         self.kill()
 
     def kill(self) -> None:
-        """End the server and its children at once."""
+        """Kill the server and its children immediately."""
         end(self._process)
         self._reader.join(2)
-        # A process that has left the group may hold the pipe open, and close() would wait for the reader.
+        # Skip close() if a process outside the group keeps the pipe open: it would wait for the reader.
         if not self._reader.is_alive():
             self._process.stdout.close()
 
@@ -199,12 +199,12 @@ class Server:
 
 
 def port_in_use(port: int) -> str:
-    """Return one sentence: the port is in use, and what to do."""
+    """Return one sentence: the port is in use, and the fix."""
     return f"Port {port} is in use: stop the program that uses it, or choose another port, such as {port + 1}."
 
 
 def explain_end(server: Server) -> str:
-    """One sentence: why this server ended before it was ready, and what to do."""
+    """Return one sentence: why this server ended before it was ready, and the fix."""
     log = "\n".join(server.log)
     where = place_of_error(log, server.app_dir)
     if where:
@@ -224,14 +224,14 @@ def explain_end(server: Server) -> str:
 
 
 def place_of_error(log: str, folder: Path) -> str | None:
-    """Where in `folder` the last traceback of a log comes from, and its error.
+    """Return the place and the error of the last traceback in a log, or of a coroutine that was never awaited.
 
     Args:
         log: text with or without tracebacks.
-        folder: only lines of files below it count.
+        folder: the folder of the files to consider.
 
     Returns:
-        Such as `steps/02_echo/exercise.py:31 KeyError: 'text'`, or None.
+        A string such as `steps/02_echo/exercise.py:31 KeyError: 'text'`, or None.
     """
     folder = folder.resolve()
     for warning in re.finditer(
@@ -254,5 +254,5 @@ def place_of_error(log: str, folder: Path) -> str | None:
 
 
 def shown(path: Path) -> str:
-    """A path as the course writes it: from the course's folder, if it is in there."""
+    """Return a path for messages: relative to the course's folder, if it's inside."""
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)

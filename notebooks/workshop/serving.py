@@ -20,18 +20,18 @@ def serve(
 ) -> Server:
     """Start a step under uvicorn, as a child process, and print its log below the cell.
 
-    Running it again restarts that server. The server ends with the kernel, however that ends.
+    If you run it again, the server restarts. The server ends with the kernel, even if the kernel is killed.
 
     Args:
         step: the step's number or folder name.
         part: `"lesson"` or `"exercise"`.
-        port: the TCP port; by default 8000, or a free one when 8000 is taken.
+        port: the TCP port; by default 8000, or a free one if 8000 is in use.
         reload: whether the server restarts itself when you save a file.
         under: `"uvicorn"` or `"hypercorn"`.
 
     Raises:
-        CourseError: there is no such step or part.
-        StartupError: the server did not start; its message says why.
+        CourseError: there's no such step or part.
+        StartupError: the server didn't start. The message has the reason and the fix.
     """
     found = find_step(step)
     target = found.target(part)
@@ -40,7 +40,7 @@ def serve(
     if key in _servers:
         before = _servers.pop(key)
         before.stop()
-        # At the same address as before, for a browser that has it open.
+        # Keep the port, because a browser may have a page of this server open.
         usual = before.port
     if port is not None:
         ports = [port]
@@ -52,7 +52,7 @@ def serve(
             server.wait_until_ready()
             break
         except PortInUse:
-            # Another program may have taken the port between the look and the start.
+            # Another program may have bound the port since is_free().
             if choice == ports[-1]:
                 raise
     _servers[key] = server
@@ -63,13 +63,13 @@ def serve(
 
 
 class Screen:
-    """Prints the lines of a log, and of a traceback only what is not inside a library."""
+    """A printer for the lines of a log, which leaves out a traceback's lines inside libraries."""
 
     def __init__(self) -> None:
         self._hiding = False
 
     def __call__(self, line: str) -> None:
-        """Print a line, or leave it out."""
+        """Print a line, unless it's inside a library."""
         if line.startswith('  File "'):
             before, self._hiding = self._hiding, "site-packages" in line
             if self._hiding and not before:
@@ -81,5 +81,5 @@ class Screen:
 
 
 def _print(line: str) -> None:
-    # One write a line: the lines of two threads cannot mix then.
+    # Write each line in one call, so the lines of two threads can't mix.
     sys.stdout.write(f"{line}\n")

@@ -3,8 +3,8 @@
     python template.py
 
 A server spends most of its first second on imports that are the same each time. A child of this process
-has them already, so it's ready in a few hundredths of a second. This process imports nothing of the course
-and nothing of yours. Its standard input is a socket of its starter; see `warm.py` for what comes through it.
+inherits them, so it's ready in a few hundredths of a second. This process imports nothing of the course
+and none of your files. Its standard input is a socket of its starter; see `warm.py` for the requests.
 It ends when that socket is closed.
 """
 
@@ -24,31 +24,31 @@ from pathlib import Path
 import launch
 
 PRELOADED = (
-    # What `uvicorn` imports when it starts with the protocols and the loop of `uvicorn[standard]`.
+    # The imports of `uvicorn` at its start, with the protocols and the event loop of `uvicorn[standard]`.
     *("uvicorn", "uvicorn.main", "uvicorn.lifespan.on", "uvicorn.loops.auto", "uvicorn.protocols.http.auto"),
     *("uvicorn.loops.uvloop", "uvicorn.protocols.http.httptools_impl"),
     *("uvicorn.protocols.websockets.auto", "uvicorn.protocols.websockets.websockets_sansio_impl"),
-    # What lessons and answers import.
+    # The imports of lessons and answers.
     *("fastapi", "fastapi.concurrency", "fastapi.middleware.cors", "fastapi.security", "fastapi.staticfiles"),
     *("pydantic", "python_multipart.multipart", "jwt", "pwdlib.hashers.argon2"),
     *("redis.asyncio", "websockets.asyncio.client", "uuid"),
 )
-"""Modules that are imported before the first fork. One that's missing is left to the child, which then says so."""
+"""Modules to import before the first fork. If one is missing, the import in the child raises the error."""
 FDS = 3
-"""File descriptors that come with a request: standard input, standard output, and the socket for the status."""
+"""The number of file descriptors in a request: standard input, standard output, and the socket for the status."""
 
 
 @dataclass
 class Request:
-    """What a child is to run."""
+    """A request to run a module in a child."""
 
     arguments: list[str]
-    """The module's name, and its command line."""
+    """The module's name, and its arguments."""
     environment: dict[str, str]
     folder: str
     """The working folder."""
     path: list[str]
-    """Folders that the module puts on Python's path."""
+    """The folders that the module adds to Python's path."""
 
 
 @dataclass
@@ -56,23 +56,23 @@ class Template:
     """The state of this process.
 
     Args:
-        starter: the socket on which requests come.
+        starter: the socket for requests from the starter.
     """
 
     starter: socket.socket
     statuses: dict[int, socket.socket] = field(default_factory=dict)
-    """By the process id of each child that hasn't ended, the socket that its starter reads the exit code from."""
+    """The sockets for the exit codes of the running children, by process id. The starter reads from them."""
 
     def serve(self) -> Request | None:
         """Fork a child for each request.
 
         Returns:
-            In a child, its request. In this process, None when the starter has ended.
+            The request in a child; None in this process, when the starter has ended.
         """
         woken, waker = socket.socketpair()
         for end in (woken, waker):
             end.setblocking(False)
-        # Python writes a byte there for each signal, so that the loop below wakes up when a child ends.
+        # Let Python write a byte to `waker` for each signal, so the loop below wakes up when a child ends.
         signal.set_wakeup_fd(waker.fileno())
         signal.signal(signal.SIGCHLD, lambda *_: None)
         with selectors.DefaultSelector() as selector:
@@ -91,7 +91,7 @@ class Template:
                 if self._fork(fds):
                     signal.set_wakeup_fd(-1)
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                    # A child that kept these would hide from the starter that this process has ended.
+                    # Close these in the child: otherwise, the starter couldn't detect the end of this process.
                     for end in (woken, waker, self.starter, *self.statuses.values()):
                         end.close()
                     return request
@@ -106,7 +106,7 @@ class Template:
         return (Request(**json.loads(text)), fds) if header else None
 
     def _fork(self, fds: list[int]) -> bool:
-        """Fork, and return whether this is the child, which has a session of its own and the given streams."""
+        """Fork, and return whether this is the child, which has a separate session and the given streams."""
         pid = os.fork()
         if pid:
             self.statuses[pid] = socket.socket(fileno=fds.pop())
@@ -140,15 +140,15 @@ def send_line(starter: socket.socket, line: str) -> None:
 
 
 def needs_cold_start(request: Request, environment: dict[str, str]) -> bool:
-    """Whether only a new Python can do what is asked.
+    """Return whether the request needs a new Python.
 
     Args:
-        request: what a child is to run.
-        environment: that of this process.
+        request: the request of the child.
+        environment: the environment of this process.
 
     Returns:
-        True if a variable differs that Python reads once, at its start, or if a folder on the path has a module with
-        the name of one that is imported already.
+        True if the environments differ in a variable that Python reads only at its start, or if a folder on the path
+        has a module with the same name as an imported one.
     """
 
     def settings(variables: dict[str, str]) -> dict[str, str]:
@@ -162,20 +162,20 @@ def needs_cold_start(request: Request, environment: dict[str, str]) -> bool:
             if imported & {name.partition(".")[0] for name in os.listdir(Path(request.folder, folder))}:
                 return True
         except OSError:
-            pass  # A folder that isn't there is an error of the module.
+            pass  # If the folder is missing, the module raises the error.
     return False
 
 
 def pythonpath(environment: Mapping[str, str]) -> list[str]:
-    """Return the folders that a new Python with this environment puts on its path."""
+    """Return the folders that a new Python with this environment adds to its path."""
     return [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
 
 
 def become(request: Request) -> None:
-    """Run what is asked for, as a new Python would.
+    """Run the module of a request as a new Python would.
 
     Args:
-        request: what a child is to run.
+        request: the request of this child.
     """
     cold = needs_cold_start(request, dict(os.environ))
     os.chdir(request.folder)
@@ -191,9 +191,9 @@ def become(request: Request) -> None:
 
 
 def main() -> None:
-    """Import the libraries, and fork until the starter has ended. A child goes on from here, with nothing below it."""
+    """Import the libraries, and fork until the starter has ended. A child runs its module from here."""
     launch.leave_path()
-    # A module of yours with this name isn't to be mistaken for it.
+    # Forget `launch`, because an answer may have a module with this name.
     del sys.modules["launch"]
     for name in PRELOADED:
         try:

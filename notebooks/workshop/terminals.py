@@ -1,4 +1,4 @@
-"""Terminals of JupyterLab that are named after a step: they run its exercise."""
+"""JupyterLab terminals that run the exercise of a step if they're named after it."""
 
 import sys
 from pathlib import Path
@@ -12,13 +12,16 @@ RUN = Path(__file__).with_name("run_exercise.py")
 
 
 class StepTerminals(TerminalManager):
-    """Gives every terminal its shell, and a terminal named `02_echo` the exercise of that step first."""
+    """A terminal manager that runs the exercise of a step before the shell, in a terminal named like `02_echo`."""
 
     def create(self, **kwargs: Any) -> dict[str, Any]:
         """Create a terminal.
 
         Args:
-            kwargs: `name` and `cwd`, as JupyterLab sends them.
+            kwargs: `name` and `cwd`, from JupyterLab.
+
+        Returns:
+            The model of the terminal.
         """
         name = kwargs.get("name")
         if name in {step.name for step in steps()}:

@@ -1,4 +1,4 @@
-"""Bars over time, as SVG: from when to when something was so."""
+"""Bars over time, as SVG: the periods in which something was the case."""
 
 import html
 import time
@@ -17,26 +17,28 @@ class _Bar:
 
 @dataclass
 class Timeline:
-    """Records from when to when something is so, and draws it.
+    """A recorder of periods, such as those in which a tab was connected, and their diagram.
 
-    timeline = Timeline()
-    timeline.begin("Ada, first tab")
-    ...
-    timeline.end("Ada, first tab")
-    timeline
+        timeline = Timeline()
+        timeline.begin("Ada, first tab")
+        ...
+        timeline.end("Ada, first tab")
+        timeline
+
+    The last line shows the diagram below the cell.
     """
 
     rows: dict[str, list[_Bar]] = field(default_factory=dict)
-    """The bars of each label, in the order in which the labels came."""
+    """The bars of each label, in the order of the first bars."""
 
     def begin(self, label: str) -> None:
-        """From now on it is so. Nothing happens if it is so already."""
+        """Begin a bar for this label. If one has already begun, do nothing."""
         bars = self.rows.setdefault(label, [])
         if not bars or bars[-1].stop is not None:
             bars.append(_Bar(time.perf_counter()))
 
     def end(self, label: str) -> None:
-        """It is so no longer. Nothing happens if it was not."""
+        """End the bar of this label. If none has begun, do nothing."""
         bars = self.rows.get(label, [])
         if bars and bars[-1].stop is None:
             bars[-1].stop = time.perf_counter()
@@ -46,7 +48,7 @@ class Timeline:
         if not every:
             return "<p>Nothing has been recorded yet.</p>"
         first = min(bar.start for bar in every)
-        # What has not ended goes on to the edge.
+        # Draw a bar that hasn't ended up to the right edge.
         last = max(max(bar.start if bar.stop is None else bar.stop for bar in every), first + 0.001) + 0.02
         scale = (WIDTH - LEFT - 20) / (last - first)
         parts = []

@@ -1,4 +1,4 @@
-"""Start a process as a fork of one that has imported the libraries of the lessons already; see `template.py`."""
+"""Processes that are forked from one that has already imported the libraries of the lessons; see `template.py`."""
 
 import json
 import os
@@ -14,18 +14,18 @@ from typing import BinaryIO
 
 TEMPLATE = Path(__file__).with_name("template.py")
 POSSIBLE = hasattr(os, "fork") and not os.environ.get("WORKSHOP_COLD")
-"""Whether processes are forked here. Windows can't; WORKSHOP_COLD=1 turns it off."""
+"""True if this process can fork children. Windows can't, and WORKSHOP_COLD=1 turns it off."""
 ALWAYS = {"PYTHONIOENCODING": "utf-8"}
-"""What every child process has in its environment."""
+"""The variables in the environment of every child process."""
 
 
 class ForkedProcess:
     """A child of the template, with the part of `subprocess.Popen` that the course uses.
 
     Args:
-        stdin: the starter's end of its standard input.
-        stdout: the starter's end of its standard output and standard error.
-        status: a socket that receives its process id, and its exit code when it has ended.
+        stdin: the starter's end of the child's standard input.
+        stdout: the starter's end of the child's standard output and standard error.
+        status: the socket that receives the child's process id, and later its exit code.
     """
 
     def __init__(self, stdin: BinaryIO, stdout: BinaryIO, status: socket.socket) -> None:
@@ -39,18 +39,18 @@ class ForkedProcess:
 
     @property
     def pid(self) -> int:
-        """The process id, known when the template has forked; 0 if that was killed before."""
+        """The process id. The property waits until the template has forked, and is 0 if it was killed before."""
         if self._pid is None:
             self._read_until(lambda: self._pid is not None, None)
         return self._pid or 0
 
     def poll(self) -> int | None:
-        """Return the exit code, negative for a signal, or None while it runs."""
+        """Return the exit code, negative for a signal, or None while the process runs."""
         self._read_until(lambda: False, 0)
         return self._exit_code
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end.
+        """Wait until the process ends.
 
         Args:
             timeout: the longest wait, in seconds.
@@ -59,7 +59,7 @@ class ForkedProcess:
             The exit code, negative for a signal.
 
         Raises:
-            subprocess.TimeoutExpired: it still runs.
+            subprocess.TimeoutExpired: the process still runs.
         """
         self._read_until(lambda: False, timeout)
         if self._exit_code is None:
@@ -67,12 +67,12 @@ class ForkedProcess:
         return self._exit_code
 
     def terminate(self) -> None:
-        """Send SIGTERM, if it still runs."""
+        """Send SIGTERM if the process still runs."""
         if self.poll() is None:
             os.kill(self.pid, signal.SIGTERM)
 
     def _read_until(self, known: Callable[[], bool], timeout: float | None) -> None:
-        """Read the status until it's known what is asked for, or the process has ended, or the time is up."""
+        """Read the status until `known` returns True, the process has ended, or the timeout in seconds is over."""
         with self._lock:
             while self._exit_code is None and not known():
                 self._status.settimeout(timeout)
@@ -80,7 +80,7 @@ class ForkedProcess:
                     more = self._status.recv(100)
                 except (BlockingIOError, TimeoutError):
                     return
-                # The template ends only with its starter, or if it's killed. Then no exit code comes.
+                # Add an exit code at the end of the stream: then the template was killed, and sends none.
                 self._received += more or b"exit -9\n"
                 *lines, self._received = self._received.split(b"\n")
                 for line in lines:
@@ -93,7 +93,7 @@ class ForkedProcess:
 
 
 class Template:
-    """The starter's side of the process that forks."""
+    """The starter's side of the template process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -103,13 +103,13 @@ class Template:
     def fork(
         self, arguments: list[str], environment: dict[str, str], folder: Path, path: Sequence[Path]
     ) -> ForkedProcess:
-        """Start a module. The first call starts the template, and doesn't wait for it.
+        """Start a module in a forked child. The first call starts the template, without waiting for it.
 
         Args:
-            arguments: the module's name, and its command line.
+            arguments: the module's name, and its arguments.
             environment: the whole environment of the child.
-            folder: its working folder.
-            path: folders that the module puts on Python's path.
+            folder: the working folder of the child.
+            path: the folders that the module adds to Python's path.
         """
         request = {
             "arguments": arguments,
@@ -126,7 +126,7 @@ class Template:
             try:
                 self._send(text, fds)
             except OSError:
-                # It was killed. A new one can do what it did.
+                # The template was killed: start a new one.
                 self._socket = None
                 self._send(text, fds)
             finally:
@@ -151,10 +151,10 @@ class Template:
                 stdin=other,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                # A session of its own, because the interrupt button signals the kernel's whole group.
+                # Use a separate session, because the interrupt button signals the kernel's whole group.
                 start_new_session=True,
             )
 
 
 TEMPLATE_PROCESS = Template()
-"""The one of this process."""
+"""The template of this process."""

@@ -1,4 +1,4 @@
-"""A recorder of what goes over the wire, read from the log of the websockets library."""
+"""A recorder of the traffic on the wire, from the log of the websockets library."""
 
 import base64
 import html
@@ -16,20 +16,20 @@ from .output import Output
 
 LONGEST_TEXT = 60
 MOST_SHOWN = 200
-"""So many events are shown, the last ones. All are kept."""
+"""The number of events that are shown, which are the last ones. All events are stored."""
 PAUSE = 0.1
-"""Seconds between two changes of what is shown."""
+"""The shortest interval between two updates of the outputs, in seconds."""
 
 
 class Wire:
-    """Records the frames of any number of clients, and shows them while they pass.
+    """A recorder of the frames of any number of clients, which shows them live.
 
         wire = Wire()
         wire.show()
         async with connect(server.ws(), logger=wire.client("Ada")) as ada:
             ...
 
-    Below the cell are a table of the frames and a sequence diagram of them.
+    Below the cell, you see a table and a sequence diagram of the frames.
     """
 
     def __init__(self) -> None:
@@ -41,9 +41,9 @@ class Wire:
         self._waiting = False
 
     def client(self, name: str) -> logging.Logger:
-        """A logger for the argument `logger=` of `websockets.connect`.
+        """Return a logger for the argument `logger=` of `websockets.connect`.
 
-        The library logs every frame at level DEBUG, see "Enable debug logs" in its documentation.
+        The library logs every frame at level DEBUG; see "Enable debug logs" in its documentation.
 
         Args:
             name: the client's name in the table and in the diagram.
@@ -53,7 +53,7 @@ class Wire:
         return logger
 
     def add(self, who: str, direction: str, kind: str, text: str) -> None:
-        """Write one event down, unless the recording is stopped."""
+        """Record an event, unless the recording is stopped."""
         if self._stopped:
             return
         now = time.perf_counter()
@@ -63,16 +63,16 @@ class Wire:
         self._changed()
 
     def show(self) -> None:
-        """Show the events below this cell, and go on showing what comes."""
+        """Show the events below this cell, and update them live."""
         self._outputs.append(Output(self._repr_html_(), repr(self)))
 
     def stop(self) -> None:
-        """Record nothing more, until `clear()`. What was recorded stays."""
+        """Stop recording until `clear()`. The recorded events stay."""
         self._stopped = True
         self._changed()
 
     def clear(self) -> None:
-        """Forget everything recorded so far, and record anew."""
+        """Delete all recorded events, and start recording again."""
         self.events.clear()
         self._start = None
         self._stopped = False
@@ -82,10 +82,10 @@ class Wire:
         """Write the sequence diagram of all events as SVG, black on white, for a slide.
 
         Args:
-            file: where to; a path counts from the notebook's folder.
+            file: the path of the file, relative to the notebook's folder.
 
         Raises:
-            CourseError: the file cannot be written.
+            CourseError: the file can't be written.
         """
         try:
             Path(file).write_text(draw(self.events, paper=True), "utf-8")
@@ -93,21 +93,21 @@ class Wire:
             raise CourseError(f"The diagram was not saved as {file}: {error.strerror}.") from None
 
     def table(self) -> str:
-        """The last events as an HTML table."""
+        """Return the last events as an HTML table."""
         rows = "".join(
             "<tr>"
             + "".join(f'<td style="text-align:left">{value}</td>' for value in _row(event))
             + f"<td>{event.milliseconds:.1f}</td></tr>"
             for event in self.events[-MOST_SHOWN:]
         )
-        # JupyterLab sets the cells of a table to the right.
+        # JupyterLab aligns the cells of a table to the right.
         head = "".join(
             f'<th style="text-align:left">{title}</th>' for title in ("who", "direction", "kind", "text", "ms")
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
     def diagram(self) -> str:
-        """The last events as a sequence diagram, in SVG."""
+        """Return the last events as a sequence diagram, in SVG."""
         return draw(self.events[-MOST_SHOWN:])
 
     def _repr_html_(self) -> str:
@@ -139,7 +139,7 @@ class Wire:
             if not self._outputs or self._waiting:
                 return
             self._waiting = True
-        # A flood of frames must not become a flood of pictures.
+        # Delay the update, so that a flood of frames doesn't cause a flood of updates.
         timer = threading.Timer(PAUSE, self._draw)
         timer.daemon = True
         timer.start()
@@ -152,7 +152,7 @@ class Wire:
 
 
 class _Tap(logging.Handler):
-    """Turns log records of the websockets library into events."""
+    """A log handler that turns records of the websockets library into events."""
 
     def __init__(self, wire: Wire, who: str) -> None:
         super().__init__(logging.DEBUG)
@@ -183,7 +183,7 @@ def _describe(frame: Frame) -> tuple[str, str]:
         if not frame.data:
             return "close", f"1005, {meaning(1005)}"
         close = Close.parse(frame.data)
-        # The reason before the meaning, because a diagram has room for the beginning only.
+        # Put the reason before the meaning, because a diagram only has room for the beginning.
         return "close", f"{close.code}" + (f' "{close.reason}"' if close.reason else "") + f", {meaning(close.code)}"
     data = bytes(frame.data)
     if frame.opcode is Opcode.TEXT:

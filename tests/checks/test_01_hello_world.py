@@ -21,7 +21,7 @@ def url(name: str, query: str = "") -> str:
 
 
 async def greets(subject: Subject, name: str, query: str, greeting: str, *, likely: str) -> None:
-    """`GET /hello/{name}` answers with this greeting and the name."""
+    """Check that `GET /hello/{name}` responds with this greeting and the name."""
     response = await subject.get(url(name, query), likely=likely)
     expected = {"message": f"{greeting}, {name}!"}
     status, text = response.status_code, response.text
@@ -49,7 +49,7 @@ async def greets(subject: Subject, name: str, query: str, greeting: str, *, like
 
 
 def missing(body: object) -> str | None:
-    """Explain a status of 422 by its body, in which FastAPI lists the parameters that are missing or wrong."""
+    """Return the cause of a 422: the missing or invalid parameter in its body, or None if there's none."""
     details = body.get("detail") if isinstance(body, dict) else None
     for detail in details if isinstance(details, list) else []:
         match detail:
@@ -62,7 +62,7 @@ def missing(body: object) -> str | None:
 
 
 async def refuses(subject: Subject, path: str, *, likely: str) -> None:
-    """`GET path` answers with status 422."""
+    """Check that `GET path` responds with status 422."""
     response = await subject.get(path, likely=likely)
     status, value = response.status_code, parsed(response.text)
     if status == 422:
@@ -99,7 +99,7 @@ class TestExercise:
     @check(2, "greets by name")
     async def test_name(self, subject: Subject) -> None:
         for kind, name in pool.names().items():
-            # A slash would be a part of the path, and the length is for TODO 4.
+            # Skip names with a slash, which is part of the path, and the longest ones, which TODO 4 checks.
             if "/" not in name and not kind.startswith("as long as allowed"):
                 await greets(subject, name, "", "Hello", likely=EXACT)
 

@@ -70,7 +70,7 @@ NOT_REQUESTS = {
     '{"type": "echo", "text": ["a list"]}': ("a text that is a list", TEXT),
     '{"type": "echo", "text": {"an": "object"}}': ("a text that is an object", TEXT),
 }
-"""What must be answered with an error: what it is, and how to find it."""
+"""Messages that must be answered with an error, each with its description and a fix."""
 STRANGE = {
     '{"type": "echo", "text": "\\ud83d"}': "half an emoji as \\ud83d",
     '{"type": "echo", "text": "\\udc00 back to front \\ud800"}': "two halves in the wrong order",
@@ -103,17 +103,17 @@ BURST = 1100
 MANY = 105
 """Connections that end in each way, one after another."""
 PAUSE = 1.05
-"""Seconds that a client reads nothing: longer than the second in which it gets its answers."""
+"""Seconds for which a client reads nothing: longer than the second in which it must get its answers."""
 
 
 def echo(text: str, count: int) -> dict[str, object]:
-    """An echo, as the client receives it."""
+    """Return an echo as the client receives it."""
     return {"type": "echo", "text": text, "count": count}
 
 
 @contextlib.asynccontextmanager
 async def greeted(subject: Subject, who: str | None = None, *, small_buffers: bool = False) -> AsyncIterator[Client]:
-    """A client that has read its welcome."""
+    """Open a client, and read its welcome."""
     async with subject.client(who=who, small_buffers=small_buffers) as client:
         await client.gets(
             WELCOME,
@@ -126,13 +126,13 @@ async def greeted(subject: Subject, who: str | None = None, *, small_buffers: bo
 
 
 async def echoes(client: Client, text: str, count: int, *, likely: str | Likely) -> None:
-    """Send an echo request and get its answer."""
+    """Send an echo request, and check its answer."""
     await client.send({"type": "echo", "text": text})
     await client.gets(echo(text, count), likely=likely)
 
 
 async def goes_on(client: Client, message: str, what: str, cause: str) -> None:
-    """Send something strange, which may be echoed or refused, and look whether the connection goes on."""
+    """Send an unusual message, and check that it's answered with an echo or an error."""
     await client.send(message)
     client.did = f"{what}: {show(message)}"
     frame = await client.next(
@@ -160,7 +160,7 @@ class TestExercise:
             await ada.has_nothing_more(
                 likely="The welcome is sent twice, or something follows it. Send it once, before the loop."
             )
-        # A welcome that takes longer than a second, while another request gets its answer, is late.
+        # A welcome is late if it takes more than a second while another request is answered.
         async with subject.client() as ada:
             prompt = spawn(ada.next(expect="the welcome", likely="Nothing is sent after the handshake."))
             await asyncio.wait([prompt], timeout=PAUSE)
@@ -220,7 +220,7 @@ class TestExercise:
                 try:
                     await echoes(ada, text, count, likely=Likely(silence=refused, wrong=refused))
                 except Failure as failure:
-                    # Is it the text, or the number of texts in a second?
+                    # Send it again later: the cause may be a rate limit, not this text.
                     await asyncio.sleep(PAUSE)
                     await ada.send({"type": "echo", "text": text})
                     if any([await ada.receives(echo(text, other)) for other in (count, count + 1)]):
@@ -313,7 +313,7 @@ class TestExercise:
                         )
                     )
                 except Failure as failure:
-                    # Is it this message, or the number of errors before it?
+                    # Send it on another connection: the cause may be the number of earlier errors, not this message.
                     async with greeted(subject, "another client") as other:
                         await other.send(message)
                         if (frame := await other.receives_any()) is not None and is_error(frame):
@@ -400,7 +400,7 @@ class TestExercise:
                     else:
                         await getattr(client, way)()
 
-        # More than a hundred for each way, because a leak may belong to one of them.
+        # More than a hundred for each way, because a leak may affect only one of them.
         await asyncio.gather(*map(end, (*ENDS, "bye")))
 
     @check(2, "waits for a client that is silent for six seconds", hard=True)
@@ -451,7 +451,7 @@ class TestExercise:
 
     @check(6, "leaves no task behind", hard=True)
     async def test_tasks(self, subject: Subject) -> None:
-        # Tasks are those of the whole server.
+        # Use another server, because the tasks of a whole server are counted.
         async with subject.another(counting=True) as own:
             async with greeted(own) as ada:
                 await echoes(ada, "hello", 1, likely="The first echo counts 1.")
@@ -485,7 +485,7 @@ class TestExercise:
 
     @staticmethod
     async def _in_mid_send(subject: Subject, end: str) -> None:
-        """A client that asks for more than the buffers hold and reads nothing, and then ends."""
+        """Request more than the buffers hold, read nothing, and then end the connection."""
         async with subject.client(small_buffers=True) as ada:
             async with Requests(ada, most=16) as requests:
                 await requests.until_stuck(subject)
@@ -495,7 +495,7 @@ class TestExercise:
 
     @staticmethod
     async def _many_together(subject: Subject) -> None:
-        """Twelve clients ask at the same time: one that makes the others wait is found."""
+        """Send requests from twelve clients at the same time, to detect one that blocks the others."""
 
         async def one(number: int) -> None:
             async with greeted(subject) as client:

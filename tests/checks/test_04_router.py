@@ -27,7 +27,7 @@ WAYS = (*rooms.ENDS, "binary")
 SILENCE = 60.0
 """Seconds of the fast clock without a message."""
 FAST = 20
-"""How many times as fast the clock of loop/fast.py runs."""
+"""Speed of the clock in loop/fast.py, as a multiple of real time."""
 LISTENER_COUNTED = (
     'A listener is a member of a room called announcements. Declare @router.websocket("/ws/announcements") above '
     "the route with {room_id}."
@@ -68,7 +68,7 @@ LEFT_BEHIND = (
 
 
 def joined(room: str, name: str) -> str:
-    """Return what a failure calls the handshake of a member."""
+    """Return the description of a member's handshake for a failure."""
     return f"a handshake for the room {show(room).removeprefix('the text ')} as {name!r}"
 
 
@@ -134,7 +134,7 @@ class TestExercise:
 
     @check(3, "keeps rooms with similar names apart")
     async def test_similar_rooms(self, subject: Subject) -> None:
-        # The kinds that a path could change. The others are those of step 03.
+        # Kinds of names that a path could change. Step 03 checks the others.
         kinds = ("upper case", "blanks", "a dot", "characters of URLs")
         await rooms.keeps_rooms_apart(Chat(subject, explains=True), kinds)
 
@@ -159,7 +159,7 @@ class TestExercise:
             "Query(min_length=1, max_length=20)] in it."
         )
         await _asks_for_a_name(subject, room, likely=nothing)
-        # Nothing but refused handshakes has been sent, so no endpoint should have run.
+        # Only refused handshakes have been sent, so no endpoint should have run.
         if "Traceback" in await subject.settle():
             raise Failure(
                 sent=f"handshakes for {room} without a valid name",
@@ -258,7 +258,7 @@ class TestExercise:
 
     @staticmethod
     async def _rejoins(place: Chat, room: str, both: Sequence[Listener]) -> None:
-        """A member leaves and rejoins in quick succession."""
+        """Check the announcements of a member that leaves and rejoins in quick succession."""
         likely = Likely(silence=REJOINED, wrong=REJOINED, order=listeners.ORDER, surplus=listeners.ALREADY_SENT)
         for _ in range(3):
             async with place.named(room, "Hedy") as hedy:
@@ -271,7 +271,7 @@ class TestExercise:
 
     @staticmethod
     async def _disconnects_in_mid_send(place: Chat, room: str, grace: Client, get: Any) -> None:
-        """A member that doesn't read disconnects, or sends a binary message, while a send to it waits."""
+        """Check that a slow member is removed if it disconnects or sends a binary message during a send."""
         for end in ("reset", "binary"):
             async with place.named(room, "Ada", small_buffers=True) as ada:
                 await get("joined", "Ada", joined(room, "Ada"))
@@ -383,7 +383,7 @@ class TestExercise:
 
     @check(5, "announces to forty listeners, also if some disconnect meanwhile")
     async def test_slow_listeners(self, subject: Subject) -> None:
-        # In this server a send to a listener named Before or After waits on that side of it until it's released.
+        # This server suspends sends to a listener named Before or After on that side of the send, until it's released.
         probe = await subject.probe("router_probe")
         place = Chat(probe)
         async with contextlib.AsyncExitStack() as stack:
@@ -391,7 +391,7 @@ class TestExercise:
             await listeners.reaches_all(place, crowd)
             for number, end in enumerate((*rooms.ENDS, "text"), start=1):
                 dying = await listeners.opened(stack, place, "Before")
-                # One that connected after it, because the loop may run in the order of the handshakes.
+                # Add a later listener, because the loop may run in the order of the handshakes.
                 crowd.append(await listeners.opened(stack, place, f"a later listener {number}"))
                 await listeners.dies_in_mid_announcement(place, dying.client, crowd, end)
             for each in crowd[:-2]:
@@ -422,7 +422,7 @@ class TestExercise:
                     )
                 await place.has({room: len(names)}, after="they were announced", likely=listeners.COUNTED)
                 leaving = [getattr(member, rooms.ENDS[place % 3]) for place, member in enumerate(members)]
-                # Listeners are among them.
+                # Listeners disconnect at the same time.
                 for position, (listener, end) in enumerate(zip(gone, rooms.ENDS, strict=True)):
                     leaving.insert(1 + 6 * position, getattr(listener, end))
                 await subject.simultaneously(*(leave() for leave in leaving))
@@ -441,7 +441,7 @@ class TestExercise:
 
     @check(5, "loses no announcement to a listener that pauses", pauses=True)
     async def test_pause(self, subject: Subject) -> None:
-        # A server of its own, because a full connection may make all members wait.
+        # Use another server, because a full connection may make all members wait.
         probe = await subject.probe("router_probe", PURPOSE="pauses")
         async with contextlib.AsyncExitStack() as stack:
             await listeners.pauses(Chat(probe), stack)
@@ -515,7 +515,7 @@ class TestExercise:
 
     @check(5, "keeps a listener that's silent for a minute", hard=True)
     async def test_silence(self, subject: Subject) -> None:
-        # Its clock runs fast.
+        # Use a server whose clock runs fast.
         async with subject.another(fast=True) as own:
             place = Chat(own)
             quiet, room = place.name(), place.name()
@@ -571,7 +571,7 @@ async def _asks_for_a_name(subject: Subject, path: str, *, likely: str) -> None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1):
                     await answer.wait_closed()
-            # 1006 is how the judge's own route ends, which returns after accept.
+            # 1006 is expected from the judge's own route, which returns after accept.
             if answer.close_code not in (None, 1006):
                 likely = (
                     "The connection is accepted and then closed. Refuse it in the dependency, before accept(): declare "
@@ -589,7 +589,7 @@ async def _asks_for_a_name(subject: Subject, path: str, *, likely: str) -> None:
 
 
 async def _why_blank(subject: Subject, place: Chat) -> str:
-    """Explain that a name of white space is refused: are 21 characters accepted if the first is a space?"""
+    """Return why a blank name is refused: try a name of 21 characters whose first is a space."""
     answer = await subject.handshake(place.path(place.name(), f" {'x' * 20}"))
     if isinstance(answer, int):
         return "Your code refuses a name of nothing but white space. A space is a character like another: accept it."

@@ -1,12 +1,12 @@
 """Step 05: the checks of the exercise. Those of each TODO are in a module of `tests/checks/sessions/`:
 
-1. `presence.py`: names, the list for a new tab, and the notices for the others
+1. `presence.py`: names, the presence snapshot for a new tab, and join and leave events for the others
 2. `messages.py`: messages to the room, and errors
 3. `direct.py`: direct messages
 4. `tabs.py`: one name in several tabs
 5. `listing.py`: the names of a room over HTTP
 6. `removal.py`: DELETE removes a member
-7. `counts.py`: nothing stays behind, however a connection ends
+7. `counts.py`: no session, room or task is left over, however a connection ends
 """
 
 from .sessions.counts import Counts

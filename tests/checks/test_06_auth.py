@@ -5,7 +5,7 @@
 3. `tickets.py`: tickets, each for one handshake within its time
 4. `permissions.py`: permissions in each room, and on the HTTP routes
 5. `origins.py`: handshakes from foreign origins are refused
-6. `expiry.py`: a connection ends with its token
+6. `expiry.py`: a connection is closed when its token expires
 7. `logout.py`: a logout ends the user's connections, tokens and tickets
 """
 

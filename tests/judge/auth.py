@@ -1,4 +1,4 @@
-"""Clients with a token or a ticket, in step 06: how they connect, and what they receive."""
+"""Clients with a token or a ticket, in step 06: their requests, connections and messages."""
 
 import asyncio
 import base64
@@ -19,7 +19,7 @@ from .subject import Subject
 
 PASSWORDS = {"Ada": "lovelace", "Grace": "hopper", "Linus": "torvalds"}
 HASHING = 10.0
-"""Seconds that a login may take: several hashes are made at a time, perhaps on a busy machine."""
+"""Seconds for a login: several hashes are computed at the same time, perhaps on a busy machine."""
 KEY = "a key for the checks, long enough for HS256"
 """SECRET_KEY of servers whose tokens the checks and the tests of the lesson forge."""
 KEYED = {
@@ -27,7 +27,7 @@ KEYED = {
     "TOKEN_SECONDS": "600",
     "ALLOWED_ORIGINS": "https://chat.example,https://www.chat.example:8443",
 }
-"""Settings of a further server. Tokens for it can be forged. Grace and Linus log out there, Ada never does."""
+"""Settings of a further server, whose tokens can be forged. Grace and Linus log out there, but Ada never does."""
 NOTICES = ("members", "joined", "left")
 
 _marks = itertools.count(1)
@@ -59,12 +59,12 @@ class Member(Client):
     """A client in a room that other checks use too: it skips messages of other checks."""
 
     def __init__(self, connection: ClientConnection, patience: float, mark: str, who: str | None = None) -> None:
-        # Without its path, because other tokens may be accepted for the same one.
+        # Omit the path: other tokens may be accepted for the same one.
         super().__init__(connection, patience, who)
         self.mark = mark
 
     async def _receive(self) -> str | bytes:
-        """Return the next message that isn't a notice, or of another check."""
+        """Return the next message that's neither a notice nor from another check."""
         while True:
             frame = await super()._receive()
             value = parsed(frame) if isinstance(frame, str) else None
@@ -91,8 +91,8 @@ class Member(Client):
         """Send a message, and wait until it arrives.
 
         Args:
-            name: of this member.
-            what: what is sent, for the message of a failure.
+            name: the member's name.
+            what: the sent message, for the message of a failure.
             likely: the mistake, if it doesn't arrive.
 
         Raises:
@@ -118,7 +118,7 @@ class AuthClient:
         """The start of every text of this check, because all checks share the rooms lobby and lab."""
 
     async def post(self, path: str, *, headers: dict[str, str] | None = None, **form: str) -> httpx.Response:
-        """`POST path`, with the fields of a form if there are any."""
+        """Send `POST path`, with the fields of a form if there are any."""
         return await self.subject.request(
             "POST",
             path,
@@ -134,17 +134,17 @@ class AuthClient:
         """Send `POST path`, and check the status of the answer.
 
         Args:
-            status: the status that is right.
-            path: where to.
-            what: what the client shows.
-            headers: of the request.
-            likely: the mistake, if it is another status.
+            status: the right status.
+            path: the path.
+            what: the client's credentials, for the message of a failure.
+            headers: the headers of the request.
+            likely: the mistake, if the status differs.
 
         Returns:
             The answer.
 
         Raises:
-            Failure: it has another status.
+            Failure: the status differs.
         """
         response = await self.post(path, headers=headers)
         if response.status_code != status:
@@ -158,24 +158,24 @@ class AuthClient:
         return response
 
     def has_asked_for(self, name: str) -> bool:
-        """Whether a check has called `answer_to` with this name."""
+        """Return whether a check has called `answer_to` with this name."""
         return self.subject.shares(("login", name))
 
     async def answer_to(self, name: str) -> httpx.Response:
-        """What `POST /token` answers to this user; every check of a server gets the same, as a hash takes long."""
+        """Return the response to this user's `POST /token`. All checks of a server share it: a hash takes long."""
         return await self.subject.share(
             ("login", name), lambda: self.post("/token", username=name, password=PASSWORDS[name])
         )
 
     async def log_in(self, name: str, *, anew: bool = False) -> str:
-        """A token of this user.
+        """Return a token of this user.
 
         Args:
-            name: of the user.
-            anew: whether it is one that no other check has.
+            name: the user's name.
+            anew: whether to get a token that no other check has.
 
         Raises:
-            Failure: there is none.
+            Failure: the server returns none.
         """
         if anew:
             response = await self.post("/token", username=name, password=PASSWORDS[name])
@@ -184,10 +184,10 @@ class AuthClient:
         return self._field(response, "access_token", f"POST /token with the name {name} and the right password")
 
     async def create_ticket(self, token: str) -> str:
-        """A ticket.
+        """Return a ticket for the user of this token.
 
         Raises:
-            Failure: there is none.
+            Failure: the server returns none.
         """
         response = await self.post("/ticket", headers=bearer(token))
         return self._field(response, "ticket", "POST /ticket with a good token as Authorization: Bearer")
@@ -218,7 +218,7 @@ class AuthClient:
         after: str | None = None,
         likely: str = "",
     ) -> AsyncIterator[Member]:
-        """A member that must get in, by token or ticket.
+        """Connect a member with a token or a ticket, which must be accepted.
 
         Args:
             room: the room.
@@ -226,7 +226,7 @@ class AuthClient:
             ticket: sent as `?ticket=`.
             origin: sent as `Origin`.
             more: the rest of the query.
-            after: what happened before, for the message of a failure.
+            after: the event before, for the message of a failure.
             likely: the mistake, if the handshake is refused.
         """
         path = f"/ws/{room}" + (f"?ticket={ticket}" if ticket else "") + more
@@ -239,7 +239,7 @@ class AuthClient:
                 if failure.got in ("HTTP 401", "HTTP 403"):
                     failure.likely = likely or failure.likely
                 raise
-            # The member takes the client's turn, so that only one of the two reads the connection.
+            # Replace the client by the member, so that only one of the two reads the connection.
             client.conversation.clients.remove(client)
             member = Member(client.connection, client.patience, self.mark, client.who)
             try:
@@ -257,18 +257,18 @@ class AuthClient:
         after: str | None = None,
         likely: str,
     ) -> None:
-        """A handshake is refused.
+        """Check that a handshake is refused.
 
         Args:
-            path: of the socket, with its query.
-            what: what the client shows.
-            headers: of the handshake.
-            statuses: the statuses that are right.
-            after: what happened before.
-            likely: the mistake, if it is not refused.
+            path: the path of the connection, with its query.
+            what: the client's credentials, for the message of a failure.
+            headers: the headers of the handshake.
+            statuses: the right statuses.
+            after: the event before, for the message of a failure.
+            likely: the mistake, if it isn't refused.
 
         Raises:
-            Failure: it is not, or with another status.
+            Failure: it isn't, or with another status.
         """
         answer = await self.subject.handshake(path, headers=headers)
         if answer in statuses:
@@ -304,14 +304,14 @@ class AuthClient:
 
 
 def b64(value: object) -> str:
-    """A part of a JWT."""
+    """Return a value, encoded as a part of a JWT."""
     text = value if isinstance(value, str) else json.dumps(value)
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
 def forged(token: str, key: str, changes: dict[str, Any]) -> str:
-    """A token like this one, signed with a key, with other claims; None takes a claim out."""
+    """Return a token like this one, signed with a key, with other claims; None removes a claim."""
     claims = claims_of(token) | changes
     claims = {claim: value for claim, value in claims.items() if value is not None}
-    # Not jwt.encode(), which refuses some of what is to be tried.
+    # Don't use jwt.encode(): it refuses some of the claims to try.
     return jwt.api_jws.PyJWS().encode(json.dumps(claims).encode(), key, "HS256")

@@ -1,4 +1,4 @@
-"""Clients for the checks: every wait has a deadline, and every failure says what was sent and what came."""
+"""Clients for the checks: every wait has a deadline, and every failure shows the sent and the received message."""
 
 import asyncio
 import contextlib
@@ -20,16 +20,16 @@ from .messages import NOTHING, carries, cut, differing_key, is_error, is_message
 from .model import Failure, Likely
 
 LONGEST_IGNORED = 500
-"""Characters of a message that `Client.ignored` may match."""
+"""The maximum number of characters of a message that `Client.ignored` matches."""
 RETURNED = (
     "Your endpoint has returned, and that ends the connection. Send the answer instead of returning it, and stay in "
     "the loop until the client disconnects."
 )
-"""Why a connection ends with 1006, if no error is in the log."""
+"""The likely cause of a 1006, if there's no error in the log."""
 LOOK = 0.02
 """Seconds to look for a message that another connection should have received long ago."""
 LOOK_ON = 0.3
-"""Seconds to look for the message after one that was not expected."""
+"""Seconds to look for the message after an unexpected one."""
 
 
 def anything(frame: str | bytes) -> bool:
@@ -43,7 +43,7 @@ class Client:
     Args:
         connection: an open connection.
         patience: seconds to wait for an answer.
-        who: how a failure calls it; by default "the first client", and so on.
+        who: the client's name in failures; by default "the first client", and so on.
     """
 
     def __init__(
@@ -52,30 +52,30 @@ class Client:
         self.connection = connection
         self.patience = patience
         self.path = path
-        """What its handshake asked for, with the query."""
+        """The path of its handshake, with the query."""
         self.conversation = current()
         self.who = who or self.conversation.next_name()
         self.conversation.clients.append(self)
         self.did = "a handshake"
-        """What the last thing sent was, for the message of a failure."""
+        """The last sent message or other action, for the message of a failure."""
         self.after: str | None = None
-        """What else had happened before."""
+        """Another event before, for the message of a failure."""
         self.earlier: str | None = None
-        """What happened before the last thing sent, for the message about a surplus; by default its own last action."""
+        """The action before the last one, for a failure about a surplus message; by default the last answered one."""
         self._since = self.conversation.sent_count
         self.ignored: dict[str, Any] | None = None
-        """A message that may come at any time, such as a ping, and is no answer to anything."""
+        """A message that may arrive at any time and isn't an answer, such as a ping."""
         self.ended = False
         """Whether this side has ended the connection, with or without a close frame."""
         self._answered: tuple[str, str] | None = None
-        """The last thing that got its answer, and that answer."""
+        """The last answered action, and its answer."""
         self._unread: deque[str | bytes] = deque()
-        """Messages that were looked at, and that no check has read yet."""
+        """Received messages that no check has read yet."""
         self._reading = asyncio.Lock()
-        """A connection can't be read twice at a time. A check that reads while another client looks waits for it."""
+        """Held by a reader: websockets allows one at a time. A check waits while another client looks ahead."""
 
     async def send(self, message: str | bytes | dict[str, Any]) -> None:
-        """Send a text, bytes, or an object as JSON. A connection that is closed is not an error here."""
+        """Send a string, bytes, or an object as JSON. A closed connection isn't an error here."""
         if isinstance(message, dict):
             message = json.dumps(message, ensure_ascii=False)
             self.did = cut(message)
@@ -87,11 +87,11 @@ class Client:
                 await self.connection.send(message)
 
     async def send_burst(self, *messages: str | bytes | dict[str, Any], close: bool = False) -> None:
-        """Send messages in one packet, so that the server receives them together.
+        """Send messages in one packet, so that the server receives them at the same time.
 
         Args:
-            messages: texts, bytes, or objects as JSON.
-            close: whether a close frame follows them in the same packet. The client then sends nothing more.
+            messages: strings, bytes, or objects as JSON.
+            close: whether a close frame follows them in the same packet. After it, the client sends nothing.
         """
         data = b""
         for message in messages:
@@ -120,25 +120,25 @@ class Client:
                 return self._unread.popleft()
             while True:
                 frame = await self.connection.recv()
-                # Don't parse large messages twice: no message that's ignored is that long.
+                # Don't parse large messages twice: no ignored message is that long.
                 if self.ignored is None or len(frame) > LONGEST_IGNORED or parsed(frame) != self.ignored:
                     return frame
 
     async def _look_ahead(self, seconds: float) -> str | bytes | None:
-        """Return the next message without reading it, or None if there is none so soon."""
+        """Return the next message but leave it unread, or None if none arrives in time."""
         try:
             async with asyncio.timeout(seconds):
                 frame = await self._receive()
         except (TimeoutError, ConnectionClosed, ConcurrencyError):
-            return None  # There is none, or a task of the check reads them.
+            return None  # No message, or a task of the check is reading.
         self._unread.appendleft(frame)
         return frame
 
     async def next(self, *, expect: str, likely: str | Likely) -> str | bytes:
-        """The next frame.
+        """Return the next message.
 
         Raises:
-            Failure: there is none within the patience, or the connection ended.
+            Failure: none arrives within the patience, or the connection ends.
         """
         causes = _causes(likely)
         cause = causes.silence
@@ -168,7 +168,7 @@ class Client:
         )
 
     async def _received_by_others(self, expect: str) -> tuple[bool, str]:
-        """Look at every other open connection once: did one of them receive what was expected, and what has each?"""
+        """Return whether another open connection received the expected message, and describe what each received."""
         found = []
         matches = False
         for other in self.conversation.clients:
@@ -184,7 +184,7 @@ class Client:
         return f"{self._answered[0]} was answered with {self._answered[1]}"
 
     async def receives(self, message: str | dict[str, Any]) -> bool:
-        """Read up to this message, and return whether it came; a look that explains a failure."""
+        """Read up to this message, and return whether it arrived, to explain a failure."""
         with contextlib.suppress(TimeoutError, ConnectionClosed):
             async with asyncio.timeout(self.patience / 4):
                 while not is_message(await self._receive(), message):
@@ -193,26 +193,26 @@ class Client:
         return False
 
     async def receives_any(self) -> str | bytes | None:
-        """Return the next message, or None if none comes soon; a look that explains a failure."""
+        """Return the next message, or None if none arrives soon, to explain a failure."""
         with contextlib.suppress(TimeoutError, ConnectionClosed):
             async with asyncio.timeout(self.patience / 4):
                 return await self._receive()
         return None
 
     async def next_object(self, *, expect: str, likely: str | Likely) -> Any:
-        """The next frame as JSON, or as it is if it is none.
+        """Return the next message as parsed JSON, or unchanged if it isn't JSON.
 
         Raises:
-            Failure: there is none within the patience, or the connection ended.
+            Failure: none arrives within the patience, or the connection ends.
         """
         frame = await self.next(expect=expect, likely=likely)
         return parsed(frame) if isinstance(frame, str) else frame
 
     async def gets(self, expected: str | dict[str, Any], *, likely: str | Likely) -> None:
-        """The next frame is this text, or JSON equal to this object.
+        """Check that the next message is this string, or JSON equal to this object.
 
         Raises:
-            Failure: it is not. The message compares it with the expected one, and with the messages before and after.
+            Failure: it isn't. The failure compares it with the expected message, and with those before and after.
         """
         wanted = show(expected)
         frame = await self.next(expect=wanted, likely=likely)
@@ -222,14 +222,14 @@ class Client:
         raise await self._not_expected(frame, wanted, expected, _causes(likely))
 
     async def gets_all(self, expected: Sequence[str | dict[str, Any]], *, likely: str | Likely) -> None:
-        """The next frames are these, in this order, and differ from each other.
+        """Check that the next messages are these, in this order.
 
         Args:
-            expected: the messages.
-            likely: the mistake, if other ones come.
+            expected: the messages, which differ from each other.
+            likely: the mistake, if others arrive.
 
         Raises:
-            Failure: one is missing, comes twice, comes too early, or is another one.
+            Failure: one is missing, is duplicated, arrives too early, or is another one.
         """
         causes = _causes(likely)
         for place, message in enumerate(expected):
@@ -256,8 +256,8 @@ class Client:
         causes: Likely,
         more: Mapping[str, Any] = NOTHING,
     ) -> Failure:
-        """Explain a message that isn't the expected one: one too many, another one's, or the expected one changed."""
-        # If the expected message follows, this one came in addition, after the action before.
+        """Explain an unexpected message: a surplus one, another client's, or a changed form of the expected one."""
+        # If the expected message follows, this one is surplus: it belongs to the action before.
         following = await self._look_ahead(min(self.patience, LOOK_ON))
         follows = following is not None and (
             is_error(following, more) if expected is None else is_message(following, expected)
@@ -265,7 +265,7 @@ class Client:
         if follows:
             return self._surplus(frame, causes.surplus)
         got = show(frame)
-        # What another client has sent isn't a changed form of what this one should receive.
+        # Another client's message isn't a changed form of the expected one.
         own = isinstance(expected, dict) and "text" in expected and carries(frame, str(expected["text"]))
         sent = self.conversation.sent if not own else ()
         if others := [(number, who) for number, who, text in sent if who != self.who and carries(frame, text)]:
@@ -298,14 +298,14 @@ class Client:
         )
 
     async def gets_error(self, more: Mapping[str, Any] = NOTHING, *, likely: str | Likely) -> None:
-        """The next frame is `{"type": "error", "detail": a text that is not empty}`.
+        """Check that the next message is `{"type": "error", "detail": a string that isn't empty}`.
 
         Args:
             more: further keys of the error, and their values.
-            likely: the mistake, if it is not.
+            likely: the mistake, if it isn't.
 
         Raises:
-            Failure: it is not.
+            Failure: it isn't.
         """
         wanted = f"{json.dumps({'type': 'error', 'detail': '...', **more})} and the connection still open"
         frame = await self.next(expect=wanted, likely=likely)
@@ -314,14 +314,14 @@ class Client:
         self._answered = (self.did, show(frame))
 
     async def has_nothing_more(self, *, likely: str = "", misdelivered: str = "") -> None:
-        """Nothing else was received, up to here: close the connection, and look at the messages before.
+        """Close the connection, and check that no unread message arrived before.
 
         Args:
-            likely: the mistake, if there was something.
+            likely: the mistake, if there was a message.
             misdelivered: the mistake, if it's a text that another client sent.
 
         Raises:
-            Failure: there was something.
+            Failure: there was a message.
         """
         async with asyncio.timeout(2 * self.patience):
             with contextlib.suppress(ConnectionClosed):
@@ -344,26 +344,26 @@ class Client:
         likely: str | Likely,
         besides: Callable[[str | bytes], bool] | None = None,
     ) -> list[str | bytes]:
-        """The server closes the connection with this code, and sends nothing before.
+        """Check that the server closes the connection with this code, and sends nothing before.
 
         Args:
             code: the close code.
             reason: the reason; by default any.
-            likely: the mistake, if it does not.
-            besides: whether a message may come before the close frame; by default none may.
+            likely: the mistake, if it doesn't.
+            besides: a function that returns whether a message may arrive before the close; by default none may.
 
         Returns:
-            The frames that came before.
+            The messages before the close.
 
         Raises:
-            Failure: it does not, or with another code or reason, or something came before.
+            Failure: it doesn't, the code or reason differs, or a message arrives before.
         """
         causes = _causes(likely)
         cause = causes.silence
         wanted = f"the connection closed, code {code}" + (f', reason "{reason}"' if reason else "")
         came: list[str | bytes] = []
         try:
-            # One deadline for all: frames without end are no answer either.
+            # One deadline for all messages: an endless stream of messages isn't an answer either.
             async with asyncio.timeout(2 * self.patience):
                 while True:
                     came.append(await self._receive())
@@ -397,62 +397,62 @@ class Client:
         )
 
     async def leave(self) -> None:
-        """Say goodbye with a close frame, code 1000."""
+        """Disconnect with a close frame, code 1000."""
         self.did = "a close frame"
         self.ended = True
         await self.connection.close()
 
     async def _gone(self) -> None:
-        # Where the server does not read, the end of a connection may take for ever.
+        # Set a deadline: if the server doesn't read, the end of the connection may take indefinitely.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.patience):
                 await self.connection.wait_closed()
 
     async def finish(self) -> None:
-        """Vanish without a close frame: FIN, the way a killed program does."""
+        """Disconnect without a close frame: FIN, as when a program is killed."""
         self.did = "nothing more: the connection was cut, without a close frame (FIN)"
         self.ended = True
         self.connection.transport.close()
         await self._gone()
 
     async def reset(self) -> None:
-        """Vanish without a word: RST, the way a crashed machine or a broken network does."""
+        """Disconnect without a close frame: RST, as when a machine crashes or a network breaks."""
         self.did = "nothing more: the connection broke, without a close frame (RST)"
         self.ended = True
         if self.connection.transport.is_closing():
-            return  # the server was faster
+            return  # The server has closed it already.
         linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
         self.connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.connection.transport.abort()
         await self._gone()
 
     async def is_gone(self) -> None:
-        """Wait until the connection has ended, whoever ended it.
+        """Wait until either side has ended the connection.
 
         Raises:
-            TimeoutError: it has not within the patience.
+            TimeoutError: it's still open after the patience.
         """
         async with asyncio.timeout(self.patience):
             await self.connection.wait_closed()
 
     async def end(self) -> None:
-        """Close the connection, and wait for no answer that may not come."""
+        """Close the connection, and wait at most 0.3 s for the server's close frame."""
         # After a failure, this only cleans up.
         self.ended = self.ended or sys.exception() is None
-        # A client that reads nothing never sees the answer to its close frame.
+        # A client that reads nothing never receives the answer to its close frame.
         if self.connection.transport.is_reading():
-            # close() waits until its frame is written: with a server that doesn't read, indefinitely.
+            # Set a deadline: if the server doesn't read, close() waits indefinitely until its frame is written.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(self.patience, 0.3)):
                     await self.connection.close()
         self.connection.transport.abort()
 
     def stop_reading(self) -> None:
-        """Read nothing more from the socket, so that the buffers on the way to here fill up."""
+        """Stop reading from the connection, so that the buffers on the way to this client fill up."""
         self.connection.transport.pause_reading()
 
     def read_again(self) -> None:
-        """Read on after `stop_reading`."""
+        """Resume reading after `stop_reading`."""
         self.connection.transport.resume_reading()
 
 
@@ -461,7 +461,7 @@ def _causes(likely: str | Likely) -> Likely:
 
 
 def _plain(text: str) -> str:
-    """A shown message without what depends on how it was spelled."""
+    """Return a shown message without differences of spelling: white space, outer quotes, and a prefix."""
     return "".join(text.removeprefix("the text ").split()).strip('"')
 
 
@@ -470,6 +470,6 @@ def _arguments(code: int, reason: str | None) -> str:
 
 
 def closing(connection: ClientConnection) -> str:
-    """How a connection ended: its close code, and the reason if there is one."""
+    """Return how a connection ended: its close code, and the reason if there is one."""
     reason = f", reason {connection.close_reason}" if connection.close_reason else ""
     return f"code {connection.close_code}{reason}"

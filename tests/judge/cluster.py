@@ -19,30 +19,30 @@ from .model import Failure
 from .subject import Subject
 
 REAL = True if os.environ.get("CI") else None
-"""Whether a Redis must be the real one: where CI is set, and else where a check asks for that."""
+"""Whether each Redis must be the real one: True if CI is set. If it's None, each check decides."""
 NO_REDIS = not shutil.which("redis-server") and not REAL
-"""Whether checks that only a real Redis can serve have to be left out."""
+"""Whether checks that need a real Redis are left out."""
 PRESENCE = "the members of a room are those of all processes, kept in Redis"
 REFUSED = "read_history() or update_presence() raised BrokerUnavailable: is Redis reached, and do the scripts load?"
 SHUTS_DOWN = (
     "A background task of your broker has ended, so the server shuts down: Printed has the reason. Catch "
     "BrokerUnavailable and the exceptions of redis-py inside the loop of each task, and go on."
 )
-"""Why a server closes its connections with 1012 while Redis is unavailable."""
+"""The likely cause if a server closes its connections with 1012 while Redis is unavailable."""
 
 
 @dataclass
 class Link:
     """The network between a server and Redis.
 
-    Its event loop is in a thread of its own, because that of the checks is late under load.
+    Its event loop runs in its own thread, because the checks' loop is delayed under load.
     """
 
     network: Network
     portal: BlockingPortal
 
     def half_open(self) -> None:
-        """Deliver nothing more, also on new connections, and close nothing."""
+        """Stop delivering data, including on new connections, and close no connection."""
         self.portal.call(lambda: self.network.half_open(new=True))
 
     def restore(self) -> None:
@@ -57,7 +57,7 @@ class Cluster:
     redis: RedisServer
     servers: list[Subject]
     links: list[Link] = field(default_factory=list)
-    """Those between the first servers and Redis. The other servers are connected directly."""
+    """The links between the first servers and Redis. The other servers are connected directly."""
 
     def __getitem__(self, place: int) -> Subject:
         return self.servers[place]
@@ -71,16 +71,16 @@ async def shared_cluster(subject: Subject) -> Cluster:
 async def _start(subject: Subject) -> Cluster:
     redis = await asyncio.to_thread(RedisServer, real=REAL)
     subject.at_end.append(redis.close)
-    # The name of the host only makes their settings differ: the same ones would be the same server.
+    # Set HOST only to make the settings differ: equal settings would return the same server.
     starting = (subject.under(BROKER=redis.url, HOST=str(number)) for number in range(3))
     return Cluster(redis, list(await asyncio.gather(*starting)))
 
 
 async def separate_cluster(subject: Subject) -> Cluster:
-    """Return two of the shared servers and a new Python process at their Redis, which checks share too.
+    """Return two of the shared servers and a new Python process at their Redis, which all checks share too.
 
-    Separate machines have a `hash()` of their own for strings, and forks of one process have the same. Only the checks
-    that depend on it ask for a new Python, because its start takes ten times as long as a fork.
+    Each machine has its own `hash()` of strings, but forks of one process share it. Only the checks that depend on it
+    use a new Python process, because its start takes ten times as long as a fork.
     """
     cluster = await shared_cluster(subject)
     return Cluster(cluster.redis, [*cluster.servers[:2], await subject.under(BROKER=cluster.redis.url, cold=True)])
@@ -94,10 +94,10 @@ async def own_cluster(
 
     Args:
         subject: the answer.
-        number: of servers.
-        real: whether it must be a real Redis; None takes what there is.
-        links: how many of the servers reach Redis through a network of their own.
-        settings: for the environment of the servers.
+        number: the number of servers.
+        real: whether it must be a real Redis; None uses the available one.
+        links: the number of servers that reach Redis through their own network.
+        settings: environment variables of the servers.
     """
     redis = await asyncio.to_thread(RedisServer, real=real or REAL)
     try:
@@ -119,7 +119,7 @@ def _link(redis: RedisServer) -> Iterator[Link]:
 
 @dataclass
 class MemberLog:
-    """What one tab has received, by kind: those of different processes may arrive in any order."""
+    """The messages that one tab has received, by kind: those of different processes may arrive in any order."""
 
     tab: Client
     messages: list[dict[str, Any]] = field(default_factory=list)
@@ -167,7 +167,7 @@ class MemberLog:
 
         Args:
             holds: the condition, called without arguments.
-            seconds: until it must hold; by default the tab's timeout for each message.
+            seconds: the time until it must hold; by default the tab's timeout for each message.
 
         Raises:
             Failure: it doesn't hold in time.

@@ -1,4 +1,4 @@
-"""What `pytest --exercise` does: judge an answer once, at each save, or judge all of them."""
+"""Run `pytest --exercise`: judge an answer once or at each save, or judge all answers."""
 
 import asyncio
 import json
@@ -15,18 +15,18 @@ from .tasks import spawn
 from .watch import PATIENT, SHORT, watch
 
 AT_A_TIME = 2
-"""How many answers are judged side by side when all are."""
+"""Number of answers to judge at the same time, when all are judged."""
 CLEAR = "\x1b[2J\x1b[H"
 
 
 def judge_once(step: Step, first: Server, events: bool, seed: int | None = None) -> bool:
-    """Judge the reader's answer to a step and print the verdict, and then the hard cases if it's green.
+    """Judge the learner's answer to a step and print the verdict, then the hard cases if it's green.
 
     Args:
         step: the step.
-        first: a server of that answer, started before.
-        events: whether to print the verdicts as lines of JSON, those on the way too.
-        seed: of the run; by default a random one.
+        first: a running server of that answer.
+        events: whether to print the verdicts as lines of JSON, including incomplete ones.
+        seed: the seed of the run; by default, a random one.
 
     Returns:
         Whether every required check passed.
@@ -36,27 +36,27 @@ def judge_once(step: Step, first: Server, events: bool, seed: int | None = None)
     if events:
         print_event(verdict)
     else:
-        # The green verdict stands there already, since the hard cases take longer.
+        # The green verdict is printed already, because the hard cases take longer.
         print(verdict.hard or verdict)
     return verdict.passed
 
 
 def judge_at_each_save(step: Step, first: Server, events: bool) -> None:
-    """Judge the reader's answer to a step now and after every save, until an interrupt.
+    """Judge the learner's answer to a step now and after each save, until an interrupt.
 
     Args:
         step: the step.
-        first: a server of that answer, started before.
+        first: a running server of that answer.
         events: whether to print lines of JSON.
     """
     try:
         asyncio.run(watch(step, first, print_event if events else Screen(step)))
     except KeyboardInterrupt:
-        pass  # the way to end it
+        pass  # Ctrl+C is how the learner ends this.
 
 
 def judge_all(events: bool) -> bool:
-    """Judge the reader's answers to all steps and print a line for each.
+    """Judge the learner's answers to all steps and print a line for each.
 
     Args:
         events: whether to print lines of JSON.
@@ -75,7 +75,7 @@ async def _judge_all(on_progress: Callable[[Verdict], object], show: Callable[[V
             return await Judge(step, step.folder, short=SHORT, patient=PATIENT, on_progress=on_progress).judge()
 
     passed = True
-    # In the order of the steps, whichever ends first.
+    # Show the verdicts in the order of the steps, not in the order in which they end.
     for task in [spawn(one(step)) for step in steps()]:
         verdict = await task
         show(verdict)
@@ -84,7 +84,7 @@ async def _judge_all(on_progress: Callable[[Verdict], object], show: Callable[[V
 
 
 class Screen:
-    """The terminal's view of an answer that is judged at each save."""
+    """The terminal output for an answer that's judged at each save."""
 
     def __init__(self, step: Step) -> None:
         self._step = step
@@ -92,7 +92,7 @@ class Screen:
         self._redraws = sys.stdout.isatty()
 
     def __call__(self, verdict: Verdict) -> None:
-        """Show a verdict; on a terminal, instead of the one before."""
+        """Show a verdict; on a terminal, it replaces the previous one."""
         complete = verdict.reached is None and not (verdict.hard and verdict.hard.failed is None)
         if not complete and not self._redraws:
             return
@@ -110,17 +110,17 @@ def print_event(verdict: Verdict) -> None:
 
 
 def print_nothing(verdict: Verdict) -> None:
-    """Leave a verdict out that is not complete yet."""
+    """Ignore an incomplete verdict."""
 
 
 def print_green(verdict: Verdict) -> None:
-    """Print the green verdict, before the hard cases run; leave out what isn't complete yet."""
+    """Print the green verdict before the hard cases run, and ignore incomplete verdicts."""
     if verdict.passed:
         print(verdict, flush=True)
 
 
 def print_line(verdict: Verdict) -> None:
-    """Print the name of a step, how many checks pass, and which is the next."""
+    """Print the name of a step, the number of checks that pass, and the next check."""
     name = verdict.step.replace("_", " ")
     following = f"next: {verdict.failed.number} {verdict.failed.title}" if verdict.failed else "done"
     if verdict.hard:

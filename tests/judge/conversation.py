@@ -1,4 +1,4 @@
-"""What one check does: its clients, what they sent, and its random choices."""
+"""The conversation of one check: its clients, their sent messages, and its random choices."""
 
 import asyncio
 import random
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from .clients import Client
 
 REMEMBERED = 50
-"""How many sent messages a conversation remembers."""
+"""The number of sent messages that a conversation stores."""
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
 @dataclass
 class Conversation:
-    """What one check does.
+    """The clients, sent messages and random choices of one check.
 
     Args:
         check: the name of the check.
-        seed: of the run. Each check draws its own numbers from it, in whatever order the checks run.
+        seed: the seed of the run. Each check draws its own numbers from it, whatever the order of the checks.
     """
 
     check: str = ""
@@ -29,13 +29,13 @@ class Conversation:
     clients: "list[Client]" = field(default_factory=list)
     """Its clients, in the order in which they connected."""
     sent: deque[tuple[int, str, str]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    """The last text messages that its clients have sent: how many were sent before, the client, and the text."""
+    """The last text messages that its clients have sent: the number sent before, the client, and the text."""
     sent_count: int = 0
-    """How many text messages its clients have sent."""
+    """The number of text messages that its clients have sent."""
     last_sent: str | None = None
-    """What was sent last, by any of its clients, as a failure shows it."""
+    """The last message sent by any of its clients, as a failure shows it."""
     on_pause: asyncio.Event | None = None
-    """Set when it calls `pause`."""
+    """Set when the check calls `pause`."""
     drew: bool = False
     """Whether it has drawn a random number, so that its seed matters."""
 
@@ -43,18 +43,18 @@ class Conversation:
         self._chance = random.Random(f"{self.seed} {self.check}")
 
     def note(self, who: str, text: str) -> None:
-        """Remember a text message that a client sends."""
+        """Store a text message that a client sends."""
         self.sent.append((self.sent_count, who, text))
         self.sent_count += 1
 
     @property
     def chance(self) -> random.Random:
-        """Random numbers that the seed of the run decides."""
+        """Random numbers that depend on the seed of the run."""
         self.drew = True
         return self._chance
 
     def next_name(self) -> str:
-        """Return how a failure calls the next client, if the check gives it no name."""
+        """Return the next client's name in failures, if the check doesn't name it."""
         number = len(self.clients)
         return f"the {ORDINALS[number]} client" if number < len(ORDINALS) else f"client {number + 1}"
 
@@ -66,7 +66,7 @@ async def pause(seconds: float) -> None:
     """Let a client of this check do nothing for a while; the judge starts other checks meanwhile.
 
     Args:
-        seconds: how long.
+        seconds: the length of the pause.
     """
     if (event := current().on_pause) is not None:
         event.set()
@@ -74,11 +74,11 @@ async def pause(seconds: float) -> None:
 
 
 def begin(check: str, seed: int, on_pause: asyncio.Event | None = None) -> Conversation:
-    """Start the conversation of a check; tasks that are started from here on belong to it.
+    """Start the conversation of a check; tasks that are started from now on belong to it.
 
     Args:
         check: the name of the check.
-        seed: of the run.
+        seed: the seed of the run.
         on_pause: set when the check calls `pause`.
     """
     conversation = Conversation(check, seed, on_pause=on_pause)

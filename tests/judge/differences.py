@@ -1,4 +1,4 @@
-"""What differs between an expected message and the received one: the cause in the learner's code, and its fix."""
+"""Explain how a received message differs from the expected one: the cause in the learner's code, and its fix."""
 
 import ast
 import contextlib
@@ -16,10 +16,10 @@ from typing import Any
 from urllib.parse import unquote, unquote_plus
 
 SHOWN = 60
-"""Characters of a value that a sentence shows."""
+"""Maximum number of characters of a value in a sentence."""
 
 SHORT = 10
-"""Characters of a string that, cut inside a word, may as well be another string, such as `lab` and `lab2`."""
+"""Characters; up to this length, a string cut inside a word may be another value, such as `lab` and `lab2`."""
 
 KINDS = ((bool, "boolean"), (str, "string"), (int | float, "number"), (list, "list"), (dict, "object"))
 
@@ -37,18 +37,18 @@ def difference(expected: str | dict[str, Any], got: str | bytes) -> str | None:
     """Explain how a received message differs from the expected one, as the cause in the learner's code and its fix.
 
     Args:
-        expected: the exact text, or the object that the text must hold as JSON.
+        expected: the exact string, or the object that the text message must contain as JSON.
         got: the received message: str for a text message, bytes for a binary one.
 
     Returns:
-        Two or three short sentences about the first difference, or None if nothing specific is known.
+        Two or three short sentences about the first difference, or None if no specific cause is known.
     """
     if isinstance(got, bytes):
         method = "send_text()" if isinstance(expected, str) else "send_json()"
         return f'Your code sends a binary message: send_bytes() does that, and mode="binary". Send it with {method}.'
     try:
         return _in_text(expected, got) if isinstance(expected, str) else _in_json(expected, got)
-    except Exception:  # The failed check matters more than its explanation. Deep JSON, for one, exceeds a limit.
+    except Exception:  # An explanation must not hide the failed check. Deep JSON, for example, exceeds a limit.
         return None
 
 
@@ -121,7 +121,7 @@ def _in_object(subject: str, expected: dict[str, Any], got: dict[str, Any]) -> s
     if not _same(ours, theirs) and not _in_value('"type"', ours, theirs):
         if len(expected) > 2 and _same({**got, "type": ours}, expected):
             return f'Your code sends {_instead(ours, theirs)} as "type"; all else is right. Correct this string.'
-        return None  # Another message, whose keys and values can't be compared.
+        return None  # Don't compare its keys and values: it's another message.
     missing, extra = ([key for key in one if key not in other] for one, other in ((expected, got), (got, expected)))
     if missing or extra:
         return _in_keys(subject, expected, got, missing, extra[:20])
@@ -130,7 +130,7 @@ def _in_object(subject: str, expected: dict[str, Any], got: dict[str, Any]) -> s
         for key, value in expected.items()
         if not _same(value, got[key])
     ]
-    # One value without an explanation: this may be another message, and the explained values mean nothing.
+    # Explain nothing if one value has no explanation: this may be another message.
     return found[0] if found and all(found) else None
 
 
@@ -252,7 +252,7 @@ def _in_list(subject: str, expected: list[Any], got: list[Any]) -> str | None:
 
 
 def _normalized(text: str) -> str:
-    # Sorting a run of combining characters takes quadratic time.
+    # Skip long runs of combining characters: sorting them takes quadratic time.
     runs = (sum(1 for _ in run) for marked, run in itertools.groupby(map(unicodedata.combining, text), bool) if marked)
     return unicodedata.normalize("NFKC", text) if max(runs, default=0) < 100 else text
 
@@ -264,7 +264,7 @@ def _plain_lines(text: str) -> str:
 UNCHANGED = "Send it unchanged, without"
 
 ALIKE: tuple[tuple[Callable[[str], str], str, str, str], ...] = (
-    # A function that undoes a change, how your code makes it, how your code undoes it, and what to leave out.
+    # A function that undoes a change, two phrases (the code makes the change, the code undoes it), and calls to remove.
     (_normalized, "changes the Unicode form of", "changes the Unicode form of", "unicodedata.normalize()"),
     (str.strip, "adds white space at the ends of", "removes the white space at the ends of", "strip()"),
     (_plain_lines, "changes the line ends in", "changes the line ends in", "replace() or splitlines()"),
@@ -281,7 +281,7 @@ ALIKE: tuple[tuple[Callable[[str], str], str, str, str], ...] = (
 )
 
 REWRITTEN: tuple[tuple[str, str, str, tuple[Callable[[str], str], ...]], ...] = (
-    # How your code makes a change, how your code undoes it (if it may), the fix, and functions that make it.
+    # Two phrases (the code makes a change, the code undoes it or ""), the fix, and functions that make the change.
     (
         "adds quotes around",
         "removes the quotes around",
@@ -335,7 +335,7 @@ def _in_string(subject: str, expected: str, got: str) -> str | None:
 
 
 def _change(expected: str, got: str) -> tuple[str, str] | None:
-    """Return what the code does to a string, and the fix."""
+    """Return a phrase for the change that the code makes to a string, and the fix."""
     if not expected:
         return None
     held = _decode(got)[1]
@@ -351,7 +351,7 @@ def _alike(expected: str, got: str) -> tuple[str, str] | None:
     for function, does, undoes, name in ALIKE:
         ours, theirs = function(expected), function(got)
         if function is str.strip and len(got) < len(expected) and got not in expected:
-            continue  # Something inside is missing too.
+            continue  # Characters inside are missing too.
         if ours != got and (theirs == expected or (ours == theirs and len(got) > len(expected))):
             return does, "Send it unchanged." if "white space" in does else f"{UNCHANGED} {name}."
         if ours in (got, theirs):
@@ -393,7 +393,7 @@ def _cut_or_added(expected: str, got: str) -> tuple[str, str] | None:
     for left, right, part in ((before, short, before), (short, after, after)):
         numbers = left[-1:].isdigit() and right[:1].isdigit() and part.isdigit() and len(part) < 5
         if numbers or (len(long) <= SHORT and left[-1:].isalnum() and right[:1].isalnum()):
-            return None  # Such as 1 and 10, or lab and lab2: perhaps another string.
+            return None  # This may be another value, such as 1 and 10, or lab and lab2.
     if long is got:
         added = " and ".join(f"{_show(part)} {at}" for part, at in ((before, "before"), (after, "after")) if part)
         return f"adds {added}", "Send only the value."
@@ -410,7 +410,7 @@ def _python_object(expected: object, got: str) -> str | None:
 
 
 def _decode(text: str) -> tuple[str, Any]:
-    """Return "JSON" or "Python" and the value that a text holds in this form, or an empty string and None."""
+    """Return "JSON" or "Python" and the value that a string contains in this form, or an empty string and None."""
     try:
         return "JSON", json.loads(text)
     except json.JSONDecodeError:
@@ -431,7 +431,7 @@ def _same(one: object, other: object) -> bool:
 
 
 def _show(value: object) -> str:
-    """Quote a value, cut, with invisible and combining characters as `\\uXXXX`."""
+    """Return a value in quotes, cut, with invisible and combining characters as `\\uXXXX`."""
     if not isinstance(value, str):
         return _raw(json.dumps(value, ensure_ascii=False))
     text = json.dumps(value[:SHOWN], ensure_ascii=False)
@@ -441,12 +441,12 @@ def _show(value: object) -> str:
 
 
 def _raw(text: str) -> str:
-    """Cut a whole message, and don't add quotes to those in it."""
+    """Return a message, cut, without additional quotes."""
     return escaped(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
 
 
 def escaped(text: str) -> str:
-    """Return a text with its invisible and combining characters as `\\uXXXX`, or as `\\n` and the like."""
+    """Return a string with its invisible and combining characters as `\\uXXXX`, or as `\\n` and the like."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(
@@ -458,7 +458,7 @@ def escaped(text: str) -> str:
 
 
 def _instead(expected: Any, got: Any) -> str:
-    """Show both values, from shortly before their first difference."""
+    """Return both values, from 20 characters before their first difference if they're long."""
     texts = [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in (got, expected)]
     start = len(os.path.commonprefix(texts)) - 20 if max(map(len, texts)) > SHOWN else 0
     if start <= 0:

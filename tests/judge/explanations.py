@@ -1,4 +1,4 @@
-"""Explanations of errors by their type: each is one cause in the learner's code, then one fix."""
+"""Explain errors by their type: one cause in the learner's code, then one fix."""
 
 import json
 import re
@@ -24,9 +24,9 @@ BUILT_IN = {
     "defaultdict": "from collections import defaultdict",
     **{name: f"import {name}" for name in ("asyncio", "json", "jwt", "time", "contextlib", "secrets", "uuid")},
 }
-"""Names that learners use without an import, and the import."""
+"""The import for each name that learners use without one."""
 NOT_AN_OBJECT = {"list": "an array", "str": "a string", "int": "a number", "float": "a number", "bool": "a boolean"}
-"""Kinds of JSON values that aren't objects, by the Python type that json.loads() makes of them."""
+"""Kinds of JSON values that aren't objects, by the Python type that json.loads() returns."""
 SERIALIZED = {
     "set": "Convert it to a list, as in sorted(values)",
     "WebSocket": "A connection can't be sent: send its member's name",
@@ -41,7 +41,7 @@ def _is_binary(sent: Sent) -> bool:
 
 
 def _json_of(sent: Sent) -> object:
-    """The JSON value that was sent, or the sentinel `...` if that isn't known."""
+    """Return the JSON value that was sent, or the sentinel `...` if it isn't known."""
     found = re.fullmatch(r'the text "(.*)"', sent or "", re.DOTALL)
     try:
         return json.loads(found[1] if found else sent or "")
@@ -358,7 +358,7 @@ def _not_an_object(kind: str, sent: Sent) -> str | None:
     if kind not in NOT_AN_OBJECT:
         return None
     if isinstance(_json_of(sent), dict):
-        # The client sent an object, so something else is wrong.
+        # Not the cause: the client sent an object.
         return "The received text isn't parsed. Call json.loads(text) first." if kind == "str" else None
     return (
         f"The client's JSON is {NOT_AN_OBJECT[kind]}, not an object, so it has no keys. "
@@ -563,4 +563,4 @@ EXPLAIN: dict[str, Callable[[Trouble, Sent], str | None]] = {
     "WebSocketDisconnect": _disconnect,
     "WebSocketDisconnected": _runtime_error,
 }
-"""How each type of error is explained."""
+"""The function that explains an error, by the type of the error."""

@@ -79,7 +79,7 @@ class ConnectionAttempt:
 
 
 class FakeServer:
-    """A server that the judge plays, and the answer's client that connects to it.
+    """A server that the judge controls, and the answer's client that connects to it.
 
     Args:
         patience: seconds to wait for the client.
@@ -89,7 +89,7 @@ class FakeServer:
         self.patience = patience
         self.port = 0
         self.did = "it was started"
-        """What happened last, for the message of a failure."""
+        """The last event, for the message of a failure."""
         self._attempts: dict[int, asyncio.Queue[ConnectionAttempt]] = {}
         self._over: dict[int, asyncio.Future[int | None]] = {}
         self._events: dict[int, asyncio.Queue[dict[str, Any]]] = {}
@@ -136,7 +136,7 @@ class FakeServer:
 
     async def do(self, action: str, client: int = 0, **more: Any) -> None:
         """Send a command to the driver."""
-        # The start of the process isn't the client's fault, so it gets more time.
+        # Allow more time: a slow start of the process isn't a bug in the client.
         expect = "exercise/client.py can be imported"
         control = await self._within(asyncio.shield(self._control), expect=expect, likely=IMPORT, seconds=STARTS_WITHIN)
         if control is None:
@@ -148,7 +148,7 @@ class FakeServer:
             raise Failure(after=self.did, got=got, expect="it still runs", likely=EXITS, broken=True) from None
 
     async def handled(self) -> None:
-        """Wait until the driver has begun all that it was to do."""
+        """Wait until the driver has started all earlier commands."""
         await self.do("handled", DRIVER_ITSELF)
         await self.next(DRIVER_ITSELF, expect="an answer of the client's process", likely=BLOCKS)
 
@@ -158,11 +158,11 @@ class FakeServer:
         """Start a client, by default one that connects to this server.
 
         Args:
-            client: its number.
-            url: where it connects to.
+            client: the client's number.
+            url: the URL that it connects to.
             host: without a url, the name of the judge's host.
-            port: without a url, that of a network in front of the judge; 0 for the judge's own.
-            more: what `ResilientClient` takes; and `read=False`, for a client without a reader.
+            port: without a url, the port of a network in front of the judge; 0 for the judge's own.
+            more: arguments of `ResilientClient`, and `read=False` for a client without a reader.
         """
         url = url or f"ws://{host}:{port or self.port}/ws/lobby-{client}?name=Ada"
         await self.do("begin", client, url=url, **more)
@@ -228,7 +228,7 @@ class FakeServer:
         """Send a ping, and return what the client sends before the pong.
 
         Raises:
-            Failure: the pong doesn't come.
+            Failure: the pong doesn't arrive.
         """
         await attempt.send(PING)
         before = []
@@ -262,22 +262,22 @@ class FakeServer:
 DRIVER_ITSELF = -1
 """Used instead of a client's number."""
 ROUNDS = 5
-"""Pings in a row that a client answers without sending anything else, when it has sent what it's going to send."""
+"""Consecutive pings that a client answers without sending anything else, if it has nothing left to send."""
 PONG = {"type": "pong"}
 BLOCKS = "Your code blocks the event loop. Use await asyncio.sleep(), and no loop that runs without waiting."
 STARTS_WITHIN = 15.0
-"""Seconds after which a driver hangs if it neither connects nor ends."""
+"""Seconds for a driver's start. If it neither connects nor ends in this time, it hangs."""
 EXITS = "Your code calls sys.exit() or exit(), which ends the process with all its clients. Remove the call."
 IMPORT = "exercise/client.py cannot be imported, or has no ResilientClient"
 
 
 @contextlib.asynccontextmanager
 async def fake_server(subject: Subject, *, patience: float = 0) -> AsyncIterator[FakeServer]:
-    """A server that the judge plays, and the client of the answer in a process of its own.
+    """Start a fake server, and a separate process for the answer's client.
 
     Args:
         subject: the answer.
-        patience: seconds to wait for the client; by default those of the subject, and some more.
+        patience: seconds to wait for the client; by default 3 more than those of the subject.
     """
     played = FakeServer(patience or subject.patience + 3)
     loop = asyncio.get_running_loop()
@@ -289,7 +289,7 @@ async def fake_server(subject: Subject, *, patience: float = 0) -> AsyncIterator
         close_timeout=0.2,
         ping_interval=None,
         max_size=None,
-        # What is long is to be long on the wire too.
+        # Don't compress: long messages must be long on the wire too.
         compression=None,
     ) as server:
         played.port = server.sockets[0].getsockname()[1]
@@ -301,7 +301,7 @@ async def fake_server(subject: Subject, *, patience: float = 0) -> AsyncIterator
         def read() -> None:
             for line in process.stdout:
                 log.append(line.decode("utf-8", "replace").rstrip())
-            with contextlib.suppress(RuntimeError):  # the loop has ended first
+            with contextlib.suppress(RuntimeError):  # The loop may have ended already.
                 loop.call_soon_threadsafe(played.started, None)
 
         reader = threading.Thread(target=read, daemon=True)

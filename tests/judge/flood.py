@@ -1,4 +1,4 @@
-"""More than the buffers hold: requests of a client that reads no answers, and texts for a member that does not read."""
+"""More data than the buffers hold: requests of a client that reads no answers, and texts for a slow member."""
 
 import asyncio
 import json
@@ -16,20 +16,20 @@ from .tasks import spawn, stop
 
 LARGE = "x" * 262_144
 MANY = 16
-"""The number of large texts: 4 MiB. The buffers on the way to a client with small ones hold 2.9 MB by measurement."""
+"""The number of large texts: 4 MiB. The buffers on the way to a client with small ones hold 2.9 MB, as measured."""
 NOTICE = "Your code sends a message of its own when a member joins or leaves. Send nothing but the members' texts."
 SLOW = "the slow member"
-"""How a failure calls a member that reads nothing for a while."""
+"""The name in failures for a member that reads nothing for a while."""
 MOST = 128
-"""How many of these texts, 32 MiB, are more than all buffers on the way hold, in both directions."""
+"""The number of large texts, 32 MiB, that exceeds all buffers on the way, in both directions."""
 
 
 class Requests:
     """Echo requests of 256 KiB each, sent by a client that reads nothing.
 
     Args:
-        client: it has a small receive buffer, and has read its welcome if it wants its answers checked.
-        most: how many to send at most.
+        client: a client with a small receive buffer. If its answers are checked, it has read its welcome.
+        most: the maximum number of requests.
     """
 
     def __init__(self, client: Client, most: int = MOST) -> None:
@@ -38,7 +38,7 @@ class Requests:
         self._sending: asyncio.Task[None] | None = None
         self._enough = False
         self.sent = 0
-        """How many the server, or the buffers before it, have taken."""
+        """The number of requests that the server, or the buffers before it, have accepted."""
 
     async def __aenter__(self) -> "Requests":
         self._client.stop_reading()
@@ -53,7 +53,7 @@ class Requests:
 
     @property
     def all_sent(self) -> bool:
-        """Whether the server has read them all."""
+        """Whether the server has read all requests."""
         return self.sent == self._most
 
     async def _send(self) -> None:
@@ -66,14 +66,14 @@ class Requests:
                 self.sent += 1
 
     async def until_stuck(self, subject: Subject) -> None:
-        """Wait until the server reads no more, or has read them all."""
+        """Wait until the server stops reading, or has read all requests."""
         await subject.stands_still(lambda: self.sent)
 
     async def are_answered(self, *, after: str, likely: Likely) -> None:
-        """Read on: each request that was sent gets its answer, in order.
+        """Resume reading, and check that each sent request gets its answer, in order.
 
         Raises:
-            Failure: one does not.
+            Failure: an answer is missing or wrong.
         """
         client = self._client
         client.did = f"{self.sent} echo requests of 256 KiB"
@@ -92,14 +92,14 @@ class Requests:
 
 
 class Flood:
-    """Large texts on their way from one member to others, which read them meanwhile."""
+    """Large texts from one member to others, which read them meanwhile."""
 
     def __init__(self, sender: Client, readers: dict[str, Client], more: Sequence[str] = ()) -> None:
         self._large = [f"{number} {LARGE}" for number in range(MANY)]
         self.texts = [*self._large, *more]
-        """What must arrive."""
+        """The texts that must arrive."""
         self.got: dict[str, list[str | bytes]] = {}
-        """What each reader has so far."""
+        """The texts that each reader has received so far, by its name."""
         self._sender = sender
         self._sent = 0
         self._sending = spawn(self._send())
@@ -119,31 +119,31 @@ class Flood:
                 got.append(await reader.connection.recv())
 
     def progress(self) -> list[int]:
-        """How far the sender and each reader are."""
+        """Return the number of texts that the sender has sent, and that each reader has received."""
         return [self._sent, *(len(got) for got in self.got.values())]
 
     def join(self, name: str, reader: Client) -> None:
-        """From now on this member reads, also one that had stopped."""
+        """Let this member read from now on, even if it had stopped."""
         self.got[name] = []
         self._reading[name] = spawn(self._read(reader, self.got[name]))
         reader.read_again()
 
     def forget(self, name: str) -> None:
-        """This member has disconnected and is expected to get no more."""
+        """Expect no more texts for this member, which has disconnected."""
         del self.got[name]
         self._reading.pop(name).cancel()
 
     async def arrives(self, *, after: str, likely: str, slow: str = "", ended: str = "") -> None:
-        """Every member that reads gets every text once. As long as something moves, there is time.
+        """Check that every member that reads gets every text once. Wait as long as there's progress.
 
         Args:
-            after: what had happened before.
+            after: the event before, for the message of a failure.
             likely: the mistake, if a text is missing.
-            slow: the mistake, if it's the slow member that misses it; by default the same.
+            slow: the mistake, if the slow member misses it; by default the same.
             ended: the mistake, if the sender's connection has ended; by default the same.
 
         Raises:
-            Failure: one does not.
+            Failure: a member misses a text, gets it twice, or gets another one.
         """
         tasks = {self._sending, *self._reading.values()}
         quiet = 0
@@ -153,7 +153,7 @@ class Flood:
             quiet = quiet + 1 if self.progress() == before else 0
         await stop(*tasks)
         for name, got in self.got.items():
-            # The order of one sender's texts is not what is judged here.
+            # Sort: the order of one sender's texts isn't checked here.
             if sorted(got, key=str) != sorted(self.texts):
                 missing = len(set(self.texts) - set(got))
                 if foreign := [text for text in got if text not in self.texts]:

@@ -1,9 +1,9 @@
-"""Calls an answer's app with one WebSocket handshake, in a process of its own, and prints what happened as JSON.
+"""Call an answer's app with one WebSocket handshake, in a separate process, and print the outcome as JSON.
 
     python -m handshake_probe '{"target": "exercise:app", "folder": "steps/02_echo", "path": "/ws", "headers": {}}'
 
-`refusals.py` starts it and turns the facts into a sentence. Each printed line is an object that adds to the ones
-before it, because a later part, such as the answer's own endpoint, may hang or end the process.
+`refusals.py` starts it and turns the facts into a sentence. Each printed line is an object that adds to the previous
+ones, because a later part, such as the answer's own endpoint, may hang or end the process.
 """
 
 import ast
@@ -31,18 +31,18 @@ from starlette.requests import HTTPConnection, Request
 from starlette.routing import Match, Mount, WebSocketRoute, compile_path
 
 ANSWERS_WITHIN = 2.0
-"""Seconds for the lifespan, and then for the endpoint, to get to a result."""
+"""Seconds to wait for the result of the lifespan, and then for that of the endpoint."""
 OUTPUT = sys.stdout
 UNAWAITED = re.compile(r"coroutine 'WebSocket\.accept' was never awaited")
 
 
 class Probe:
-    """One handshake with one app.
+    """One handshake for one app.
 
     Args:
-        folder: the folder that holds the answer.
-        path: the path and the query, as they're sent.
-        headers: further HTTP headers.
+        folder: the folder of the answer.
+        path: the path and the query, percent-encoded.
+        headers: additional HTTP headers.
     """
 
     def __init__(self, folder: Path, path: str, headers: dict[str, str]) -> None:
@@ -54,10 +54,10 @@ class Probe:
         self.unawaited = False
         self.unrouted = False
 
-    # What the app consists of
+    # The parts of the app.
 
     def routes(self, routes: Any, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
-        """Yield the kind, the full path and the route of each route, those of included routers and mounted apps too."""
+        """Yield the kind, the full path and the route for each route, including included routers and mounted apps."""
         for route in fastapi.routing.iter_route_contexts(routes):
             path = prefix + (route.path or "")
             inner = getattr(route, "routes", None)
@@ -69,11 +69,11 @@ class Probe:
                 yield ("websocket" if isinstance(route.original_route, WebSocketRoute) else "http"), path, route
 
     def matches(self, path: str) -> bool:
-        """Return whether a route with this path matches the path that was asked for."""
+        """Return whether a route with this path matches the requested path."""
         return bool(compile_path(path)[0].match(self.path))
 
     def listing(self, app: Any) -> list[dict[str, Any]]:
-        """Return the routes of an app, without those of FastAPI's documentation."""
+        """Return the routes of an app, except those of FastAPI's documentation."""
         own = ("openapi_url", "docs_url", "redoc_url", "swagger_ui_oauth2_redirect_url")
         left_out = {getattr(app, name, None) for name in own}
         return [
@@ -117,9 +117,9 @@ class Probe:
         return None
 
     def lost(self, app: Any) -> list[dict[str, Any]]:
-        """Return WebSocket routes on other apps and routers, and functions with an accept() and no route."""
+        """Return WebSocket routes on other apps and routers, and functions that call accept() and have no route."""
         served = {id(route.endpoint) for _, _, route in self.routes(app.routes)}
-        # A router whose name was assigned again is still there, because the collector is off.
+        # Search all objects: a router whose variable was reassigned still exists, because the collector is off.
         objects = [each for each in gc.get_objects() if issubclass(type(each), (FastAPI, APIRouter))]
         apps = {id(each.router): each for each in objects if isinstance(each, FastAPI)}
         found = []
@@ -145,11 +145,11 @@ class Probe:
         return found
 
     def modules(self) -> list[ModuleType]:
-        """Return the answer's own modules that are imported."""
+        """Return the imported modules of the answer."""
         return [module for module in list(sys.modules.values()) if self.is_own(getattr(module, "__file__", None))]
 
     def variable_of(self, value: object) -> dict[str, str | None]:
-        """Return where a variable of the answer holds this object."""
+        """Return the module and the variable of the answer that refer to this object."""
         for module in self.modules():
             for name, other in list(vars(module).items()):
                 if other is value:
@@ -160,10 +160,10 @@ class Probe:
         """Return whether a file belongs to the answer."""
         return bool(file) and Path(file).resolve().is_relative_to(self.folder)
 
-    # What happens
+    # The outcome of the handshake.
 
     def place(self, frames: list[tuple[str, int, str]]) -> dict[str, Any] | None:
-        """Return the innermost line of the answer among these: outermost first, each a file, a line and a function."""
+        """Return the answer's innermost line in these frames: outermost first, each a file, a line and a function."""
         for file, line, function in reversed(frames):
             if self.is_own(file):
                 name = Path(file).resolve().relative_to(self.folder).as_posix()
@@ -171,7 +171,7 @@ class Probe:
         return None
 
     def described(self, error: BaseException) -> dict[str, Any]:
-        """Return an exception, and the answer's line that it comes from."""
+        """Return the facts about an exception, and the answer's line that it comes from."""
         frames = [(each.filename, each.lineno or 0, each.name) for each in traceback.extract_tb(error.__traceback__)]
         text = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
         security = frames and "fastapi/security" in Path(frames[-1][0]).as_posix()
@@ -184,7 +184,7 @@ class Probe:
         }
 
     def sender(self, frame: FrameType | None) -> dict[str, Any]:
-        """Return what has sent a message: a line of the answer, an exception that was handled, or a middleware."""
+        """Return the sender of a message: a line of the answer, a handled exception, or a middleware."""
         handled = sys.exception()
         middleware = None
         while frame is not None:
@@ -212,7 +212,7 @@ class Probe:
         """Call the app as uvicorn does.
 
         Returns:
-            The outcome: what kind it is, and its status in HTTP.
+            The outcome: its kind and its HTTP status.
         """
         state = await self.start(app)
         if state is None:
@@ -278,7 +278,7 @@ class Probe:
         """Run the lifespan up to its yield.
 
         Returns:
-            The state that it yields, or None if it fails.
+            The state that the lifespan yields, or None if it fails.
         """
         state: dict[str, Any] = {}
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -296,19 +296,19 @@ class Probe:
                 done.set_result(message["type"] == "lifespan.startup.complete")
 
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
-        # It holds the task, which would be collected otherwise.
+        # Keep a reference: a task without one may be garbage-collected.
         self.lifespan = asyncio.ensure_future(app(scope, receive, send))
         await asyncio.wait({self.lifespan, done}, timeout=ANSWERS_WITHIN, return_when=asyncio.FIRST_COMPLETED)
-        # uvicorn goes on without a lifespan if the app has none.
+        # As uvicorn does, continue if the app has no lifespan.
         return state if self.lifespan.done() and not done.done() or done.done() and done.result() else None
 
     def warned(self, message: Warning | str, *_: object, **__: object) -> None:
-        """Note a call of accept() without await; Python prints a warning for it."""
+        """Record a call of accept() without await, for which Python prints a warning."""
         self.unawaited = self.unawaited or bool(UNAWAITED.search(str(message)))
 
 
 def name_of(function: Any) -> str | None:
-    """Return the name of a function or of the class of an object."""
+    """Return the name of a function, or of an object's class."""
     return getattr(function, "__name__", type(function).__name__) if function is not None else None
 
 
@@ -331,13 +331,13 @@ def is_conditional(file: str, line: int) -> bool:
 
 
 def is_async(function: Any) -> bool:
-    """Return whether a call of this endpoint returns something to await."""
+    """Return whether a call of this endpoint returns an awaitable."""
     function = inspect.unwrap(function)
     return inspect.iscoroutinefunction(function) or not inspect.isroutine(function)
 
 
 def annotation_of(parameter: inspect.Parameter) -> Any:
-    """Return the type of a parameter, without what Annotated adds."""
+    """Return the type of a parameter, without the metadata of Annotated."""
     if typing.get_origin(parameter.annotation) is typing.Annotated:
         return typing.get_args(parameter.annotation)[0]
     return parameter.annotation
@@ -360,7 +360,7 @@ def signature_of(function: Any) -> list[inspect.Parameter]:
 
 
 def parameters_of(function: Any) -> list[dict[str, Any]]:
-    """Return the parameters of an endpoint: its names, and which one is the connection."""
+    """Return the facts about an endpoint's parameters: their names, and which one is the connection."""
     return [
         {
             "name": each.name,
@@ -373,12 +373,12 @@ def parameters_of(function: Any) -> list[dict[str, Any]]:
 
 
 def requests_of(functions: list[Any]) -> list[list[str | None]]:
-    """Return the functions that take a Request, and the name of that parameter."""
+    """Return the functions that have a Request parameter, and the name of that parameter."""
     return [[name_of(call), each.name] for call in functions for each in signature_of(call) if is_kind(each, Request)]
 
 
 def flat(dependant: Any) -> Iterator[Any]:
-    """Yield what FastAPI knows of a function's parameters, and of those of its dependencies."""
+    """Yield FastAPI's model of a function's parameters, and those of its dependencies."""
     if dependant is not None:
         yield dependant
         for each in getattr(dependant, "dependencies", []):
@@ -386,7 +386,7 @@ def flat(dependant: Any) -> Iterator[Any]:
 
 
 def suspended(coroutine: Any) -> list[tuple[str, int, str]]:
-    """Return the lines at which a coroutine and the ones that it awaits are suspended, outermost first."""
+    """Return the lines where a coroutine and those that it awaits are suspended, outermost first."""
     frames = []
     while frame := getattr(coroutine, "cr_frame", None):
         frames.append((frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
@@ -395,7 +395,7 @@ def suspended(coroutine: Any) -> list[tuple[str, int, str]]:
 
 
 def json_safe(value: Any) -> Any:
-    """Return the same value with a string for what JSON can't hold."""
+    """Return the same value, with strings for values that JSON can't encode."""
     return json.loads(json.dumps(value, default=str))
 
 
@@ -405,7 +405,7 @@ def emit(**facts: Any) -> None:
 
 
 def own_output() -> Any:
-    """Redirect what the answer prints, and return the stream of this process for the facts."""
+    """Discard the output of the answer, and return the stream for the facts."""
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 1)
@@ -414,12 +414,12 @@ def own_output() -> Any:
 
 
 def main() -> None:
-    """Import the answer, look at its routes, and call it."""
+    """Import the answer, list its routes, and call its app."""
     global OUTPUT
     OUTPUT = own_output()
     request = json.loads(sys.argv[1])
     folder = Path(request["folder"]).resolve()
-    # An answer that imports rooms must not get the judge's module of that name.
+    # Remove this folder: an answer that imports rooms must not get the judge's module.
     here = Path(__file__).parent
     sys.path = [str(folder), *(entry for entry in sys.path if Path(entry).resolve() != here)]
     emit(library=any(importlib.util.find_spec(name) for name in ("websockets", "wsproto")))
@@ -436,12 +436,12 @@ def main() -> None:
         emit(routes=(routes := probe.listing(app)), taken=probe.taken(app))
         listed = True
     except Exception:
-        # An app of another kind, or another version of FastAPI: leave the listing out.
+        # Omit the listing: this is another kind of app, or another version of FastAPI.
         routes = []
     if listed and not any(route["kind"] == "websocket" and route["matches"] for route in routes):
         emit(outcome={"kind": "unrouted", "status": 403}, lost=probe.lost(app))
         if "." in module:
-            # A module that main.py doesn't import may hold the router.
+            # Import the other modules: one that main.py doesn't import may contain the router.
             for file in sorted((folder / module.partition(".")[0]).glob("*.py")):
                 if file.stem not in ("__init__", "__main__"):
                     try:
@@ -462,5 +462,5 @@ if __name__ == "__main__":
     try:
         main()
     finally:
-        # Threads and tasks of the answer must not keep this process.
+        # Exit immediately: the answer's threads and tasks must not keep this process alive.
         os._exit(0)

@@ -1,4 +1,4 @@
-"""Handshakes: open a connection, or find out why it is refused."""
+"""Open connections, or find out why a handshake is refused."""
 
 import asyncio
 import contextlib
@@ -25,12 +25,12 @@ HANDSHAKES = {
     401: "a security dependency or HTTPException(401) refused the handshake",
 }
 LEAK = "Your code counts or lists connections, and doesn't remove each one that has ended. Do that in finally."
-"""Why a handshake is refused that was accepted before."""
+"""The likely cause if the server refuses a handshake that it accepted before."""
 LIMIT = "Your code limits their number. Accept each connection: Make has no limit."
 FEW = 5
-"""So many connections that are open explain a refusal by a limit."""
+"""Number of open connections from which a refusal is explained by a limit."""
 SHARED = {"Cookie": "session=judge", "X-Forwarded-For": "203.0.113.7"}
-"""Headers that all connections share, as two tabs of a browser behind a proxy do."""
+"""Headers that all connections share, like two browser tabs behind a proxy."""
 
 
 async def handshake(
@@ -43,24 +43,24 @@ async def handshake(
     sock: socket.socket | None = None,
     asked: asyncio.Event | None = None,
 ) -> ClientConnection | int:
-    """Open a connection, or learn with which HTTP status it was refused.
+    """Open a connection, or return the HTTP status of the refusal.
 
     Args:
-        url: the address of the socket.
-        patience: seconds to wait for the answer.
-        small_buffers: whether the kernel keeps as little as it can for this client, so that a client
-            which stops reading soon stops the server's sends.
-        tiny: whether the server's kernel keeps little for it too: about 50 KB, instead of 2.8 MB. Linux
-            computes a send buffer from the maximum segment size, which is then 536 bytes. Where a client can't ask
-            for that, as on Windows, it's as with small_buffers.
-        headers: further HTTP headers.
-        sock: a socket that is connected already; by default a new one.
-        asked: set when the request is on its way.
+        url: the WebSocket URL.
+        patience: seconds to wait for the response.
+        small_buffers: whether the kernel buffers as little as it can for this client. When the client stops
+            reading, the server's sends soon wait.
+        tiny: whether the server's kernel also buffers little for it: about 50 KB instead of 2.8 MB. Linux
+            computes a send buffer from the maximum segment size, which is then 536 bytes. Where a client can't set
+            that size, as on Windows, this is the same as small_buffers.
+        headers: additional HTTP headers.
+        sock: a connected TCP socket; by default, a new one.
+        asked: an event to set when the request has been written.
 
     Raises:
-        TimeoutError: there was no answer in time.
-        OSError: the server is gone.
-        websockets.InvalidHandshake: the answer was no HTTP.
+        TimeoutError: the server doesn't respond in time.
+        OSError: the server has ended.
+        websockets.InvalidHandshake: the response isn't valid HTTP.
     """
     if small_buffers or tiny:
         sock = await connected(url, small_buffers=small_buffers, tiny=tiny)
@@ -70,7 +70,7 @@ async def handshake(
             sock=sock,
             additional_headers=SHARED | (headers or {}),
             logger=_logger(asked) if asked else None,
-            # Compressed frames would be too small to fill a buffer.
+            # No compression: compressed frames are too small to fill a buffer.
             compression=None,
             open_timeout=patience,
             close_timeout=min(patience, 0.5),
@@ -84,7 +84,7 @@ async def handshake(
 
 
 async def connected(url: str, *, small_buffers: bool = False, tiny: bool = False) -> socket.socket:
-    """A socket that is connected to the server of this address, and has sent nothing yet; see `handshake`."""
+    """Return a TCP socket that's connected to the server of this URL, and has sent no data; see `handshake`."""
     host, port = url.split("/")[2].split(":")
     sock = socket.socket()
     if small_buffers or tiny:
@@ -98,7 +98,7 @@ async def connected(url: str, *, small_buffers: bool = False, tiny: bool = False
 
 
 def _logger(asked: asyncio.Event) -> logging.Logger:
-    """A logger for a connection, which sets this event when the request has been written."""
+    """Return a logger for a connection that sets this event when the request has been written."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -111,7 +111,7 @@ def _logger(asked: asyncio.Event) -> logging.Logger:
 
 
 Why = Callable[[str, int], Awaitable[str | None]]
-"""Explains a refused handshake from its path and its HTTP status, or returns None."""
+"""A function that explains a refused handshake from its path and its HTTP status, or returns None."""
 
 
 async def open_client(
@@ -126,14 +126,14 @@ async def open_client(
     sock: socket.socket | None = None,
     asked: asyncio.Event | None = None,
 ) -> Client:
-    """Open a client that must get in; see `handshake`.
+    """Open a client whose handshake must be accepted; see `handshake`.
 
     Args:
-        who: how a failure calls it.
-        why: explains a refused handshake.
+        who: the client's name in a failure.
+        why: a function that explains a refused handshake.
 
     Raises:
-        Failure: the handshake was refused or not answered.
+        Failure: the server refuses the handshake, or doesn't respond.
     """
     path = "/" + url.split("/", 3)[3]
     sent = f"a handshake for {path}"
@@ -177,15 +177,15 @@ async def open_client(
 
 @contextlib.asynccontextmanager
 async def client(url: str, patience: float, **options: Any) -> AsyncIterator[Client]:
-    """Open a client that must get in. At the end it leaves, if it has not yet.
+    """Open a client whose handshake must be accepted. At the end, it leaves unless it has left already.
 
     Args:
-        url: the address of the socket.
+        url: the WebSocket URL.
         patience: seconds to wait for an answer.
-        options: those of `open_client`.
+        options: the options of `open_client`.
 
     Raises:
-        Failure: the handshake was refused or not answered.
+        Failure: the server refuses the handshake, or doesn't respond.
     """
     opened = await open_client(url, patience, **options)
     try:

@@ -1,11 +1,11 @@
 """Run the checks of a step against an answer.
 
-First all required checks run side by side against one server, with short waits: a right answer passes in about a
-second. When one fails, or the log holds a traceback, checks run one by one, each against a fresh server and with the
-waits that the exercise promises, so the first failure is explained by itself. If all of them pass alone, what failed is
-tried again side by side, with longer waits, and is decided there: some mistakes need the other checks' clients.
+First, all required checks run side by side against one server, with short timeouts: a right answer passes in about a
+second. If one fails, or the log has a traceback, the checks run one by one. Each gets a fresh server and the timeouts
+that the exercise states, so nothing else affects the first failure. If all of them pass alone, they run side by side
+again, with longer timeouts, and that run decides: some mistakes need the other checks' clients.
 
-Once all required checks are green, the hard cases run.
+When all required checks are green, the hard cases run.
 """
 
 import asyncio
@@ -26,15 +26,15 @@ from .symptoms import Trouble, meaning_of, printed_in, telling, troubles_in
 from .tasks import spawn, stop
 
 PATIENT = 2.0
-"""Seconds to wait for an answer, by default. The exercises promise one within a second."""
+"""Seconds to wait for an answer, by default. The exercises require one within a second."""
 AGAIN = 2
-"""How many times as long the checks wait when they're tried side by side again."""
+"""Factor for the timeouts when the checks run side by side again."""
 SOON = 0.12
-"""Seconds that the other checks wait for those that pause. One of these may fail before."""
+"""Seconds that the other checks wait for those that pause. A check may fail before it pauses."""
 LONGEST = 30.0
-"""Seconds that one check may take in all."""
+"""Seconds; the time limit of one check."""
 SEEDS = 10_000
-"""How many seeds there are."""
+"""Number of seeds: 0 to 9999."""
 ENDED = "Your code calls sys.exit() or exit(), which ends the server with all its connections. Remove the call."
 KILLED = "The server's process was killed, with all its connections."
 BLOCKED = (
@@ -50,26 +50,26 @@ STARTS = Check(0, "starts under uvicorn", "starts", None, False)
 
 
 def start(step: Step, folder: Path) -> Server:
-    """Start an answer the way a reader does in a terminal, on a port that is free."""
+    """Start an answer as a learner does in a terminal, on a free port."""
     return Server(step.target("exercise"), folder)
 
 
 class Judge:
-    """Judges one answer.
+    """A judge of one answer.
 
     Args:
-        step: the step it answers.
-        folder: the folder that holds the answer.
-        first: a server of that answer which was started before; by default one is started now.
-        short: seconds to wait for an answer while the checks run side by side. A reader wants the
-            verdict soon; a machine that judges many answers at a time needs longer.
+        step: the step that the answer belongs to.
+        folder: the folder of the answer.
+        first: a running server of that answer; by default, a new one.
+        short: seconds to wait for an answer while the checks run side by side. A learner needs the
+            verdict soon; a machine that judges many answers at the same time needs longer.
         patient: seconds to wait for an answer when a check runs alone.
-        spare: whether a second server is started at once, for the check that may have to run alone.
-        through: names of checks; those after the last of them don't run. Which check fails first doesn't depend on
-            later ones, so this is enough for an answer that's known to fail. By default all run.
-        seed: decides what the checks draw from their pools; by default a random one.
-        on_progress: called with a verdict that is not complete yet whenever one more check has passed, and with the
-            green verdict before the hard cases run.
+        spare: whether to start a second server immediately, for a check that may have to run alone.
+        through: names of checks; those after the last of them don't run. The first failure doesn't depend on later
+            checks, so this is enough for an answer that's known to fail. By default, all run.
+        seed: the seed for the values that the checks draw from their pools; by default, a random one.
+        on_progress: called with an incomplete verdict whenever another check has passed, and with the green verdict
+            before the hard cases run.
     """
 
     def __init__(
@@ -98,20 +98,20 @@ class Judge:
         self._first = first or start(step, folder)
 
     def run(self) -> Verdict:
-        """Run the checks of the step and say what came of it. No server is left behind."""
+        """Run the checks of the step and return the verdict. All servers have ended by then."""
         return asyncio.run(self.judge())
 
     async def judge(self) -> Verdict:
-        """The same, in an event loop that runs already. It may be cancelled."""
+        """Do the same in a running event loop. The task may be cancelled."""
         try:
             suite = importlib.import_module(f"checks.test_{self.step.name}").TestExercise
-            # The checks of a step that take many processes ask for more.
+            # A step whose checks start many processes needs longer timeouts.
             least = getattr(suite, "least_patience", 0.0)
             self._short, self._patient = max(self._short, least), max(self._patient, least)
             self._leaving = getattr(suite, "leaving", 0)
             checks = checks_of(suite)
             last = max((place for place, check in enumerate(checks) if check.name in self._through), default=-1)
-            # What a disconnecting client causes may be noticed by any check.
+            # Don't cut: any check may detect an error that a disconnect causes.
             is_cut = last >= 0 and not any(
                 check.name in self._through and check.number == self._leaving for check in checks
             )
@@ -142,14 +142,14 @@ class Judge:
             return Verdict(self.step.name, checks)
         if failed := await self._in_order(checks, first):
             return Verdict(self.step.name, checks, *failed)
-        # Alone, each check passed, and side by side one failed: perhaps because the machine was busy, perhaps because
-        # the mistake shows only next to other clients.
+        # Each check passed alone, and one failed side by side: either the machine was busy, or the mistake shows only
+        # with other clients.
         failed, left = await self._together(checks, AGAIN * self._patient)
         first_failed = failed[0] if failed else left
         return Verdict(self.step.name, checks, *first_failed) if first_failed else Verdict(self.step.name, checks)
 
     async def _in_order(self, checks: list[Check], first: int) -> tuple[Check, Explanation] | None:
-        """Run checks alone until one fails, beginning with the one that failed side by side.
+        """Run checks alone until one fails, starting with the one that failed side by side.
 
         The checks before it run last: they passed, but one of them may have left a traceback in the log.
 
@@ -164,7 +164,7 @@ class Judge:
             if explanation and number == check.number:
                 return check, explanation
             if explanation and number < check.number:
-                # The checks of that TODO have passed, and this one shows what they couldn't.
+                # The checks of that TODO have passed, but this one shows that its code is wrong.
                 return next((each for each in reversed(checks) if each.number <= number), check), explanation
             if is_final:
                 return next((each for each in checks if each.number >= number), checks[-1]), explanation
@@ -173,17 +173,17 @@ class Judge:
             elif check.number in later:
                 return check, later[check.number]
         for number, explanation in later.items():
-            # The check of that TODO ran before, and had nothing to say.
+            # The check of that TODO ran before, and passed.
             return next((check for check in checks if check.number >= number), checks[-1]), explanation
         return None
 
     async def _judge_hard(self, checks: list[Check]) -> dict[str, Explanation]:
-        """Run the hard cases, and return the explanations of those that fail, by the names of their checks."""
+        """Run the hard cases, and return the explanations of those that fail, by the name of the check."""
         together, left = await self._together(checks, self._patient)
         failed = {}
         for check in checks:
             explanation = next((explanation for each, explanation in together if each is check), None)
-            # A traceback in the log may belong to any of them.
+            # Run all of them alone after a traceback: any of them may have caused it.
             if explanation or left:
                 _, alone, _ = await self._alone(check)
                 explanation = alone or explanation
@@ -197,7 +197,8 @@ class Judge:
         """Run all checks side by side against a fresh server.
 
         Returns:
-            Those that fail, with their explanations; and the same for what is left in the log, if that's a traceback.
+            The checks that fail, with their explanations; and a check with the explanation of a traceback in the log,
+            or None.
         """
         server = start(self.step, self.folder)
         try:
@@ -234,9 +235,9 @@ class Judge:
         return None, talk
 
     async def _side_by_side(self, checks: list[Check]) -> int | None:
-        """The place of the first check that needs a closer look, or None if all is well."""
+        """Return the position of the first check to run alone, or None if all pass."""
         subject = Subject(self._first, self._short, self.folder)
-        # Those that pause begin, so that the others run meanwhile.
+        # Start the checks that pause first, so the others run during the pauses.
         pausing = {check.name: asyncio.Event() for check in checks if check.pauses}
         early = {check.name: spawn(self._run(check, subject, pausing[check.name])) for check in checks if check.pauses}
         paused = [spawn(event.wait()) for event in pausing.values()]
@@ -260,7 +261,7 @@ class Judge:
         finally:
             for task in tasks:
                 task.cancel()
-            # The server first: clients then find their connections ended, and wait for nothing.
+            # Close the server first: this ends the clients' connections, so no client waits.
             await subject.close()
             await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -268,8 +269,8 @@ class Judge:
         """Run a check against a fresh server.
 
         Returns:
-            The number of the TODO that a failure belongs to, its explanation, empty if the check passes, and whether
-            no other check can say more, because the server hangs or has ended.
+            The number of the TODO that the failure belongs to; its explanation, empty if the check passes; and whether
+            the failure is final, because the server hangs or has ended.
         """
         server, self._spare = self._spare or start(self.step, self.folder), None
         try:
@@ -294,7 +295,7 @@ class Judge:
             await asyncio.to_thread(server.kill)
 
     def _unquiet(self, log: str) -> Trouble | None:
-        """What must not be in the log of a server whose clients do nothing wrong; None if it's quiet."""
+        """Return the error in the log that fails a check whose clients do nothing wrong, or None."""
         troubles = troubles_in(log, self.folder)
         return telling([trouble for trouble in troubles if trouble.about_leaving or not trouble.caught])
 
@@ -312,7 +313,7 @@ class Judge:
     ) -> Explanation:
         got, likely, places = failure.got, failure.likely, ""
         trouble = telling(troubles_in(log, self.folder))
-        # When a wrong message came, a client that left without a catch explains nothing.
+        # After a wrong message, an uncaught disconnect in the log doesn't explain the failure.
         if trouble and (failure.broken or not trouble.about_leaving):
             meaning = meaning_of(trouble, failure.sent or talk.last_sent)
             places = trouble.where or ""
@@ -371,7 +372,7 @@ async def _bounded(check: Check, subject: Subject) -> None:
             broken=True,
         ) from None
     except Exception as error:
-        # No answer may crash the checks, whatever it sends.
+        # Catch everything: no answer may crash the checks, whatever it sends.
         raise Failure(
             got=f"{type(error).__name__}: {error}",
             expect="a conversation as the exercise describes it",

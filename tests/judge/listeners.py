@@ -1,4 +1,4 @@
-"""Listeners of announcements, in step 04: what they receive, and why they don't receive it."""
+"""Listeners of announcements in step 04, and explanations of missing or wrong announcements."""
 
 import asyncio
 import json
@@ -25,9 +25,9 @@ COUNTS = "/api/lobby/rooms"
 CROWD = 300
 """Members that join and leave while a listener pauses: 600 announcements."""
 PAUSE = 1.2
-"""Seconds that a listener reads nothing, and then reads on."""
+"""Seconds that a listener pauses before it reads again."""
 TOGETHER = 50
-"""Handshakes of a crowd that are open together."""
+"""Number of handshakes that a crowd sends at the same time."""
 
 TWO_DICTS = (
     "chat.py adds members to one dict, and lobby.py counts another one. Create the dict in one module, such as "
@@ -70,11 +70,11 @@ COPY = "The loop runs over the listeners while one of them is removed. Loop over
 BOUNDED = "Only some of forty listeners get the announcement, so their number is limited. Keep each of them."
 
 used: set[str] = set()
-"""Every room that a check has used."""
+"""The rooms that any check has used."""
 
 
 class Elsewhere(dict[str, Any]):
-    """Equals every announcement about a room that only other checks use.
+    """An object that equals every announcement about a room that only other checks use.
 
     Args:
         own: the rooms of this check.
@@ -110,14 +110,14 @@ def announcement(event: str, room: str, name: str) -> dict[str, str]:
 
     Args:
         event: `joined` or `left`.
-        room: its room.
-        name: its name.
+        room: the member's room.
+        name: the member's name.
     """
     return {"type": event, "room": room, "name": name}
 
 
 async def facts_of(subject: Subject) -> dict[str, Any]:
-    """Return what the answer consists of; see `router_probe.py`."""
+    """Return the routes and other facts of the answer; see `router_probe.py`."""
     probe = await subject.probe("router_probe")
     facts: dict[str, Any] = await probe.get_json("/judge-facts", likely="The app doesn't answer GET requests.")
     return facts
@@ -128,7 +128,7 @@ class Chat(Rooms):
 
     Args:
         subject: the running answer.
-        explains: whether wrong counts are looked at a second time, to find out why they are wrong.
+        explains: whether to request wrong counts again, to find out why they're wrong.
     """
 
     def __init__(self, subject: Subject, *, explains: bool = False) -> None:
@@ -170,7 +170,7 @@ class Chat(Rooms):
             raise
 
     async def _why(self, expected: dict[str, int | None], *, look_again: bool = False) -> str | None:
-        """Explain wrong counts: is a room's name changed, do they become right, is a new member counted at all?"""
+        """Explain wrong counts: a changed room name, counts that become right later, or members that aren't counted."""
         counts = await self.subject.get_json(self.counts, likely="")
         for room in expected:
             number = room.rpartition("-")[2]
@@ -193,10 +193,10 @@ class Chat(Rooms):
         return None
 
     async def answers(self) -> None:
-        """`GET /api/lobby/rooms` answers with JSON, without a redirect, a name or a slash at the end.
+        """Check that `GET /api/lobby/rooms` returns JSON, without a redirect, a name or a slash at the end.
 
         Raises:
-            Failure: it does not.
+            Failure: the status isn't 200.
         """
         response = await self.subject.get(self.counts, likely="The route waits for something.")
         if response.status_code == 200:
@@ -231,12 +231,12 @@ class Chat(Rooms):
 
 
 class Listener:
-    """Receives announcements. It ignores those about rooms that only other checks use, and nothing else.
+    """A client that receives announcements, and ignores only those about rooms of other checks.
 
     Args:
         place: the rooms.
-        client: its connection.
-        rooms: those that its check uses.
+        client: the client that's connected.
+        rooms: the rooms that its check uses.
     """
 
     def __init__(self, place: Chat, client: Client, *rooms: str) -> None:
@@ -249,22 +249,22 @@ class Listener:
         self.client.ignored = Elsewhere({room, *getattr(self.client.ignored, "own", ())})
 
     async def gets(self, event: str, room: str, name: str, *, after: str, likely: Likely) -> None:
-        """The next announcement is this one.
+        """Check that the next announcement is this one.
 
         Args:
             event: `joined` or `left`.
             room: the member's room.
             name: the member's name.
             after: the action that is announced.
-            likely: the mistake, if something else is received; `silence` if other announcements are received.
+            likely: the likely mistake; `silence` applies only if other announcements are received.
 
         Raises:
-            Failure: something else is received, or nothing.
+            Failure: another message is received, or none.
         """
         await self.gets_all([announcement(event, room, name)], after=after, likely=likely)
 
     async def gets_all(self, expected: Sequence[dict[str, str]], *, after: str, likely: Likely) -> None:
-        """The next announcements are these, in this order; see `gets`."""
+        """Check that the next announcements are these, in this order; see `gets`."""
         self.client.earlier, self.client.did = self.client.did, after
         try:
             if len(expected) == 1:
@@ -278,20 +278,20 @@ class Listener:
                 if '"joined"' not in more and '"left"' not in more:
                     failure.likely = SURPLUS
             elif failure.got.endswith(" first") and not await self.client.receives(expected[0]):
-                # It isn't late, it's lost.
+                # Use silence: the announcement is lost, not late.
                 failure.likely = likely.silence
             raise
 
     async def gets_in_any_order(self, expected: Sequence[dict[str, str]], *, after: str, likely: Likely) -> None:
-        """The next announcements are these, in any order, but each member has joined before it leaves.
+        """Check that the next announcements are these, in any order, but each member joins before it leaves.
 
         Args:
             expected: the announcements.
             after: the actions that are announced.
-            likely: the mistake: `silence` if some are missing, `surplus` if one is received twice.
+            likely: the likely mistake: `silence` if some are missing, `surplus` if one is received twice.
 
         Raises:
-            Failure: some are missing, surplus, or in the wrong order.
+            Failure: announcements are missing, surplus, or in the wrong order.
         """
         client = self.client
         client.earlier, client.did = client.did, after
@@ -333,7 +333,7 @@ class Listener:
         return {key: value[key] for key in ("type", "room", "name") if key in value} | value
 
     async def _why_silent(self) -> str | None:
-        """Explain that an announcement isn't received: is another one? Otherwise, who was asked to send them?"""
+        """Explain a missing announcement: BackgroundTasks has to send it, or no announcement is received at all."""
         facts = await facts_of(self.place.subject)
         if facts["background"]:
             functions = " and ".join(f"{each}()" for each in facts["background"])
@@ -349,10 +349,10 @@ class Listener:
         return None
 
     async def has_nothing_more(self, *, likely: str = SURPLUS) -> None:
-        """Nothing else was received: a further member is announced next, and then the connection is ended.
+        """Check that no other message was received: let one more member join, then end the connection.
 
         Raises:
-            Failure: there was something.
+            Failure: another message was received.
         """
         room = self.place.name("last")
         self.also(room)
@@ -374,8 +374,8 @@ class Crowd:
 
     Args:
         place: the rooms.
-        room: the room.
-        size: how many members.
+        room: the name of the room.
+        size: the number of members.
     """
 
     def __init__(self, place: Chat, room: str, size: int = CROWD) -> None:
@@ -386,11 +386,11 @@ class Crowd:
 
     @property
     def announcements(self) -> list[dict[str, str]]:
-        """What a listener receives, if all have joined and left."""
+        """The announcements that a listener receives, if all members join and leave."""
         return [announcement(event, self.room, name) for event in ("joined", "left") for name in self.names]
 
     async def join(self, count: int) -> None:
-        """Connect this many further members."""
+        """Connect `count` more members."""
         names = self.names[len(self._open) :][:count]
         for start in range(0, len(names), TOGETHER):
             group = names[start : start + TOGETHER]
@@ -429,17 +429,17 @@ class Crowd:
         await asyncio.sleep(0)
 
     def end(self) -> None:
-        """Cut all connections."""
+        """Abort all connections."""
         for writer in self._open:
             writer.transport.abort()
 
 
 async def pauses(place: Chat, stack: AsyncExitStack) -> None:
-    """A listener that reads nothing for a while gets every announcement when it reads on.
+    """Check that a listener that pauses gets every announcement when it reads again.
 
     Args:
         place: the rooms of a server that runs `router_probe.py`.
-        stack: ends the connections.
+        stack: the exit stack that ends the connections.
 
     Raises:
         Failure: an announcement is missing, surplus or in the wrong order.
@@ -457,7 +457,7 @@ async def pauses(place: Chat, stack: AsyncExitStack) -> None:
     await crowd.join(CROWD)
     start = time.monotonic()
     await crowd.leave()
-    # A send to this listener waits for longer than a second.
+    # Pause: the sends to this listener must wait for more than a second.
     await pause(max(0.0, start + PAUSE - time.monotonic()))
     client.read_again()
     lost = (
@@ -494,7 +494,7 @@ async def _release(probe: Subject) -> None:
 
 
 async def reaches_all(place: Chat, crowd: list[Listener]) -> None:
-    """All listeners get the announcements of one member."""
+    """Check that all listeners get the announcements of one member."""
     room = place.name()
     for each in crowd:
         each.also(room)
@@ -507,7 +507,7 @@ async def reaches_all(place: Chat, crowd: list[Listener]) -> None:
 
 
 async def dies_in_mid_announcement(place: Chat, dying: Client, crowd: list[Listener], end: str) -> None:
-    """A listener ends while a send of an announcement to it waits, and the member leaves meanwhile."""
+    """Check the announcements if a listener ends during a send to it, and the member leaves meanwhile."""
     probe, room = place.subject, place.name()
     for each in crowd:
         each.also(room)
@@ -516,7 +516,7 @@ async def dies_in_mid_announcement(place: Chat, dying: Client, crowd: list[Liste
         await (dying.send("a text") if end == "text" else getattr(dying, end)())
         await probe.stands_still(lambda: 0)
         if end == "finish":
-            # Perhaps its announcement as left overtakes the other one, which still waits.
+            # Reset now: "left" may overtake "joined", whose send still waits.
             await ada.reset()
             await probe.stands_still(lambda: 0)
         await _release(probe)
@@ -537,9 +537,9 @@ async def dies_in_mid_announcement(place: Chat, dying: Client, crowd: list[Liste
 
 
 async def leaves_in_mid_announcement(place: Chat, stack: AsyncExitStack) -> None:
-    """A listener leaves while the loop waits for another one, and the room has changed by then."""
+    """Check the announcements if a listener leaves while the loop waits for another one, after the room has changed."""
     probe, room = place.subject, place.name()
-    # The order matters: one that leaves, one that holds the loop up, and some that could be skipped.
+    # The order matters: a listener that leaves, one that blocks the loop, and some that could be skipped.
     leaver, slow = await opened(stack, place, "Linus", room), await opened(stack, place, "After", room)
     last = [await opened(stack, place, f"Linus {number}", room) for number in range(1, 6)]
     likely = Likely(silence=COPY, wrong=COPY)

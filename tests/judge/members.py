@@ -1,4 +1,4 @@
-"""Members with names, from step 05 on: who is told what of whom."""
+"""Members with names, from step 05 on: their tabs, and the notices and messages that they get."""
 
 import itertools
 import json
@@ -36,7 +36,7 @@ BAD: tuple[str | bytes, ...] = (
     b"",
     b'{"type": "message", "text": "hello"}',
 )
-"""What a client may send by mistake or on purpose, and what must be answered with an error."""
+"""Messages that a client may send by mistake or on purpose, and that must be answered with an error."""
 BAD_DIRECT = (
     '{"type": "direct", "text": "hello"}',
     '{"type": "direct", "to": "Ada"}',
@@ -63,12 +63,12 @@ class Members:
 
     @staticmethod
     def room(kind: str = "lobby") -> str:
-        """A room that no other check uses, so that checks can run side by side."""
+        """Return a room that no other check uses, so that checks can run side by side."""
         return f"{kind}-{next(_numbers)}"
 
     @staticmethod
     def path(room: str, name: str, **query: str) -> str:
-        """The path of a socket."""
+        """Return the path of a connection."""
         more = "".join(f"&{key}={quote(value, safe='')}" for key, value in query.items())
         return f"/ws/{quote(room, safe='')}?name={quote(name, safe='')}{more}"
 
@@ -82,15 +82,15 @@ class Members:
             yield tab
 
     async def enters(self, tab: Client, *names: str, likely: str) -> None:
-        """The first frame of a new tab is the list of these names.
+        """Check that the first message of a new tab is the list of these names.
 
         Raises:
-            Failure: it is not.
+            Failure: it isn't.
         """
         await tab.gets({"type": "members", "names": sorted(names)}, likely=likely)
 
     async def are(self, room: str, *names: str, after: str, likely: str) -> None:
-        """`GET /rooms/{room_id}/members` has these names now.
+        """Check that `GET /rooms/{room_id}/members` has these names now.
 
         Raises:
             Failure: it has others.
@@ -102,20 +102,20 @@ class Members:
             raise Failure(sent=f"GET {path}", after=after, got=show(got), expect=expect, likely=likely)
 
     async def eventually_empty(self, room: str, *, after: str, likely: str) -> None:
-        """`GET /rooms/{room_id}/members` comes to answer 404, within the patience.
+        """Wait until `GET /rooms/{room_id}/members` returns 404, at most for the patience.
 
         Raises:
-            Failure: it does not.
+            Failure: it doesn't in time.
         """
         await self.subject.eventually_answers(404, self.list_path(room), after=after, likely=likely)
 
     @staticmethod
     def list_path(room: str) -> str:
-        """Where the names of a room can be asked for."""
+        """Return the path of the list of a room's members."""
         return f"/rooms/{quote(room, safe='')}/members"
 
     async def remove(self, room: str, name: str, *, expect: int = 204, after: str | None = None, likely: str) -> None:
-        """`DELETE /rooms/{room_id}/members/{name}`.
+        """Send `DELETE /rooms/{room_id}/members/{name}`, and check the status.
 
         Raises:
             Failure: the status is another one, or a 204 has a body.
@@ -135,15 +135,15 @@ class Members:
 
 
 async def members_list(tab: Client, path: str, *, likely: str) -> dict[str, Any]:
-    """Read the first frame of a new tab, which must be the list of members.
+    """Read the first message of a new tab, which must be the list of members.
 
     Args:
-        tab: has read nothing yet.
-        path: of its socket.
-        likely: the mistake, if another frame comes first.
+        tab: a tab that has read nothing yet.
+        path: the path of its connection.
+        likely: the mistake, if another message arrives first.
 
     Raises:
-        Failure: the first frame isn't the list.
+        Failure: the first message isn't the list.
     """
     first = await tab.next_object(expect="the list of members", likely=likely)
     if not isinstance(first, dict) or first.get("type") != "members":
@@ -152,31 +152,31 @@ async def members_list(tab: Client, path: str, *, likely: str) -> dict[str, Any]
 
 
 def said(sender: str, text: str) -> dict[str, Any]:
-    """A message as everybody in the room gets it."""
+    """Return a message as all members of the room get it."""
     return {"type": "message", "from": sender, "text": text}
 
 
 def message(number: int, sender: str, text: str) -> dict[str, Any]:
-    """A message as all members of the room get it, from step 07 on: with an id."""
+    """Return a message as all members of the room get it, from step 07 on: with an id."""
     return {"type": "message", "id": number, "from": sender, "text": text}
 
 
 def joined(name: str) -> dict[str, Any]:
-    """The notice that a member has come."""
+    """Return the notice that a member has joined."""
     return {"type": "joined", "name": name}
 
 
 def left(name: str) -> dict[str, Any]:
-    """The notice that a member has gone."""
+    """Return the notice that a member has left."""
     return {"type": "left", "name": name}
 
 
 class View:
-    """Who is in the room, as one tab has been told.
+    """The members of a room, according to the messages that one tab has received.
 
     Args:
-        tab: it has been told nothing yet.
-        own: its name.
+        tab: a tab that has received nothing yet.
+        own: the name of its member.
     """
 
     def __init__(self, tab: Client, own: str) -> None:
@@ -184,14 +184,14 @@ class View:
         self.own = own
         self.who = f"a tab of {own}"
         self.names: set[str] | None = None
-        """Who is there, as far as it knows."""
+        """The members, according to the messages so far; None before the list."""
         self._told: list[str] = []
 
     async def settles(self, names: set[str], *, after: str, likely: str) -> None:
-        """Read what comes until exactly these names are there.
+        """Read messages until exactly these names are in the room.
 
         Raises:
-            Failure: it does not come to that, or what comes does not add up.
+            Failure: the names never match, or a message contradicts the earlier ones.
         """
         while self.names != names:
             try:

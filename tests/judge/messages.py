@@ -1,4 +1,4 @@
-"""Messages: how a failure shows them, and whether one is the expected one."""
+"""Show received messages in a failure, and compare them with the expected ones."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from .differences import difference, escaped
 
 
 def show(message: object) -> str:
-    """A message as a reader should see it: quoted, and not longer than a line or two."""
+    """Return a message as a failure shows it: quoted, and at most two lines long."""
     if isinstance(message, bytes):
         return f"a binary frame {cut(repr(message))}"
     if isinstance(message, str):
@@ -18,19 +18,19 @@ def show(message: object) -> str:
 
 
 def cut(text: str) -> str:
-    """Return a text as one line of a failure: without invisible characters, and cut after 100 characters."""
+    """Return a string as one line of a failure: without invisible characters, and cut after 100 characters."""
     return escaped(text) if len(text) <= 120 else f"{escaped(text[:100])}... ({len(text)} characters)"
 
 
 def is_message(frame: str | bytes, expected: str | dict[str, Any]) -> bool:
-    """Whether a frame is this text, or JSON equal to this object in a text message."""
+    """Return whether a message is this string, or a text message with JSON equal to this object."""
     if isinstance(expected, str):
         return frame == expected
     return isinstance(frame, str) and same(parsed(frame), expected)
 
 
 def only_key(expected: str | dict[str, Any], frame: str | bytes) -> str:
-    """Return the only key whose value differs from the expected object's; empty if more or less than that differs."""
+    """Return the only key whose value differs from the expected object's; empty if more or nothing differs."""
     value = parsed(frame)
     if not isinstance(expected, dict) or not isinstance(value, dict) or value.keys() != expected.keys():
         return ""
@@ -39,18 +39,18 @@ def only_key(expected: str | dict[str, Any], frame: str | bytes) -> str:
 
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-"""The further keys of an error that has none."""
+"""The default for `more`: an error without further keys."""
 
 
 def is_error(frame: str | bytes, more: Mapping[str, Any] = NOTHING) -> bool:
-    """Whether a frame is `{"type": "error", "detail": a text that is not empty}`, with these further keys."""
+    """Return whether a message is `{"type": "error", "detail": a non-empty string}` with these further keys."""
     value = parsed(frame) if isinstance(frame, str) else None
     detail = value.get("detail") if isinstance(value, dict) else None
     return isinstance(detail, str) and bool(detail) and same(value, {"type": "error", "detail": detail, **more})
 
 
 def differing_key(frame: str | bytes, more: Mapping[str, Any]) -> str:
-    """Return the first of the further keys in which an error differs from the expected one; empty if none does."""
+    """Return the first further key in which an error differs from the expected one; empty if there's none."""
     value = parsed(frame) if isinstance(frame, str) else None
     if not isinstance(value, dict) or value.get("type") != "error":
         return ""
@@ -60,10 +60,10 @@ def differing_key(frame: str | bytes, more: Mapping[str, Any]) -> str:
 
 
 def not_an_error(frame: str | bytes, more: Mapping[str, Any] = NOTHING) -> str | None:
-    """Explain a message that came instead of an error, or None if it's something else than a malformed error."""
+    """Explain a message that was received instead of an error. Return None if it isn't a malformed error."""
     value = parsed(frame) if isinstance(frame, str) else None
     if not isinstance(value, dict):
-        # A text that isn't meant as an error at all is explained by the check.
+        # Leave other text messages to the check: they aren't meant as errors.
         looks_like_one = isinstance(frame, bytes) or "error" in frame
         return difference({"type": "error", "detail": "..."}, frame) if looks_like_one else None
     if value.get("type") != "error":
@@ -78,7 +78,7 @@ def not_an_error(frame: str | bytes, more: Mapping[str, Any] = NOTHING) -> str |
 
 
 def carries(frame: str | bytes, text: str) -> bool:
-    """Whether a frame is this text, or JSON with the same text in it."""
+    """Return whether a message is this string, or JSON with the same text in it."""
     if not isinstance(frame, str) or not text:
         return False
     if frame == text:
@@ -90,7 +90,7 @@ def carries(frame: str | bytes, text: str) -> bool:
 
 
 def parsed(text: str | bytes) -> Any:
-    """Return the JSON value of a text, or the text itself if it isn't JSON."""
+    """Return the JSON value of a string, or the string itself if it isn't JSON."""
     try:
         return json.loads(text) if isinstance(text, str) else text
     except (ValueError, RecursionError):
@@ -98,5 +98,5 @@ def parsed(text: str | bytes) -> Any:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Compare as JSON does: `true` is not 1, and the order of keys does not matter."""
+    """Return whether two values are the same JSON: `true` isn't 1, and the order of keys doesn't matter."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)

@@ -1,4 +1,4 @@
-"""Find code of the learner that is in the wrong place: in the lesson, or in a file that the step doesn't have."""
+"""Find the learner's code in the wrong place: in the lesson, or in a file that isn't part of the step."""
 
 import hashlib
 import json
@@ -14,11 +14,11 @@ IGNORED = {"__pycache__", ".ipynb_checkpoints"}
 
 
 def misplaced(step: Step, folder: Path) -> str | None:
-    """Return one sentence that names what the learner put in the wrong place and the right place, or None.
+    """Return a sentence that names the misplaced file of the learner and the right place, or None.
 
     Args:
         step: the step.
-        folder: the folder that is judged; None is returned if it isn't the learner's own.
+        folder: the folder to judge; the result is None if it isn't the learner's own.
     """
     if folder.resolve() != step.folder.resolve():
         return None
@@ -37,7 +37,7 @@ def find_misplaced(folder: Path, shipped: Mapping[str, str], prefix: str) -> str
     Args:
         folder: the folder of a step.
         shipped: the SHA-256 of each of its files as the course ships it, by the path in the folder.
-        prefix: what a sentence writes before such a path.
+        prefix: the start of the path in the sentence, such as `steps/02_echo/`.
     """
     now = sums(folder)
     changed = [path for path, sha in now.items() if shipped.get(path) != sha]
@@ -54,7 +54,7 @@ def find_misplaced(folder: Path, shipped: Mapping[str, str], prefix: str) -> str
         module = name.removesuffix(".py")
         if package and path == f"exercise/{path.removeprefix('exercise/')}" and name.endswith(".py"):
             continue
-        # A module that the exercise imports is a part of the answer.
+        # Skip a module that the exercise imports: it's part of the answer.
         if not package and "/" not in path and _imports(folder / "exercise.py", module):
             continue
         advice = f", as exercise/{name}" if package and name.endswith(".py") else ""
@@ -63,9 +63,9 @@ def find_misplaced(folder: Path, shipped: Mapping[str, str], prefix: str) -> str
 
 
 def sums(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file in a folder and the folders in it, by its path there, sorted.
+    """Return the SHA-256 of each file in a folder and its subfolders, sorted by the path in the folder.
 
-    Line ends of Windows count as line ends of Unix, because git may convert them.
+    Windows line endings are hashed as Unix ones, because git may convert them.
     """
     found = {}
     for path in sorted(folder.rglob("*")):

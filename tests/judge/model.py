@@ -1,4 +1,4 @@
-"""What a check is, how it fails, and what the judge says in the end."""
+"""Checks, their failures, and the verdict of the judge."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -8,42 +8,42 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Likely:
-    """The likely cause of a failure, by what was received. Each is a cause in your code, and then a fix."""
+    """The likely causes of a failure, by what the client received. Each is a cause in your code, then a fix."""
 
     silence: str
-    """Nothing was received."""
+    """No message was received."""
     wrong: str = ""
     """Another message was received, and comparing it with the expected one explains nothing. By default `silence`."""
     keys: Mapping[str, str] = field(default_factory=dict)
-    """By its key: only this value of the expected object differs."""
+    """By key: only this value differs from the expected object."""
     surplus: str = ""
     """One message too many was received after the action before."""
     replayed: str = "A newcomer gets messages from before its handshake. Send only what is received from then on."
-    """A message was received that another client had sent before this one connected."""
+    """The client received a message that another client had sent before this one connected."""
     closed: str = ""
-    """The connection was closed. By default `silence`, or that the endpoint has returned."""
+    """The connection was closed. By default `silence`, or a sentence that the endpoint has returned."""
     elsewhere: str = ""
     """The expected message was received on another connection."""
     order: str = ""
     """A later message was received before the expected one."""
     certain: bool = False
-    """Whether the check has made a situation that explains more than an error in the log."""
+    """Whether the check has set up a situation that explains more than an error in the log."""
 
 
 class Failure(AssertionError):
-    """An answer did not do what was asked.
+    """A failed check: the observed result isn't the expected one.
 
     Args:
-        got: what happened.
-        expect: what was asked for.
-        likely: the mistake that usually causes this; the empty text leaves the line out.
-        sent: the message this is an answer to; None leaves the line out.
-        after: what else had happened before; None leaves the line out.
-        passed: what the same check has accepted before, next to this; None leaves the line out.
-        broken: whether there was no answer at all, so that an error in the server's log explains more.
+        got: the observed result.
+        expect: the expected result.
+        likely: the mistake that usually causes this; an empty string leaves the line out.
+        sent: the message that the server should answer; None leaves the line out.
+        after: the earlier events of the check; None leaves the line out.
+        passed: the similar results that the same check has accepted before; None leaves the line out.
+        broken: whether there was no answer at all, so an error in the server's log explains more.
         closed: whether the server sent a close frame, so its event loop isn't blocked.
         number: the TODO that the cause belongs to, if it isn't that of the check.
-        certain: whether the check knows more than an error in the server's log.
+        certain: whether the check explains more than an error in the server's log.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class Check:
     name: str
     run: Callable[..., Awaitable[None]]
     quiet: bool
-    """Whether the server's log must stay free of tracebacks: clients leave here and nothing else goes wrong."""
+    """Whether a traceback in the server's log fails the check: its clients disconnect, and cause no other error."""
     hard: bool = False
-    """Whether it's a hard case: it runs once all required checks are green, and an answer is right without it."""
+    """Whether it's a hard case: it runs when all required checks are green, and an answer is right without it."""
     pauses: bool = False
-    """Whether a client of it pauses for a second, so that it starts before the others and they share the time."""
+    """Whether one of its clients pauses for a second. It starts before the others, which run during the pause."""
 
 
 def check(
@@ -97,7 +97,7 @@ def check(
 
     Args:
         number: the number of the TODO.
-        title: what the answer does when it is right, as the end of the sentence "The answer ...".
+        title: the behavior of a right answer, as the end of the sentence "The answer ...".
         quiet: whether a traceback in the server's log fails the check.
         hard: whether it's a hard case; see `Check.hard`.
         pauses: whether it calls `conversation.pause`; see `Check.pauses`.
@@ -113,8 +113,8 @@ def check(
 def checks_of(suite: type) -> list[Check]:
     """Return the checks of a `TestExercise`: the required ones, then the hard cases, both by their TODOs' numbers.
 
-    Those of one TODO keep the order in which they are written in their class. If they're in several classes, those of a
-    later base come first.
+    The checks of one TODO keep their order in the class. If they're in several classes, those of a later base are
+    first.
     """
     instance = suite()
     found = []
@@ -126,36 +126,36 @@ def checks_of(suite: type) -> list[Check]:
 
 
 Explanation = list[tuple[str, str]]
-"""Of a failure: a label and a text each."""
+"""The lines that explain a failure: a label and a text each."""
 MARKS = {"passed": "✓", "failed": "✗", "running": "▸", "not run": "·"}
 
 
 @dataclass
 class HardCases:
-    """What the judge says about the hard cases of a step, once its required checks are green."""
+    """The results of the hard cases of a step, which run when its required checks are green."""
 
     checks: list[Check]
     failed: dict[str, Explanation] | None = None
-    """The failed ones by the names of their checks; None while they run."""
+    """The explanations of the failed ones, by the name of the check; None while they run."""
 
     def state(self, check: Check) -> str:
-        """`passed`, `failed` or `running`."""
+        """Return `passed`, `failed` or `running`."""
         return "running" if self.failed is None else "failed" if check.name in self.failed else "passed"
 
     @property
     def first_failed(self) -> Check | None:
-        """The first hard case that failed: the one that is explained."""
+        """The first hard case that failed: only this one is explained."""
         return next((check for check in self.checks if self.state(check) == "failed"), None)
 
     @property
     def explanation(self) -> Explanation:
-        """Of the first that failed."""
+        """The explanation of the first hard case that failed."""
         first = self.first_failed
         return self.failed[first.name] if self.failed and first else []
 
     @property
     def count(self) -> str:
-        """How many passed, such as `2 of 5 hard cases`."""
+        """The number of hard cases that passed, such as `2 of 5 hard cases`."""
         if self.failed is None:
             return "hard cases are running"
         return f"{len(self.checks) - len(self.failed)} of {len(self.checks)} hard cases"
@@ -169,22 +169,22 @@ class HardCases:
 
 @dataclass
 class Verdict:
-    """What the judge says about an answer."""
+    """The verdict on an answer."""
 
     step: str
     checks: list[Check]
-    """Those that are required."""
+    """The required checks."""
     failed: Check | None = None
     """The first check that failed; None if all passed."""
     explanation: Explanation = field(default_factory=list)
-    """Of that failure."""
+    """The explanation of that failure."""
     reached: int | None = None
-    """How many checks have passed so far, while the judge is still at work; None when it has ended."""
+    """The number of checks that have passed so far; None when the judge has ended."""
     hard: HardCases | None = None
     """The hard cases; None if the step has none, or if they aren't run."""
 
     def state(self, check: Check) -> str:
-        """`passed`, `failed`, `running` or `not run`: what comes after the first failure is not judged."""
+        """Return `passed`, `failed`, `running` or `not run`: checks after the first failure aren't judged."""
         if check.hard:
             return self.hard.state(check) if self.hard else "not run"
         position = self.checks.index(check)
@@ -197,16 +197,16 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether the judge has ended with the required checks and found nothing."""
+        """Whether all required checks have run and passed."""
         return self.reached is None and self.failed is None
 
     @property
     def count(self) -> str:
-        """How many required checks passed, such as `3 of 6 checks`."""
+        """The number of required checks that passed, such as `3 of 6 checks`."""
         return f"{sum(self.state(check) == 'passed' for check in self.checks)} of {len(self.checks)} checks"
 
     def as_dict(self) -> dict[str, object]:
-        """The verdict for a notebook, as values that JSON knows."""
+        """Return the verdict for a notebook, as values that JSON can encode."""
         return {
             "step": self.step,
             "running": self.reached is not None,
@@ -236,12 +236,12 @@ class Verdict:
 
 
 def lines_of(check: Check, state: str, explanation: Explanation) -> list[str]:
-    """Return what a terminal shows of a check.
+    """Return the lines that a terminal shows for a check.
 
     Args:
         check: the check.
-        state: such as `passed`.
-        explanation: of its failure, if it's to be explained.
+        state: its state, such as `passed`.
+        explanation: the explanation of its failure; empty for none.
     """
     lines = [f"  {MARKS[state]} {check.number}  {check.title}"]
     for label, text in explanation:

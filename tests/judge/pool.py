@@ -1,7 +1,7 @@
-"""Values that hurt: texts, names and rooms for every check, drawn from classes.
+"""Hard cases: texts, names and rooms for every check, drawn from classes.
 
-Every run contains every class. Only the member within a class is drawn, by the seed of the run, so what one run finds
-another run finds too.
+Every run contains every class. The seed of the run only decides which value of a class is drawn, so all runs find the
+same bugs.
 """
 
 import itertools
@@ -15,9 +15,9 @@ from urllib.parse import unquote_plus
 from .conversation import current
 
 LONG = 1_000_001
-"""Characters of the long text."""
+"""The number of characters in the long text."""
 NAME_LENGTH = 20
-"""Characters that a name may have."""
+"""The maximum number of characters in a name."""
 
 TEXTS: dict[str, tuple[str, ...]] = {
     "plain": ("hello", "good morning", "see you later"),
@@ -52,7 +52,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "separators": ("a:b|c,d;e/f", "x::y|z/w,v;u", "k:v|w,x;y/z"),
     "long": ("x" * LONG, "한" * LONG),
 }
-"""Texts that a server must pass on as they are, by what hurts in them. The members of a class hurt in the same way."""
+"""Texts that a server must broadcast unchanged, by class. The texts of a class are hard cases for the same reason."""
 
 NAMES: dict[str, tuple[str, ...]] = {
     "plain": ("Zoe", "Edsger", "Barbara"),
@@ -76,7 +76,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "an at sign": ("@Ada", "@Grace"),
     "a number": ("007", "42"),
 }
-"""Names of 1 to 20 characters, by what hurts in them."""
+"""Names of 1 to 20 characters, by class."""
 
 ROOMS: dict[str, tuple[str, ...]] = {
     "plain": ("lobby", "kitchen"),
@@ -96,7 +96,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "the word null": ("null", "None"),
     "a number": ("007", "42"),
 }
-"""Rooms, as the path of a connection names them, by what hurts in them."""
+"""Names of rooms, as in the path of a connection, by class."""
 
 _numbers = itertools.count(1)
 
@@ -105,7 +105,7 @@ def texts(*, long: bool = True) -> dict[str, str]:
     """Draw a text of each class.
 
     Args:
-        long: whether the long text is among them.
+        long: whether to include the long text.
     """
     return _draw({kind: some for kind, some in TEXTS.items() if long or kind != "long"})
 
@@ -116,17 +116,17 @@ def names() -> dict[str, str]:
 
 
 def rooms() -> dict[str, str]:
-    """Draw a room of each class, each unique."""
+    """Draw a unique room of each class."""
     return {kind: unique(room) for kind, room in _draw(ROOMS).items()}
 
 
 def unique(room: str) -> str:
-    """Return a room that no other check uses, so that checks can run side by side; nor do its neighbors meet others."""
+    """Return a room that no other check uses, nor its neighbors, so that checks can run side by side."""
     return f"{room}-{next(_numbers)}x"
 
 
 def is_unique(room: str) -> bool:
-    """Whether a check has made this name with `unique`, or one similar to it, or similar to the listeners' path."""
+    """Return whether `unique` made this name, or it's similar to such a name or to the listeners' path."""
     return re.search(r"-\d+", room) is not None or room.strip().casefold().startswith("announcement")
 
 
@@ -136,7 +136,7 @@ def _draw(classes: dict[str, tuple[str, ...]]) -> dict[str, str]:
 
 
 def neighbors(name: str) -> list[str]:
-    """Return names that are similar to this one, and that must not be taken for it."""
+    """Return names that are similar to this one, and that must not be confused with it."""
     similar = (
         name.swapcase(),
         name.casefold(),
@@ -152,12 +152,12 @@ def neighbors(name: str) -> list[str]:
         name.replace("*", "bby").replace("?", "a"),
         f"{name}-old",
     )
-    # A slash would be a part of the path.
+    # Leave out slashes: they'd be a part of the path.
     return [each for each in dict.fromkeys(similar) if each and each != name and "/" not in each]
 
 
 def spellings(message: dict[str, Any]) -> dict[str, str]:
-    """Return the same object as JSON in several spellings, by what is special about each.
+    """Return the same object as JSON in several spellings, by the special property of each.
 
     Args:
         message: the object.

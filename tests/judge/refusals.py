@@ -1,7 +1,7 @@
-"""Finds out why an answer refuses a WebSocket handshake: one cause in the code, and its fix.
+"""Find out why an answer refuses a WebSocket handshake: one cause in the code, and its fix.
 
-`handshake_probe.py` imports the answer in a process of its own and calls its app with the same handshake. This module
-starts that process, and turns the facts that it prints into a sentence. `routing.py` explains a path without a route.
+`handshake_probe.py` imports the answer in a separate process and calls its app with the same handshake. This module
+starts that process, and turns the printed facts into a sentence. `routing.py` explains a path without a route.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from workshop.process import end, start_module
 from .routing import unrouted
 
 PROBE_WITHIN = 5.0
-"""Seconds for the probe, until it's killed."""
+"""Seconds after which the probe is killed."""
 SOCKET_NAMES = re.compile(r"ws|sock|conn|client")
-"""What learners call the parameter for the connection."""
+"""Parts of the names that learners give to the connection parameter."""
 LIMITS = {
     "string_too_short": "min_length",
     "string_too_long": "max_length",
@@ -33,7 +33,7 @@ LIMITS = {
     "enum": "expected",
     "literal_error": "expected",
 }
-"""By the type of an error of Pydantic, the limit in its context."""
+"""The key of the limit in the context of a Pydantic error, by the error's type."""
 TYPES = {"int": "int", "float": "float", "bool": "bool", "uuid": "UUID", "date": "date", "datetime": "datetime"}
 
 Facts = dict[str, Any]
@@ -46,25 +46,25 @@ async def why_refused(
 
     Args:
         target: uvicorn's name for the app, such as `exercise:app` or `exercise.main:app`.
-        folder: the folder that holds the answer.
-        path: the path and the query of the handshake, percent-encoded as they were sent, such as `/ws/lobby?name=Ada`.
+        folder: the folder of the answer.
+        path: the path and the query of the handshake, percent-encoded, such as `/ws/lobby?name=Ada`.
         status: the HTTP status of the refusal; 0 if there was no response.
-        headers: further HTTP headers of the handshake.
+        headers: additional HTTP headers of the handshake.
 
     Returns:
-        One cause in the code and its fix, or None if no cause is found: the app may refuse only in the state that it
-        has by now, and the probe runs a new one.
+        One cause in the code and its fix, or None if no cause is found: the refusal may depend on the app's current
+        state, and the probe starts a new app.
     """
     try:
         facts = await asyncio.to_thread(gather_facts, target, folder, path, headers or {})
         return explain(facts, path, status)
     except Exception:
-        # An explanation that fails must not hide the refusal itself.
+        # Return None: an explanation that fails must not hide the refusal itself.
         return None
 
 
 def gather_facts(target: str, folder: Path, path: str, headers: dict[str, str]) -> Facts:
-    """Run the probe, and return the facts that it printed before its end or the deadline.
+    """Run the probe, and return the facts that it prints before it ends or the deadline passes.
 
     Args:
         target: see `why_refused`.
@@ -84,7 +84,7 @@ def gather_facts(target: str, folder: Path, path: str, headers: dict[str, str]) 
     end(process)
     reader.join(1)
     if not reader.is_alive():
-        # A process that has left the group may hold the pipe open, and close() would wait for the reader.
+        # Close only then: a process outside the group may keep the pipe open, and close() would wait for the reader.
         process.stdout.close()
     facts: Facts = {"target": target}
     for line in list(lines):
@@ -99,12 +99,12 @@ def explain(facts: Facts, path: str, status: int) -> str | None:
     """Turn the facts of a probe into one cause and its fix.
 
     Args:
-        facts: what `gather_facts` returns.
+        facts: the result of `gather_facts`.
         path: the path and the query of the handshake.
         status: the HTTP status of the refusal.
 
     Returns:
-        The sentence, or None if the probe met another result than the client.
+        The sentence, or None if the probe got another result than the client.
     """
     if status == 404 and facts.get("library") is False:
         return (
@@ -129,7 +129,7 @@ def explain(facts: Facts, path: str, status: int) -> str | None:
 
 
 def shadowed(facts: Facts, taken: Facts, path: str) -> str | None:
-    """Explain a route with a parameter, or a mount, that takes the path of a later route."""
+    """Explain a route with a parameter, or a mount, that matches the path of a later route."""
     asked = path.partition("?")[0]
     matching = [route for route in facts.get("routes") or [] if route["matches"] and route["kind"] != "http"]
     if matching and matching[0]["kind"] == "mount":
@@ -150,7 +150,7 @@ def invalid(errors: list[Facts], taken: Facts, path: str) -> str | None:
     """Explain the first error of FastAPI's validation that has a cause.
 
     Args:
-        errors: what FastAPI puts into the reason of its close.
+        errors: the errors that FastAPI puts into its close reason.
         taken: the endpoint, and where its parameters come from.
         path: the path and the query of the handshake.
     """
@@ -174,7 +174,7 @@ def invalid(errors: list[Facts], taken: Facts, path: str) -> str | None:
 
 
 def without_connection(missing: list[str], taken: Facts) -> str | None:
-    """Explain a parameter for the connection that FastAPI takes for a query parameter."""
+    """Explain a connection parameter that FastAPI treats as a query parameter."""
     parameters = taken.get("parameters", [])
     function = taken.get("function")
     for dependency, names in taken.get("dependencies", {}).items():
@@ -205,7 +205,7 @@ def unannotated(parameter: Facts, function: str | None) -> str:
 
 
 def other_name_in_path(missing: list[str], taken: Facts) -> str | None:
-    """Explain a path parameter with another name than the function's parameter."""
+    """Explain a path parameter whose name differs from the function's parameter."""
     takers = taken.get("takers", {})
     unused = [name for name in taken.get("path_parameters", []) if f"path {name}" not in takers]
     if len(unused) == 1 and missing:
@@ -355,7 +355,7 @@ def without_request(error: Facts, taken: Facts) -> str | None:
 
 
 def function_at(place: Facts, taken: Facts) -> str:
-    """Describe the function at a place, and whether it's the endpoint."""
+    """Return the name of the function at a place, with its kind if it isn't the endpoint."""
     name = place["function"]
     if name == taken.get("function") or name == "<module>":
         return f"{name}()"
@@ -363,17 +363,17 @@ def function_at(place: Facts, taken: Facts) -> str:
 
 
 def from_line(error: Facts) -> str:
-    """Name the line that an exception comes from, if it's one of the answer."""
+    """Return the line that an exception comes from; empty if it isn't in the answer."""
     return f" from {at(error['place'])}" if error["place"] else ""
 
 
 def at(place: Facts) -> str:
-    """Name a line of the answer."""
+    """Return a line of the answer, as its file and its number."""
     return f"{place['file']}:{place['line']}"
 
 
 def show(value: object) -> str:
-    """Return a value in double quotes, and not longer than 60 characters."""
+    """Return a value as JSON, with at most 60 characters."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = text if len(text) <= 60 else f"{text[:57]}..."
     return json.dumps(text, ensure_ascii=False) if isinstance(value, str) else text

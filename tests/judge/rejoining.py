@@ -24,7 +24,7 @@ def replayed(likely: str, **by_what_came: Any) -> Likely:
     """Return a likely cause for a tab that rejoins, which gets messages from before its handshake.
 
     Args:
-        likely: the mistake, also if one message too many comes, or one from before the handshake.
+        likely: the mistake, also for a surplus message, or one from before the handshake.
         by_what_came: other causes; see `Likely`.
     """
     return Likely(likely, **{"surplus": likely, "replayed": likely, **by_what_came})
@@ -36,23 +36,23 @@ def numbers(start: int, stop: int) -> list[str]:
 
 
 def ack(key: str, number: int) -> dict[str, Any]:
-    """The acknowledgement of a message."""
+    """Return the acknowledgement of a message."""
     return {"type": "ack", "key": key, "id": number}
 
 
 def error(key: str, *, retry: bool) -> dict[str, Any]:
-    """The answer to a message that isn't accepted, now or ever."""
+    """Return the answer to a message that's rejected, for now or for good."""
     return {"type": "error", "detail": "not accepted", "key": key, "retry": retry}
 
 
 async def send_all(tab: Client, frames: list[dict[str, Any]]) -> None:
-    """Send these frames, one after another."""
+    """Send these messages, one after another."""
     for frame in frames:
         await tab.send(frame)
 
 
 async def say(tab: Client, *texts: str, first: int = 1, who: str = "Ada", likely: str | Likely = REPLAY) -> None:
-    """Send these texts, and wait until they have come back."""
+    """Send these texts, and wait until the sender receives its copy of each."""
     for text in texts:
         await tab.send({"type": "message", "text": text})
     tab.did = f"{len(texts)} messages of {who}" if len(texts) > 1 else f"a message of {who}"
@@ -61,15 +61,15 @@ async def say(tab: Client, *texts: str, first: int = 1, who: str = "Ada", likely
 
 
 async def both(tab: Client, *wanted: dict[str, Any], likely: str = "") -> None:
-    """Read frames, which must be these, in any order.
+    """Check that the next messages are these, in any order.
 
     Args:
-        tab: of a member.
-        wanted: what the frames hold.
-        likely: the mistake, if they are others.
+        tab: a member's tab.
+        wanted: the messages.
+        likely: the mistake, if others arrive.
 
     Raises:
-        Failure: they are others.
+        Failure: others arrive, or too few.
     """
     expect = " and ".join(map(show, wanted))
     likely = likely or "the sender gets its message like everybody, and besides that one ack with key and id"
@@ -89,7 +89,7 @@ async def both(tab: Client, *wanted: dict[str, Any], likely: str = "") -> None:
 async def back(
     subject: Subject, room: str, name: str, *, small_buffers: bool = False, likely: str = "", **query: Any
 ) -> AsyncIterator[Client]:
-    """A tab that has read its list of members, unless its buffers are small."""
+    """Open a tab, and read its list of members, unless its buffers are small."""
     path = Members.path(room, name, **{key: str(value) for key, value in query.items()})
     async with contextlib.AsyncExitStack() as stack:
         try:
@@ -97,7 +97,7 @@ async def back(
         except Failure as failure:
             failure.likely = likely or failure.likely
             raise
-        # On a slow machine a check may last longer than ten seconds.
+        # Ignore pings: on a slow machine, a check may last longer than ten seconds.
         tab.ignored = PING
         if not small_buffers:
             await members_list(tab, path, likely=REPLAY)
@@ -106,10 +106,10 @@ async def back(
 
 @contextlib.asynccontextmanager
 async def full_disk(own: Subject) -> AsyncIterator[None]:
-    """Let JOURNAL take ten bytes more and then nothing, until the end of this block.
+    """Let JOURNAL grow by ten bytes and no more, until the end of this block.
 
     Args:
-        own: was started with `full`. Windows has no such limit.
+        own: a server that was started with `full`. Windows has no such limit.
 
     Raises:
         Failure: the event loop of the server is blocked.

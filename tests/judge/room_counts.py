@@ -1,4 +1,4 @@
-"""The rooms of an answer: how a check connects members to them, and what it finds in their counts."""
+"""The rooms of an answer: connections of members to them, and checks of their counts."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, suppress
@@ -12,7 +12,7 @@ from .model import Failure
 from .subject import Subject
 
 PAUSE = 1.05
-"""Seconds that a member reads nothing, and then reads on; and a little more than the second that Make promises."""
+"""Seconds for which a member reads nothing: slightly more than the second that Make states."""
 
 
 class Rooms:
@@ -21,7 +21,7 @@ class Rooms:
     Args:
         subject: the running answer.
         socket: the path of a room's connections, with `{room}` in it.
-        counts: the path that answers the number of members of each room.
+        counts: the path that returns the number of members of each room.
     """
 
     def __init__(self, subject: Subject, socket: str = "/ws/{room}", counts: str = "/rooms") -> None:
@@ -45,16 +45,16 @@ class Rooms:
 
         Args:
             room: its name.
-            who: how a failure calls the member.
+            who: the member's name in failures.
             small_buffers: see `handshakes.handshake`.
         """
         return self.subject.client(self.path(room), who=who, small_buffers=small_buffers)
 
     async def has(self, expected: dict[str, int | None], *, after: str, likely: str) -> None:
-        """The counts have these rooms with these members now; None means no entry.
+        """Check that the counts have these rooms with these members now; None means no entry.
 
         Raises:
-            Failure: they have not.
+            Failure: they don't.
         """
         counts = await self.subject.get_json(self.counts, likely=likely)
         if isinstance(counts, dict) and (more := [str(key) for key in counts if not pool.is_unique(str(key))]):
@@ -73,10 +73,10 @@ class Rooms:
             )
 
     async def eventually_has(self, expected: dict[str, int | None], *, after: str, likely: str) -> None:
-        """The counts come to have these rooms, within the patience, and never list an empty one on the way.
+        """Wait until the counts have these rooms, at most for the patience. They must never list an empty room.
 
         Raises:
-            Failure: they do not.
+            Failure: they don't in time, or they list an empty room.
         """
         empty: dict[str, object] = {}
 
@@ -96,12 +96,12 @@ class Rooms:
                 promised=PAUSE,
             )
         except Failure as failure:
-            # Does it come later?
+            # Find out whether the counts are only late.
             with suppress(Failure):
                 await self.subject.eventually(self.counts, holds, after=after, expect="", likely="")
                 failure.likely = LATE
             raise
-        # It came to the expected counts, and listed an empty room before.
+        # The counts are right now, but they listed an empty room before.
         if empty:
             raise Failure(
                 after=f"{after}, GET {self.counts}",
@@ -122,7 +122,7 @@ class Rooms:
 
     @staticmethod
     def _relevant(counts: object, expected: dict[str, int | None]) -> object:
-        """What the counts say of these rooms, if it's wrong, and of others with similar names."""
+        """Return the wrong counts of these rooms, and the counts of others with similar names."""
         if not isinstance(counts, dict):
             return counts
         plain = {_plain(room) for room in expected}
@@ -133,11 +133,11 @@ class Rooms:
         }
 
     async def flood(self, sender: Client, readers: dict[str, Client], *, more: Sequence[str] = ()) -> Flood:
-        """Let `sender` send more than a member that does not read can take, until nothing moves any more.
+        """Let `sender` send more than the buffers of a member that doesn't read hold, until nothing moves.
 
         Args:
             sender: a member.
-            readers: the members that read what comes, each with what a failure calls it.
+            readers: the members that read, by their names in failures.
             more: further texts that must arrive, sent by another member later.
         """
         flood = Flood(sender, readers, more)
@@ -163,8 +163,8 @@ def _miscounted(counts: object, expected: dict[str, int | None], fewer: str = ID
     """Explain wrong counts, or return None.
 
     Args:
-        counts: what the answer counts.
-        expected: what it should.
+        counts: the answer's counts.
+        expected: the right counts.
         fewer: the mistake, if a room has fewer members than expected.
     """
     if not isinstance(counts, dict):
@@ -191,7 +191,7 @@ def _miscounted(counts: object, expected: dict[str, int | None], fewer: str = ID
 
 
 def _wanted(expected: dict[str, int | None], counts: object = None) -> str:
-    """Return what was expected, as a failure shows it: the rooms that are wrong, and of these not more than three."""
+    """Return the expected counts as a failure shows them: only wrong rooms, and at most three of these."""
     wrong = {
         room: members
         for room, members in expected.items()

@@ -1,4 +1,4 @@
-"""What rooms must do, wherever they are: the checks of step 03, which step 04 uses again."""
+"""The checks of rooms in step 03, which step 04 uses again at other paths."""
 
 import contextlib
 import unicodedata
@@ -16,7 +16,7 @@ from .room_counts import PAUSE, Rooms
 
 ENDS = ("leave", "finish", "reset")
 BURST = 1100
-"""Texts that a sender sends in one packet: more than any number that a beginner might take for a limit."""
+"""The number of texts in one packet: more than any limit that a beginner might choose."""
 EACH_SEND = (
     "A send to a disconnected member raises in the sender's endpoint. Catch WebSocketDisconnect and RuntimeError "
     "around each single send, and go on with the next member."
@@ -52,7 +52,7 @@ UNCHANGED = "Your code changes the text. Send the same string that you received.
 
 
 async def reaches_the_room(rooms: Rooms) -> None:
-    """A text goes to every member once, the sender too, and to no other connection."""
+    """Check that every member gets a text once, including the sender, and that no other connection gets it."""
     lobby, lab = rooms.name("lobby"), rooms.name("lab 한글")
     async with (
         rooms.member(lobby, "Ada") as ada,
@@ -69,7 +69,7 @@ async def reaches_the_room(rooms: Rooms) -> None:
             try:
                 await ada.gets(text, likely=Likely(silence=repeated or empty or SENDER, wrong=UNCHANGED, closed=ends))
             except Failure as failure:
-                # Is the sender left out, or has the second member replaced the first?
+                # Decide between two causes: the sender is left out, or the second member has replaced the first.
                 if kind == "first" and "Grace received" in failure.got:
                     await grace.send("from grace")
                     if await grace.receives("from grace"):
@@ -111,7 +111,7 @@ async def reaches_the_room(rooms: Rooms) -> None:
 
 
 async def counts_rooms_apart(rooms: Rooms) -> None:
-    """Rooms with similar names are counted as different rooms, each under its exact name."""
+    """Check that rooms with similar names are counted as different rooms, each under its exact name."""
     async with contextlib.AsyncExitStack() as stack:
         expected: dict[str, int | None] = {}
         for room in pool.rooms().values():
@@ -125,7 +125,7 @@ async def counts_rooms_apart(rooms: Rooms) -> None:
 
 
 def _change(name: str, room: str) -> str:
-    """Explain why two names of rooms are taken for one, by what they have in common."""
+    """Explain why the answer confuses two names of rooms, by what the names have in common."""
     if unquote_plus(name) == unquote_plus(room):
         return "Your code decodes the name a second time. Remove unquote() or unquote_plus(): it's decoded already."
     if name.casefold() == room.casefold():
@@ -138,11 +138,11 @@ def _change(name: str, room: str) -> str:
 
 
 async def keeps_rooms_apart(rooms: Rooms, kinds: Collection[str] = tuple(pool.ROOMS)) -> None:
-    """Rooms with similar names are different rooms.
+    """Check that rooms with similar names are different rooms.
 
     Args:
-        rooms: of the answer.
-        kinds: of names, as in `pool.ROOMS`; by default all.
+        rooms: the rooms of the answer.
+        kinds: the kinds of names, as in `pool.ROOMS`; by default all.
     """
     for kind, room in pool.rooms().items():
         if kind not in kinds:
@@ -168,7 +168,7 @@ async def keeps_rooms_apart(rooms: Rooms, kinds: Collection[str] = tuple(pool.RO
 
 
 async def delivers_a_burst(rooms: Rooms) -> None:
-    """Texts that arrive together reach every member, in their order."""
+    """Check that texts that arrive at the same time reach every member, in their order."""
     room = rooms.name()
     async with rooms.member(room, "Ada") as ada, rooms.member(room, "Grace") as grace:
         texts = [f"burst {number}" for number in range(1, BURST + 1)]
@@ -181,7 +181,7 @@ async def delivers_a_burst(rooms: Rooms) -> None:
 
 
 async def counts_members(rooms: Rooms) -> None:
-    """The counts are those of now: no empty room, and none that was only asked about."""
+    """Check that the counts are current, without empty rooms or rooms that were only requested."""
     lobby, lab, ghost = rooms.name("lobby"), rooms.name("lab"), rooms.name("ghost")
     for path in (f"{rooms.counts}/{ghost}", f"{rooms.counts}?room_id={ghost}", rooms.socket.format(room=ghost)):
         await rooms.subject.get(path, likely="A plain HTTP request isn't answered.")
@@ -211,7 +211,7 @@ async def counts_members(rooms: Rooms) -> None:
 
 
 async def survives_disconnects(rooms: Rooms) -> None:
-    """A member that disconnects costs no other member a message, and the sender stays connected."""
+    """Check that no other member misses a message when a member disconnects, and that the sender stays connected."""
     lost = EACH_SEND
     for end in ENDS:
         room = rooms.name()
@@ -236,14 +236,14 @@ async def survives_disconnects(rooms: Rooms) -> None:
         async with rooms.member(room, "Ada") as ada:
             (newcomer,) = await rooms.subject.simultaneous_clients(rooms.path(room), first=ada.leave)
         try:
-            # The endpoint of the one that has left gets time to clean up.
+            # Wait until the endpoint of the member that left can have cleaned up.
             await rooms.subject.stands_still(lambda: 0)
             await newcomer.send("from the newcomer")
             newcomer.did = "a text of a member that joined while the last other one left"
             await newcomer.gets("from the newcomer", likely=Likely(MEANWHILE, closed=MEANWHILE, certain=True))
         finally:
             await newcomer.end()
-    # Two at the same time, before and after a text on its way to them.
+    # Two members disconnect at the same time, just before or after a text is sent.
     room = rooms.name()
     async with rooms.member(room, "Ada") as ada, rooms.member(room, "Grace") as grace:
         for number in range(4):
@@ -267,7 +267,7 @@ async def survives_disconnects(rooms: Rooms) -> None:
         flood = await rooms.flood(ada, {"the sender": ada, "another member": grace})
         await rooms.subject.simultaneously(gone.reset(), gone_too.reset())
         after = "two members that had stopped reading disconnected in the middle of a send to them"
-        # Up to here, disconnected members made no trouble, so each send is guarded.
+        # The earlier disconnects caused no failure, so the code catches the errors of each send.
         await flood.arrives(after=after, likely=COPY, ended=EACH_SEND)
         await ada.send("still here")
         for member in (ada, grace):
@@ -277,7 +277,7 @@ async def survives_disconnects(rooms: Rooms) -> None:
 
 
 async def one_failure_stops_no_other(rooms: Rooms) -> None:
-    """While sends to three slow members wait, two of them disconnect: the third gets every text when it reads on."""
+    """Check that a slow member gets every text, although two others disconnect while sends to all three wait."""
     room = rooms.name()
     async with (
         rooms.member(room, "Zoe", small_buffers=True) as slow,
@@ -303,7 +303,7 @@ EMPTY_BINARY = 'An empty binary message is taken for something else. Ask whether
 
 
 async def refuses_binary(rooms: Rooms) -> None:
-    """A binary message closes that member alone, with code 1003, and nothing is sent before the close."""
+    """Check that a binary message closes only that member, with code 1003, and that nothing is sent before."""
     for frame in (b"\x00\x01", b"", b"text", b"\xff"):
         room = rooms.name()
         async with rooms.member(room, "Ada") as ada, rooms.member(room, "Grace") as grace:
@@ -322,7 +322,7 @@ async def refuses_binary(rooms: Rooms) -> None:
 
 
 async def _refuses_in_mid_broadcast(rooms: Rooms, *, itself: bool) -> None:
-    """The same during a broadcast: the loop waits for this member itself, or for one before it."""
+    """Check the same during a broadcast: the loop waits for this member itself, or for one before it."""
     room = rooms.name()
     async with (
         rooms.member(room, "Ada") as ada,
@@ -338,7 +338,7 @@ async def _refuses_in_mid_broadcast(rooms: Rooms, *, itself: bool) -> None:
             slow.read_again()
         linus.did = "a binary message, while a send to this member waited"
         try:
-            # The texts of the broadcast come before the close.
+            # The texts of the broadcast arrive before the close.
             await linus.is_closed(1003, likely=BINARY, besides=anything)
         except Failure as failure:
             if await _joining_waits(rooms, room):
@@ -357,7 +357,7 @@ async def _refuses_in_mid_broadcast(rooms: Rooms, *, itself: bool) -> None:
 
 
 async def _joining_waits(rooms: Rooms, room: str) -> bool:
-    """Whether a new member isn't counted while a send to another one waits."""
+    """Return whether a new member isn't counted while a send to another one waits."""
     with suppress(Failure):
         before = (await rooms.subject.get_json(rooms.counts, likely="")).get(room, 0)
         async with rooms.member(room):
@@ -368,9 +368,9 @@ async def _joining_waits(rooms: Rooms, room: str) -> bool:
 
 
 async def skips_no_member(rooms: Rooms) -> None:
-    """A member that disconnects during a broadcast makes no other member miss the text, and a slow one gets it too."""
+    """Check that no member misses a text, including a slow one, if another member disconnects during the broadcast."""
     room = rooms.name()
-    # The order matters: one that leaves, one that holds the loop up, and one that could be skipped.
+    # The order matters: one that leaves, one that blocks the loop, and one that could be skipped.
     async with (
         rooms.member(room, "Linus") as leaver,
         rooms.member(room, "Zoe", small_buffers=True) as slow,
@@ -403,7 +403,7 @@ async def skips_no_member(rooms: Rooms) -> None:
 
 
 async def sender_may_leave(rooms: Rooms) -> None:
-    """A text reaches all members, also when its sender disconnects during the broadcast."""
+    """Check that a text reaches all members, even if its sender disconnects during the broadcast."""
     room = rooms.name()
     async with (
         rooms.member(room, "Linus") as linus,
@@ -430,7 +430,7 @@ async def sender_may_leave(rooms: Rooms) -> None:
 
 
 async def forgets_the_disconnected(rooms: Rooms) -> None:
-    """When a connection ends, however it ends, its member isn't counted any longer."""
+    """Check that a member is no longer counted after its connection has ended in any way."""
     likely = "The member is removed after some ends only. Remove it in finally."
     for end in (*ENDS, "binary", "broken"):
         room = rooms.name()
@@ -444,7 +444,7 @@ async def forgets_the_disconnected(rooms: Rooms) -> None:
             else:
                 await getattr(ada, end)()
             await rooms.eventually_has({room: 2}, after=f"{ada.did}, from one of three members", likely=likely)
-            # No clean-up that comes later may remove another one.
+            # A later cleanup must not remove another member.
             await rooms.subject.stands_still(lambda: 0)
             after = f"{ada.did}, from one of three members, and a moment later"
             await rooms.has({room: 2}, after=after, likely="A member is removed twice, so another one isn't counted.")
@@ -465,7 +465,7 @@ async def forgets_the_disconnected(rooms: Rooms) -> None:
         await flood.arrives(after="a member disconnected during a send to it", likely=EACH_SEND)
         await ada.leave()
         await rooms.eventually_has({room: None}, after="the last member left", likely=likely)
-    # All of them together, and a newcomer among them.
+    # Six members join at the same time, and five of them leave at the same time.
     room = rooms.name()
     members = await rooms.subject.simultaneous_clients(*[rooms.path(room)] * 6)
     try:
@@ -480,7 +480,7 @@ async def forgets_the_disconnected(rooms: Rooms) -> None:
 
 
 async def keeps_fifty_rooms(rooms: Rooms) -> None:
-    """Sixty rooms, and fifty-one members in one room: all are counted, and every text arrives."""
+    """Check that sixty rooms, and fifty-one members in one room, are all counted, and that every text arrives."""
     names = [rooms.name("many") for _ in range(60)]
     async with contextlib.AsyncExitStack() as stack:
         members = [await stack.enter_async_context(rooms.member(name)) for name in names]

@@ -1,9 +1,9 @@
-"""Runs an answer of step 04 with one route more on each of its routers, and reports what it consists of.
+"""Run an answer of step 04 with an additional route on each router, and report facts about the app.
 
     ANSWER=steps/04_router uvicorn router_probe:app --app-dir tests/judge
 
-A rule that holds for the router holds for these new routes too; a rule that each endpoint has to
-repeat does not. The answer is asked, and none of its names or its style is looked at.
+A rule that's set on the router also applies to these new routes; a rule that each endpoint repeats
+doesn't. The probe requests these routes, and ignores the names and the style of the answer's code.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ app = importlib.import_module("exercise.main").app
 
 
 def router_of(name: str) -> APIRouter | str:
-    """The router of a module of the answer, or what is wrong with it."""
+    """Return the router of a module of the answer, or a string that states why there's none."""
     try:
         module = importlib.import_module(f"exercise.{name}")
     except ModuleNotFoundError as error:
@@ -46,12 +46,12 @@ async def probe_socket(websocket: WebSocket) -> None:
 
 
 async def probe_lobby() -> None:
-    """A route that only has to be there."""
+    """Do nothing: this route only has to exist."""
 
 
 chat, lobby = router_of("chat"), router_of("lobby")
 documentation = {app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url}
-# An included router stands in the list without a path.
+# Skip entries without a path: an included router doesn't have one.
 own_routes = [route for route in app.routes if getattr(route, "path", None) not in (None, *documentation)]
 in_main = [route.path for route in own_routes if (route.path, getattr(route, "methods", None)) != ("/", {"GET"})]
 if isinstance(chat, APIRouter):
@@ -61,7 +61,7 @@ if isinstance(lobby, APIRouter):
 
 
 def path_of(name: str) -> str | None:
-    """The whole path of a new route, or None if its router is not part of the application."""
+    """Return the full path of a new route, or None if its router isn't part of the app."""
     try:
         return str(app.url_path_for(name))
     except NoMatchFound:
@@ -85,11 +85,11 @@ listed = [
 
 
 class Slow:
-    """Slows listeners down, by the name in their query.
+    """A middleware that slows listeners down, by the name in their query.
 
-    Each send to a listener named Before or After is held, on that side of the send, until GET /judge-release. A send
-    to a slow listener waits like that, and a check can look at what the answer has done by then. The connection of a
-    listener named Narrow has small buffers in the server, so that a few dozen announcements fill them.
+    Each send to a listener named Before or After is suspended, before or after the send itself, until
+    GET /judge-release. That's how a send to a slow listener waits, and a check can inspect the answer meanwhile. The
+    connection of a listener named Narrow has small buffers in the server, so a few dozen announcements fill them.
     """
 
     gate = asyncio.Condition()
@@ -125,7 +125,7 @@ class Slow:
 
 
 def small_buffers(send: Any) -> None:
-    """Make the buffers of a connection as small as the system allows."""
+    """Make the buffers of a connection as small as the operating system allows."""
     transport = send.__self__.transport
     transport.set_write_buffer_limits(high=0)
     duplicate = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
@@ -137,7 +137,7 @@ app.add_middleware(Slow)
 
 
 def connections() -> int:
-    """Count the WebSocket objects that the answer still holds."""
+    """Return the number of WebSocket objects that the answer still references."""
     gc.collect()
     return sum(isinstance(each, WebSocket) for each in gc.get_objects())
 

@@ -1,4 +1,4 @@
-"""Explains why no WebSocket route of an answer matches a path."""
+"""Explain why no WebSocket route of an answer matches a path."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -11,9 +11,9 @@ from starlette.routing import compile_path
 PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 """A path parameter in the path of a route."""
 OTHER_SYNTAX = re.compile(r"<(?:\w+:)?([\w-]+)>|:(\w+)|\{\s*([\w-]+)[^}]*\}|\$\{?(\w+)\}?")
-"""A path parameter as other frameworks write it, or with a space or a hyphen."""
+"""A path parameter in the syntax of other frameworks, or with a space or a hyphen."""
 SIMILAR = 0.75
-"""From this ratio on, one part of a path is another one with a slip."""
+"""Ratio of similarity from which one part of a path is a misspelling of another."""
 
 Facts = dict[str, Any]
 
@@ -55,12 +55,12 @@ def unrouted(facts: Facts, path: str) -> str:
 
 
 def compared(route: str, asked: str, cause: str, fix: str) -> str:
-    """Return one sentence about a route and the path that was asked for, and one with the fix."""
+    """Return a sentence about a route and the requested path, and a sentence with the fix."""
     return f"Your app has the WebSocket route {route}, and the client asked for {asked}: {cause}. {fix}."
 
 
 def as_http(routes: list[Facts], asked: str) -> str | None:
-    """Explain an HTTP route with the path of the WebSocket."""
+    """Explain an HTTP route that has the path of the WebSocket."""
     for route in routes:
         if route["kind"] == "http" and route["matches"] and ":path}" not in route["path"]:
             method = next((each for each in route["methods"] if each != "HEAD"), "GET")
@@ -78,7 +78,7 @@ def elsewhere(lost: list[Facts], facts: Facts, asked: str | None) -> str | None:
     Args:
         lost: routes of other apps and routers, and functions without a route.
         facts: all facts.
-        asked: the path that the route must match, with or without a prefix; None if any route will do.
+        asked: the path that the route must match, with or without a prefix; None for any route.
     """
     target = facts.get("target", "the app")
     for place in lost:
@@ -120,18 +120,18 @@ def elsewhere(lost: list[Facts], facts: Facts, asked: str | None) -> str | None:
 
 
 def ends_with(route: str, asked: str) -> bool:
-    """Return whether a route matches the path, or the end of it."""
+    """Return whether a route matches the path or its last parts."""
     parts = segments(unquote(asked))
     return any(matches(route, "/" + "/".join(parts[start:])) for start in range(len(parts)))
 
 
-# Rules: each compares one route with the path, and returns a cause and a fix
+# Rules: each compares a route with the path, and returns a cause and a fix.
 
 Rule = Callable[[str, str, str], tuple[str, str] | None]
 
 
 def slash_at_end(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """Explain a slash that only one of the two has at its end."""
+    """Explain a slash that only one of the two paths has at its end."""
     if route.endswith("/") and matches(route, asked + "/"):
         return "the route ends with a slash", "Remove it, because a WebSocket handshake isn't redirected"
     if asked.endswith("/") and matches(route, asked.rstrip("/")):
@@ -168,7 +168,7 @@ def slash_before_parameter(route: str, asked: str, query: str) -> tuple[str, str
 
 
 def similar(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """Explain a slip in one part of the path."""
+    """Explain a misspelling in one part of the path."""
     different = differences(route, asked)
     if len(different) == 1 and SequenceMatcher(None, *different[0]).ratio() >= SIMILAR:
         return difference(*different[0])
@@ -176,7 +176,7 @@ def similar(route: str, asked: str, query: str) -> tuple[str, str] | None:
 
 
 def slash_inside(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """Explain a value that holds an encoded slash."""
+    """Explain a value that contains an encoded slash."""
     if "%2f" in asked.lower() and matches(route, unquote(re.sub("(?i)%2f", "-", asked))):
         name = PARAMETER.findall(route)[-1]
         return (
@@ -187,7 +187,7 @@ def slash_inside(route: str, asked: str, query: str) -> tuple[str, str] | None:
 
 
 def other_case(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """Explain capital letters."""
+    """Explain a difference between upper and lower case."""
     lower = "/".join(part if PARAMETER.search(part) else part.lower() for part in route.split("/"))
     if matches(lower, asked.lower()):
         return "paths are case-sensitive", "Write the route's path with the letters that the client sends"
@@ -213,7 +213,7 @@ def other_syntax(route: str, asked: str, query: str) -> tuple[str, str] | None:
 
 
 def prefix_twice(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """Explain a part of the path that's there twice."""
+    """Explain a duplicated part of the path."""
     parts = segments(route)
     for start in range(len(parts)):
         for length in range((len(parts) - start) // 2, 0, -1):
@@ -260,7 +260,7 @@ def parts_missing(route: str, asked: str, query: str) -> tuple[str, str] | None:
 
 
 def parts_surplus(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """Explain a path with a last part that the client doesn't send there."""
+    """Explain a path with a last part that the client doesn't send in its path."""
     parts = segments(route)
     if has_literal(parts[:-1]) and matches(joined(parts[:-1]), asked):
         found = PARAMETER.fullmatch(parts[-1])
@@ -271,7 +271,7 @@ def parts_surplus(route: str, asked: str, query: str) -> tuple[str, str] | None:
 
 
 def one_part_differs(route: str, asked: str, query: str) -> tuple[str, str] | None:
-    """Explain paths that differ in one part, or of which one has a further part in the middle."""
+    """Explain paths that differ in one part, or in an additional part in the middle."""
     mine, theirs = segments(route), segments(asked)
     different = differences(route, asked)
     if len(different) == 1:
@@ -321,7 +321,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def matches(route: str, asked: str) -> bool:
-    """Return whether a route with this path matches a path that's percent-encoded."""
+    """Return whether a route with this path matches a percent-encoded path."""
     try:
         return bool(compile_path(route)[0].match(unquote(asked)))
     except Exception:
@@ -339,10 +339,10 @@ def segments(path: str) -> list[str]:
 
 
 def joined(parts: list[str] | Iterator[str]) -> str:
-    """Return a path of these parts."""
+    """Return the path with these parts."""
     return "/" + "/".join(parts)
 
 
 def quoted(text: str) -> str:
-    """Return a text in double quotes."""
+    """Return a string in double quotes."""
     return f'"{text}"'

@@ -1,4 +1,4 @@
-"""A room of step 05 and the tabs in it: what each tab must receive after each action, and nothing else."""
+"""A room of step 05 and its tabs: after each action, each tab must receive the right messages, and nothing else."""
 
 import ast
 import asyncio
@@ -24,7 +24,7 @@ from .tasks import spawn, stop
 
 ENDS = ("leave", "finish", "reset")
 PAUSE = 1.05
-"""Seconds that a tab reads nothing, and then reads on."""
+"""Seconds for which a tab reads nothing."""
 LARGE = "x" * 262_144
 MANY = 14
 """The number of large messages: 3.5 MiB. The buffers on the way to a client with small buffers hold 2.9 MB."""
@@ -72,7 +72,7 @@ class Room:
 
     Args:
         subject: the running answer.
-        name: of the room; by default a plain one.
+        name: the name of the room; by default a plain one.
     """
 
     def __init__(self, subject: Subject, name: str | None = None) -> None:
@@ -112,13 +112,13 @@ class Room:
         noticed: Likely = JOINED,
         unread: Sequence[Client] = (),
     ) -> Client:
-        """Connect a tab: it gets the list, and the others get `joined` if it's the name's first.
+        """Connect a tab: check that it gets the list, and that the others get `joined` if it's the name's first.
 
         Args:
-            name: of the member.
+            name: the member's name.
             small_buffers: see `handshakes.handshake`.
             listed: the mistake, if the list is wrong.
-            noticed: the mistake, if a notice is.
+            noticed: the mistake, if a notice is wrong.
             unread: tabs that don't read now.
         """
         count = len(self.of(name))
@@ -140,7 +140,7 @@ class Room:
         return tab
 
     async def leave(self, tab: Client, end: str = "leave", *, likely: Likely = LEFT) -> None:
-        """End a tab: the others get `left` if it was the name's last."""
+        """End a tab, and check that the others get `left` if it was the name's last."""
         name = self.tabs.pop(tab)
         await getattr(tab, end)()
         await self._is_left(name, f"{tab.who} sent {tab.did}", likely)
@@ -160,13 +160,13 @@ class Room:
         likely: Likely,
         unread: Sequence[Client] = (),
     ) -> None:
-        """Each of these tabs gets this message next.
+        """Check that each of these tabs gets this message next.
 
         Args:
             message: the message.
-            tabs: which of the room's tabs.
-            action: what causes it.
-            likely: the mistake, if one doesn't.
+            tabs: tabs of the room.
+            action: the cause of the message.
+            likely: the mistake, if a tab doesn't get it.
             unread: tabs among them that don't read now.
         """
         for tab in tabs:
@@ -197,13 +197,13 @@ class Room:
     async def say(
         self, tab: Client, text: str, *, message: str | None = None, what: str = "", likely: Likely = MESSAGE
     ) -> None:
-        """Send a message: every tab in the room gets it, with the sender's name.
+        """Send a message, and check that every tab in the room gets it, with the sender's name.
 
         Args:
             tab: the sender.
-            text: of the message.
-            message: how the sender spells it; by default as Python does.
-            what: what is special about it, for a failure.
+            text: the text of the message.
+            message: the JSON to send; by default as Python spells it.
+            what: the special property of the message, for a failure.
             likely: the mistake, if a tab doesn't get it.
         """
         await tab.send(message if message is not None else {"type": "message", "text": text})
@@ -219,7 +219,7 @@ class Room:
             await self.receive(said(name, text), [each], sender, likely=cause)
 
     async def visit(self, *, likely: str = "") -> None:
-        """Let a visitor join and leave, so that a message too many is found before the next action.
+        """Let a visitor join and leave, so that a surplus message is found before the next action.
 
         Args:
             likely: the mistake, if a notice is wrong.
@@ -229,7 +229,7 @@ class Room:
         await self.leave(visitor)
 
     async def enter_many(self, name: str, count: int) -> list[Client]:
-        """Connect further tabs of a name that is in the room, side by side; each gets the list."""
+        """Connect further tabs of a name that is in the room, at the same time; each gets the list."""
         clients = [
             self.subject.client(Members.path(self.name, name), who=f"{name} (further tab)") for _ in range(count)
         ]
@@ -240,14 +240,14 @@ class Room:
         return list(tabs)
 
     async def end(self) -> None:
-        """Let the tabs leave one after another: each has received nothing more, and the others get `left`."""
+        """Let the tabs leave one by one: check that each has received nothing more, and that the others get `left`."""
         for tab, name in list(self.tabs.items()):
             await tab.has_nothing_more(likely=self._surplus.get(tab, ""))
             del self.tabs[tab]
             await self._is_left(name, f"{tab.who} sent a close frame", LEFT)
 
     async def remove(self, name: str, *, likely: str = "") -> list[Client]:
-        """DELETE a member that is in the room: the others get `left`. The tabs are returned, and not read."""
+        """DELETE a member that is in the room, check that the others get `left`, and return the unread tabs."""
         await self.members.remove(self.name, name, likely=likely or REMOVES)
         removed = self.of(name)
         self.forget(removed)
@@ -257,17 +257,17 @@ class Room:
         return removed
 
     def forget(self, tabs: Iterable[Client]) -> None:
-        """Note that these tabs aren't in the room any longer."""
+        """Note that these tabs are no longer in the room."""
         for tab in tabs:
             self.tabs.pop(tab, None)
 
     async def are(self, *, after: str, likely: str) -> None:
-        """`GET /rooms/{room_id}/members` has exactly the names in the room."""
+        """Check that `GET /rooms/{room_id}/members` has exactly the names in the room."""
         await self.members.are(self.name, *self.names, after=after, likely=likely)
 
     @contextlib.asynccontextmanager
     async def flood(self, sender: Client, to: str | None = None) -> AsyncIterator["Flood"]:
-        """Let `sender` send more than a tab that doesn't read can take, until nothing moves.
+        """Let `sender` send more than the buffers of a tab that doesn't read hold, until nothing moves.
 
         Args:
             sender: a tab.
@@ -290,8 +290,8 @@ class Flood:
     """Large messages of one sender.
 
     Args:
-        sender: its tab.
-        name: of the sender.
+        sender: the sender's tab.
+        name: the sender's name.
         to: the name that direct messages go to, or None for messages to all.
     """
 
@@ -300,18 +300,18 @@ class Flood:
         texts = [f"{number} {LARGE}" for number in range(MANY)]
         self._requests = [{"type": "direct", "to": to, "text": text} if to else said("", text) for text in texts]
         self.messages = [{"type": "direct", "from": name, "text": text} if to else said(name, text) for text in texts]
-        """What its receivers must get."""
+        """The messages that its receivers must get."""
         self.sent = 0
 
     async def send(self) -> None:
-        """Send all of them."""
+        """Send all messages."""
         with contextlib.suppress(ConnectionClosed):
             for request in self._requests:
                 await self._sender.connection.send(json.dumps(request))
                 self.sent += 1
 
     def has(self, frame: str | bytes) -> bool:
-        """Whether a frame is one of its messages."""
+        """Return whether this is one of its messages."""
         return len(frame) > len(LARGE) and parsed(frame) in self.messages
 
 
@@ -321,16 +321,16 @@ async def interleaved(
     likely: str | Likely,
     besides: Callable[[str | bytes], bool] = lambda frame: False,
 ) -> None:
-    """The next messages of a tab are those of these sequences, each in its order.
+    """Check that the next messages of a tab are those of these sequences, each in its order.
 
     Args:
         tab: the tab.
         sequences: the messages.
-        likely: the mistake, if others come.
-        besides: whether a message may come in between.
+        likely: the mistake, if others arrive.
+        besides: a function that returns whether a message may arrive in between.
 
     Raises:
-        Failure: one is missing, is changed, comes twice or overtakes another one of its sequence.
+        Failure: one is missing, is changed, is duplicated or overtakes another one of its sequence.
     """
     rest = [deque(sequence) for sequence in sequences if sequence]
     while rest := [each for each in rest if each]:
@@ -356,13 +356,13 @@ async def pause(since: float) -> None:
 
 
 def read_on(tab: Client) -> None:
-    """Let a tab read again that had stopped. Its receive buffer grows, because a small one would make that slow."""
+    """Resume reading after `stop_reading`, with a larger receive buffer, because a small one would make that slow."""
     tab.connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
     tab.read_again()
 
 
 async def read_while(tab: Client, skips: Callable[[str | bytes], bool]) -> None:
-    """Read messages as long as they are of this kind; each has the tab's patience."""
+    """Read messages as long as `skips` returns True. Wait for each at most for the tab's patience."""
     while (frame := await tab._look_ahead(tab.patience)) is not None and skips(frame):
         await tab._receive()
 
@@ -373,7 +373,7 @@ def show_name(name: str) -> str:
 
 
 def sources(subject: Subject) -> list[str]:
-    """Return the texts of the answer's modules, for a look that decides between causes."""
+    """Return the texts of the answer's modules, to decide between causes."""
     found = []
     for path in (subject.folder / "exercise").glob("*.py"):
         with contextlib.suppress(ValueError, OSError):

@@ -1,4 +1,4 @@
-"""Members that read slowly or not at all, in step 07: what fills their connections, and who holds their sockets."""
+"""Members that read slowly or not at all, in step 07: texts that fill their connections, and their TCP sockets."""
 
 import asyncio
 import base64
@@ -18,22 +18,22 @@ from .model import Failure
 from .subject import Subject
 
 LARGE = "x" * 65_536
-"""A text of which the kernel keeps some dozens for a member that does not read."""
+"""A text. The kernel buffers some dozens of these for a member that doesn't read."""
 GIANT = "x" * (1_048_576 if hasattr(socket, "TCP_MAXSEG") else 8_388_608)
-"""A text that's more than the kernel and asyncio keep for a tiny member that reads nothing. What's sent after it has to
-wait in the server."""
+"""A text that's larger than the buffers of the kernel and asyncio for a tiny member that reads nothing. Later messages
+must wait in the server."""
 LONGEST_WAIT = 0.1
-"""Seconds that the others may wait for a message."""
+"""Seconds for which the others may wait for a message."""
 
 
 def in_one_piece(texts: list[str]) -> bytes:
-    """Messages as the bytes that a client sends, for one write."""
+    """Return messages as the bytes that a client sends, for one write."""
     data = (json.dumps({"type": "message", "text": text}).encode() for text in texts)
     return b"".join(frames.Frame(frames.Opcode.TEXT, each).serialize(mask=True) for each in data)
 
 
 def holds(subject: Subject, tab: Client) -> bool:
-    """Whether the server's process has a socket whose other end is this client's."""
+    """Return whether the server's process has a TCP socket whose other end is this client's."""
     port = tab.connection.local_address[1]
     found = psutil.Process(subject.server.pid).net_connections()
     return any(one.raddr and one.raddr.port == port for one in found)
@@ -45,10 +45,10 @@ async def stuck_members(subject: Subject, paths: Sequence[str]) -> AsyncIterator
 
     Args:
         subject: the running answer.
-        paths: of their connections.
+        paths: the paths of their connections.
 
     Raises:
-        Failure: a handshake was refused, or not answered.
+        Failure: a handshake is refused, or not answered.
     """
     loop = asyncio.get_running_loop()
     with contextlib.ExitStack() as stack:
@@ -72,15 +72,15 @@ async def stuck_members(subject: Subject, paths: Sequence[str]) -> AsyncIterator
 
 
 async def read_slowly(sock: socket.socket, rate: float, patience: float) -> list[frames.Frame]:
-    """Read up to the close frame of a connection that has read nothing so far, and send a pong now and then.
+    """Read up to the close frame of a connection that has read nothing so far, and send a pong every 256 KiB.
 
     Args:
-        sock: one of `stuck_members`.
-        rate: bytes a second.
-        patience: seconds without anything after which it's the end too.
+        sock: a TCP socket of `stuck_members`.
+        rate: bytes per second.
+        patience: seconds without data after which reading ends too.
 
     Returns:
-        All whole frames.
+        All complete frames.
     """
     loop = asyncio.get_running_loop()
     pong = frames.Frame(frames.Opcode.TEXT, b'{"type": "pong"}').serialize(mask=True)

@@ -1,4 +1,4 @@
-"""The answer under judgement: a running server, and the ways a check may talk to it."""
+"""The answer under judgment: a running server, and the requests and connections that a check may use."""
 
 import asyncio
 import contextlib
@@ -27,16 +27,16 @@ from .troubles import COUNTED
 T = TypeVar("T")
 
 if find_spec("sniffio") is None:
-    # httpcore tries to import it several times for each request. Don't search the whole path for it each time.
+    # Don't search the whole path each time: httpcore tries to import it several times for each request.
     sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 _marks = itertools.count()
 PROMPT = 0.1
-"""Seconds that each request may take, or else the machine is too busy to judge a promise."""
+"""Seconds for each request. If one takes longer, the machine is too busy to check `promised`."""
 AT_ONCE = 0.5
-"""Seconds after which a server that has not answered two requests counts as blocked."""
+"""Seconds after which a server that hasn't answered two requests is considered blocked."""
 SETTLED = 3.0
-"""Seconds that a server gets to answer them all the same, so that its log is whole on a busy machine too."""
+"""Seconds to wait for these answers nevertheless, so the log is complete on a busy machine too."""
 
 
 def name_in(path: str) -> str | None:
@@ -45,7 +45,7 @@ def name_in(path: str) -> str | None:
 
 
 async def again() -> AsyncIterator[None]:
-    """Loop with a pause that doubles, up to 0.05 s. Requests without one would take the processor from the answer."""
+    """Yield after pauses that double, up to 0.05 s. Requests without pauses would use processor time of the answer."""
     pause = 0.002
     while True:
         yield
@@ -57,7 +57,7 @@ class Subject:
     """A running answer.
 
     Args:
-        server: ready to take connections.
+        server: a running server that accepts connections.
         patience: seconds to wait for an answer.
         folder: the folder that holds the answer.
     """
@@ -67,22 +67,22 @@ class Subject:
         self.patience = patience
         self.folder = folder
         self.blocked = False
-        """Whether the server answered late, or not, when it was last asked to settle."""
+        """Whether the server answered late or not at all in the last call of `settle`."""
         self.hung = False
-        """Whether it didn't answer at all, though it runs."""
+        """Whether it didn't answer at all in that call, although it was running."""
         self._shared: dict[object, asyncio.Task[Any]] = {}
-        """By its key, what the checks share, such as the start of a further server; see `share`."""
+        """By key: the tasks whose results the checks share, such as the start of a further server; see `share`."""
         self._others: list[Subject] = []
         """Further servers that the checks share."""
         self._started: list[Subject] = []
         """Servers that single checks have started for themselves."""
         self._logs: list[list[str]] = []
-        """Of other processes that run the answer."""
+        """The logs of other processes that run the answer."""
         self.at_end: list[Callable[[], object]] = []
-        """Called when the subject is closed, after its servers: ends what they needed."""
-        # Connections are not kept, so that a check never waits behind another one's request.
+        """Functions that `close` calls after it has stopped the servers. They close resources such as Redis."""
+        # Keep no connections, so a check never waits for another check's request.
         limits = httpx.Limits(max_keepalive_connections=0)
-        # Certificates take hundredths of a second to load, and no server here has one.
+        # Load no certificates: that takes hundredths of a second, and no server here has one.
         self._http = httpx.AsyncClient(
             base_url=server.url, timeout=patience, limits=limits, trust_env=False, verify=False
         )
@@ -99,8 +99,8 @@ class Subject:
         """Connect a client to the answer; see `handshakes.client`.
 
         Args:
-            path: with its query.
-            who: how a failure calls it; by default the name in the query, or "the first client", and so on.
+            path: the path, with its query.
+            who: the client's name in failures; by default the name in the query, or "the first client", and so on.
             small_buffers: see `handshakes.handshake`.
             tiny: see `handshakes.handshake`.
             headers: see `handshakes.handshake`.
@@ -124,7 +124,7 @@ class Subject:
         """Try a handshake; see `handshakes.handshake`.
 
         Raises:
-            Failure: no answer came.
+            Failure: there's no answer.
         """
         try:
             return await handshakes.handshake(self.server.ws(path), self.patience, headers=headers)
@@ -143,19 +143,19 @@ class Subject:
         first: Callable[[], Coroutine[Any, Any, object]] | None = None,
         meanwhile: Callable[[], Awaitable[object]] | None = None,
     ) -> list[clients.Client]:
-        """New clients whose handshakes reach the server together. Whoever asks for them ends them.
+        """Connect clients whose handshakes reach the server at the same time. The caller ends the clients.
 
         Args:
-            paths: of the sockets.
-            first: something else that reaches the server together with them, and before them. It may wait.
-            meanwhile: something else to be sent that reaches the server together with them.
+            paths: the paths of the connections.
+            first: another action that reaches the server at the same time, before the handshakes. It may wait.
+            meanwhile: another action that sends something, which reaches the server at the same time.
 
         Raises:
-            Failure: one of them was refused.
+            Failure: a handshake is refused.
         """
         asked = [asyncio.Event() for _ in paths]
         sockets = [await handshakes.connected(self.server.url) for _ in paths]
-        # The server takes new connections one after another, and has taken them when it answers this.
+        # The server accepts TCP connections in order, so it has accepted these when it answers this request.
         await self.get("/still-there", likely="something blocks the event loop")
         coming = (
             handshakes.open_client(
@@ -178,37 +178,37 @@ class Subject:
             return list(await asyncio.gather(*opening))[len(before) :]
 
     async def simultaneously(self, *actions: Coroutine[Any, Any, object]) -> None:
-        """Do all of this so that it reaches the server together.
+        """Run actions so that what they send reaches the server at the same time.
 
         Args:
-            actions: each writes at once and may then wait for an answer.
+            actions: each sends immediately, and may then wait for an answer.
         """
         async with running(*actions) as doing:
             with self.suspended():
-                # Each has had its turn, and has written.
+                # Yield control, so each action starts and sends.
                 for _ in range(3):
                     await asyncio.sleep(0)
             await asyncio.gather(*doing)
 
     async def get(self, path: str, *, likely: str) -> httpx.Response:
-        """`GET path`.
+        """Send `GET path`, and return the response.
 
         Raises:
-            Failure: no answer came.
+            Failure: there's no answer.
         """
         return await self.request("GET", path, likely=likely)
 
     async def request(self, method: str, path: str, *, likely: str, **options: Any) -> httpx.Response:
-        """An HTTP request.
+        """Send an HTTP request, and return the response.
 
         Args:
             method: such as `DELETE`.
-            path: where to.
-            likely: the mistake, if no answer comes.
-            options: what `httpx.AsyncClient.request` takes, such as `headers`.
+            path: the path.
+            likely: the mistake, if there's no answer.
+            options: arguments of `httpx.AsyncClient.request`, such as `headers`.
 
         Raises:
-            Failure: no answer came.
+            Failure: there's no answer.
         """
         try:
             return await self._http.request(method, path, **options)
@@ -222,10 +222,10 @@ class Subject:
             ) from None
 
     async def get_json(self, path: str, *, likely: str) -> Any:
-        """The JSON that `GET path` answers with status 200.
+        """Return the JSON of `GET path`, which must have status 200.
 
         Raises:
-            Failure: no answer came, or another status, or no JSON.
+            Failure: there's no answer, its status isn't 200, or its body isn't JSON.
         """
         response = await self.get(path, likely=likely)
         try:
@@ -254,19 +254,19 @@ class Subject:
         shown: Callable[[Any], object] = lambda value: value,
         promised: float = math.inf,
     ) -> None:
-        """Ask `GET path` until its JSON satisfies `holds`, at most as long as the patience.
+        """Send `GET path` until its JSON satisfies `holds`, at most for the patience.
 
         Args:
             path: the path.
-            holds: whether a value is the one that's waited for.
-            after: what had happened before.
-            expect: what is expected.
-            likely: the mistake, if it never comes; or a function that finds it from the last value.
-            shown: what a failure shows of the last value.
-            promised: seconds after which it's late, if the server has answered everything promptly meanwhile.
+            holds: a function that returns whether a value is the expected one.
+            after: the event before, for the message of a failure.
+            expect: the expected value, for the message of a failure.
+            likely: the mistake, if no value is right in time; or a function that finds it from the last value.
+            shown: a function that returns the part of the last value that a failure shows.
+            promised: seconds after which the value is late, if the server has answered all requests promptly.
 
         Raises:
-            Failure: it never did.
+            Failure: no value is right in time.
         """
         values: list[Any] = []
         start, slowest = time.monotonic(), 0.0
@@ -301,10 +301,10 @@ class Subject:
         )
 
     async def eventually_answers(self, status: int, path: str, *, after: str, likely: str) -> None:
-        """Ask `GET path` until it answers with this status, at most as long as the patience.
+        """Send `GET path` until its response has this status, at most for the patience.
 
         Raises:
-            Failure: it never did.
+            Failure: no response has this status in time.
         """
         response = None
         try:
@@ -322,7 +322,7 @@ class Subject:
 
     @contextlib.contextmanager
     def suspended(self) -> "Iterator[None]":
-        """Hold the server up, so that whatever is sent meanwhile reaches it at once, as under load."""
+        """Suspend the server, so it receives all data sent meanwhile at the same time, as under load."""
         import psutil
 
         process = psutil.Process(self.server.pid)
@@ -335,12 +335,12 @@ class Subject:
                 process.resume()
 
     async def stands_still(self, progress: Callable[[], int]) -> None:
-        """Wait until `progress` has not changed while the server answered three requests.
+        """Wait until `progress` doesn't change while the server answers three requests.
 
-        A server that was still at work on something else would have gone on with that meanwhile.
+        If the server had other work left, it would continue with that work meanwhile.
 
         Raises:
-            Failure: the server answers no requests.
+            Failure: the server doesn't answer a request.
         """
         before = None
         while progress() != before:
@@ -349,47 +349,47 @@ class Subject:
                 await self.get("/still-there", likely="something blocks the event loop")
 
     async def probe(self, module: str, **settings: str) -> "Subject":
-        """The same answer in a second server, run by a module of the judge that adds to it.
+        """Return the answer in a second server, which a module of the judge runs and extends.
 
         Args:
-            module: such as `router_probe`. Every check of one subject gets the same server.
-            settings: for its environment. Other settings make it another server.
+            module: the module's name, such as `router_probe`. All checks of one subject get the same server.
+            settings: environment variables. Other settings start another server.
 
         Raises:
-            Failure: it does not start.
+            Failure: the server doesn't start.
         """
         return await self._another_shared(
             f"{module}:app", Path(__file__).parent, {"ANSWER": str(self.folder)} | settings
         )
 
     async def under(self, *, cold: bool = False, **settings: str) -> "Subject":
-        """The same answer in a further server, with settings of its own.
+        """Return the answer in a further server with its own settings.
 
         Args:
-            cold: whether it's a new Python, with a `hash()` of its own for strings. Forks of one process share theirs.
-            settings: for its environment. Every check of one subject gets the same server for the same settings.
+            cold: whether to start a new Python, with its own `hash()` of strings. Forks of one process share it.
+            settings: environment variables. All checks of one subject get the same server for the same settings.
 
         Raises:
-            Failure: it does not start.
+            Failure: the server doesn't start.
         """
         return await self._another_shared(self.server.target, self.folder, settings, cold)
 
     async def share(self, key: object, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return what `make` returns, which all checks of this subject share.
+        """Return the result of `make`, which all checks of this subject share.
 
         Args:
-            key: what it's known by.
-            make: called for the first check that asks. It runs until it's done, or until the subject is closed.
+            key: the key of the result.
+            make: called for the first check that requests the key. It runs until it ends or the subject is closed.
         """
         if key not in self._shared:
             self._shared[key] = spawn(make())
         task = self._shared[key]
-        # Not the task itself, because a check that is canceled must not cancel it for the others.
+        # Don't await the task itself: a canceled check must not cancel it for the others.
         await asyncio.wait([task])
         return task.result()
 
     def shares(self, key: object) -> bool:
-        """Whether a check has asked for this by calling `share`."""
+        """Return whether a check has called `share` with this key."""
         return key in self._shared
 
     async def _another_shared(
@@ -435,19 +435,19 @@ class Subject:
         noisy: bool = False,
         **settings: str,
     ) -> "AsyncIterator[Subject]":
-        """The same answer in a server that this check has for itself, and may end as it likes.
+        """Start the answer in a server that only this check uses, and that it may end.
 
         Args:
             port: of the server; 0 lets the system choose.
-            counting: whether its log says which tasks are unfinished; see loop/counting.py.
+            counting: whether its log lists the unfinished tasks; see loop/counting.py.
             fast: whether its clock runs fast; see loop/fast.py.
             full: whether its disk can be full for a time; see loop/full.py.
-            cold: whether it's a new Python, with a `hash()` of its own for strings; see `under`.
-            noisy: whether its log may hold tracebacks, and isn't part of what `settle` returns.
-            settings: for its environment.
+            cold: whether to start a new Python, with its own `hash()` of strings; see `under`.
+            noisy: whether its log may contain tracebacks, and isn't in the result of `settle`.
+            settings: environment variables.
 
         Raises:
-            Failure: it does not start.
+            Failure: the server doesn't start.
         """
         loop = "counting" if counting else "fast" if fast else "full" if full else ""
         extra = ("--loop", f"{loop}:new_loop") if loop else ()
@@ -463,25 +463,25 @@ class Subject:
             await other.close()
 
     def new_log(self) -> list[str]:
-        """A log for another process that runs the answer, which counts as one of the server's."""
+        """Return a new log for another process that runs the answer. `settle` includes it."""
         self._logs.append([])
         return self._logs[-1]
 
     async def unfinished(self) -> str:
-        """The tasks that have not ended; the server was started with `counting`."""
+        """Return the unfinished tasks of a server that was started with `counting`."""
         start = len(self.server.log)
         await asyncio.to_thread(self.server.wait_for, lambda log: bool(_counts(log[start:])), self.patience)
         return (_counts(self.server.log[start:]) or ["unknown"])[-1]
 
     async def eventually_idle(self, before: str, *, after: str) -> None:
-        """Wait until no other tasks are unfinished than `before`, within the patience.
+        """Wait until only the tasks in `before` are unfinished, at most for the patience.
 
         Args:
-            before: what `unfinished` gave.
-            after: what has happened since.
+            before: an earlier result of `unfinished`.
+            after: the events since then, for the message of a failure.
 
         Raises:
-            Failure: it does not come to that.
+            Failure: other tasks are still unfinished.
         """
         start = len(self.server.log)
         if not await asyncio.to_thread(self.server.wait_for, lambda log: before in _counts(log[start:]), self.patience):
@@ -493,10 +493,10 @@ class Subject:
             )
 
     async def settle(self) -> str:
-        """Let the server finish what it is at, and give its log, with those of the further servers.
+        """Let the server finish its current work, and return its log, with those of the further servers.
 
-        Two requests go through the server's event loop, and the line about the second is waited
-        for in the log, so that what came before it stands there too.
+        Send two requests through the server's event loop, and wait until the second is in the log, so all earlier
+        lines are there too.
         """
         path = f"/mark-{next(_marks)}"
         start = time.monotonic()
@@ -505,7 +505,7 @@ class Subject:
                 await self._http.get(path, timeout=SETTLED)
                 await self._http.get(path, timeout=SETTLED)
         except (httpx.HTTPError, TimeoutError):
-            self.blocked = True  # or it has ended; the log says what it says
+            self.blocked = True  # Or it has ended: the log has the reason.
             self.hung = self.server.exit_code is None
         else:
             self.blocked = time.monotonic() > start + AT_ONCE
@@ -520,7 +520,7 @@ class Subject:
         return "\n".join([log, *map("\n".join, more)])
 
     async def close(self) -> None:
-        """End the conversation and the server."""
+        """Stop the shared tasks and the servers."""
         await stop(*self._shared.values())
         await asyncio.gather(*(other.close() for other in self._others))
         await self._http.aclose()
@@ -530,5 +530,5 @@ class Subject:
 
 
 def _counts(log: list[str]) -> list[str]:
-    """What the lines of loop/counting.py say."""
+    """Return the tasks that the lines of loop/counting.py list."""
     return [line.partition(": ")[2] for line in log if line.startswith(COUNTED)]

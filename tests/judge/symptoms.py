@@ -1,7 +1,7 @@
 """Explain an error in a server's log: one cause in the learner's code, then one fix.
 
-An error supplements what a check knows. It's looked up by its type, by the phase it happened in, by the last thing the
-client sent, and by whether the learner's line or a library raised it: see explanations.py.
+An error supplements the result of a check. Its explanation depends on its type, its phase, the client's last message,
+and on whether the learner's line or a library raised it: see explanations.py.
 """
 
 import re
@@ -16,8 +16,8 @@ __all__ = ["Phase", "Trouble", "meaning_of", "printed_in", "telling", "troubles_
 def telling(troubles: Sequence[Trouble]) -> Trouble | None:
     """Return the error that explains most, or None if there is none.
 
-    A coroutine that was never awaited comes first. Clients of a check come and go, so an error that a disconnect
-    causes comes after the others, and of equal ones the last counts.
+    A coroutine that was never awaited ranks first. Clients of a check often disconnect, so an error that a disconnect
+    causes ranks below other errors. Of equal errors, the last one is returned.
     """
 
     def rank(trouble: Trouble) -> int:
@@ -37,9 +37,9 @@ def meaning_of(trouble: Trouble, sent: str | None = None) -> str | None:
 
     Args:
         trouble: the error.
-        sent: the last thing the client sent, as the line "I sent" shows it, such as `a binary frame b"..."`.
+        sent: the client's last message, as the line "I sent" shows it, such as `a binary frame b"..."`.
     """
-    # A check may say before the message what is special about it: "half an emoji: the text ...".
+    # Remove a prefix: a check may describe the message before it, as in "half an emoji: the text ...".
     if sent and (shown := re.search(r'(?:a binary frame b|the text "|an empty text$).*', sent, re.DOTALL)):
         sent = shown[0]
     if found := NEVER_AWAITED.search(trouble.message):
@@ -67,5 +67,5 @@ def meaning_of(trouble: Trouble, sent: str | None = None) -> str | None:
             "Your code catches the error that a disconnect raises, and prints its traceback. A client that leaves is "
             "normal: print no traceback there, as logging.exception() and traceback.print_exc() do."
         )
-    # An error that the learner's own code prints was caught.
+    # Return None if an explanation states that the error isn't caught: the learner's code caught and printed it.
     return None if meaning and trouble.caught and "nothing catches" in meaning else meaning

@@ -1,4 +1,4 @@
-"""Tasks that never outlive their check, and whose exceptions never end in a traceback of the judge."""
+"""Tasks that never outlive their check, and whose exceptions never cause a traceback of the judge."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def spawn(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Start a task whose exception counts as retrieved, because the checks that need its result may have failed."""
+    """Start a task and retrieve its exception, because the checks that need its result may have failed."""
     task = asyncio.create_task(coroutine)
     task.add_done_callback(lambda done: done.cancelled() or done.exception())
     return task
@@ -24,7 +24,7 @@ async def stop(*tasks: asyncio.Task[Any]) -> None:
 
 @asynccontextmanager
 async def running(*coroutines: Coroutine[Any, Any, T]) -> AsyncIterator[list[asyncio.Task[T]]]:
-    """Run coroutines as tasks, and end those that still run when the block is left."""
+    """Run coroutines as tasks, and cancel those that still run at the end of the block."""
     tasks = [spawn(coroutine) for coroutine in coroutines]
     try:
         yield tasks

@@ -1,4 +1,4 @@
-"""Find the errors in a server's log, and where in the learner's code each comes from."""
+"""Find the errors in a server's log, and the lines of the learner's code that they come from."""
 
 import ast
 import re
@@ -25,7 +25,7 @@ _CHAIN = re.compile(
     r"|The above exception was the direct cause of the following exception):$"
 )
 _WARNING = re.compile(r"(\S.*?):(\d+): (\w*Warning): (.*)$")
-# uvicorn pads its levels, so a print of "INFO: ready" isn't taken for a line of uvicorn.
+# Match the padding of uvicorn's levels: a printed "INFO: ready" isn't a line of uvicorn.
 _UVICORN = re.compile(r"(?:INFO: {5}|(?:DEBUG|TRACE|ERROR): {4}|WARNING: {2}|CRITICAL: )\S")
 _HYPERCORN = re.compile(r"\[\d{4}-\d\d-\d\d [\d:]+ [+-]\d{4}\] \[\d+\] \[[A-Z]+\]")
 _NOTES = re.compile(
@@ -45,37 +45,37 @@ class Trouble:
     """An error in a server's log."""
 
     error: str
-    """Such as "KeyError: 'text'", without the module of the exception."""
+    """The exception, such as "KeyError: 'text'", without its module."""
     places: tuple[str, ...]
-    """The innermost and the outermost line of the learner's code, such as "steps/02_echo/exercise.py:31"; one if
-    they are the same, none if the traceback has no line of the learner."""
+    """The innermost and the outermost line of the learner's code, such as "steps/02_echo/exercise.py:31". One if
+    they're the same, none if the traceback has no line of the learner."""
     phase: Phase
     about_leaving: bool
-    """Whether a client that disconnected causes it."""
+    """Whether a client's disconnect causes it."""
     source: str = ""
     """The innermost line of the learner's code, as the traceback prints it."""
     module: str = ""
     """The module of the exception, such as `jwt.exceptions`."""
     detail: str = ""
-    """Further lines of the message, as Pydantic writes them."""
+    """The lines of the message after the first, such as those of Pydantic."""
     called: str = ""
-    """The function of a library that the innermost line of the learner calls, such as `receive_text`."""
+    """The library function that the learner's innermost line calls, such as `receive_text`."""
     libraries: tuple[str, ...] = ()
-    """The files of the libraries below that line, from the outermost to the innermost."""
+    """The library files below that line, from the outermost to the innermost."""
     function: str = ""
-    """The learner's function that the innermost line is in."""
+    """The learner's function with the innermost line."""
     file: Path | None = None
-    """The learner's file that the innermost line is in."""
+    """The learner's file with the innermost line."""
     background: bool = False
-    """Whether it ended a task that nothing awaits."""
+    """Whether it ended a task that isn't awaited."""
     caught: bool = False
     """Whether the learner's own code printed the traceback, so the code may handle the error."""
     own_close: bool = False
-    """Whether the same function closes the same connection in an earlier line."""
+    """Whether an earlier line of the same function closes the same connection."""
     own_socket: bool = False
-    """Whether an endpoint uses its own connection there, not another member's."""
+    """Whether the line uses the endpoint's own connection, not another member's."""
     raw_message: bool = False
-    """Whether the line reads a key of what `websocket.receive()` returns."""
+    """Whether the line reads a key of the message that `websocket.receive()` returned."""
     in_plain_def: bool = False
     """Whether the line is in a `def` without `async`."""
     over_http: bool = False
@@ -88,18 +88,18 @@ class Trouble:
 
     @property
     def message(self) -> str:
-        """The first line of its message; it may be empty."""
+        """The first line of its message, which may be empty."""
         return self.error.partition(": ")[2]
 
     @property
     def where(self) -> str:
-        """The innermost place with the error, and in a second line the outermost; empty if there's no place."""
+        """The innermost place with the error, and the outermost in a second line; empty if there's no place."""
         inner, *outer = self.places or ("",)
         return "\n".join([f"{inner} {self.error}", *(f"called from {place}" for place in outer)]) if inner else ""
 
     @property
     def own(self) -> bool:
-        """Whether the learner's line raised it itself, not a library that the line calls."""
+        """Whether the learner's line raised it, not a library that the line calls."""
         return bool(self.places) and not self.called
 
 
@@ -121,7 +121,7 @@ class _Frame:
 
 @dataclass
 class _Block:
-    """One traceback, with the frames of the exception groups around it."""
+    """A traceback, with the frames of the exception groups around it."""
 
     frames: list[_Frame]
     note: str
@@ -137,26 +137,26 @@ class _Block:
 
 
 def troubles_in(log: str, folder: Path) -> list[Trouble]:
-    """Find every error in a log, in order.
+    """Return all errors in a log, in order.
 
-    An error is a traceback, a coroutine that was never awaited, a task that ended unnoticed, or a handshake that the
-    endpoint didn't complete. Chained tracebacks are one error: the last one with a line of the learner's code.
+    An error is a traceback, a coroutine that was never awaited, a task that was destroyed while pending, or a
+    handshake that the endpoint didn't complete. Chained tracebacks are one error: the last one with a learner's line.
 
     Args:
-        log: the whole log of a server.
-        folder: the folder of the learner's code; lines of other files don't count as the learner's.
+        log: the complete log of a server.
+        folder: the folder of the learner's code; lines of files outside it aren't the learner's.
     """
     return _Reader(log, folder).troubles
 
 
 COUNTED = "unfinished tasks: "
-"""The beginning of the lines that loop/counting.py prints."""
+"""The start of the lines that loop/counting.py prints."""
 LIMITED = "most bytes of a file: "
-"""The beginning of the lines that loop/full.py prints."""
+"""The start of the lines that loop/full.py prints."""
 
 
 def printed_in(log: str) -> list[str]:
-    """Return the last lines that the learner's own code printed: three at most, each of 120 characters at most."""
+    """Return the last lines that the learner's code printed: at most three, each of at most 120 characters."""
     lines = [line for line in _Reader(log, ROOT).printed if line.strip() and not line.startswith((COUNTED, LIMITED))]
     return [line if len(line) <= 120 else f"{line[:119]}…" for line in lines[-3:]]
 
@@ -211,7 +211,7 @@ class _Reader:
         if block.is_group:
             self._groups.append((depth, block.frames))
         elif self._groups:
-            # Each exception of a group is an error of its own.
+            # End the chain: each exception of a group is a separate error.
             self._end_chain()
             self._chain = [block]
             self._end_chain(keep_note=True)
@@ -235,7 +235,7 @@ class _Reader:
     def _read_detail(self, block: _Block) -> None:
         while self._at < len(self._lines):
             after = _without_margin(self._lines[self._at + 1])[1] if self._at + 1 < len(self._lines) else ""
-            # Pydantic's messages have a line for each field, and FastAPI adds the place of the route.
+            # Read on: Pydantic's messages have a line for each field, and FastAPI adds the place of the route.
             named = block.name.endswith("ValidationError") and after.startswith("  ") and not _UVICORN.match(self._text)
             if frame := _FRAME.match(self._text):
                 block.frames.append(_Frame.of(frame))
@@ -280,7 +280,7 @@ class _Reader:
         elif last and "'coroutine' object" in last.error:
             self.troubles.append(Trouble(error, last.places, "other", False, source=last.source, file=last.file))
         elif not (last and re.search(r"event loop", last.error)):
-            # asyncio.run(f()) fails before it awaits f(): that warning is a consequence.
+            # Skip the warning after asyncio.run(f()): the call fails before it awaits f().
             self.troubles.append(Trouble(error, (), "other", False))
 
     def _read_destroyed(self) -> None:
@@ -306,7 +306,7 @@ class _Reader:
             troubles.append(self._trouble(block, chain[:position]))
         with_place = [trouble for trouble in troubles if trouble.places]
         last = (with_place or troubles)[-1]
-        # In a clean-up, nothing has caught the first error, and the second one is often its consequence.
+        # Keep the first errors too: they weren't caught, and an error in the clean-up is often their consequence.
         if last.phase == "clean-up" and last.about_leaving:
             self.troubles += [first for first in with_place[:-1] if not first.about_leaving]
         self.troubles.append(last)
@@ -380,7 +380,7 @@ class _Reader:
 
 
 def _without_margin(line: str) -> tuple[int | None, str]:
-    """Return a line without the margin that a traceback of an exception group has, and how wide that is, or None."""
+    """Return the width of the margin of an exception group's traceback, or None, and the line without it."""
     if found := re.match(r"^( +)\| ?(.*)$", line):
         return len(found[1]), found[2]
     if found := re.match(r"^( +)\+ (Exception Group Traceback .*)$", line):
@@ -398,7 +398,7 @@ def _at_start(block: _Block) -> bool:
 
 
 def _with_leaving(trouble: Trouble) -> Trouble:
-    """Decide whether a client that disconnected causes an error."""
+    """Return the error with `about_leaving` set, if a client's disconnect causes it."""
     removed = trouble.kind in ("ValueError", "KeyError") and trouble.own and trouble.phase == "clean-up"
     second = removed and (trouble.kind == "KeyError" or ".remove(x)" in trouble.message)
     state = trouble.kind == "WebSocketDisconnected" or (
@@ -410,7 +410,7 @@ def _with_leaving(trouble: Trouble) -> Trouble:
 
 @dataclass(frozen=True)
 class _Look:
-    """What the learner's file has around a line."""
+    """The code around a line in the learner's file."""
 
     line: int
     function: ast.AST | None

@@ -1,4 +1,4 @@
-"""Judge an answer again whenever its files are saved."""
+"""Judge an answer whenever its files are saved."""
 
 import asyncio
 import contextlib
@@ -14,26 +14,26 @@ from .model import Verdict
 from .tasks import spawn
 
 SHORT = 0.5
-"""Seconds that an answer gets at first, while the checks run side by side."""
+"""Seconds to wait for an answer at first, while the checks run side by side."""
 PATIENT = 1.2
-"""Seconds that a check waits when it runs alone: a little more than the second that the exercises promise."""
+"""Seconds to wait for an answer when a check runs alone: a little more than the second that the exercises allow."""
 PAUSE = 50
-"""Milliseconds without another change after which a save counts as complete."""
+"""Milliseconds without another change after which a save is complete."""
 
 
 class Saves(PythonFilter):
-    """Lets through the Python files of an answer, and not the copies that JupyterLab keeps of them."""
+    """A filter for the Python files of an answer, without JupyterLab's copies of them."""
 
     ignore_dirs = (*PythonFilter.ignore_dirs, ".ipynb_checkpoints")
 
 
 async def watch(step: Step, first: Server, show: Callable[[Verdict], object]) -> None:
-    """Judge the reader's answer, and again after each save, until this is cancelled.
+    """Judge the learner's answer now and after each save, until this task is cancelled.
 
     Args:
-        step: the step whose folder is watched.
-        first: a server of the answer that was started before.
-        show: is given every verdict, also those that are not complete yet.
+        step: the step whose folder to watch.
+        first: a running server of the answer.
+        show: called with each verdict, including incomplete ones.
     """
 
     async def once(server: Server | None = None) -> None:
@@ -50,18 +50,18 @@ async def watch(step: Step, first: Server, show: Callable[[Verdict], object]) ->
 
 
 async def saves(folder: Path) -> AsyncIterator[object]:
-    """An item whenever Python files in this folder have been saved."""
+    """Yield an item whenever Python files in this folder have been saved."""
     try:
         async for changes in awatch(folder, watch_filter=Saves(), step=PAUSE):
             yield changes
     except OSError:
-        # The system has no watch left to give, or the file system cannot be watched.
+        # Poll: the system's limit of watches is reached, or the file system doesn't support them.
         async for changes in awatch(folder, watch_filter=Saves(), step=PAUSE, force_polling=True):
             yield changes
 
 
 async def ended(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait until it has cleaned up; raise what went wrong in it."""
+    """Cancel a task and wait until it has cleaned up. Raise its exception, if it has one."""
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task

@@ -1,4 +1,4 @@
-"""Run a Redis in this process's group: the real one if a path is given, else fakeredis' server.
+"""Run a Redis server in this process's group: redis-server if a path is given, otherwise that of fakeredis.
 
 python redis_child.py PORT FOLDER [PATH OF redis-server]
 """
@@ -10,7 +10,7 @@ if __name__ == "__main__":
     port, folder, *real = sys.argv[1:]
     if real:
         options = ["--bind", "127.0.0.1", "--port", port, "--dir", folder, "--save", ""]
-        # What was answered is on the disk, even if the power fails in that moment.
+        # Sync to the disk before each reply, so a power cut loses no acknowledged write.
         options += ["--appendonly", "yes", "--appendfsync", "always"]
         sys.exit(subprocess.call([*real, *options]))
     from fakeredis import TcpFakeServer

@@ -1,1 +1,1 @@
-"""The checks of step 06, a module for each TODO; `tests/checks/test_06_auth.py` puts them together."""
+"""The checks of step 06, a module for each TODO; `tests/checks/test_06_auth.py` combines them."""

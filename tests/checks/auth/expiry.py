@@ -1,4 +1,4 @@
-"""Step 06, TODO 6: a connection ends with its token."""
+"""Step 06, TODO 6: a connection is closed when its token expires."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from judge.tasks import running, spawn, stop
 from websockets import ConnectionClosed
 
 SHORT = {"TOKEN_SECONDS": "3"}
-"""Settings of a further server, whose tokens expire soon."""
+"""Settings of another server, whose tokens expire soon."""
 EXPIRES = "a time limit for each socket, up to the exp of its grant: asyncio.timeout around the loop of the endpoint"
 LISTED = (
     "Your code takes the tab off the list after its close, which waits until the client reads. "
@@ -34,22 +34,22 @@ class Expiry:
                 break
         if ended:
             return
-        # An answer may know its tokens by more than their claims, so tokens that it has made itself decide.
+        # An answer may identify its tokens by more than their claims, so tokens that it issued itself decide.
         auth = AuthClient(await subject.under(**SHORT))
-        # Again where the machine was too busy to look before something had expired.
+        # Repeat this if the machine was too busy to check before a token or a ticket had expired.
         for _ in range(3):
             if await self._saw_it_expire(auth):
                 break
 
     async def _forged_expires(self, auth: AuthClient, seconds: float) -> bool | None:
-        """Open sockets with a token that's forged to expire soon, and its tickets.
+        """Check when connections of a token that's forged to expire soon, and of its tickets, are closed.
 
         Args:
-            auth: a client of the server that tokens can be forged for.
-            seconds: the shortest life of the token.
+            auth: a client of the server for which tokens can be forged.
+            seconds: the minimum lifetime of the token, in seconds.
 
         Returns:
-            Whether all is as it should be, or None if the machine was too slow for that life.
+            Whether everything is right, or None if the machine was too slow for that lifetime.
         """
         newer = await auth.log_in("Ada")
         end = math.ceil(time.time() + seconds)
@@ -81,10 +81,13 @@ class Expiry:
         return True
 
     async def _saw_it_expire(self, auth: AuthClient) -> bool:
-        """Open sockets with a token and its tickets, and one with a newer token; whether all was seen in time.
+        """Check when connections of a token, of its tickets and of a newer token are closed.
+
+        Returns:
+            Whether everything was checked in time.
 
         Raises:
-            Failure: one of them is closed too early, too late or otherwise.
+            Failure: a connection is closed too early, too late or in another way.
         """
         token = await auth.log_in("Ada", anew=True)
         end = float(claims_of(token)["exp"])
@@ -102,7 +105,7 @@ class Expiry:
             }
 
             async def enter_anew() -> tuple[Member, float, asyncio.Task[float]]:
-                # Two tokens of one second may be the same one.
+                # Two tokens of the same second may be equal.
                 await asyncio.sleep(end - time.time() - 1.3)
                 newer = await auth.log_in("Ada", anew=True)
                 member = await enter(token=newer)
@@ -112,7 +115,7 @@ class Expiry:
 
             entering = spawn(enter_anew())
             stack.callback(entering.cancel)
-            # So late that it would be closed too late if its time began anew.
+            # So late that a connection would be closed too late if its time started again.
             await asyncio.sleep(end - time.time() - 0.5)
             saw_all = True
             for how in ("used", "bought"):
@@ -150,7 +153,7 @@ class Expiry:
 
     @check(6, "takes a member that reads nothing off the list when its token expires")
     async def test_stuck(self, subject: Subject) -> None:
-        # Servers of its own, because the list is judged. Tokens that the answer has made itself decide.
+        # Use other servers, because the list is judged. Tokens that the answer issued itself decide.
         for settings in (KEYED | {"TICKET_SECONDS": "29"}, SHORT | {"TICKET_SECONDS": "29"}):
             auth = AuthClient(await subject.under(**settings))
             token = await auth.log_in("Ada")
@@ -161,19 +164,19 @@ class Expiry:
 
     @staticmethod
     async def _is_off_the_list(auth: AuthClient, token: str) -> None:
-        """A member that reads nothing is off the list within two seconds after the end of its token.
+        """Check that a member that reads nothing is off the list within two seconds after its token expires.
 
         Raises:
-            Failure: it isn't.
+            Failure: the member is still on the list.
         """
         end = float(claims_of(token)["exp"])
         async with (
             auth.subject.client("/ws/lobby", headers=bearer(token), small_buffers=True, who="Ada") as ada,
-            # What Ada sends comes back to her, until the server can't write any more of it.
+            # The server sends Ada's messages back to this connection until it can't write.
             flooding(ada),
         ):
             await asyncio.sleep(end - time.time())
-            # In the order of what the server does: this login comes after the end.
+            # Log in now, so that in the server's order of events this login comes after the expiry.
             grace = bearer(await auth.log_in("Grace", anew=True))
             deadline = end + 2 + auth.subject.patience
             path = "/rooms/lobby/members"
@@ -196,7 +199,7 @@ class Expiry:
 
     @staticmethod
     async def _are_refused(auth: AuthClient, token: str, ticket: str) -> None:
-        """A token that has expired and its unused ticket are refused."""
+        """Check that an expired token and its unused ticket are refused."""
         for what, path, headers in (
             ("a ticket that was not used, of a token that has expired", f"/ws/lobby?ticket={ticket}", None),
             ("a token that has expired", "/ws/lobby", bearer(token)),
@@ -206,9 +209,9 @@ class Expiry:
 
     @staticmethod
     async def _closes(how: str, member: Member, end: float) -> None:
-        """The socket is closed with 4401 within two seconds after the end of its token, and not before."""
+        """Check that the connection is closed with 4401 within two seconds after its token expires, and not before."""
         talking = how.startswith("talking")
-        # Who closes when the token expires has two seconds in hand on a busy machine.
+        # On a busy machine, an answer that closes when the token expires has two seconds to spare.
         deadline = asyncio.timeout(end + 2.2 - time.time())
         closed = spawn(member.connection.wait_closed())
         reading = spawn(_read(member))
@@ -224,7 +227,7 @@ class Expiry:
             await stop(closed, reading)
         late = time.time() - end
         code = member.connection.close_code
-        # A tenth of a second, because two processes look at the clock.
+        # Allow a tenth of a second, because two processes read the clock.
         if code == 4401 and -0.1 <= late:
             return
         got = f"code {code}, {abs(late):.1f} s {'after' if late >= 0 else 'before'} the end of its token"
@@ -239,7 +242,7 @@ class Expiry:
 
 @contextlib.asynccontextmanager
 async def flooding(member: Client) -> AsyncIterator[None]:
-    """Let a member that reads nothing send more than fits into the buffers on the way back to it."""
+    """Let a member that reads nothing send more than the buffers on the way back to it can hold."""
     member.stop_reading()
 
     async def send() -> None:
@@ -252,13 +255,13 @@ async def flooding(member: Client) -> AsyncIterator[None]:
 
 
 async def _closed_at(member: Member) -> float:
-    """Read on until the connection is closed; when that was, in seconds of `time.time()`."""
+    """Read until the connection is closed, and return the time of the close, in seconds of `time.time()`."""
     with contextlib.suppress(ConnectionClosed):
         await _read(member)
     return time.time()
 
 
 async def _read(member: Member) -> None:
-    """Read on, so that nothing fills up."""
+    """Read until the connection is closed, so that no buffer fills up."""
     async for _ in member.connection:
         pass

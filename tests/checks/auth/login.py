@@ -35,7 +35,7 @@ class Login:
         claims = claims_of(token)
         expect = 'the claims sub, "aud": "chat" and exp, signed with SECRET_KEY and HS256'
         try:
-            # A little tolerance: two processes look at the clock.
+            # Allow 5 seconds, because two processes read the clock.
             jwt.decode(token, KEY, ["HS256"], audience="chat", options={"require": ["sub", "aud", "exp"]}, leeway=5)
         except jwt.PyJWTError as error:
             got = f"a token with the claims {show(claims)}: {error}"
@@ -51,7 +51,7 @@ class Login:
         """Check the claim exp of a new token, with 5 seconds of tolerance."""
         exp = claims_of(token).get("exp")
         remaining = exp - time.time() if isinstance(exp, int | float) else math.nan
-        # Up to 10 seconds for the login itself, on a busy machine.
+        # Allow up to 10 seconds for the login itself, on a busy machine.
         if not -5 - HASHING < remaining - seconds < 5:
             raise Failure(
                 sent=f"POST /token with the name {name} and the right password, {settings}",
@@ -63,7 +63,7 @@ class Login:
     @check(1, "refuses unknown users and wrong passwords alike, in about the same time")
     async def test_refused_login(self, subject: Subject) -> None:
         auth = AuthClient(subject)
-        # The unknown users first: an answer that makes one hash at a time must not let them wait for Ada's.
+        # Unknown users first: if an answer makes one hash at a time, they must not wait for Ada's.
         cases = (("Nobody", "lovelace"), ("ada", "lovelace"), ("Ada", "hopper"), ("Ada", "Lovelace"))
 
         async def answer(name: str, password: str) -> tuple[httpx.Response, float]:
@@ -71,7 +71,7 @@ class Login:
             response = await auth.post("/token", username=name, password=password)
             return response, time.perf_counter() - start
 
-        # At the same time, so that whatever else the machine does slows down all of them alike.
+        # At the same time, so that other load on the machine slows down all of them alike.
         answers = await asyncio.gather(*(answer(*case) for case in cases))
         wrong_password = answers[2][0]
         for (name, password), (response, _) in zip(cases, answers, strict=True):
@@ -91,7 +91,7 @@ class Login:
                     expect=f"the same as for a wrong password of Ada: {show(wrong_password.text)}",
                     likely="status, body or headers tell who is a user: raise the same exception in one place",
                 )
-        # The fastest of each kind, because whatever else the machine does makes an answer slower only.
+        # Compare the fastest of each kind, because other load on the machine only makes an answer slower.
         fastest = {
             is_known: min(
                 seconds
@@ -104,7 +104,7 @@ class Login:
             known, unknown = (1000 * fastest[is_known] for is_known in (True, False))
             if 0.6 < unknown / known < 1.6:
                 break
-            # On a busy machine the fastest of two says little yet, and an answer may make one hash at a time.
+            # On a busy machine, the fastest of two isn't reliable yet, and an answer may make one hash at a time.
             for name in ("Ada", "Nobody"):
                 _, seconds = await answer(name, "wrong")
                 fastest[name in PASSWORDS] = min(fastest[name in PASSWORDS], seconds)
@@ -124,7 +124,7 @@ class Login:
     async def test_hash_aside(self, subject: Subject) -> None:
         auth = AuthClient(subject)
         if not any(auth.has_asked_for(name) for name in PASSWORDS):
-            # The logins that the other checks need too. Only if these look held up, further ones decide.
+            # Use the logins that the other checks need too. Further ones decide only if these seem to block.
             shared = [auth.answer_to(name) for name in PASSWORDS]
             if await self._held_up_by(subject, shared, hashes=len(shared) + 4) is None:
                 return
@@ -143,11 +143,11 @@ class Login:
 
         Args:
             subject: the running answer.
-            logins: what makes the hashes.
-            hashes: the number that may be made meanwhile, with those of other checks.
+            logins: the requests that cause the hashes.
+            hashes: the maximum number of hashes in that time, including those of other checks.
 
         Returns:
-            What came of the requests if the logins held up the event loop, or None.
+            A summary of the responses if the logins blocked the event loop, or None.
         """
         spans: list[list[float]] = []
 
@@ -164,7 +164,7 @@ class Login:
             await asyncio.gather(*waiting)
             end = time.perf_counter()
         whole = end - start
-        # With hashes in the event loop, an answer to GET comes at best in between two of them.
+        # If the event loop makes the hashes, a response to GET arrives at best between two of them.
         waits = [(answered or end) - asked for asked, answered in spans]
         if sum(wait for wait in waits if wait > whole / (2 * hashes + 2)) <= 0.7 * whole:
             return None

@@ -15,24 +15,24 @@ LOGGED_OUT = "note for the user when the logout was, or a number that goes up, a
 class Logout:
     @check(7, "tells a new login from an old one, in the same second too")
     async def test_same_second(self, subject: Subject) -> None:
-        # A user that the other checks on this server don't have.
+        # Use a user that no other check on this server uses.
         auth = AuthClient(await subject.under(**KEYED))
 
-        # All checks log in first, and until then nothing is done within a second.
+        # Wait: all checks log in first, and until then nothing finishes within a second.
         await asyncio.sleep(0.3)
         took = 0.2
         for _ in range(3):
-            # The token is issued early in a second, so that a hash more has its place in there.
+            # The token is issued early in a second, so that another hash fits into that second.
             await asyncio.sleep((0.15 - took - time.time()) % 1)
             start = time.time()
             token = await auth.log_in("Linus", anew=True)
             issued = time.time()
             took = issued - start
             token = await self._logs_out_and_in(auth, token, "a logout and a login right after a login")
-            # The answer to the login takes a few hundredths of a second at most, unless the machine is busy.
+            # The response to the login takes a few hundredths of a second at most, unless the machine is busy.
             if int(issued - 0.05) == int(time.time()):
                 return
-        # Without the login before, where a hash takes much of a second.
+        # Leave out the first login where a hash takes much of a second.
         second = int(issued)
         for _ in range(4):
             if int(time.time()) == second:
@@ -43,7 +43,7 @@ class Logout:
 
     @staticmethod
     async def _logs_out_and_in(auth: AuthClient, token: str, after: str) -> str:
-        """The token is refused after the logout, and the one that is given next is not."""
+        """Log out and in, and return the new token: the old one must be refused, and the new one accepted."""
         await auth.answers(204, "/logout", "a good token", bearer(token), likely="204, no body")
         new = await auth.log_in("Linus", anew=True)
         answer = await auth.subject.handshake("/ws/lobby", headers=bearer(new))
@@ -73,7 +73,7 @@ class Logout:
         ada = await auth.log_in("Ada")
         older = await auth.log_in("Grace", anew=True)
         while (newer := await auth.log_in("Grace", anew=True)) == older:
-            # Two tokens of one second may be the same one.
+            # Two tokens of the same second may be equal.
             await asyncio.sleep(1 - time.time() % 1)
         tickets = [await auth.create_ticket(older), await auth.create_ticket(newer)]
         refused = "POST /logout asks for a good token"

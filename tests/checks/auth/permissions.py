@@ -101,7 +101,7 @@ class Permissions:
                     response = await subject.request(method, path + query, headers=headers, likely=likely)
                     status = response.status_code
                     if status in (404, 405):
-                        # A route that was not kept is not there for anybody.
+                        # Send a valid token: a route that wasn't kept is missing for every client.
                         known = await subject.request(method, path, headers=bearer(linus), likely=likely)
                         there = known.status_code not in (404, 405) or "detail" not in known.text
                         if not there and known.json()["detail"] in ("Not Found", "Method Not Allowed"):
@@ -117,7 +117,7 @@ class Permissions:
 
     @check(4, "asks on the HTTP routes of a room for a permission in it, and lets members remove only themselves")
     async def test_room_routes(self, subject: Subject) -> None:
-        # A server of its own, because members are removed.
+        # Use another server, because members are removed.
         auth = AuthClient(await subject.under(**KEYED | {"TICKET_SECONDS": "31"}))
         ada, grace, linus = [await auth.log_in(name) for name in ("Ada", "Grace", "Linus")]
         lab, lobby = "/rooms/lab/members", "/rooms/lobby/members"

@@ -10,7 +10,7 @@ from judge.model import Failure, check
 from judge.subject import Subject
 
 TICKET_TIMES = (0.5, 2.0, 8.0)
-"""Seconds. The next one is tried if a ticket couldn't be redeemed in time, on a busy machine or because of rounding."""
+"""Ticket lifetimes in seconds. If a busy machine or rounding prevents redeeming in time, the next one is tried."""
 ONLY_ONE = "A new ticket ends the user's older ones. Keep each until it's used or expires: a user opens several tabs."
 LOGGED = (
     "Your code logs or prints it, perhaps with the headers or the exception of a handshake, or it's in an address that "
@@ -22,7 +22,7 @@ USED_UP = "take the ticket out of its dict with pop() before anything else is as
 class Tickets:
     @check(3, "sells a ticket to who has a token, and lets its holder in once")
     async def test_ticket(self, subject: Subject) -> None:
-        # Its own server, because a token in the query is meant to be refused here, and stands in the log.
+        # Use another server, because a token in the query must be refused here, and is in the log.
         auth = AuthClient(await subject.under(**KEYED))
         ada = await auth.log_in("Ada")
         ticket, newer = await auth.create_ticket(ada), await auth.create_ticket(ada)
@@ -90,14 +90,14 @@ class Tickets:
                     if seconds == TICKET_TIMES[-1]:
                         raise
                     continue
-                # Its time is what is judged here, so it has to pass.
+                # Wait until the ticket has expired, because this check judges its lifetime.
                 await asyncio.sleep(seconds + 0.1)
                 await auth.refuses(
                     f"/ws/lobby?ticket={ticket}",
                     f"a ticket issued {seconds + 0.1:g} s before, with TICKET_SECONDS={seconds:g}",
                     likely="note when a ticket ends, or let loop.call_later() take it away",
                 )
-                # Time for an endpoint that ends a socket with its ticket.
+                # Wait for an endpoint that closes a connection when its ticket expires.
                 await asyncio.sleep(0.5)
                 what = "a message on a socket whose ticket has ended, and whose token has not"
                 likely = "a ticket is for the handshake; its token ends the socket"
@@ -106,7 +106,7 @@ class Tickets:
 
     @staticmethod
     async def _token_of_ada(subject: Subject, auth: AuthClient) -> str:
-        """Return a token of the server whose key this one has, or a new one if it isn't accepted here."""
+        """Return a token of the server with the same key, or a new one if it isn't accepted here."""
         token = await AuthClient(await subject.under(**KEYED)).log_in("Ada")
         if (await auth.post("/ticket", headers=bearer(token))).status_code == 200:
             return token
@@ -136,7 +136,7 @@ class Tickets:
                 ("/ws/lobby", bearer(token + "x")),
                 (f"/ws/attic?ticket={ticket}", bearer(token)),
             ):
-                # Later checks judge whether it's refused.
+                # Ignore the result: later checks judge whether the handshake is refused.
                 answer = await subject.handshake(path, headers=headers)
                 if isinstance(answer, ClientConnection):
                     await answer.close()
@@ -146,10 +146,10 @@ class Tickets:
 
     @staticmethod
     async def _keeps_out(subject: Subject, tokens: list[str], after: str) -> None:
-        """No token and no password is in the log.
+        """Check that no token and no password is in the log.
 
         Raises:
-            Failure: one is.
+            Failure: a token, a password or its hash is in the log.
         """
         log = await subject.settle()
         secrets = {"the access token": [part for token in tokens for part in token.split(".")[1:]]}

@@ -82,7 +82,7 @@ class Tokens:
     @check(2, "refuses the tokens of the run before, when SECRET_KEY is not set")
     async def test_run_before(self, subject: Subject) -> None:
         token = await AuthClient(subject).log_in("Ada")
-        # A second run is as good as a later one: it has a key of its own.
+        # Start a second server instead of restarting the first one: it has its own key.
         await AuthClient(await subject.under()).refuses(
             "/ws/lobby",
             "a token of another run",

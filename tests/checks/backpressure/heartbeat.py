@@ -1,4 +1,4 @@
-"""Step 07, TODO 3: pings, and the end of members that stay silent."""
+"""Step 07, TODO 3: pings, and the disconnect of silent members."""
 
 import asyncio
 import contextlib
@@ -17,19 +17,19 @@ from websockets.exceptions import ConnectionClosed
 from .room import CLOSING, FILLING, HUGE, IDS, let_go
 
 BEAT = 0.25
-"""Seconds between two pings in most of these checks."""
+"""Heartbeat interval in most of these checks, in seconds."""
 LONG_BEAT = 1.0
-"""The same for a machine that's too busy for the others."""
+"""Heartbeat interval for a machine that's too busy for the others, in seconds."""
 EARLIEST = 2.9
-"""Intervals after which a silent member may be closed, less what two clocks may differ."""
+"""Intervals after which a silent member may be closed, minus a tolerance for two clocks."""
 SHORT_BEAT = 0.1
-"""The same where no member has to stay alive, so that a busy machine can't be too slow for it."""
+"""Heartbeat interval in seconds if no member must stay connected, so a busy machine can't be too slow for it."""
 OFF_THE_LIST = 1.0
-"""Seconds that a busy machine may be late with taking a silent member off the list."""
+"""Seconds by which a busy machine may be late when it removes a silent member from the list."""
 PINGS = '{"type": "ping"} goes to every member every HEARTBEAT_INTERVAL seconds, from one task that lifespan starts'
 LATE = {"pong": 0.7, "binary": 0.5}
-"""When some silent members send their last frame, as a part of an interval after a ping. The others send it right after
-a ping."""
+"""When some silent members send their last message, as a fraction of an interval after a ping. The others send it right
+after a ping."""
 SECOND_ROOM = (
     "The pings stop when a room empties, as if the loop over the rooms had ended with an error. "
     "Closing a silent member can delete its room, so loop over list(self.rooms)."
@@ -39,8 +39,8 @@ TALKS = (
     "tabs at each interval, and count."
 )
 PHASES = (0.4, 0.55, 0.7)
-"""When members join that send nothing, as parts of an interval after a ping. One interval too few is then far below
-three. Several, because a busy machine may be late for one of them."""
+"""When members that send nothing join, as fractions of an interval after a ping. One interval too few is then far below
+three. There are several, because a busy machine may be late for one of them."""
 EARLY = (
     "Your code closes a silent member one interval too early, or doesn't accept joining as a sign of life. "
     "Count the pings since the last sign of life from 0, and close at the ping after the third."
@@ -56,7 +56,7 @@ class Heartbeat:
             try:
                 return await self._are_pinged(members, members.room())
             except Failure as failure:
-                # A busy machine may let a member seem silent, but not each time.
+                # On a busy machine, a member may seem silent, but not each time.
                 if attempt == 2 or "4408" not in failure.got:
                     raise
 
@@ -71,7 +71,7 @@ class Heartbeat:
             await grace.send({"type": "message", "text": "here"})
             for tab in (ada, grace):
                 tab.patience += BEAT
-                # There may have been a ping among the notices.
+                # A ping may have arrived among the join events.
                 while await tab.next_object(expect="message 1", likely=IDS) != message(1, "Grace", "here"):
                     pass
                 tab.did = f"nothing yet; HEARTBEAT_INTERVAL={BEAT}"
@@ -83,7 +83,7 @@ class Heartbeat:
                 await ada.send({"type": "pong"})
                 await ada.send({"type": "pong", "more": [1]})
                 while await grace.next_object(expect=show(PING), likely=PINGS) != PING:
-                    pass  # the error
+                    pass  # Skip the error.
                 await grace.send({"type": "pong"})
                 await grace.send("no JSON")
                 if times[2:] and abs(times[-1] - times[-3] - 2 * BEAT) < BEAT / 2:
@@ -102,7 +102,7 @@ class Heartbeat:
 
     @staticmethod
     async def _talk(tab: Client) -> None:
-        """Send pongs, three an interval."""
+        """Send three pongs per interval."""
         while True:
             await tab.connection.send('{"type": "pong"}')
             await asyncio.sleep(BEAT / 3)
@@ -114,16 +114,16 @@ class Heartbeat:
             await asyncio.gather(*judging)
 
     async def _after_joining(self, subject: Subject) -> None:
-        """Judge when members are closed that only join.
+        """Check when members that only join are closed.
 
-        A busy machine may be too late to tell three intervals from less. Long intervals then decide.
+        A busy machine may be too late to distinguish three intervals from fewer. Long intervals then decide.
         """
         for beat in (BEAT, BEAT, LONG_BEAT):
             if await self._saw_joiners_close(Members(await subject.under(HEARTBEAT_INTERVAL=str(beat))), beat):
                 break
 
     async def _in_another_room(self, subject: Subject) -> None:
-        """The heartbeat goes on when the last member of a room was closed."""
+        """Check that the heartbeat continues after the last member of a room is closed."""
         members = Members(await subject.under(HEARTBEAT_INTERVAL=str(BEAT)))
         async with members.tab(members.room(), "Linus") as silent, members.tab(members.room(), "Ada") as ada:
             for tab in (silent, ada):
@@ -136,11 +136,11 @@ class Heartbeat:
                     if await ada.next_object(expect=show(PING), likely=LIFE) == PING:
                         await ada.send({"type": "pong"})
                         ada.did = "a pong after each ping"
-                        # Two more after the end of the other room.
+                        # Expect two more pings after the other room is empty.
                         rest -= ended.done()
                         ada.after = "Linus, alone in another room, was closed as silent" if ended.done() else None
             except Failure as failure:
-                # A connection that's closed as silent has another cause.
+                # If this connection is closed as silent too, it has another cause.
                 if ended.done() and ada.connection.close_code != 4408:
                     failure.likely = SECOND_ROOM
                 raise
@@ -148,11 +148,11 @@ class Heartbeat:
                 await stop(ended)
 
     async def _saw_joiners_close(self, members: Members, beat: float) -> bool:
-        """Let members join in mid interval, where one interval too few is far below three.
+        """Let members join in the middle of an interval, where one interval too few is far below three.
 
         Args:
-            members: of the server.
-            beat: seconds between two of its pings.
+            members: the members of the server.
+            beat: the heartbeat interval of the server, in seconds.
 
         Returns:
             Whether the clock would have shown that one of them was closed an interval too early.
@@ -185,9 +185,9 @@ class Heartbeat:
                 return any(await asyncio.gather(*joining))
 
     async def _after_a_sign(self, subject: Subject) -> None:
-        """Judge when members are closed that have sent something.
+        """Check when members that have sent a message are closed.
 
-        A busy machine may be too late to tell three intervals from less. Long intervals then decide.
+        A busy machine may be too late to distinguish three intervals from fewer. Long intervals then decide.
         """
         last = None
         for beat in (BEAT, BEAT, LONG_BEAT):
@@ -201,7 +201,7 @@ class Heartbeat:
                 except Failure as failure:
                     if watching.connection.close_code != 4408:
                         raise
-                    # A busy machine may let this one seem silent too, but not each time.
+                    # On a busy machine, this member may seem silent too, but not each time.
                     last = failure
         if last:
             raise last
@@ -210,10 +210,10 @@ class Heartbeat:
         """Let members fall silent, next to one that answers each ping.
 
         Args:
-            members: of the server.
-            room: the room.
-            watching: the tab of the member that stays.
-            beat: seconds between two pings.
+            members: the members of the server.
+            room: the name of the room.
+            watching: the tab of the member that stays connected.
+            beat: the heartbeat interval, in seconds.
 
         Returns:
             Whether the clock would have shown that one of them was closed an interval too early.
@@ -236,20 +236,20 @@ class Heartbeat:
                 for _ in range(3):
                     tab = await stack.enter_async_context(members.tab(room, kind))
                     tab.patience += beat
-                    # Not with the first ping, so that it shows from when the time counts; and right after one, so that
-                    # one beat too many is nearly five intervals.
+                    # After the second ping, to show when the time starts. Right after it, so that one interval too many
+                    # is nearly five.
                     for _ in range(2):
                         while await tab.next_object(expect="a ping", likely=PINGS) != PING:
                             pass
-                    # Or right before the next one, so that one beat too few is little more than two.
+                    # Or later in the interval, so that one interval too few is little more than two.
                     if kind in LATE:
                         await asyncio.sleep(LATE[kind] * beat)
-                    # A ping that came meanwhile isn't one after the sign.
+                    # Skip pings that have already arrived: they precede the message.
                     while await tab._look_ahead(0.001):
                         await tab._receive()
                     last, number = time.perf_counter(), len(beats)
                     await tab.send(signs[kind])
-                    # On a busy machine this may have come too late, but not each time.
+                    # On a busy machine, the message may arrive too late, but not each time.
                     listed = await members.subject.get_json(members.list_path(room), likely=LIFE)
                     if kind in listed["names"]:
                         break
@@ -277,16 +277,16 @@ class Heartbeat:
 
     @staticmethod
     async def _live(tab: Client, beats: list[float], pinged: asyncio.Event, beat: float) -> list[str]:
-        """Answer each ping until a message comes.
+        """Answer each ping until a message arrives.
 
         Args:
-            tab: of a member that stays.
-            beats: gets the time of each ping, in seconds.
-            pinged: set at each ping.
-            beat: seconds between two pings.
+            tab: the tab of a member that stays connected.
+            beats: the list to which the time of each ping is added, in seconds.
+            pinged: the event that's set at each ping.
+            beat: the heartbeat interval, in seconds.
 
         Returns:
-            Of whom this tab has heard that they left.
+            The names in the `left` events that this tab received.
         """
         gone: list[str] = []
         tab.patience += beat
@@ -302,16 +302,16 @@ class Heartbeat:
                     return gone
 
     async def _closes(self, tab: Client, kind: str, last: float, beat: float) -> None:
-        """Read until a silent member is closed, and judge when that is.
+        """Read until a silent member is closed, and check the time of the close.
 
         Args:
-            tab: of the member.
-            kind: of its last frame; empty if it has sent none.
-            last: when that was, or when it joined, in seconds.
-            beat: seconds between two pings.
+            tab: the tab of the member.
+            kind: the kind of its last message; empty if it sent none.
+            last: the time of that message or of the join, in seconds.
+            beat: the heartbeat interval, in seconds.
 
         Raises:
-            Failure: it's closed too early, too late or otherwise, or it isn't.
+            Failure: the member is closed too early, too late or in another way, or stays connected.
         """
         async with running(self._pong(tab, beat)):
             pings, gap = await self._pings(tab, beat)
@@ -319,7 +319,7 @@ class Heartbeat:
 
     @staticmethod
     async def _pong(tab: Client, beat: float) -> None:
-        """Protocol pongs, which every client sends by itself, also when the program behind it hangs."""
+        """Send protocol pongs, as every client does by itself, even if its program hangs."""
         with contextlib.suppress(ConnectionClosed):
             while True:
                 await tab.connection.pong()
@@ -327,7 +327,7 @@ class Heartbeat:
 
     @staticmethod
     async def _pings(tab: Client, beat: float) -> tuple[int, float]:
-        """How many pings come until the connection is closed, and how many seconds before that the last one came."""
+        """Return the number of pings until the connection is closed, and the seconds from the last one to the close."""
         pings, last = 0, time.perf_counter()
         with contextlib.suppress(TimeoutError, ConnectionClosed):
             async with asyncio.timeout(6 * beat + tab.patience):
@@ -338,10 +338,10 @@ class Heartbeat:
 
     @staticmethod
     def _is_due(kind: str, tab: Client, took: float, pings: int, gap: float, beat: float) -> None:
-        """Judge when a silent member was closed.
+        """Check when a silent member was closed.
 
-        Three pings come in three intervals. A fourth may come at the end of the fourth interval, together with the
-        close. What the clock shows decides only where that leaves a doubt, as a busy machine is late.
+        Three pings arrive in three intervals. A fourth may arrive at the end of the fourth interval, together with the
+        close. The clock decides only if the number of pings isn't conclusive, because a busy machine is late.
         """
         sent = f"{f'a last frame ({kind})' if kind else 'only the handshake'}; HEARTBEAT_INTERVAL={beat}"
         expect = f"close code 4408 between {3 * beat:.2f} and {4 * beat:.2f} s after it"
@@ -352,7 +352,7 @@ class Heartbeat:
             got = f"close code {tab.connection.close_code}"
             likely = "the close code for a silent member is 4408"
         elif pings < 2 or (pings == 2 and took < EARLIEST * beat):
-            # Where the sign isn't accepted, there's time for one more ping.
+            # If the message isn't accepted as a heartbeat, there's time for one more ping.
             likely = EARLY if pings == 2 or not kind else LIFE
             got = f"4408 after {took:.2f} s, and {pings} pings"
         elif took > 4.5 * beat and (pings > 4 or (pings == 4 and gap > beat / 2)):
@@ -368,7 +368,7 @@ class Heartbeat:
         room = members.room()
         async with members.tab(room, "Linus", small_buffers=True) as linus:
             linus.stop_reading()
-            # Its own messages come back to it, so no other member needs to talk.
+            # The server sends a member's own messages back to it, so no other member needs to send.
             for _ in range(FILLING):
                 await linus.send({"type": "message", "text": HUGE})
             start = time.perf_counter()
@@ -381,12 +381,12 @@ class Heartbeat:
 
 
 def _is_steady(beats: list[float], last: float, beat: float) -> bool:
-    """Return whether pings came regularly enough to show one interval too few.
+    """Return whether pings arrived regularly enough to reveal one interval too few.
 
     Args:
-        beats: when the ping before a sign of life came, and those after it, in seconds.
-        last: when the sign of life was sent, in seconds.
-        beat: seconds between two pings.
+        beats: the times of the ping before the last message or the join, and of the pings after it, in seconds.
+        last: the time of that message or join, in seconds.
+        beat: the heartbeat interval, in seconds.
     """
     gaps = [later - earlier for earlier, later in itertools.pairwise(beats[:4])]
     steady = len(gaps) == 3 and all(0.6 * beat < gap < 1.4 * beat for gap in gaps)

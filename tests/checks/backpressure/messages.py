@@ -1,4 +1,4 @@
-"""Step 07, TODO 1: numbered messages in one order, and all that step 05 asked for."""
+"""Step 07, TODO 1: numbered messages in one order, and all requirements of step 05."""
 
 import asyncio
 import contextlib
@@ -51,7 +51,7 @@ class Messages:
 
     @staticmethod
     async def _skip(tab: Client, count: int) -> None:
-        """Read the list and the notices that another check has looked at."""
+        """Skip the presence snapshot and the events that another check judges."""
         for _ in range(count):
             await tab.next(expect="the list of members, or a notice", likely="this is as in step 05")
 
@@ -68,7 +68,7 @@ class Messages:
                 for number in range(20):
                     text = f"{name}: {number}"
                     await tab.send({"type": "message", "text": text})
-                    # It goes on when its own message has come: what is judged here is the order, not a burst.
+                    # Continue when the tab's own message has arrived: this check judges the order, not a burst.
                     while not messages or messages[-1]["text"] != text:
                         messages += await messages_of(tab, 1, first=len(messages) + 1, likely=ONE_ORDER)
                 return messages + await messages_of(tab, 200 - len(messages), first=len(messages) + 1, likely=ONE_ORDER)

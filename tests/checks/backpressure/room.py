@@ -1,4 +1,4 @@
-"""A room of step 07, with members who read and members who don't: what several of its checks need."""
+"""A room of step 07 with members that read and members that don't, for several of its checks."""
 
 import asyncio
 import contextlib
@@ -14,18 +14,18 @@ from judge.slow_readers import LARGE, holds
 from judge.subject import Subject
 
 WAITING = 64
-"""Frames that may wait for a member."""
+"""Maximum number of messages in a member's queue."""
 HUGE = 4 * LARGE
 FILLING = 16
-"""Huge messages of which the kernel takes a part, and the rest has to wait."""
+"""Huge messages: the operating system buffers some of them, and the rest must be queued."""
 FEW = ["small"] * 4
-"""Messages that are sent together, far fewer than may wait for a member."""
+"""Messages that are sent together, far fewer than a member's queue holds."""
 DROPPED_BY = 300
-"""By so many messages a member that reads nothing is dropped, however much the kernel took."""
+"""Messages until a member that reads nothing must be disconnected, however many the operating system buffers."""
 CLOSING = "0.5"
-"""CLOSE_TIMEOUT of servers that wait for it, in seconds. The others have the default."""
+"""CLOSE_TIMEOUT of servers that wait for it, in seconds. The others use the default."""
 HELD = 6.0
-"""Seconds that the process may hold the socket of a member that was dropped."""
+"""Seconds for which the process may hold the TCP socket of a disconnected member."""
 IDS = 'a message is exactly {"type": "message", "id": I, "from": N, "text": T}, ids 1, 2, 3, ... in each room'
 STALLS = "a send to the member that does not read is awaited where messages are passed on: only its own task may wait"
 DROP = (
@@ -39,16 +39,16 @@ ABORT = (
 
 
 async def messages_of(tab: Client, count: int, *, first: int = 1, likely: str | Likely) -> list[Any]:
-    """Read the next messages, whose ids must follow one another.
+    """Read the next messages, and check that their ids are consecutive.
 
     Args:
-        tab: of a member.
-        count: of the messages.
-        first: the id of the first one.
-        likely: the mistake, if one is missing.
+        tab: the tab of a member.
+        count: the number of messages.
+        first: the id of the first message.
+        likely: the cause, if a message is missing.
 
     Raises:
-        Failure: one is missing, or has another form.
+        Failure: a message is missing, or has another form.
     """
     messages: list[Any] = []
     while len(messages) < count:
@@ -65,10 +65,10 @@ async def messages_of(tab: Client, count: int, *, first: int = 1, likely: str | 
 
 
 async def let_go(subject: Subject, tab: Client, *, after: str, likely: str = ABORT) -> None:
-    """Wait until the process no longer holds the client's socket.
+    """Wait until the process no longer holds the client's TCP socket.
 
     Raises:
-        Failure: it takes too long.
+        Failure: the process holds it for more than `HELD` seconds.
     """
     try:
         async with asyncio.timeout(HELD):
@@ -80,21 +80,21 @@ async def let_go(subject: Subject, tab: Client, *, after: str, likely: str = ABO
 
 
 class Room:
-    """Ada, who sends, and others who read, in a room beside members who do not."""
+    """A room in which Ada sends, some members read, and other members don't."""
 
     def __init__(self, ada: Client, *others: Client) -> None:
         self.ada = ada
         self.all = (ada, *others)
         self.number = 0
-        """Of the last message."""
+        """The number of the last message."""
         self.left: set[str] = set()
-        """Of whom Ada has heard that they left."""
+        """The names in the `left` events that Ada received."""
 
     async def say(self, *texts: str, after: str, likely: str | Likely = STALLS) -> float:
-        """Ada says something; how many seconds it takes until all have it.
+        """Send messages as Ada, and return the seconds until all readers have received them.
 
         Raises:
-            Failure: one of them does not get it.
+            Failure: a reader doesn't receive one of them.
         """
         start = time.perf_counter()
         for text in texts:
@@ -119,20 +119,21 @@ class Room:
                     self.left.add(value["name"])
 
     async def fill(self, name: str, *, since: int, after: str) -> list[float]:
-        """Ada says things until she hears that the member who does not read has left.
+        """Send messages as Ada until her connection receives the `left` event of a member that doesn't read.
 
-        Huge messages fill what the kernel keeps, and small ones the queue. Where that isn't enough, large ones follow.
+        Huge messages fill the operating system's buffers, and small ones the queue. If that isn't enough, large ones
+        follow.
 
         Args:
-            name: of that member.
+            name: the name of that member.
             since: the number of the last message before it stopped reading.
-            after: what has happened.
+            after: the previous event, for a failure.
 
         Returns:
-            For one message or a few at a time, how many seconds it took until all who read had them.
+            For each message, or few messages sent together, the seconds until all readers have received them.
 
         Raises:
-            Failure: it comes too late, too early, or not.
+            Failure: the event arrives too late, too early, or not at all.
         """
         waits: list[float] = []
         while name not in self.left:
@@ -143,7 +144,7 @@ class Room:
                 raise Failure(after=after, got=got, expect=expect, likely=DROP)
             texts = [HUGE] if sent < FILLING else FEW if sent < FILLING + 2 * WAITING else [LARGE]
             waits.append(await self.say(*texts, after=after))
-        # One of the last messages was one too many; left came before it or after it.
+        # One of the last messages overflowed the queue; left was sent before it or after it.
         if self.number - since <= WAITING:
             got = f"left after {self.number - since} messages"
             expect = f"{WAITING} frames may wait, beyond what the kernel took"
@@ -153,7 +154,7 @@ class Room:
 
 @contextlib.asynccontextmanager
 async def a_room(subject: Subject, *names: str) -> AsyncIterator[tuple[str, Room]]:
-    """A room with members of these names who read, of whom the first one sends; and what it is called."""
+    """Open a room with members of these names that read, and yield its name and the room. The first member sends."""
     members = Members(subject, PING)
     room = members.room()
     async with contextlib.AsyncExitStack() as stack:

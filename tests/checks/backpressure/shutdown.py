@@ -15,7 +15,7 @@ from judge.subject import Subject
 from .room import CLOSING, FILLING, HUGE, a_room
 
 GONE_AFTER = 3.0
-"""Seconds from SIGTERM to the end of the process."""
+"""Maximum number of seconds from SIGTERM to the end of the process."""
 SHUTDOWN = (
     "uvicorn waits for the stuck connection before lifespan hears of the end: its endpoint does get "
     "websocket.disconnect, with code 1012; abort the transport a moment later"
@@ -26,7 +26,7 @@ class Shutdown:
     @check(4, "ends within 3 s of SIGTERM, whoever is stuck, and tells who reads")
     async def test_terminates(self, subject: Subject) -> None:
         if sys.platform == "win32":
-            return  # there is no SIGTERM to be heard
+            return  # A process on Windows can't receive SIGTERM.
         await asyncio.gather(*(self._terminate(subject, kind) for kind in ("nobody", "one", "dropped")))
 
     @staticmethod
@@ -55,7 +55,7 @@ class Shutdown:
                 await tab.is_closed(
                     1012, likely="uvicorn closes with 1012 by itself, if the endpoint lets it", besides=anything
                 )
-            # It returns when the process has let go of its output.
+            # It returns when the process has closed its output.
             await asyncio.to_thread(own.server.wait_for, lambda log: False, GONE_AFTER - (time.perf_counter() - start))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(2):

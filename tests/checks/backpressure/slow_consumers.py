@@ -1,4 +1,4 @@
-"""Step 07, TODO 2: slow consumers are disconnected, and hold up no other member."""
+"""Step 07, TODO 2: slow consumers are disconnected, and don't delay other members."""
 
 import asyncio
 import contextlib
@@ -16,9 +16,9 @@ from websockets.frames import Close, Opcode
 from .room import CLOSING, DROP, DROPPED_BY, FEW, FILLING, HUGE, STALLS, WAITING, Room, a_room, let_go, messages_of
 
 PASSING = 25
-"""MiB of messages that pass a member that was dropped."""
+"""MiB of messages that are sent after a member was disconnected."""
 GROWTH = 20
-"""MiB that the process may grow meanwhile."""
+"""MiB by which the process may grow in that time."""
 LISTED = "a dropped member stays on the list: take it off the room and tell the others at the moment of the drop"
 CODE = "close with 1013 after what is on the way, and give the member half a second before the transport is aborted"
 BURST = (
@@ -27,12 +27,12 @@ BURST = (
 )
 
 LEAST, MOST = WAITING, WAITING + 4
-"""Messages after which a stuck member may be noticed to have left. One is in the hands of its writer, and `left` may be
-sent before the message or after it."""
+"""Messages after which `left` of a stuck member may arrive. Its writer holds one message, and `left` may be sent before
+the message that overflows the queue or after it."""
 RATE = 1_048_576
-"""Bytes a second that a slow member reads."""
+"""Bytes per second that a slow member reads."""
 MORE = 350
-"""So many that a function which calls itself for each of them is called too deep."""
+"""Members: so many that a function that calls itself for each of them exceeds the recursion limit."""
 FIXED = (
     "The connection is aborted a fixed time after the disconnect, though its client still reads. Restart the timer "
     "whenever the writer could send a message."
@@ -72,7 +72,7 @@ TOGETHER = (
 
 
 def memory(subject: Subject) -> float:
-    """MiB that the server's process holds."""
+    """Return the memory of the server's process, in MiB."""
     return psutil.Process(subject.server.pid).memory_info().rss / 2**20
 
 
@@ -85,7 +85,7 @@ class SlowConsumers:
 
     @staticmethod
     async def _limits_messages(subject: Subject) -> None:
-        """Count the messages that are queued for a tab that reads nothing, next to one that does."""
+        """Count the messages that are queued for a tab that reads nothing, next to one that reads."""
         members = Members(subject, PING)
         async with (
             a_room(subject, "Ada") as (room, talk),
@@ -113,7 +113,7 @@ class SlowConsumers:
 
     @staticmethod
     async def _limits(subject: Subject, what: str, likely: str) -> None:
-        """A tab that reads nothing is disconnected, whatever is queued for it."""
+        """Check that a tab that reads nothing is disconnected, whatever is queued for it."""
         async with (
             a_room(subject, "Ada") as (room, talk),
             Members(subject, PING).tab(room, "Linus", tiny=True) as linus,
@@ -159,14 +159,14 @@ class SlowConsumers:
     @check(2, "lets nobody wait for the one who takes nothing")
     async def test_nobody_waits(self, subject: Subject) -> None:
         longest = []
-        # A busy machine may hold up anything once, but not each time.
+        # A busy machine may delay anything once, but not each time.
         for _ in range(3):
             async with (
                 a_room(subject, "Ada", "Grace") as (room, talk),
                 Members(subject, PING).tab(room, "Linus", small_buffers=True) as linus,
             ):
                 linus.stop_reading()
-                # While the small ones pass, the kernel takes nothing more. The huge ones take time on a busy machine.
+                # When small messages follow, the system's buffers are full. Huge ones take time on a busy machine.
                 waits = (await talk.fill("Linus", since=0, after="Linus stopped reading"))[FILLING:]
                 waits.append(await talk.say("he is gone", after="Linus was dropped"))
             longest.append(max(waits))
@@ -199,12 +199,12 @@ class SlowConsumers:
 
     @staticmethod
     async def _disconnects(subject: Subject, count: int) -> None:
-        """Let many members read nothing, between two that read."""
+        """Check that many members that read nothing are disconnected, between two that read."""
         async with subject.another() as own, a_room(own, "Ada") as (room, talk):
             members = Members(own, PING)
             names = [f"stuck {number}" for number in range(count)]
             async with stuck_members(own, [members.path(room, name) for name in names]):
-                # Grace is behind them in the room.
+                # Grace joins last, and comes after them in the room.
                 async with members.tab(room, "Grace") as grace:
                     both = Room(talk.ada, grace)
                     after = f"{count} members read nothing, and large messages have filled their connections"
@@ -212,7 +212,7 @@ class SlowConsumers:
                         if both.number >= 4 * MOST:
                             got = f"left of {len(both.left)} members"
                             raise Failure(after=after, got=got, expect=f"left of all {count}", likely=TOGETHER)
-                        # Three large ones fill all connections, and few of them are needed once more.
+                        # Three large messages fill all connections, and only a few are needed again.
                         text = FILLER if both.number % MOST < 3 else "small"
                         await both.say(text, after=after, likely=Likely(STALLS, wrong=TOGETHER, closed=STRICT))
                     await members.are(room, "Ada", "Grace", after=f"{count} members left", likely=TOGETHER)
@@ -244,7 +244,7 @@ class SlowConsumers:
         async with a_room(subject, "Ada") as (room, talk), Members(subject, PING).tab(room, "Linus") as linus:
             linus.stop_reading()
             await talk.fill("Linus", since=0, after="Linus stopped reading")
-            # The contract's own time.
+            # Well within CLOSE_TIMEOUT, by default 2 s, so the connection isn't aborted yet.
             await asyncio.sleep(0.3)
             linus.read_again()
             linus.did = "nothing; it was dropped, and reads again 0.3 s later"
@@ -257,7 +257,7 @@ class SlowConsumers:
                 likely = "messages are thrown away for a member that stays: drop the member, not its messages"
                 expect = "messages 1, 2, 3, ... without a gap, then 1013"
                 raise Failure(sent=linus.did, got=got, expect=expect, likely=likely)
-            # It was dropped at one of the last messages, or at the ones before, if left came after those.
+            # It was disconnected at one of the last messages, or at the ones before if left arrived after those.
             if len(ids) < talk.number - 2 * len(FEW):
                 got = f"the first {len(ids)} messages, when {talk.number} had been sent"
                 likely = "what waits is thrown away with the writer: let it be sent, and the close after it"

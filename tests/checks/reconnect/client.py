@@ -21,13 +21,13 @@ GAP = (
     "missed to the id that the next connect asks for."
 )
 WINDOW = 100
-"""Messages of a client that may be unacknowledged."""
+"""The limit for unacknowledged messages of a client."""
 TOO_MANY = (
     "Your client sends a message although 100 are unacknowledged, or lets its send() fail. Let send() wait for a "
     "place, such as with asyncio.Semaphore(100), which becomes free with an acknowledgement."
 )
 INBOX = 2000
-"""Items that may be in the inbox of a client."""
+"""The limit for items in the inbox of a client."""
 FULL = (
     "Your client takes more than 2000 items into its inbox, or drops those that it has no room for. Wait until there's "
     "room before you receive again, such as with the put() of an asyncio.Queue(2000)."
@@ -47,13 +47,13 @@ class ReconnectingClient:
                 await server.does(
                     "item", item=item, likely="message and gap objects are handed on as they came, each once"
                 )
-            # Somebody has taken both when they come again; the check below is of one who asks late.
+            # Repeat both items after the reader has taken them; test_late covers a reader that starts late.
             await attempt.send(items[1], items[0], {"type": "ping"})
             pong = await server.next_message(attempt, likely=PINGS)
             if pong != PONG:
                 likely = 'a {"type": "ping"} of the server is answered with {"type": "pong"}'
                 raise Failure(after=server.did, got=show(pong), expect='{"type": "pong"}', likely=likely)
-            # Three sends: one is acknowledged, the connection is lost, the others come again, in order.
+            # Acknowledge one of three messages, and drop the connection: the client sends the others again, in order.
             for text in ("one", "두", "three"):
                 await server.do("send", text=text)
             sent = [await key_of(server, attempt, text) for text in ("one", "두", "three")]
@@ -78,12 +78,12 @@ class ReconnectingClient:
                 ("item", {"item": items[2]}),
                 likely="a gap is handed on too",
             )
-            # Sent while there is no connection, so it comes after what is waiting.
+            # Send without a connection: this message comes after the unacknowledged ones.
             await attempt.close(1012)
             server.did = "message 11, a gap of 2, and a close with 1012; a text was sent meanwhile"
             await server.do("send", text="four")
             attempt = await self._attempts(server, after="13", likely=GAP)
-            # The first of these is in the gap.
+            # Replay message 13 too: it's in the gap, so the client must skip it.
             fourteen = message(14, "Grace", "fourteen")
             await attempt.send(message(13, "Grace", "thirteen"), fourteen)
             await server.does("item", item=fourteen, likely=GAP)
@@ -124,12 +124,12 @@ class ReconnectingClient:
                 after = int(attempt.query.get("after", ["0"])[0])
                 await attempt.send(*(message(number, "Grace", f"text {number}") for number in range(after + 1, 4)))
                 await attempt.send({"type": "ping"})
-                # When this is answered, what came before has been taken.
+                # Wait for the pong: then the client has received the messages before the ping.
                 await server.next_message(attempt, likely=PINGS)
                 attempt.drop()
             attempt = await accepted(server)
             await attempt.close(1008)
-            # When this has failed, the client has stopped.
+            # Wait until this send() fails: then the client has stopped.
             await server.do("send", text="too late")
             await server.does("failed", text="too late", likely="1008 is final: let each send() raise ConnectionError")
             await server.do("read")
@@ -144,7 +144,7 @@ class ReconnectingClient:
     async def test_ends(self, subject: Subject) -> None:
         likely = "at the end of async with: end every task and await it, and let each send() raise ConnectionError"
         async with fake_server(subject) as server:
-            # Connected, between two tries, and before an answer to the handshake.
+            # End a client while it's connected, between two attempts, and before the handshake response.
             for number in range(3):
                 await server.begin(number, base=5 if number == 1 else 0.05)
                 attempt = await server.next_attempt(number, likely="the client connects")
@@ -159,7 +159,7 @@ class ReconnectingClient:
                 await self._ends(server, number, likely=likely)
             await server.begin(3)
             await silence.sends_huge(server, 3)
-            # Until it waits.
+            # Let the client run until its send() is suspended.
             for _ in range(ROUNDS):
                 await server.handled()
             server.did = "the client was ended, while it sends into a network that takes nothing"
@@ -167,7 +167,7 @@ class ReconnectingClient:
 
     @staticmethod
     async def _ends(server: FakeServer, client: int, *, likely: str, seconds: float = 0) -> None:
-        """End a client, which has a reader and a send() that waits."""
+        """End a client with a reader and a suspended send(), and check that both end and no task is left."""
         await server.do("end", client)
         got = [
             await server.next(client, expect="failed, over, ended", likely=likely, seconds=seconds) for _ in range(3)
@@ -195,11 +195,11 @@ class ReconnectingClient:
                 await server.do("send", text=text)
             await server.handled()
             server.did = f"{len(texts)} calls of send()"
-            # The keys in order. How many come before an acknowledgement is for the client to decide, up to 100.
+            # Collect the keys in order. The client may send any number up to 100 before the first acknowledgement.
             keys: list[str] = []
             acknowledged = 0
             while len(keys) < WINDOW + 30:
-                # Without an unacknowledged message, one must come.
+                # If every message is acknowledged, the client must send the next one.
                 first = [await server.next_message(attempt, likely=IN_ORDER)] if len(keys) == acknowledged else []
                 for got in first + await server.messages_so_far(attempt, likely=PINGS):
                     if len(keys) == acknowledged + WINDOW:
@@ -240,7 +240,8 @@ class ReconnectingClient:
             server.did = f"{len(items)} messages and a ping, to a client without a reader"
             async with running(server.next_message(late, likely=PINGS)) as (pong,):
                 await late.send(*items, PING)
-                # As much for another client of its process, which has no reason to wait, and which comes second.
+                # Send as many events to a second client, which has no reason to wait. Once it has received them, the
+                # first one has had time for a pong.
                 await other.send(*[joined("Grace")] * len(items))
                 await server.messages_so_far(other, likely=PINGS)
                 if pong.done():

@@ -12,7 +12,7 @@ from judge.subject import Subject
 from .sent import PINGS, accepted, key_in, key_of, keys_are, next_sent
 
 SLOW = 1.0
-"""Seconds that a try may come later than the client meant it."""
+"""The tolerance for a late attempt, in seconds."""
 TRY = "the next try"
 DELAY = (
     "delay n is random between half and the whole of min(cap, base * 2**n); n is 0 again when a message or "
@@ -29,7 +29,7 @@ RETRY_DELAY = (
 OTHERS = "Your client sends messages again for which no error came. Send only the one with the key of the error."
 GAP = {"type": "gap", "missed": 1}
 ACCURACY = 0.001
-"""Seconds by which what a client asks its loop for may differ from the delay that it means."""
+"""The tolerance for the delay that a client passes to its event loop, in seconds."""
 
 
 class Delays:
@@ -42,9 +42,9 @@ class Delays:
             at_cap: list[float] = []
             for number in range(10):
                 before = attempts[-1]
-                # Refused, lost, closed, accepted and then lost: none of these is a reason to begin anew.
+                # Refuse, drop, close, or accept and then drop: none of these resets the delay.
                 if number == 3:
-                    # Late enough that a delay from the beginning can't be a right one here.
+                    # Send events only on the fourth connection: after it, a delay with n = 0 is too short to be right.
                     await before.accept()
                     await before.send({"type": "members", "names": ["Ada"]}, {"type": "ping"}, GAP)
                     await server.does("item", item=GAP, likely="a gap is handed on as it came")
@@ -81,21 +81,21 @@ class Delays:
         what: str = TRY,
         slow: float = SLOW,
     ) -> list[float]:
-        """Judge the delay before a try.
+        """Check the delay before an attempt.
 
-        What the client asked its loop for is exact. The clock, which a busy machine makes late, decides only about a
-        client that waits in another way.
+        The delay that the client passes to its event loop is exact. The measured time is late on a busy machine, so it
+        decides only if the client waits in another way.
 
         Args:
-            server: the one that the client connects to.
-            wait: seconds from the end of the try before to this one, by the clock.
-            longest: seconds of the longest delay that is right here.
-            delays: the shortest and the longest of all delays, in seconds. One timer in between is the delay.
-            what: what comes after the delay.
-            slow: seconds that a try may come later, by the clock.
+            server: the fake server that the client connects to.
+            wait: the measured time from the end of the previous attempt to this one, in seconds.
+            longest: the longest right delay before this attempt, in seconds.
+            delays: the shortest and the longest of all delays, in seconds. A single timer in between is the delay.
+            what: the event after the delay.
+            slow: the tolerance for the measured time, in seconds.
 
         Returns:
-            What the client asked its loop for, as far as it's a right delay.
+            The right delays among those that the client passed to its event loop.
 
         Raises:
             Failure: the delay is too short or too long.
@@ -104,7 +104,7 @@ class Delays:
         asked = (await server.next(expect="how long it waited", likely="it waits"))["seconds"]
         fitting = [each for each in asked if longest / 2 - ACCURACY <= each <= longest + ACCURACY]
         delay = [each for each in asked if delays[0] - ACCURACY <= each <= delays[1] + ACCURACY]
-        # It may subtract what it has done since. And the end of a connection takes a moment to arrive.
+        # Allow 10 ms less: the client may subtract the time since the end, and it sees the end slightly later.
         least = longest / 2 - 0.01
         too_long = any(longest + ACCURACY < each <= wait + 0.01 and each >= 0.8 * wait for each in asked)
         right = least <= delay[0] < longest if len(delay) == 1 else least <= wait <= longest + slow and not too_long
@@ -143,7 +143,7 @@ class Delays:
             attempt = await server.next_attempt(
                 likely="a message or an ack sets n to 0 again", seconds=server.patience + 3
             )
-            # Without that, the wait would be longer than 0.6 s.
+            # Without a reset, the delay would be longer than 0.6 s.
             await self._waits(server, attempt.at - ended, base, delays=(base / 2, base), slow=0.5)
 
     @check(5, "sends a message again after an error with retry, on the same connection, after the next delay")
@@ -170,7 +170,7 @@ class Delays:
                 number += 1
                 await attempt.send(ack(key, number))
                 await server.does("sent", text=text, id=number, likely=RETRY)
-            # Errors for some of what it sends before an acknowledgement, and one more call meanwhile.
+            # Reject some of the unacknowledged messages, and call send() once more meanwhile.
             awaited: dict[str, str | None] = dict.fromkeys(("three", "four", "five", "six"))
             for text in list(awaited)[:3]:
                 await server.do("send", text=text)

@@ -1,4 +1,4 @@
-"""Step 08, TODO 6: fatal errors stop the client, and no others do."""
+"""Step 08, TODO 6: fatal errors stop the client, and transient errors don't."""
 
 import asyncio
 
@@ -12,16 +12,16 @@ from judge.subject import Subject
 from .sent import PINGS, accepted, key_in, key_of, keys_are, next_sent
 
 TRIED_AGAIN = (400, 404, 408, 426, 429, 500, 502, 503, 504)
-"""Statuses of a handshake that aren't final."""
+"""The statuses of a handshake that are transient errors."""
 UNKNOWN_HOST = "chat.invalid"
-"""What the client's process resolves after two tries; see client_driver.py."""
+"""A host that the client's process resolves after two failed attempts; see client_driver.py."""
 UNRESOLVED = (
     "Your client ends when a name can't be resolved. That raises socket.gaierror, which is an OSError. Catch OSError, "
     "and try again."
 )
 HALF_EMOJI = "\ud83d"
 MAX_SIZE = 1 << 15
-"""Bytes of a message that the server accepts, in one check. By default uvicorn accepts 16 MiB."""
+"""The size limit for a message in one check, in bytes. By default, uvicorn accepts 16 MiB."""
 FINAL = (
     'Your client doesn\'t end a send() after an error with "retry": false, or it ends more than that. Let the send() '
     "with this key raise ValueError, and go on."
@@ -114,7 +114,7 @@ class FatalErrors:
                 await server.do("send", text=text)
             got = await next_sent(server, attempt, likely=UNENCODABLE)
             if isinstance(got, dict) and got.get("text") == HALF_EMOJI:
-                # As JSON it could be sent. Then the server refuses it.
+                # The client may send it escaped in JSON. Then the server rejects it.
                 await attempt.send(error(key_in(server, got, HALF_EMOJI), retry=False))
                 got = await next_sent(server, attempt, likely=UNENCODABLE)
             await server.does("rejected", text=HALF_EMOJI, likely=UNENCODABLE)
@@ -134,7 +134,7 @@ class FatalErrors:
             for text in texts:
                 await server.do("send", text=text)
             await server.handled()
-            # The keys of the messages that came. A client may send the second one after the first ack only.
+            # Collect the keys of the received messages. A client may send the second one only after the first ack.
             keys: list[str] = []
             acknowledged = 0
             while len(keys) < 2:
@@ -178,7 +178,7 @@ class FatalErrors:
 
     @staticmethod
     async def _too_large_for_uvicorn(subject: Subject) -> None:
-        # What a server does that sends to a connection which uvicorn has closed is for the checks of step 07.
+        # Allow errors in the log: the checks of step 07 cover sends to a connection that uvicorn has closed.
         small = subject.another(noisy=True, UVICORN_WS_MAX_SIZE=str(MAX_SIZE))
         async with small as own, fake_server(subject) as server:
             url = own.server.ws(Members.path(Members.room(), "Ada"))

@@ -14,7 +14,7 @@ from judge.rejoining import REPLAY, ack, back, both, full_disk, numbers, replaye
 from judge.subject import Subject
 
 UNJUDGED = " (not judged on Windows)" * (sys.platform == "win32")
-"""Behind the title of a check that needs a limit for the size of a file."""
+"""The suffix for the title of a check that needs a size limit for files."""
 WRITTEN = (
     "A message is broadcast or acknowledged before all of it is in the file. Call append() first, without a buffer or "
     "a task in between, and compare what write() returns with the length of the line."
@@ -78,7 +78,7 @@ class Journal:
                     await both(ada, message(120, "Ada", "last"), ack("k", 120))
                     await say(grace, "here", who="Grace")
                     own.server.kill()
-            # A new Python, so that nothing in the file may depend on what hash() gives for strings.
+            # Start a new Python: there, hash() returns other values for strings, and the file must not depend on them.
             async with subject.another(JOURNAL=journal, cold=True) as own:
                 async with (
                     back(own, room, "Grace", after=10, likely=likely) as grace,
@@ -102,7 +102,7 @@ class Journal:
                         await again.gets(ack("old", 1), likely=replayed(FORGOTTEN))
                         await say(again, "next", first=121, likely=likely)
                         own.server.kill()
-            # The second start reads what the first has left of the file.
+            # Start again: this start reads the file as the first one has left it.
             async with subject.another(JOURNAL=journal) as own, back(own, room, "Ada", after=120) as ada:
                 ada.did = ada.earlier = "two times kill -9 and a start on the same file, and a handshake with after=120"
                 await ada.gets(message(121, "Ada", "next"), likely=replayed(AGAIN))
@@ -113,9 +113,9 @@ class Journal:
     @check(3, "answers with retry while the file takes nothing more, and then goes on" + UNJUDGED)
     async def test_full_disk(self, subject: Subject) -> None:
         if sys.platform == "win32":
-            return  # No process has a limit for the size of its files there.
+            return  # Windows has no limit for the size of a process's files.
         room = Members.room()
-        # So long that no format finds room for it in what the file has already.
+        # Make it too long for any format to fit it into the present size of the file.
         two = {"type": "message", "text": "two " * 5000, "key": "k2"}
         with tempfile.TemporaryDirectory() as folder:
             journal = str(Path(folder) / "journal")
@@ -135,7 +135,7 @@ class Journal:
                     await ada.send({"type": "message", "text": "no key"})
                     ada.did = "a message without a key, when the file takes nothing more"
                     await ada.gets_error(likely=FULL)
-                    # No file has to take this. Grace gets it next, so she has got nothing before.
+                    # A direct message needs no file. If Grace receives it next, she has received nothing in between.
                     await ada.send({"type": "direct", "to": "Grace", "text": "full"})
                     grace.did = "a message of Ada that the file didn't take, and then a direct message"
                     direct = {"type": "direct", "from": "Ada", "text": "full"}
@@ -166,7 +166,7 @@ class Journal:
                 await say(ada, *numbers(1, 5))
                 own.server.kill()
             if not _damage(journal):
-                return  # The answer has a format of its own, which only its author knows how to damage.
+                return  # Skip an answer with its own format: the check doesn't know how to damage it.
             for last in (5, 6):
                 async with _started(subject, journal) as own, back(own, room, "Ada", after=0) as ada:
                     ada.did = (
@@ -185,7 +185,7 @@ class Journal:
 
 @contextlib.asynccontextmanager
 async def _started(subject: Subject, journal: Path) -> AsyncIterator[Subject]:
-    """Start the answer on a damaged file.
+    """Start the answer's server on a damaged file.
 
     Raises:
         Failure: it doesn't start.
@@ -204,7 +204,7 @@ def _damage(journal: Path) -> bool:
     """Overwrite the middle of the line of message 3 with zeros, and append half a line, as a power cut may.
 
     Returns:
-        Whether the file is lines of JSON, one for each message, as `journal.py` writes them.
+        True if the file has one line of JSON for each message, as `journal.py` writes them, and is now damaged.
     """
     data = journal.read_bytes() if journal.is_file() else b""
     lines = data.splitlines(keepends=True)

@@ -11,7 +11,7 @@ from judge.tasks import spawn
 
 ONCE = "the key of a sender in a room stands for one message: look it up before anything else"
 BAD_TEXTS: tuple[dict[str, Any], ...] = ({}, {"text": None}, {"text": 1}, {"text": ["x"]}, {"text": "\ud83d"})
-"""What a message has instead of a text. The last one is half an emoji, which no UTF-8 can hold."""
+"""The fields that replace the text of a valid message. The last text is half an emoji, which UTF-8 can't encode."""
 BAD_KEYS: tuple[Any, ...] = ("", "k" * 65, 1, ["k"], {}, "\ud83d")
 FINAL = Likely(
     "A bad message isn't answered to its sender. Send an error to the connection that sent it.",
@@ -67,7 +67,7 @@ class Keys:
             await grace.gets({"type": "joined", "name": "Ada"}, likely=REPLAY)
             for number, bad in enumerate(BAD_TEXTS):
                 key = f"열쇠 {number}"
-                # As escapes, because half an emoji can't be sent as it is.
+                # Send JSON with escapes, because UTF-8 can't encode half an emoji.
                 await ada.send(json.dumps({"type": "message", "key": key} | bad))
                 await ada.gets_error({"key": key, "retry": False}, likely=FINAL)
             for bad in BAD_KEYS:

@@ -1,4 +1,4 @@
-"""Step 08, TODO 7: server and clients together, while the server is killed again and again."""
+"""Step 08, TODO 7: server and clients together, while the server is killed repeatedly."""
 
 import asyncio
 import contextlib
@@ -17,37 +17,37 @@ from judge.tasks import running
 from .journal import WRITTEN
 
 KILLS = 10
-"""How often the last check ends the server."""
+"""The number of times that the check ends the server."""
 LONGEST_KILLS = 12.0
-"""Seconds after which a slow machine has seen enough of them."""
+"""The time after which the check ends no more servers on a slow machine, in seconds."""
 
 NAMES = ("Ada", "Grace", "Linus")
-"""The clients that talk, by their numbers."""
+"""The members' names, by the numbers of their clients."""
 
 
 class Talk:
-    """One client of the answer that says one thing after another.
+    """A client of the answer that sends one message after another.
 
     Args:
-        server: the one that the client connects to.
-        client: its number.
+        server: the fake server that runs the client.
+        client: the client's number.
     """
 
     def __init__(self, server: FakeServer, client: int) -> None:
         self.server = server
         self.client = client
         self.ids: dict[str, int] = {}
-        """What it said, with the ids."""
+        """The ids of the acknowledged messages, by text."""
         self.items: list[Any] = []
-        """What it was handed meanwhile."""
+        """The items that the client has delivered so far."""
         self.enough = False
         self._acknowledged = asyncio.Event()
 
     async def go_on(self) -> None:
-        """Talk until that is enough.
+        """Send messages until `enough` is set.
 
         Raises:
-            Failure: a message is not acknowledged.
+            Failure: a message isn't acknowledged.
         """
         likely = "every send() ends with an id at last, whatever becomes of the server meanwhile"
         number = 0
@@ -71,7 +71,7 @@ class Talk:
         """Wait until one more message is acknowledged.
 
         Args:
-            talking: ends with an error if that is not going to be.
+            talking: the future of the clients, which fails if a message is never acknowledged.
         """
         self._acknowledged.clear()
         async with running(self._acknowledged.wait()) as one_more:
@@ -81,15 +81,15 @@ class Talk:
 
 
 async def agree(talks: list[Talk], *, after: str, likely: str) -> None:
-    """Each send of these clients got an id of its own, and each reader has every message once, in one order.
+    """Check that each send got its own id, and that each reader has every message once, in the same order.
 
     Args:
-        talks: the clients of `NAMES`, which have ended.
-        after: what had happened.
-        likely: the mistake, if the ids aren't 1, 2, 3, ...
+        talks: the clients of `NAMES`, which have sent their last message.
+        after: the preceding events, for the message of a failure.
+        likely: the likely cause if the ids aren't 1, 2, 3, ...
 
     Raises:
-        Failure: a message is lost, doubled or out of order.
+        Failure: a message is lost, duplicated or out of order.
     """
     expected = {sent: text for talk in talks for text, sent in talk.ids.items()}
     total = sum(len(talk.ids) for talk in talks)
@@ -101,7 +101,7 @@ async def agree(talks: list[Talk], *, after: str, likely: str) -> None:
 
 
 async def _has_all(talk: Talk, expected: dict[int, str], after: str) -> None:
-    """This reader has every message once, in order, and no gap."""
+    """Check that this reader has every message once, in order and without a gap."""
     items, name = talk.items, NAMES[talk.client]
     likely = "after= the last id handed on, a replay without holes, and keys that survive the kill"
     while len(items) < len(expected):
@@ -133,7 +133,7 @@ class Kills:
                 try:
                     until = clock() + LONGEST_KILLS
                     for kill in range(KILLS):
-                        # All have come back and go on.
+                        # Wait until all clients have reconnected and continue.
                         for talk in talks:
                             await talk.said_more(talking)
                         if clock() > until:

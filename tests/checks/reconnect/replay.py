@@ -25,7 +25,7 @@ class Replay:
             texts = [*numbers(1, 3), "", "다섯 <b>"]
             for after in (2, 0, 4):
                 async with back(subject, room, "Grace", after=after) as grace:
-                    # Its answer comes after the replay, and shows the end of it.
+                    # Provoke an error: it arrives after the replay, so it marks the end.
                     await grace.send("no JSON")
                     grace.earlier = f"a handshake with after={after}, when 5 messages are there"
                     grace.did = f"{grace.earlier}, and then the text no JSON"

@@ -1,4 +1,4 @@
-"""What the client of an answer sends to the judge's server, for the checks of TODOs 4 to 6 of step 08."""
+"""Readers for the messages that an answer's client sends to the fake server, for TODOs 4 to 6 of step 08."""
 
 from typing import Any
 
@@ -20,10 +20,10 @@ async def accepted(server: FakeServer, client: int = 0, *, likely: str = CONNECT
 
 
 async def next_sent(server: FakeServer, attempt: ConnectionAttempt, *, likely: str = IN_ORDER) -> Any:
-    """Return the next frame that isn't a pong.
+    """Return the next message that isn't a pong.
 
     Raises:
-        Failure: there is none.
+        Failure: none arrives.
     """
     while (got := await server.next_message(attempt, likely=likely)) == PONG:
         pass
@@ -34,13 +34,13 @@ async def key_of(server: FakeServer, attempt: ConnectionAttempt, text: str, *, l
     """Read the next message of the client, and return its key.
 
     Args:
-        server: the one that the client connects to.
+        server: the fake server that the client connects to.
         attempt: the connection.
-        text: of the message.
-        likely: the mistake, if another one comes.
+        text: the expected text.
+        likely: the likely cause if another message arrives.
 
     Raises:
-        Failure: none comes, or it has another text or no key.
+        Failure: no message arrives, or it has another text or no valid key.
     """
     return key_in(server, await next_sent(server, attempt, likely=likely), text, likely=likely)
 
@@ -49,13 +49,13 @@ def key_in(server: FakeServer, got: Any, text: str, *, likely: str = IN_ORDER) -
     """Return the key of a message that the client has sent.
 
     Args:
-        server: the one that the client connects to.
-        got: what it has sent.
-        text: that it must have.
-        likely: the mistake, if it's another one.
+        server: the fake server that the client connects to.
+        got: the message, decoded from JSON.
+        text: the expected text.
+        likely: the likely cause if it's another message.
 
     Raises:
-        Failure: it has another text or no key.
+        Failure: the message has another text or no valid key.
     """
     key = got.get("key") if isinstance(got, dict) else None
     if not isinstance(key, str) or not 1 <= len(key) <= 64 or got.get("text") != text or got.get("type") != "message":
@@ -65,10 +65,10 @@ def key_in(server: FakeServer, got: Any, text: str, *, likely: str = IN_ORDER) -
 
 
 def keys_are(server: FakeServer, got: list[str], expect: list[str]) -> None:
-    """Judge the keys of messages that are sent again.
+    """Check the keys of messages that are sent again.
 
     Raises:
-        Failure: one isn't the key of the first time.
+        Failure: a message has another key than the first time.
     """
     if got != expect:
         raise Failure(after=server.did, got=f"keys {got}", expect=f"keys {expect}", likely=KEEPS_KEY)

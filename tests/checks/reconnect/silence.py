@@ -1,4 +1,4 @@
-"""Networks that deliver nothing, and don't end a connection, for a check of TODO 4 of step 08."""
+"""Networks that deliver nothing and close no connection, for a check of TODO 4 of step 08."""
 
 import asyncio
 import contextlib
@@ -18,17 +18,18 @@ from workshop.network import Network
 from .sent import CONNECTS, PINGS, accepted, key_in, key_of, keys_are
 
 SHORT = 1.0
-"""Seconds without a frame after which a client reconnects."""
+"""The time without a message after which a client reconnects, in seconds."""
 LONG = 2.0
-"""The same, for a client that has no reason to."""
+"""The same, for a client that receives pings and must not reconnect, in seconds."""
 PAUSE = 0.4
-"""Seconds between two pings."""
+"""The interval between two pings, in seconds."""
 LONGEST = 25.0
-"""Seconds in which it must have reconnected, and must have sent and received."""
+"""The limit for a client to reconnect, send and receive, in seconds."""
 HUGE = 5_000_000
-"""Characters of a message that's larger than all buffers between a client and a server that reads nothing."""
+"""The characters of a message that exceeds all buffers between a client and a server that reads nothing."""
 CLOSED_WITHIN = 13.0
-"""Seconds in which a client that sends reconnects. The library may wait for ten of them, for an answer to its close."""
+"""The limit for a client with a suspended send to reconnect, in seconds. The library may spend 10 s of it on the
+wait for the reply to its close frame."""
 SILENCE = (
     "Your client waits for the next frame without a limit, but a network can end without a close frame. "
     "Receive within asyncio.timeout(silence), and reconnect after it."
@@ -53,20 +54,20 @@ async def _reconnects(
     seconds: float = 0,
     **more: Any,
 ) -> None:
-    """Answer the next connection of the client, until an event comes.
+    """Serve the client's next connections until an event arrives.
 
-    On a busy machine, a further connection may be silent for too long as well, so each one is answered.
+    Serve each one, because on a busy machine a later connection can be silent for too long as well.
 
     Args:
-        server: the one that the client connects to.
-        answer: accepts the handshake, and sends what leads to the event.
-        event: the event that must come.
-        likely: the mistake, if no connection comes.
-        seconds: in which a connection must come; by default the patience of the server.
-        more: what the event has.
+        server: the fake server that the client connects to.
+        answer: the function that serves an accepted connection, and leads to the event.
+        event: the kind of the expected event.
+        likely: the likely cause if the client doesn't connect.
+        seconds: the longest wait for a connection, in seconds; 0 for the server's `patience`.
+        more: the other fields of the event.
 
     Raises:
-        Failure: no connection comes, or no event.
+        Failure: the client doesn't connect, or the event doesn't arrive.
     """
 
     async def serve() -> None:
@@ -84,14 +85,14 @@ async def _reconnects(
 
 
 async def sends_huge(server: FakeServer, client: int = 0) -> None:
-    """Accept the next connection of a client, and let it send more than the buffers hold, but read nothing."""
+    """Accept a client's next connection, read nothing, and let the client send more than the buffers hold."""
     attempt = await accepted(server, client)
     attempt.connection.transport.pause_reading()
     await server.do("send", client, text="x", times=HUGE)
 
 
 async def half_open(subject: Subject, silence: float = SHORT) -> None:
-    """Let the network deliver nothing while a message is unacknowledged."""
+    """Check that a client reconnects when the network delivers nothing and a message is unacknowledged."""
     async with fake_server(subject) as server, Network(server.port) as network:
         await server.begin(port=network.port, base=0.02, cap=0.05, silence=silence)
         try:
@@ -122,7 +123,7 @@ async def half_open(subject: Subject, silence: float = SHORT) -> None:
 
 
 async def without_answer(subject: Subject) -> None:
-    """Don't answer a handshake."""
+    """Check that a client reconnects when its handshake gets no response."""
     async with fake_server(subject) as server:
         await server.begin(base=0.02, cap=0.05, silence=SHORT)
         await server.next_attempt(likely=CONNECTS)
@@ -135,7 +136,7 @@ async def without_answer(subject: Subject) -> None:
 
 
 async def stuck(subject: Subject) -> None:
-    """Read nothing from a client that sends more than the buffers hold."""
+    """Check that a client reconnects when it sends more than the buffers hold and the server reads nothing."""
     async with fake_server(subject) as server:
         await server.begin(base=0.02, cap=0.05, silence=SHORT)
         await sends_huge(server)
@@ -149,7 +150,7 @@ async def stuck(subject: Subject) -> None:
 
 
 async def pinged(subject: Subject) -> None:
-    """Send nothing but pings, for longer than the client would wait without them."""
+    """Check that a client stays connected while it receives only pings, for longer than `silence`."""
     clock = asyncio.get_running_loop().time
     async with fake_server(subject) as server:
         await server.begin(silence=LONG)
@@ -165,7 +166,7 @@ async def pinged(subject: Subject) -> None:
                 answered.append(clock())
         except ConnectionClosed:
             longest = max(later - earlier for earlier, later in zip(answered, [*answered[1:], clock()], strict=True))
-            # On a busy machine, a ping may come too late.
+            # Fail only if every ping was in time: a busy machine may delay one.
             if longest < LONG * 0.8:
                 got = f"the client ended the connection after {len(answered) - 1} pings"
                 raise Failure(after=server.did, got=got, expect="the same connection", likely=IS_ALIVE) from None

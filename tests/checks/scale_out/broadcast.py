@@ -1,4 +1,4 @@
-"""Step 09, TODOs 1 and 2: messages at every process, over one subscription for each."""
+"""Step 09, TODOs 1 and 2: messages at every process, over one subscription for each process."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ class Broadcast:
                     raise Failure(sent='a message "first"', got=show(log.messages), expect=expect, likely=EVERYWHERE)
             texts = [[f"{name} {number} <b>" for number in range(20)] for name in names]
             await asyncio.gather(*(say(log, *some) for log, some in zip(logs, texts, strict=True)))
-            # One more, which comes after all others: then it's known at once whether one of them is missing.
+            # Send one more after all others. When it arrives, a missing message is detected immediately.
             for log in logs:
                 await log.settles(likely=ONE_ORDER)
             await say(logs[0], "last")
@@ -73,7 +73,7 @@ class Broadcast:
     async def test_burst(self, subject: Subject) -> None:
         cluster = await shared_cluster(subject)
         room = Members.room()
-        # The kernel takes little for Grace, so that she is behind from time to time.
+        # Use small buffers for Grace, so her connection is above the high-water mark from time to time.
         async with at(cluster[0], room, "Ada") as ada, at(cluster[1], room, "Grace", small_buffers=True) as grace:
             await say(ada, *(f"text {number} {'x' * 4000}" for number in range(300)))
             for log in (grace, ada):
@@ -95,7 +95,7 @@ class Broadcast:
             likely = "a subscription for each member: let the process listen once, and pass on what it hears"
             listening = len(await redis.client_list(_type="pubsub"))
             after = "24 members came, to two rooms at three processes"
-            # Other checks may have a further server at this Redis.
+            # Allow one more: another check may run a server at this Redis.
             most = len(cluster.servers) + 1
             if listening > most:
                 got = f"{listening} connections in CLIENT LIST TYPE pubsub"

@@ -1,4 +1,4 @@
-"""Step 09, TODO 5: error replies of Redis, which are outages too."""
+"""Step 09, TODO 5: error replies from Redis, which are outages too."""
 
 import asyncio
 import contextlib
@@ -40,10 +40,10 @@ class ErrorReplies:
         async with own_cluster(subject, 2, real=True, **SHORT_LEASES) as cluster:
             async with at(cluster[0], room, "Ada") as ada, at(cluster[1], room, "Grace") as grace:
                 await are(cluster, room, "Ada", "Grace", after="Ada and Grace came to two processes")
-                # Whose key it is, TODO 6 is about.
+                # Use different keys, because TODO 6 covers keys of different senders.
                 senders = ((ada, "Ada's key"), (grace, "Grace's key"))
                 async with out_of_memory(cluster.redis):
-                    # Every lease expires.
+                    # Keep the outage going until every lease has expired.
                     expired = clock() + LEASE_TTL + 0.1
                     after = "Redis had no memory left, so it answered every write with OOM"
                     for log, key in senders:
@@ -62,13 +62,13 @@ class ErrorReplies:
                 ):
                     after += "; then Linus came to a new process"
                     cluster.servers.append(third)
-                    # The leases of the two are renewed more than once: a further one of each expires meanwhile.
+                    # Wait longer than a lease: one that was renewed only once after the recovery expires meanwhile.
                     await asyncio.sleep(recovered + LEASE_TTL + 1.5 * LEASE_RENEW_INTERVAL - clock())
                     await are(cluster, room, "Ada", "Grace", "Linus", after=after, likely=RENEWS)
                     for log in (ada, grace, linus):
                         await log.settles(likely=RENEWS)
                         if any(kind == "left" for kind, _ in log.notices):
-                            # They're back on the list, so their leases are renewed.
+                            # All are on the list, so the leases are renewed, but a member was off the list meanwhile.
                             raise Failure(after=after, got=show(log.notices), expect="no one left", likely=LATE)
                 for log in (ada, grace):
                     await said(
@@ -77,7 +77,7 @@ class ErrorReplies:
 
     @staticmethod
     async def _lets_nobody_in(host: Subject, room: str, after: str) -> None:
-        """A handshake is refused with 503, or its connection closed with 1013, so that the client tries again."""
+        """Check that a handshake is refused with 503, or its connection closed with 1013, so the client tries again."""
         answer = await host.handshake(Members.path(room, "Linus"))
         got = f"HTTP {answer}"
         if isinstance(answer, ClientConnection):
@@ -94,7 +94,7 @@ class ErrorReplies:
 
 @contextlib.asynccontextmanager
 async def out_of_memory(server: RedisServer) -> AsyncIterator[None]:
-    """Let a Redis answer every write with OOM. It must be the real one."""
+    """Let a real Redis answer every write with OOM until the context ends."""
     async with Redis.from_url(server.url) as redis:
         await redis.config_set("maxmemory", 1)
         try:

@@ -1,4 +1,4 @@
-"""The messages and members that every process of step 09 must have: several of its checks need them."""
+"""Checks for the messages and members that every process of step 09 must have, shared by its modules."""
 
 import asyncio
 import contextlib
@@ -10,11 +10,11 @@ from judge.model import Failure
 from judge.subject import again
 
 LEASE_TTL, LEASE_RENEW_INTERVAL = 2, 0.4
-"""Seconds, in the servers of the checks that wait until a lease expires. No other check has these servers, because a
-busy machine may delay a renewal."""
+"""The settings in seconds for checks that wait until a lease expires. No other check uses their servers, because a busy
+machine may delay a renewal."""
 SHORT_LEASES = {"LEASE_TTL": str(LEASE_TTL), "LEASE_RENEW_INTERVAL": str(LEASE_RENEW_INTERVAL)}
 UNJUDGED = " (not judged: there is no redis-server here)" * NO_REDIS
-"""Behind the titles of checks that fakeredis cannot serve: it has no CLIENT LIST, and no file to start from again."""
+"""The suffix for titles of checks that fakeredis can't serve: it has no CLIENT LIST, and no file to restart from."""
 EVERYWHERE = "publish to Redis, and let every process pass on what it hears from there, its own messages too"
 IN_REDIS = (
     "the history is in a stream in Redis, and read_history() reads it: what a process has in memory, another has not"
@@ -24,10 +24,10 @@ APART = "every key that holds something of a room has the room in its name: room
 
 
 async def said(log: MemberLog, number: int, *, after: str, likely: str, seconds: float = 0) -> None:
-    """The tab has heard messages 1 to `number`, each once, in order, without a gap.
+    """Wait until the tab has received messages 1 to `number`, in order, without gaps or duplicates.
 
     Raises:
-        Failure: it has not.
+        Failure: a message is missing, duplicated or out of order.
     """
     expect = _all_of(number)
     await log.until(lambda: len(log.messages) >= number, expect=expect, likely=likely, after=after, seconds=seconds)
@@ -35,10 +35,10 @@ async def said(log: MemberLog, number: int, *, after: str, likely: str, seconds:
 
 
 def are_complete(log: MemberLog, number: int, *, after: str, likely: str) -> None:
-    """The tab has heard messages 1 to `number` by now, each once, in order, without a gap.
+    """Check that the tab has already received messages 1 to `number`, in order, without gaps or duplicates.
 
     Raises:
-        Failure: it has not.
+        Failure: a message is missing, duplicated or out of order.
     """
     if log.ids != list(range(1, number + 1)) or log.gaps:
         raise Failure(after=after, got=str(log), expect=_all_of(number), likely=likely)
@@ -49,10 +49,10 @@ def _all_of(number: int) -> str:
 
 
 async def are(cluster: Cluster, room: str, *names: str, after: str, likely: str = PRESENCE) -> None:
-    """Every server comes to answer with these names.
+    """Wait until every server answers with these names, or with 404 if there are none.
 
     Raises:
-        Failure: one does not.
+        Failure: a server still has other names after its `patience`.
     """
     wanted = show({"names": sorted(names)}) if names else "status 404"
     for host in cluster.servers:
@@ -65,7 +65,7 @@ async def are(cluster: Cluster, room: str, *names: str, after: str, likely: str 
                     if got == wanted:
                         break
         if got != wanted:
-            # Without any answer, the request is what fails.
+            # If there's no answer, report the request itself as failed.
             sent, broken = (None, False) if got else (f"GET {path}", True)
             got = f"GET {path} still answers {got} after" if got else "no answer within"
             got += f" {host.patience:g} s"

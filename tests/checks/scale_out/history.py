@@ -79,7 +79,7 @@ class History:
                     raise Failure(after=after, got=str(grace), expect=expect, likely=likely)
         redis = Redis.from_url(cluster.redis.url, decode_responses=True)
         try:
-            # Other streams may be there, for other purposes.
+            # Read all streams, because an answer may have others for other purposes.
             streams = [await redis.xrange(key) async for key in redis.scan_iter(_type="stream", count=1000)]
         finally:
             await redis.aclose()

@@ -1,4 +1,4 @@
-"""Step 09, TODO 6: idempotency keys that every process knows, and the broker without Redis."""
+"""Step 09, TODO 6: idempotency keys across all processes, and the broker without Redis."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ class Keys:
             after = "Ada sent a key in another room which she had used in this one"
             await self._acknowledged(elsewhere, "k", after)
             await said(elsewhere, 1, after=after, likely=APART)
-            # Put behind each other, name and key of these two are the same.
+            # Use names and keys that equal another pair when they're joined, with or without a colon.
             for name, key in (("Ad", "ak"), ("Ada:k", "k"), ("Ada", "k:k")):
                 async with at(cluster[0], room, name) as another:
                     await say(another, f"{name}, {key}", key=key)

@@ -13,12 +13,12 @@ from .every_process import EVERYWHERE, KEYS, LEASE_TTL, are, said
 from .outages import gets_an_error, try_until_acknowledged
 
 DELAY = 0.09
-"""Seconds to Redis, one way, over the slow network."""
+"""The one-way delay to Redis over the slow network, in seconds."""
 SLOW_RENEW_INTERVAL = 0.6
-"""Seconds, in the servers of these checks. A process that asks Redis for a sign of life waits as long for it."""
+"""The setting of these servers, in seconds. A process that sends a ping to Redis waits this long for the reply."""
 SLOW_LEASES = {"LEASE_TTL": str(LEASE_TTL), "LEASE_RENEW_INTERVAL": str(SLOW_RENEW_INTERVAL)}
 ROOMS = 20
-"""With a round trip for each of them, sending the names to Redis takes longer than a lease."""
+"""The number of rooms. With one round trip for each, sending the names to Redis takes longer than a lease."""
 RENEWED_LATE = (
     "The lease is renewed late, because the same task sends the names of all rooms, and waits for Redis once for each "
     "room. Renew the lease in a task of its own, and let update_presence() send all its rooms in one pipeline."
@@ -32,7 +32,7 @@ TIMEOUT = (
     "socket_timeout=3. If you pass it already, redis-py retries by itself: pass retry=Retry(NoBackoff(), 0)."
 )
 RECEIVED_WITHIN = 6.0
-"""Seconds until a process has subscribed again and read what it missed. A timeout of 3 seconds fits in."""
+"""The limit for a process to resubscribe and read the missed messages, in seconds. A timeout of 3 s fits in."""
 
 
 class Networks:
@@ -49,7 +49,7 @@ class Networks:
             )
             await are(cluster, rooms[0], "Ada", "Grace", after=after, likely=RENEWED_LATE)
             cluster.links[0].network.delay = DELAY
-            # A lease that isn't renewed while the names are sent expires, and Grace's process notices it.
+            # Wait until a lease expires that isn't renewed while the names are sent. Grace's process detects it.
             await asyncio.sleep(LEASE_TTL + 2.5 * SLOW_RENEW_INTERVAL)
             await grace.settles(likely=RENEWED_LATE)
             if grace.notices:
@@ -61,7 +61,7 @@ class Networks:
     @check(5, "goes on after its connections to Redis are lost without a close")
     async def test_half_open(self, subject: Subject) -> None:
         room = Members.room()
-        # A lease that lasts longer than the outage: this is about the subscription.
+        # Set a lease longer than the outage, because this check is about the subscription.
         settings = {"LEASE_TTL": "12", "LEASE_RENEW_INTERVAL": str(SLOW_RENEW_INTERVAL)}
         async with own_cluster(subject, 2, links=1, **settings) as cluster:
             async with at(cluster[0], room, "Ada") as ada, at(cluster[1], room, "Grace") as grace:

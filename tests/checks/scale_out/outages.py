@@ -1,4 +1,4 @@
-"""Step 09, TODO 5: outages of Redis, and what holds during and after them."""
+"""Step 09, TODO 5: the guarantees during and after an outage of Redis."""
 
 import asyncio
 import itertools
@@ -24,18 +24,21 @@ RISING = "a Redis that came back empty knows no ids: tell it the largest that th
 async def try_until_acknowledged(
     log: MemberLog, text: str, key: str, *, after: str, likely: str, refused: str = NOT_RESYNCED
 ) -> int:
-    """Send a message with its key again and again, as a client does that has got an error; its id.
+    """Send a message repeatedly with the same key, as a client does after an error, until it's acknowledged.
 
     Args:
-        log: the sender's.
-        text: of the message.
-        key: of the message.
-        after: what had happened.
-        likely: the mistake, if nothing comes.
-        refused: the mistake, if every answer is an error.
+        log: the log of the sender's tab.
+        text: the text of the message.
+        key: the key of the message.
+        after: the preceding events, for the message of a failure.
+        likely: the likely cause if no answer arrives.
+        refused: the likely cause if every answer is an error.
+
+    Returns:
+        The id from the acknowledgement.
 
     Raises:
-        Failure: nothing comes, or no acknowledgement for a long time.
+        Failure: an attempt gets no answer within 4 s, or none is acknowledged within 10 s.
     """
     expect = f"an acknowledgement of the key {key}, or an error"
     end = asyncio.get_running_loop().time() + 10
@@ -55,10 +58,10 @@ async def try_until_acknowledged(
 
 
 async def gets_an_error(log: MemberLog, request: dict[str, Any], *, after: str, likely: str = UNAVAILABLE) -> None:
-    """Send this during an outage. It's answered with an error, which has the key if there is one, to send it again.
+    """Send a request during an outage, and check that it gets an error, with its key and retry if it has a key.
 
     Raises:
-        Failure: it's answered in another way, or not.
+        Failure: the request gets another answer, or none within 4 s.
     """
     key = request.get("key", "")
     wanted = {"key": key, "retry": True} if key else {}
@@ -104,7 +107,7 @@ class Outages:
                     await self._refuses_for_now(host, room)
                 cluster.redis.forget()
                 after = "Redis was killed and came back empty, message 20 was the last before"
-                # The process that knows of messages only because it heard them is back first, and the other one late.
+                # Suspend the process that published the messages, so the one that only received them reconnects first.
                 with cluster[0].suspended():
                     await asyncio.to_thread(cluster.redis.start)
                     for number in (21, 22):
@@ -137,7 +140,7 @@ class Outages:
 
     @staticmethod
     async def _goes_on(log: MemberLog, number: int, after: str) -> None:
-        """A message gets an id above those that were given before."""
+        """Check that the next message gets an id above all earlier ones."""
         largest = max(log.ids)
         got = await try_until_acknowledged(log, f"text {number}", f"k{number}", after=after, likely=UNAVAILABLE)
         if got <= largest:
@@ -169,7 +172,7 @@ class Outages:
                     await asyncio.sleep(0.5)
                     await self._restart(cluster)
                     await asyncio.sleep(0.5)
-                    # Ada's process is back first, and goes on: what Grace's one does not hear, it has to read.
+                    # Suspend Grace's process: Ada's one continues, and Grace's one must read the missed messages.
                     with cluster[1].suspended():
                         await self._restart(cluster)
                         before = len(ada.acks)
@@ -203,7 +206,7 @@ class Outages:
 
     @staticmethod
     async def _keep_talking(log: MemberLog, over: asyncio.Event, after: str) -> list[tuple[int, str]]:
-        """Say one thing after another; what was acknowledged, with its ids."""
+        """Send one message after another until `over` is set, and return the ids and texts of the acknowledged ones."""
         acknowledged = []
         for number in itertools.count():
             if over.is_set():
@@ -221,7 +224,7 @@ class Outages:
             async with at(cluster[0], room, "Ada") as ada, at(cluster[1], room, "Grace") as grace:
                 await are(cluster, room, "Ada", "Grace", after="Ada and Grace came to two processes")
                 await asyncio.to_thread(cluster.redis.kill)
-                # Every lease expires.
+                # Wait until every lease has expired.
                 await asyncio.sleep(LEASE_TTL + 0.1)
                 await asyncio.to_thread(cluster.redis.start)
                 after = f"Redis was away for longer than LEASE_TTL, which is {LEASE_TTL} s, and is there again"
@@ -235,7 +238,7 @@ class Outages:
                     after += "; then Linus came to a new process"
                     cluster.servers.append(third)
                     await are(cluster, room, "Ada", "Grace", "Linus", after=after, likely=STAYS)
-                    # A lease that was renewed at the end of the outage and not again expires, and the others notice it.
+                    # Wait longer than a lease: one that was renewed only once after the outage expires meanwhile.
                     await asyncio.sleep(back + LEASE_TTL + 1.5 * LEASE_RENEW_INTERVAL - clock())
                     await are(cluster, room, "Ada", "Grace", "Linus", after=after, likely=STAYS)
                     for log in (ada, grace, linus):

@@ -1,4 +1,4 @@
-"""Step 09, TODO 4: one list of members for all processes, also after one was killed."""
+"""Step 09, TODO 4: one list of members for all processes, even after a process was killed."""
 
 import asyncio
 import contextlib
@@ -14,8 +14,8 @@ from judge.tasks import running
 from .every_process import APART, EVERYWHERE, IN_REDIS, LEASE_RENEW_INTERVAL, LEASE_TTL, SHORT_LEASES, are, said
 
 GONE_WITHIN = 10 / 6 * LEASE_TTL
-"""Seconds until the members of a killed process are off the list: 10 for a lease of 6, and in proportion. This is less
-than a lease of 6 that is 1.5 old, so an answer with the defaults in its code is late."""
+"""The limit in seconds for the members of a killed process to be off the list: 10 for a lease of 6, and in proportion.
+It's less than the rest of a lease of 6 that is 1.5 old, so an answer that hardcodes the defaults is late."""
 LEASE = "each process renews a lease; when it has run out, the others take the names of that process off the list"
 LATE = (
     f"{LEASE}. If that works, but takes longer: your code has its own seconds. Take LEASE_TTL and "
@@ -23,7 +23,8 @@ LATE = (
 )
 
 PROMPTLY = 5.0
-"""Seconds for an answer to DELETE. A process that waits for a confirmation in vain needs LEASE_TTL and 2 more, 8."""
+"""The limit for an answer to DELETE, in seconds. A process that gets no confirmation waits LEASE_TTL plus 2 s, which is
+8 s."""
 CONFIRMED = (
     "A process doesn't get the events that it has sent itself, or gets them late. DELETE waits until every process "
     "with this name has confirmed it: let publish_transient() reach all processes, your own one too, and don't wait "
@@ -74,7 +75,7 @@ class Presence:
 
     @staticmethod
     async def _passed_by(cluster: Cluster, room: str, name: str, log: MemberLog) -> None:
-        """Let a member join and leave, and wait until `log` has both notices."""
+        """Let a member join, wait until `log` has the notice, and let the member leave."""
         async with at(cluster[2], room, name):
             await log.until(
                 lambda: ("joined", name) in log.notices,
@@ -168,7 +169,7 @@ class Presence:
                     try:
                         await said(linus, 2, after=after, likely=IN_REDIS)
                     except Failure as failure:
-                        failure.number = 3  # The history is missing, not the presence.
+                        failure.number = 3  # Report TODO 3: the history is missing, not the presence.
                         raise
                     after = "Linus and a tab of Ada came to a further process"
                     await are(cluster, room, "Ada", "Grace", "Linus", after=after)

@@ -1,4 +1,4 @@
-"""Step 09, TODO 5: the client of step 08 at two processes, while their Redis is killed and started again."""
+"""Step 09, TODO 5: the client of step 08 at two processes, while their Redis is killed and restarted."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ from ..reconnect.kills import NAMES, Talk, agree
 from .every_process import KEYS, UNJUDGED
 
 RESTARTS = 4
-"""How often Redis is killed."""
+"""The number of times that Redis is killed."""
 
 
 class Restarts:

@@ -1,4 +1,4 @@
-"""TODO 7: nothing stays behind, however a connection ends."""
+"""TODO 7: no session, room or task is left over, however a connection ends."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ class Counts:
 
     @check(7, "counts open sessions and rooms, and leaves nothing behind after each way to end")
     async def test_sessions(self, subject: Subject) -> None:
-        # The counts are of the whole server, and so are its tasks.
+        # Use another server, because the counts and tasks are those of a whole server.
         async with subject.another(counting=True) as own:
             members = Members(own)
             await own.get(members.list_path(members.room("ghost")), likely="")
@@ -94,7 +94,7 @@ class Counts:
                 await tab.send(chance.choice(("no JSON", '{"type": "message", "text": "bye"}')))
                 await own.request("DELETE", f"{members.list_path(room.name)}/{name}", likely=COUNTED)
             await asyncio.gather(*(getattr(tab, chance.choice(ENDS))() for _, _, tab in tabs[3:]))
-            # A handshake that is refused, and one whose client disconnects before it gets the list.
+            # One handshake is refused, and one client disconnects before it gets the presence snapshot.
             await own.handshake(members.path(rooms[0].name, "x" * 21))
             async with own.client(members.path(rooms[0].name, "Ada")) as brief:
                 await brief.reset()
@@ -138,7 +138,7 @@ class Counts:
 
 
 async def counts(subject: Subject, sessions: int, rooms: int, *, after: str, likely: str) -> None:
-    """`GET /debug/sessions` has these counts now."""
+    """Check that `GET /debug/sessions` returns these counts now."""
     got = await subject.get_json("/debug/sessions", likely=likely)
     expected = {"sessions": sessions, "rooms": rooms}
     if show(got) != show(expected) and got != expected:
@@ -146,7 +146,7 @@ async def counts(subject: Subject, sessions: int, rooms: int, *, after: str, lik
 
 
 async def comes_to(subject: Subject, sessions: int, rooms: int, *, after: str, likely: str) -> None:
-    """`GET /debug/sessions` comes to these counts, and has no negative ones on the way."""
+    """Wait until `GET /debug/sessions` returns these counts, and check that none is negative before that."""
     expected = {"sessions": sessions, "rooms": rooms}
     negative: list[object] = []
 

@@ -19,14 +19,14 @@ SEPARATORS = (":", "|", "-", " ", "_")
 
 
 def direct(sender: str, text: str) -> dict[str, str]:
-    """A direct message, as its receiver gets it."""
+    """Return a direct message as its recipient receives it."""
     return {"type": "direct", "from": sender, "text": text}
 
 
 async def whisper(
     room: Room, sender: Client, to: str, text: str, *, message: str | None = None, likely: Likely = DIRECT
 ) -> None:
-    """Send a direct message: every tab of that name gets it, and no other tab."""
+    """Send a direct message, and check that every tab of that name gets it, and no other tab."""
     await sender.send(message if message is not None else {"type": "direct", "to": to, "text": text})
     name, action = room.tabs[sender], sender.did
     await room.receive(direct(name, text), room.of(to), f"{action}, from {sender.who}", likely=likely)
@@ -36,7 +36,7 @@ async def whisper(
 
 
 async def is_missing(room: Room, sender: Client, to: str, *, likely: Likely) -> None:
-    """Send a direct message to a name that isn't in the room: the sender gets one error, and no other tab anything."""
+    """Send a direct message to an absent name, and check that the sender gets one error, and other tabs nothing."""
     await sender.send({"type": "direct", "to": to, "text": "hello?"})
     try:
         await sender.gets_error(likely=likely)
@@ -67,7 +67,7 @@ class Direct:
                 await whisper(room, ada, "Grace", text, likely=Likely(silence=refused, wrong=refused))
             for kind, spelling in pool.spellings({"type": "direct", "to": "Grace", "text": "Straße 1"}).items():
                 if "further key" in kind:
-                    # These have a key `to` of their own in a nested object, and no other one at the top.
+                    # These have another key `to` in a nested object, and no second one at the top level.
                     parse = "A direct message with further keys is refused. Ignore keys that you don't need."
                 else:
                     parse = f"Your code compares text instead of parsing JSON: this is the same object, {kind}."

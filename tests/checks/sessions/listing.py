@@ -41,7 +41,7 @@ class Listing:
     @check(5, "finds a room by its exact name")
     async def test_exact(self, subject: Subject) -> None:
         for kind, drawn in pool.rooms().items():
-            # No other check's rooms end like this.
+            # Add a suffix that no other check's rooms have.
             name = f"{drawn}-X"
             async with Room(subject, name) as room:
                 await room.enter("Ada")

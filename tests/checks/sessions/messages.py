@@ -150,7 +150,7 @@ class Messages:
 
     @staticmethod
     async def _answers(room: Room, frame: str | bytes) -> bool:
-        """Whether a bad frame is answered if it's the first message of a new tab."""
+        """Return whether an invalid message is answered if it's the first one of a new tab."""
         with contextlib.suppress(Failure):
             async with room.subject.client(Members.path(f"{room.name}-alone", "Ada")) as tab:
                 await tab.next(expect="the list", likely="")
@@ -172,7 +172,7 @@ class Messages:
     async def test_vanished(self, subject: Subject) -> None:
         for end in ENDS:
             async with Room(subject) as room:
-                # The order matters: the room's first, some in its middle and its last disconnect.
+                # The order matters: the room's first and last members disconnect, and some in its middle.
                 names = ("Linus 1", "Ada", "Linus 2", "Linus 3", "Grace", "Linus 4")
                 for name in names:
                     await room.enter(name)
@@ -180,7 +180,7 @@ class Messages:
                 ada = room.of("Ada")[0]
                 texts = [f"text {number}" for number in range(3)]
                 talk = ada.send_burst(*({"type": "message", "text": text} for text in texts))
-                # Together, so that sends find disconnected tabs whose endpoints haven't noticed it.
+                # At the same time, so that sends reach disconnected tabs whose endpoints haven't detected it.
                 await subject.simultaneously(*(getattr(tab, end)() for tab in ended), talk)
                 room.forget(ended)
                 ada.did = ada.who + " sent three messages"
@@ -219,7 +219,7 @@ class Messages:
             for tab in room.tabs:
                 tab.did = "400 messages from Ada in one packet"
                 await tab.gets_all([said("Ada", text) for text in texts], likely=likely)
-            # Good and bad ones, answered in their order.
+            # Mix valid and invalid messages: they must be answered in order.
             requests = (
                 {"type": "message", "text": "one"},
                 "no JSON",
@@ -247,7 +247,7 @@ class Messages:
                 texts = {linus: ["meanwhile", "and once more"], grace: ["me too"]}
                 for tab, more in texts.items():
                     await tab.send_burst(*({"type": "message", "text": text} for text in more))
-                # A loop over the members goes on after this one has left.
+                # A loop over the members must continue after this one has disconnected.
                 await eve.reset()
                 room.forget([eve])
                 await pause(since + 0.2)
@@ -260,7 +260,7 @@ class Messages:
                     try:
                         await interleaved(tab, *sequences, likely=Likely(SLOW, order=ORDER))
                     except Failure as failure:
-                        # An endpoint that has ended is the cause, whatever its clients then lack.
+                        # If an endpoint has ended, that's the cause, whichever messages its clients then miss.
                         failure.broken |= "Ada" in failure.got and '"left"' in failure.got
                         raise
                     tab.after = None

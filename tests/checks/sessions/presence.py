@@ -1,4 +1,4 @@
-"""TODO 1: names, the list for a new tab, and the notices for the others."""
+"""TODO 1: names, the presence snapshot for a new tab, and join and leave events for the others."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ CUT = Likely(
 
 
 class Presence:
-    """Names, lists and notices."""
+    """Names, presence snapshots, and join and leave events."""
 
     @check(1, "accepts a name of 1 to 20 characters, and no other")
     async def test_names(self, subject: Subject) -> None:
@@ -49,7 +49,7 @@ class Presence:
     @check(1, "sends each new tab the list first, with every name exactly as it is")
     async def test_list(self, subject: Subject) -> None:
         async with Room(subject) as room:
-            # A plain room first, because its mistakes need no special names.
+            # Check a plain room first, because its failures need no special names.
             for name in ("Linus", "Grace", "Ada"):
                 await room.enter(name)
             await room.visit()
@@ -101,7 +101,7 @@ class Presence:
 
     @staticmethod
     async def _lists_all(subject: Subject, room: str, there: set[str]) -> bool:
-        """Whether a tab that joins now, when no other one does, gets the complete list."""
+        """Return whether a tab that joins now, when no other one does, gets the complete presence snapshot."""
         with contextlib.suppress(Failure):
             async with subject.client(Members.path(room, "Probe")) as tab:
                 first = await tab.next_object(expect="the list", likely="")
@@ -121,7 +121,7 @@ class Presence:
 
             staying = await enter(*(f"Ada {number}" for number in range(40)))
             going = await enter(*(f"Grace {number}" for number in range(8)))
-            # Others join while those leave.
+            # Other members join while these leave.
             leaving = [spawn(view.tab.leave()) for view in going]
             staying += await enter(*(f"Linus {number}" for number in range(12)))
             await asyncio.gather(*leaving)
@@ -134,7 +134,7 @@ class Presence:
                     if not await self._lists_all(subject, room, there):
                         failure.likely = CUT.wrong
                     raise
-            # One more tab, behind everything else that was sent.
+            # One more tab joins last, so its event follows everything else that was sent.
             async with subject.client(Members.path(room, "Zoe")) as zoe:
                 await zoe.gets({"type": "members", "names": sorted({*there, "Zoe"})}, likely=CUT)
                 for view in staying:

@@ -58,7 +58,7 @@ LATE = (
 
 
 class Removal:
-    """DELETE removes a member."""
+    """The removal of a member with DELETE."""
 
     @check(6, "removes a member: its tabs are closed with 1008, the others get left, and the name isn't listed")
     async def test_remove(self, subject: Subject) -> None:
@@ -194,14 +194,14 @@ class Removal:
             ada, grace = await room.enter("Ada"), await room.enter("Grace")
             stuck.stop_reading()
             async with room.flood(ada, "Zoe") as flood:
-                # These have joined since, so their own buffers are empty.
+                # These tabs joined later, so their own buffers are empty.
                 tabs = await room.enter_many("Zoe", 10)
                 await self._responds(room, "Zoe")
                 since = time.monotonic()
                 room.forget([stuck, *tabs])
                 for tab in tabs:
                     tab.did = "DELETE of its name, while another tab of the name doesn't read"
-                    # Those before the stuck one get what Ada still sends.
+                    # Tabs before the stuck one still get Ada's messages.
                     in_turn = Likely(IN_TURN, surplus=CLOSED.surplus)
                     await tab.is_closed(1008, "removed", likely=in_turn, besides=flood.has)
                 new = await room.enter("Zoe", unread=[ada, grace])
@@ -247,7 +247,7 @@ class Removal:
             zoe.stop_reading()
             async with room.flood(ada, "Zoe") as flood:
                 path = f"{room.members.list_path(room.name)}/Linus"
-                # The response may wait for Zoe, which stays in the room. The removal may not.
+                # The response may wait for Zoe, a member that stays in the room. The removal must not.
                 async with running(subject.request("DELETE", path, likely=LATE, timeout=20)) as deleting:
                     await subject.stands_still(lambda: 0)
                     late = await self._joins(room, "Barbara")
@@ -277,7 +277,7 @@ class Removal:
 
     @staticmethod
     async def _adds_up(room: Room, tab: Client) -> None:
-        """The list of a tab and its notices give the names in the room."""
+        """Check that a tab's presence snapshot and its later events add up to the names in the room."""
         names: list[str] | None = None
         tab.did = "a handshake, while DELETE of Linus waited for a slow member"
         while names is None or sorted(names) != room.names:
@@ -325,7 +325,7 @@ class Removal:
                 path = f"{room.members.list_path(room.name)}/Ada"
                 new: list[Client] = []
                 deletes = [await Delete.open(subject, path) for _ in range(2 if kind == "delete twice" else 1)]
-                # The server takes new connections one after another, and has taken them when it answers this.
+                # The server accepts connections in order, so it has accepted these when it answers this request.
                 await subject.get("/still-there", likely=LATE)
                 sends = [each.send() for each in deletes]
                 if kind == "delete and join":
@@ -436,7 +436,7 @@ class Removal:
 
 
 class Delete:
-    """A DELETE over a connection that is open before, so that one write sends it."""
+    """A DELETE over a connection that's already open, so that one write sends it."""
 
     def __init__(self, path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, patience: float) -> None:
         self._head = f"DELETE {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -447,22 +447,22 @@ class Delete:
 
     @classmethod
     async def open(cls, subject: Subject, path: str) -> "Delete":
-        """Connect to the server, and send nothing yet."""
+        """Connect to the server, without sending anything yet."""
         host, port = subject.server.url.split("/")[2].split(":")
         return cls(path, *await asyncio.open_connection(host, int(port)), subject.patience)
 
     async def write(self) -> None:
-        """Send the request, once."""
+        """Send the request, if it wasn't sent before."""
         if not self._written:
             self._writer.write(self._head.encode())
         self._written = True
 
     async def send(self) -> None:
-        """Send the request, as an action that needs no result."""
+        """Send the request, as an action for `Subject.simultaneously`."""
         await self.write()
 
     async def status(self) -> int:
-        """Return the status of the response, or 0 if there is none within the patience."""
+        """Return the status of the response, or 0 if there's none within the timeout."""
         try:
             async with asyncio.timeout(self._patience):
                 return int((await self._reader.readline()).split()[1])
@@ -473,6 +473,6 @@ class Delete:
 
 
 def json_of(frame: str | bytes) -> dict[str, object]:
-    """Return the object that a message holds as JSON, or an empty one."""
+    """Return the JSON object in a message, or an empty one."""
     value = parsed(frame)
     return value if isinstance(value, dict) else {}

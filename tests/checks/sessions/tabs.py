@@ -35,7 +35,7 @@ class Tabs:
                     silent = "The name's last tab ended and the others get no left. " + SET
                     await room.leave(tabs[number], ENDS[place], likely=replace(LEFT, silence=silent))
                     rest = "A tab gets no messages after another tab of its name has ended. Remove that tab alone."
-                    # The end of a tab that isn't the last has no sign. So several messages, with time in between.
+                    # Unless it's the last, a tab ends without an event. So send several messages, with time in between.
                     for text in ("one", "two"):
                         await room.say(grace, f"{text} after {place + 1} ends", likely=Likely(rest))
                 await room.end()
@@ -62,7 +62,7 @@ class Tabs:
             barbara = await room.enter("Barbara")
             one = "left reaches one tab of a name. Send notices to every tab of every other name."
             await room.leave(barbara, likely=replace(LEFT, silence=one, elsewhere=one))
-            # Tabs in the middle end, and the rest stays connected.
+            # Tabs in the middle disconnect, and the others stay connected.
             for tab in (room.of("Grace")[2], ada, room.of("Grace")[0]):
                 await room.leave(tab)
             await room.say(room.of("Ada")[0], "five tabs")
@@ -77,7 +77,7 @@ class Tabs:
             async with room.flood(ada) as flood:
                 await two.reset()
                 room.forget([two])
-                # Time for the endpoint of that tab.
+                # Wait, so that the endpoint of that tab can handle the disconnect.
                 await subject.stands_still(lambda: flood.sent)
                 read_on(zoe)
                 for tab in (ada, zoe):

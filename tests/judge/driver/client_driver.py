@@ -1,8 +1,8 @@
-"""Runs the client of an answer, in a process of its own, as the judge tells it to.
+"""Run the client of an answer in a separate process, with commands from the judge.
 
     PYTHONPATH=tests/judge/driver:steps/08_reconnect python -m client_driver ws://127.0.0.1:8000/control
 
-Commands come and events go as JSON, over a connection to the judge.
+The driver receives commands and sends events as JSON, over a connection to the judge.
 """
 
 import asyncio
@@ -17,23 +17,23 @@ from websockets.asyncio.client import connect
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """Notes for how long it was asked to wait. What the clock shows afterwards depends on the machine too."""
+    """An event loop that records the requested delays. Measured delays would also depend on the machine."""
 
     waits: ClassVar[list[float]] = []
 
     def call_at(self, when: float, *arguments: Any, **options: Any) -> asyncio.TimerHandle:
-        """Note this, and do what any loop does."""
+        """Record the delay, and schedule the callback."""
         self.waits.append(when - self.time())
         return super().call_at(when, *arguments, **options)
 
 
 resolve = socket.getaddrinfo
 unresolved = iter(range(2))
-"""The tries to resolve `chat.invalid` that fail. After them, it's this machine."""
+"""The attempts to resolve `chat.invalid` that fail. After these two, it resolves to this machine."""
 
 
 def resolve_later(host: Any, *arguments: Any, **options: Any) -> Any:
-    """Do what `socket.getaddrinfo` does, except for the host `chat.invalid`.
+    """Call `socket.getaddrinfo`, with other results for the host `chat.invalid`.
 
     Raises:
         socket.gaierror: the name can't be resolved.
@@ -49,7 +49,7 @@ socket.getaddrinfo = resolve_later
 
 
 async def main(control: str) -> None:
-    """Do what comes over the connection, until it ends."""
+    """Run the commands from this connection until it ends."""
     clients: dict[int, Any] = {}
     readers: dict[int, asyncio.Task[None]] = {}
     mine: set[asyncio.Task[Any]] = set()
@@ -102,7 +102,7 @@ async def main(control: str) -> None:
                 case "end":
                     await clients[number].__aexit__(None, None, None)
                     left = [repr(task.get_coro()) for task in asyncio.all_tasks() - before if task not in mine]
-                    # Whatever waits for an ended client is told so.
+                    # Wait for the readers and senders: the end of the client must stop them.
                     await asyncio.wait([readers[number], *mine], timeout=1)
                     await say("ended", client=number, left=left, waiting=len(mine))
 

@@ -1,8 +1,8 @@
-"""An event loop that says in the log how many tasks are unfinished, also those that nobody holds any more.
+"""An event loop that logs the number of unfinished tasks, including those without references.
 
     PYTHONPATH=tests/judge/loop uvicorn exercise.main:app --loop counting:new_loop
 
-`asyncio.all_tasks()` knows tasks by weak references only: one that waits for ever and that nobody holds may vanish
+`asyncio.all_tasks()` has only weak references: a task that waits indefinitely and isn't referenced may disappear
 from it.
 """
 
@@ -10,11 +10,11 @@ import asyncio
 from typing import Any
 
 PAUSE = 0.05
-"""Seconds between two lines."""
+"""Seconds between two lines of the log."""
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
-    """A loop as uvicorn would choose it, with a task factory that counts."""
+    """Return the loop that uvicorn would choose, with a task factory that counts tasks."""
     try:
         import uvloop
     except ImportError:

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 
 SPEED = 20
-"""How many times as fast its clock runs."""
+"""Seconds of the fast clock for each real second."""
 
 
 class Selector(selectors.DefaultSelector):
-    """Waits a shorter time than it's asked to."""
+    """A selector whose timeouts are in seconds of the fast clock."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait for events, at most `timeout` seconds of the fast clock."""
@@ -21,12 +21,12 @@ class Selector(selectors.DefaultSelector):
 
 
 def fast(clock: Callable[[], float]) -> Callable[[], float]:
-    """Return a clock that shows the same time now, and runs fast from now on."""
+    """Return a clock that starts at the current time of this one, and runs fast."""
     start = clock()
     return lambda: start + (clock() - start) * SPEED
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
-    """Return a loop with a fast clock, and make the clocks of the whole process fast."""
+    """Return a loop with a fast clock, and replace the clocks of the process with fast ones."""
     time.monotonic, time.time, time.perf_counter = fast(time.monotonic), fast(time.time), fast(time.perf_counter)
     return asyncio.SelectorEventLoop(Selector())

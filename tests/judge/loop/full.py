@@ -1,4 +1,4 @@
-"""An event loop that can limit the size of files, so that JOURNAL takes nothing more, as on a full disk.
+"""An event loop that can limit the size of files, so writes to JOURNAL fail as on a full disk.
 
     PYTHONPATH=tests/judge/loop uvicorn exercise.main:app --loop full:new_loop
 
@@ -15,24 +15,24 @@ from pathlib import Path
 assert sys.platform != "win32"
 
 LEFT = 10
-"""Bytes that the file still takes. So the first write is short, and only the next one fails."""
+"""Bytes that can still be written to the file: the first write is short, and only the next one fails."""
 
 
 def set_limit(size: int) -> None:
-    """Let no file of this process grow beyond this size in bytes."""
+    """Limit the files of this process to this size in bytes."""
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # Python ignores SIGXFSZ, so a write beyond the limit raises OSError.
+    # A write beyond the limit raises OSError, because Python ignores SIGXFSZ.
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
     print(f"most bytes of a file: {size}", flush=True)
 
 
 def size_of(path: Path) -> int:
-    """Return the size of a file in bytes, 0 if it doesn't exist."""
+    """Return the size of a file in bytes; 0 if it doesn't exist."""
     return path.stat().st_size if path.exists() else 0
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
-    """Return a loop as uvicorn would choose it, which listens to the two signals."""
+    """Return the loop that uvicorn would choose, with handlers for the two signals."""
     try:
         import uvloop
     except ImportError:
