@@ -226,7 +226,7 @@ def ends(owner, name, call, wanted=lambda self: True):
 """
 """The solution, with an error in a background task of its broker."""
 TASKS = {
-    "listen": 'ends(redis_broker.RedisBroker, "_next_event", 2)',
+    "listen": 'ends(redis_broker.RedisBroker, "_next_message", 2)',
     "renew": 'ends(AsyncScript, "__call__", 2, lambda self: self.script == scripts.RENEW_LEASE)',
     "refresh": 'ends(ConnectionManager, "refresh_presence", 2)',
 }

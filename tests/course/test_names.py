@@ -15,7 +15,10 @@ CHAT = {
     "but": "exclude",
     "to_tell": "recipients",
     "EXPECTED": "EXPECTED_FORMAT",
-    "reader": "request_adapter",
+    "reader": "client_message_adapter",
+    "Request": "ClientMessage",
+    "Direct": "DirectMessage",
+    "Manager": "ManagerDep",
     "NOBODYS_HASH": "DUMMY_HASH",
     "rights": "permissions",
     "Grant": "Principal",
@@ -28,6 +31,12 @@ CHAT = {
     "Visitor": "SocketPrincipal",
     "visitor": "principal",
     "is_good": "is_valid",
+    "bearer": "oauth2_scheme",
+    "Bearer": "BearerToken",
+    "Form": "LoginForm",
+    "hashing": "hash_limiter",
+    "Principal.issued": "issued_at",
+    "Principal.expires": "expires_at",
     "sell": "issue",
     "use": "redeem",
     "buy_ticket": "create_ticket",
@@ -55,7 +64,7 @@ CHAT = {
     "uvicorns": "protocol",
     "at_once": "run_nowait",
     "full": "overflowed",
-    "beat": "ping_members",
+    "beat": "ping_tabs",
     "heart": "heartbeat_task",
     # 08
     "KEPT_MESSAGES": "HISTORY_SIZE",
@@ -66,6 +75,9 @@ CHAT = {
     "_tell": "_notify",
     "_hand_on": "_deliver",
     "_tries": "_attempt",
+    "_sent": "_in_flight",
+    "_send_again": "_requeue",
+    "_must_wait": "_must_back_off",
     "longest": "max_delay",
     "_address": "_resume_url",
     "frame": "event, or data for what a client receives",
@@ -99,13 +111,17 @@ CHAT = {
     "views": "room_presences",
     "has_list": "snapshot_sent",
     "is_there": "connected",
-    "back_since": "connected_since",
+    "back_since": "grace_started",
     "late": "expired_processes",
     "known_by": "dedup_key",
     "_asking": "_require_redis",
     "_back": "_on_connected",
     "_know": "_note_last_id",
     "_has": "_run_presence_script",
+    "OUTAGES": "OUTAGE_ERRORS",
+    "CHANNEL": "CHANNEL_PREFIX",
+    "PROCESSES": "LEASES_KEY",
+    "new_id": "assign_id",
     "RAISE": "ENSURE_LAST_ID",
     "PRESENT": "UPDATE_PRESENCE",
     "RENEW": "RENEW_LEASE",
@@ -170,8 +186,8 @@ def defined(source: str, module: str = "") -> Iterator[tuple[str, int]]:
         module: its name, which it defines too; empty for a code cell.
 
     Yields:
-        Each name with its line. A method comes a second time as `Class.method`, where the class is named by its last
-        word, `Broker` for `RedisBroker`. A function of the module comes a second time as `module.function`.
+        Each name with its line. A method or a field comes a second time as `Class.name`, where the class is named by its
+        last word, `Broker` for `RedisBroker`. A function of the module comes a second time as `module.function`.
     """
     if module:
         yield module, 1
@@ -182,8 +198,11 @@ def defined(source: str, module: str = "") -> Iterator[tuple[str, int]]:
                 [module] if isinstance(owner, ast.Module) else [owner.name, *re.findall("[A-Z][a-z]+$", owner.name)]
             )
             for node in owner.body:
-                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                    yield from ((f"{prefix}.{node.name}", node.lineno) for prefix in prefixes)
+                match node:
+                    case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                        yield from ((f"{prefix}.{name}", node.lineno) for prefix in prefixes)
+                    case ast.AnnAssign(target=ast.Name(id=name)):
+                        yield from ((f"{prefix}.{name}", node.lineno) for prefix in prefixes)
     for node in ast.walk(tree):
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
@@ -231,6 +250,7 @@ def test_notebooks() -> None:
         ("class RedisBroker:\n    async def read(self): ...", "Broker.read"),
         ("class Broker:\n    async def read(self): ...", "Broker.read"),
         ("def read(event): ...", "messages.read"),
+        ("class Principal:\n    expires: float", "Principal.expires"),
         ("def all_tabs(self, but=None): ...", "but"),
         ("self.late = []", "late"),
         ("with suppress(OSError) as hear: ...", "hear"),

@@ -8,7 +8,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 rooms: dict[str, set[WebSocket]] = {}
 listeners: set[WebSocket] = set()
 
-# What a send to a disconnected client raises: the first, and every later one.
+# The first send to a disconnected client raises WebSocketDisconnect, and later ones RuntimeError.
 DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
 
 

@@ -4,15 +4,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, WebSocket
 
-from .manager import Manager, send
-from .messages import EXPECTED_FORMAT, Direct, Message, parse
+from .manager import ManagerDep, send
+from .messages import EXPECTED_FORMAT, DirectMessage, Message, parse
 
 router = APIRouter()
 Name = Annotated[str, Query(min_length=1, max_length=20)]
 
 
 @router.websocket("/ws/{room_id}")
-async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager) -> None:
+async def chat(websocket: WebSocket, room_id: str, name: Name, manager: ManagerDep) -> None:
     await websocket.accept()
     try:
         await manager.join(room_id, name, websocket)
@@ -22,7 +22,7 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager)
             match parse(event):
                 case Message(text=text):
                     await send(manager.all_tabs(room_id), {"type": "message", "from": name, "text": text})
-                case Direct(to=to, text=text):
+                case DirectMessage(to=to, text=text):
                     if tabs := list(manager.tabs(room_id, to)):
                         await send(tabs, {"type": "direct", "from": name, "text": text})
                     else:

@@ -5,8 +5,8 @@ import asyncio
 from fastapi import APIRouter, WebSocket
 
 from .auth import SocketPrincipal
-from .manager import Manager, close, send
-from .messages import EXPECTED_FORMAT, Direct, Message, parse
+from .manager import ManagerDep, close, send
+from .messages import EXPECTED_FORMAT, DirectMessage, Message, parse
 
 LOG_IN_AGAIN = 4401
 
@@ -14,7 +14,7 @@ router = APIRouter()
 
 
 @router.websocket("/ws/{room_id}")
-async def chat(websocket: WebSocket, room_id: str, principal: SocketPrincipal, manager: Manager) -> None:
+async def chat(websocket: WebSocket, room_id: str, principal: SocketPrincipal, manager: ManagerDep) -> None:
     name = principal.user.name
     await websocket.accept()
     try:
@@ -29,7 +29,7 @@ async def chat(websocket: WebSocket, room_id: str, principal: SocketPrincipal, m
                 match parse(event):
                     case Message(text=text):
                         await send(manager.all_tabs(room_id), {"type": "message", "from": name, "text": text})
-                    case Direct(to=to, text=text):
+                    case DirectMessage(to=to, text=text):
                         if tabs := list(manager.tabs(room_id, to)):
                             await send(tabs, {"type": "direct", "from": name, "text": text})
                         else:

@@ -1,4 +1,4 @@
-"""Step 06, solution: the connection manager. A name in a room has one connection for each of its tabs."""
+"""Step 06, solution: the connection manager. A name in a room has one or more tabs."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from fastapi.requests import HTTPConnection
 from .tokens import Principal
 from .users import User
 
-# What a send to a disconnected client raises: the first, and every later one.
+# The first send to a disconnected client raises WebSocketDisconnect, and later ones RuntimeError.
 DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
 # Seconds after a token expires. The timer of an event loop may fire slightly early, and a session must not end before.
 EXPIRY_MARGIN = 0.1
@@ -39,7 +39,7 @@ class ConnectionManager:
         room = self.rooms.setdefault(room_id, {})
         recipients = [] if name in room else self.all_tabs(room_id, exclude=name)
         room.setdefault(name, set()).add(tab)
-        # No await up to here: later members cause a notice, and earlier ones are on the list.
+        # No await before this: earlier members are in the snapshot, and later ones cause a notice.
         await send([tab], {"type": "members", "names": self.names(room_id)})
         await send(recipients, {"type": "joined", "name": name})
 
@@ -62,7 +62,7 @@ class ConnectionManager:
     async def session(self, principal: Principal) -> AsyncIterator[None]:
         """Raise TimeoutError in the body as soon as the principal is no longer valid."""
         timeouts = self.session_timeouts.setdefault(principal.user.name, set())
-        async with asyncio.timeout(principal.expires - time.time() + EXPIRY_MARGIN) as timeout:
+        async with asyncio.timeout(principal.expires_at - time.time() + EXPIRY_MARGIN) as timeout:
             timeouts.add(timeout)
             try:
                 # The user may have logged out since the handshake, before this session was registered.
@@ -100,4 +100,4 @@ async def get_manager(connection: HTTPConnection) -> ConnectionManager:
     return manager
 
 
-Manager = Annotated[ConnectionManager, Depends(get_manager)]
+ManagerDep = Annotated[ConnectionManager, Depends(get_manager)]

@@ -21,12 +21,12 @@ class Principal:
     """The authenticated user of a token, or of a ticket that was issued for it. Times are in seconds since 1970."""
 
     user: User
-    issued: float
-    expires: float
+    issued_at: float
+    expires_at: float
 
     @property
     def is_valid(self) -> bool:
-        return time.time() < self.expires and self.issued > _logged_out.get(self.user.name, 0)
+        return time.time() < self.expires_at and self.issued_at > _logged_out.get(self.user.name, 0)
 
 
 def issue(user: User) -> str:

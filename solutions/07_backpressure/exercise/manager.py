@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
-from starlette.types import Message
+from starlette.types import Message as ASGIEvent
 
 from .settings import MAX_UNANSWERED_PINGS
 from .tab import Tab
@@ -78,7 +78,7 @@ class ConnectionManager:
         event = encode(message)
         self.close(room_id, [tab for tab in tabs if not tab.try_put(event)], 1013, "too slow")
 
-    def ping_members(self) -> None:
+    def ping_tabs(self) -> None:
         """Disconnect the tabs that have sent nothing, and ping the others."""
         for room_id in list(self.rooms):
             silent = [tab for tab in self.all_tabs(room_id) if tab.unanswered_pings == MAX_UNANSWERED_PINGS]
@@ -88,7 +88,7 @@ class ConnectionManager:
             self.send(room_id, self.all_tabs(room_id), {"type": "ping"})
 
 
-def encode(message: dict[str, Any]) -> Message:
+def encode(message: dict[str, Any]) -> ASGIEvent:
     """Return the ASGI event of a message. Encode it once, and send it to all tabs."""
     return {"type": "websocket.send", "text": json.dumps(message, separators=(",", ":"), ensure_ascii=False)}
 
@@ -99,4 +99,4 @@ async def get_manager(connection: HTTPConnection) -> ConnectionManager:
     return manager
 
 
-Manager = Annotated[ConnectionManager, Depends(get_manager)]
+ManagerDep = Annotated[ConnectionManager, Depends(get_manager)]

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from starlette.types import Message
+from starlette.types import Message as ASGIEvent
 
 from .encoding import encode
 from .journal import Record
@@ -12,22 +12,22 @@ from .settings import DEDUP_WINDOW, HISTORY_SIZE
 class History:
     def __init__(self) -> None:
         self.last_id = 0
-        self.events: deque[tuple[int, Message]] = deque(maxlen=HISTORY_SIZE)
+        self.events: deque[tuple[int, ASGIEvent]] = deque(maxlen=HISTORY_SIZE)
         # By sender and key, because two senders may choose the same key.
-        self.ids: dict[tuple[str, str], int] = {}
+        self.ids_by_key: dict[tuple[str, str], int] = {}
 
-    def add(self, record: Record) -> Message:
+    def add(self, record: Record) -> ASGIEvent:
         """Store a message, and return its event."""
         event = encode({"type": "message", "id": record.id, "from": record.sender, "text": record.text})
         self.last_id = record.id
         self.events.append((record.id, event))
         if record.key:
-            self.ids[record.sender, record.key] = record.id
-            if len(self.ids) > DEDUP_WINDOW:
-                del self.ids[next(iter(self.ids))]
+            self.ids_by_key[record.sender, record.key] = record.id
+            if len(self.ids_by_key) > DEDUP_WINDOW:
+                del self.ids_by_key[next(iter(self.ids_by_key))]
         return event
 
-    def since(self, after: int) -> list[Message]:
+    def since(self, after: int) -> list[ASGIEvent]:
         """Return the events after this id, with a gap where messages are lost."""
         replay = []
         for message_id, event in self.events:

@@ -18,7 +18,7 @@ from .supervision import supervised
 async def send_heartbeats(manager: ConnectionManager) -> None:
     while True:
         await asyncio.sleep(HEARTBEAT_INTERVAL)
-        manager.ping_members()
+        manager.ping_tabs()
 
 
 @asynccontextmanager
@@ -26,7 +26,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     with closing(Journal(JOURNAL)) as journal:
         manager = ConnectionManager(journal)
         async with supervised(send_heartbeats(manager)):
-            # Each connection gets what you yield here, as its state.
+            # Each request and each connection gets what you yield here, as its state.
             yield {"manager": manager}
 
 

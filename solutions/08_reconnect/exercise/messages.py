@@ -19,7 +19,7 @@ class Message(BaseModel):
     key: Key = ""
 
 
-class Direct(BaseModel):
+class DirectMessage(BaseModel):
     type: Literal["direct"]
     to: str
     text: str
@@ -36,15 +36,15 @@ class Keyed(BaseModel):
     key: Key
 
 
-Request = Message | Direct | Pong
-request_adapter: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
+ClientMessage = Message | DirectMessage | Pong
+client_message_adapter: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
 
 
-def parse(event: Mapping[str, Any]) -> Request | None:
+def parse(event: Mapping[str, Any]) -> ClientMessage | None:
     """Return the message of a client, or None if it isn't valid."""
     try:
         # A binary message has no text, and an empty one isn't JSON.
-        return request_adapter.validate_json(event.get("text") or "")
+        return client_message_adapter.validate_json(event.get("text") or "")
     except ValidationError:
         return None
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from starlette.types import Message
+from starlette.types import Message as ASGIEvent
 
 
 class BrokerUnavailable(Exception):
@@ -16,7 +16,7 @@ class StoredMessage:
     """A message, and the event by which all tabs of the room get it."""
 
     id: int
-    event: Message
+    event: ASGIEvent
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,13 @@ class HistoryPage:
 
 @dataclass(frozen=True)
 class Presence:
-    """The members of a room: for each process, the names that have a tab there. Each change increments the version."""
+    """The names that have a tab at each process. As an event, only those of the process that changed.
+
+    Each change of a room increments its version.
+    """
 
     version: int
-    names: dict[str, list[str]]
+    names_by_process: dict[str, list[str]]
 
 
 class Listener(Protocol):
@@ -66,7 +69,7 @@ class Broker(Protocol):
     async def read_history(self, room_id: str, after: int) -> HistoryPage:
         """Return the stored messages after an id."""
 
-    async def update_presence(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
+    async def update_presence(self, names_by_room: Mapping[str, list[str]]) -> dict[str, Presence]:
         """Set the names of this process in some rooms, and return the members of each.
 
         Concurrent calls must not have a room in common.

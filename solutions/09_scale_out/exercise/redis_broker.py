@@ -23,13 +23,13 @@ from .supervision import supervised
 
 logger = logging.getLogger(__name__)
 
-CHANNEL = "chat:room:"
-PROCESSES = "chat:processes"
+CHANNEL_PREFIX = "chat:room:"
+LEASES_KEY = "chat:processes"
 # An error reply is an outage too: Redis is out of memory, its disk is full, or it's a replica now.
-OUTAGES = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ResponseError, OSError)
+OUTAGE_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ResponseError, OSError)
 
 
-def keys(room_id: str, *kinds: str) -> list[str]:
+def redis_keys(room_id: str, *kinds: str) -> list[str]:
     """Return the keys of a room. In a Redis cluster, the braces put them on one node, as a script requires."""
     return [f"chat:{{{room_id}}}:{kind}" for kind in kinds]
 
@@ -53,8 +53,8 @@ class RedisBroker:
         self.rooms: set[str] = set()
         self.expired_processes: list[str] = []
         self.connected = False
-        self.connected_since = 0.0
-        self.tasks = contextlib.AsyncExitStack()
+        self.grace_started = 0.0
+        self.exit_stack = contextlib.AsyncExitStack()
 
         self._publish_script = self.redis.register_script(scripts.PUBLISH)
         self._ensure_last_id_script = self.control_redis.register_script(scripts.ENSURE_LAST_ID)
@@ -64,7 +64,7 @@ class RedisBroker:
         self.listener = listener
         subscribed = asyncio.Event()
         for work in (self._listen(subscribed), self._renew_lease(), self._refresh_presence()):
-            await self.tasks.enter_async_context(supervised(work))
+            await self.exit_stack.enter_async_context(supervised(work))
         with contextlib.suppress(TimeoutError):
             # A process that starts in an outage runs too, and answers 503 until Redis is available.
             async with asyncio.timeout(2):
@@ -72,7 +72,7 @@ class RedisBroker:
 
     async def stop(self) -> None:
         try:
-            await self.tasks.aclose()
+            await self.exit_stack.aclose()
             with contextlib.suppress(BrokerUnavailable):
                 await self.update_presence({room_id: [] for room_id in self.rooms})
         finally:
@@ -81,12 +81,12 @@ class RedisBroker:
 
     @contextlib.asynccontextmanager
     async def _require_redis(self) -> AsyncIterator[None]:
-        # After an outage, wait for _on_connected(), which restores the ids.
+        # Not before _on_connected() has restored the ids: an id could be assigned twice.
         if not self.connected:
             raise BrokerUnavailable
         try:
             yield
-        except OUTAGES as error:
+        except OUTAGE_ERRORS as error:
             # Log the reason, because a bug in a script is an error reply too.
             logger.error("Redis can't be used: %s", error)
             raise BrokerUnavailable from error
@@ -96,14 +96,21 @@ class RedisBroker:
         dedup_key = json.dumps([sender, key]) if key else ""
         async with self._require_redis():
             message_id = await self._publish_script(
-                keys(room_id, "last", "messages", "keys"),
-                [CHANNEL + room_id, dedup_key, message, HISTORY_SIZE, DEDUP_WINDOW, self.last_ids.get(room_id, 0)],
+                redis_keys(room_id, "last", "messages", "keys"),
+                [
+                    CHANNEL_PREFIX + room_id,
+                    dedup_key,
+                    message,
+                    HISTORY_SIZE,
+                    DEDUP_WINDOW,
+                    self.last_ids.get(room_id, 0),
+                ],
             )
         self._note_last_id(room_id, int(message_id))
         return int(message_id)
 
     async def read_history(self, room_id: str, after: int) -> HistoryPage:
-        last, messages = keys(room_id, "last", "messages")
+        last, messages = redis_keys(room_id, "last", "messages")
         async with self._require_redis(), self.redis.pipeline() as pipeline:
             pipeline.get(last)
             pipeline.xrange(messages, f"{after + 1}-0", "+")
@@ -112,40 +119,47 @@ class RedisBroker:
         stored = [StoredMessage(int(entry.partition("-")[0]), text_event(fields["event"])) for entry, fields in entries]
         return HistoryPage(int(last_id or 0), stored)
 
-    async def update_presence(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
-        for room_id, here in names.items():
+    async def update_presence(self, names_by_room: Mapping[str, list[str]]) -> dict[str, Presence]:
+        for room_id, here in names_by_room.items():
             (self.rooms.add if here else self.rooms.discard)(room_id)
-        return await self._set_names(self.process, names)
+        return await self._set_names(self.process, names_by_room)
 
     async def get_presence(self, room_id: str) -> Presence:
         # No process has an empty name, so this changes nothing.
         return (await self._set_names("", {room_id: []}))[room_id]
 
-    async def _set_names(self, process: str, names: Mapping[str, list[str]]) -> dict[str, Presence]:
+    async def _set_names(self, process: str, names_by_room: Mapping[str, list[str]]) -> dict[str, Presence]:
         async with self._require_redis():
-            presences = await self._run_presence_script(process, names)
+            presences = await self._run_presence_script(process, names_by_room)
             for expired in self.expired_processes:
-                rooms = [room_id for room_id, presence in presences.items() if expired in presence.names]
+                rooms = [room_id for room_id, presence in presences.items() if expired in presence.names_by_process]
                 presences |= await self._run_presence_script(expired, dict.fromkeys(rooms, []))
             return presences
 
-    async def _run_presence_script(self, process: str, names: Mapping[str, list[str]]) -> dict[str, Presence]:
+    async def _run_presence_script(self, process: str, names_by_room: Mapping[str, list[str]]) -> dict[str, Presence]:
         # One round trip for all rooms. A script of register_script() would need a second one in a pipeline.
         async with self.redis.pipeline(transaction=False) as pipeline:
-            for room_id, here in names.items():
-                members, version = keys(room_id, "members", "version")
+            for room_id, here in names_by_room.items():
+                members, version = redis_keys(room_id, "members", "version")
                 pipeline.eval(
-                    scripts.UPDATE_PRESENCE, 2, members, version, CHANNEL + room_id, process, json.dumps(here), 3600
+                    scripts.UPDATE_PRESENCE,
+                    2,
+                    members,
+                    version,
+                    CHANNEL_PREFIX + room_id,
+                    process,
+                    json.dumps(here),
+                    3600,
                 )
             answers = await pipeline.execute()
         return {
             room_id: Presence(version, {flat[i]: json.loads(flat[i + 1]) for i in range(0, len(flat), 2)})
-            for room_id, (version, flat) in zip(names, answers, strict=True)
+            for room_id, (version, flat) in zip(names_by_room, answers, strict=True)
         }
 
     async def publish_transient(self, room_id: str, event: dict[str, Any]) -> None:
         async with self._require_redis():
-            await self.redis.publish(CHANNEL + room_id, json.dumps(event))
+            await self.redis.publish(CHANNEL_PREFIX + room_id, json.dumps(event))
 
     async def _listen(self, subscribed: asyncio.Event) -> None:
         """Receive the events of all rooms, and resubscribe when the connection is lost."""
@@ -153,40 +167,40 @@ class RedisBroker:
             try:
                 async with self.control_redis.pubsub() as pubsub:
                     # One subscription for all rooms, so this process needs one connection for it.
-                    await pubsub.psubscribe(f"{CHANNEL}*")
-                    await self._next_event(pubsub)
+                    await pubsub.psubscribe(f"{CHANNEL_PREFIX}*")
+                    await self._next_message(pubsub)
                     await self._on_connected()
                     subscribed.set()
                     while True:
-                        event = await self._next_event(pubsub)
-                        await self._dispatch(event["channel"].removeprefix(CHANNEL), event["data"])
-            except (BrokerUnavailable, *OUTAGES) as error:
+                        message = await self._next_message(pubsub)
+                        await self._dispatch(message["channel"].removeprefix(CHANNEL_PREFIX), message["data"])
+            except (BrokerUnavailable, *OUTAGE_ERRORS) as error:
                 if self.connected:
                     logger.warning("The subscription has ended: %r", error)
                 self.connected = False
             except Exception:
                 # Any error: a process without a subscription would look alive.
-                logger.exception("What came from Redis cannot be passed on")
+                logger.exception("An event from Redis can't be delivered")
                 self.connected = False
             # The idle connections may be lost too, for the same reason, without an error.
-            with contextlib.suppress(*OUTAGES):
+            with contextlib.suppress(*OUTAGE_ERRORS):
                 for redis in (self.redis, self.control_redis):
                     await redis.connection_pool.disconnect(inuse_connections=False)
             # Jitter: the processes must not reconnect at the same time.
             await asyncio.sleep(random.uniform(0.05, 0.2))
 
-    async def _next_event(self, pubsub: PubSub) -> dict[str, Any]:
+    async def _next_message(self, pubsub: PubSub) -> dict[str, Any]:
         pinged = False
         while True:
-            event: dict[str, Any] | None = await pubsub.get_message(timeout=LEASE_RENEW_INTERVAL)
-            if event and event["type"] in ("psubscribe", "pmessage"):
-                return event
+            message: dict[str, Any] | None = await pubsub.get_message(timeout=LEASE_RENEW_INTERVAL)
+            if message and message["type"] in ("psubscribe", "pmessage"):
+                return message
             # A half-open connection raises no error, and a subscriber only receives: send a ping.
-            if event is None:
+            if message is None:
                 if pinged:
                     raise BrokerUnavailable
                 await pubsub.ping()
-            pinged = event is None
+            pinged = message is None
 
     async def _on_connected(self) -> None:
         """Restore the ids and the lease after a connect, because Redis may be empty, and resync."""
@@ -197,10 +211,10 @@ class RedisBroker:
             async with self.control_redis.pipeline(transaction=False) as pipeline:
                 for room_id, last_id in rooms[start : start + 1000]:
                     # Never assign an id twice.
-                    await self._ensure_last_id_script(keys(room_id, "last"), [last_id], client=pipeline)
+                    await self._ensure_last_id_script(redis_keys(room_id, "last"), [last_id], client=pipeline)
                 await pipeline.execute()
-        self._ignore_expired_leases()
-        await self._renew_lease_script([PROCESSES], [self.process, LEASE_TTL])
+        self._start_grace_period()
+        await self._renew_lease_script([LEASES_KEY], [self.process, LEASE_TTL])
         self.connected = True
         await self.listener.resync()
 
@@ -219,10 +233,10 @@ class RedisBroker:
     def _note_last_id(self, room_id: str, last_id: int) -> None:
         self.last_ids[room_id] = max(last_id, self.last_ids.get(room_id, 0))
 
-    def _ignore_expired_leases(self) -> None:
-        """Remove no process for half a lease: the others couldn't renew their leases either."""
+    def _start_grace_period(self) -> None:
+        """Expire no lease for LEASE_TTL / 2: the other processes couldn't renew theirs either."""
         self.expired_processes = []
-        self.connected_since = asyncio.get_running_loop().time()
+        self.grace_started = asyncio.get_running_loop().time()
 
     async def _renew_lease(self) -> None:
         """Renew the lease of this process, and note the processes whose lease has expired."""
@@ -230,11 +244,11 @@ class RedisBroker:
             await asyncio.sleep(LEASE_RENEW_INTERVAL)
             try:
                 async with self._require_redis():
-                    expired = await self._renew_lease_script([PROCESSES], [self.process, LEASE_TTL])
+                    expired = await self._renew_lease_script([LEASES_KEY], [self.process, LEASE_TTL])
             except BrokerUnavailable:
-                self._ignore_expired_leases()
+                self._start_grace_period()
             else:
-                if asyncio.get_running_loop().time() > self.connected_since + LEASE_TTL / 2:
+                if asyncio.get_running_loop().time() > self.grace_started + LEASE_TTL / 2:
                     self.expired_processes = expired
 
     async def _refresh_presence(self) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, WebSocket
 from pydantic import ValidationError
 
-from .manager import Manager
+from .manager import ManagerDep
 from .messages import EXPECTED_FORMAT, Message
 
 router = APIRouter()
@@ -13,7 +13,7 @@ Name = Annotated[str, Query(min_length=1, max_length=20)]
 
 
 @router.websocket("/ws/{room_id}")
-async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager) -> None:
+async def chat(websocket: WebSocket, room_id: str, name: Name, manager: ManagerDep) -> None:
     await websocket.accept()
     await manager.join(room_id, name, websocket)
     try:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import Depends, WebSocket, WebSocketDisconnect
 from fastapi.requests import HTTPConnection
 
-# What a send to a disconnected client raises: the first, and every later one.
+# The first send to a disconnected client raises WebSocketDisconnect, and later ones RuntimeError.
 DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
 
 
@@ -38,4 +38,4 @@ async def get_manager(connection: HTTPConnection) -> ConnectionManager:
     return manager
 
 
-Manager = Annotated[ConnectionManager, Depends(get_manager)]
+ManagerDep = Annotated[ConnectionManager, Depends(get_manager)]

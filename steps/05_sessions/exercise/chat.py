@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, WebSocket
 
-from .manager import Manager
-from .messages import Direct, Message, parse
+from .manager import ManagerDep
+from .messages import DirectMessage, Message, parse
 
 # TODO 2: send a message to all tabs in the room, as {"type": "message", "from": N, "text": T}. If parse() returns None,
 #         send {"type": "error", "detail": "..."} to this tab only. The connection stays open.
@@ -17,7 +17,7 @@ Name = Annotated[str, Query(min_length=1, max_length=20)]
 
 
 @router.websocket("/ws/{room_id}")
-async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager) -> None:
+async def chat(websocket: WebSocket, room_id: str, name: Name, manager: ManagerDep) -> None:
     await websocket.accept()
     await manager.join(room_id, name, websocket)
     try:
@@ -25,7 +25,7 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager)
             match parse(event):
                 case Message(text=text):
                     await manager.broadcast(room_id, {"type": "message", "text": text})
-                case Direct():
+                case DirectMessage():
                     pass
                 case None:
                     return

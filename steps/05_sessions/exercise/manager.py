@@ -10,7 +10,7 @@ from fastapi.requests import HTTPConnection
 #         the other members get {"type": "joined", "name": N} and {"type": "left", "name": N}; the tabs of N don't.
 # TODO 4: a member may have several tabs. The others get joined for the first one, and left for the last one.
 
-# What a send to a disconnected client raises: the first, and every later one.
+# The first send to a disconnected client raises WebSocketDisconnect, and later ones RuntimeError.
 DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
 
 
@@ -42,4 +42,4 @@ async def get_manager(connection: HTTPConnection) -> ConnectionManager:
     return manager
 
 
-Manager = Annotated[ConnectionManager, Depends(get_manager)]
+ManagerDep = Annotated[ConnectionManager, Depends(get_manager)]

@@ -2,16 +2,16 @@
 
 from fastapi import APIRouter, WebSocket
 
-from .login import Name
-from .manager import Manager
-from .messages import EXPECTED_FORMAT, Direct, Message, parse
+from .login import CurrentUsername
+from .manager import ManagerDep
+from .messages import EXPECTED_FORMAT, DirectMessage, Message, parse
 from .sending import send
 
 router = APIRouter()
 
 
 @router.websocket("/ws/{room_id}")
-async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager) -> None:
+async def chat(websocket: WebSocket, room_id: str, name: CurrentUsername, manager: ManagerDep) -> None:
     await websocket.accept()
     try:
         await manager.join(room_id, name, websocket)
@@ -21,7 +21,7 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager)
             match parse(event):
                 case Message(text=text):
                     await send(manager.all_tabs(room_id), {"type": "message", "from": name, "text": text})
-                case Direct(to=to, text=text):
+                case DirectMessage(to=to, text=text):
                     if tabs := list(manager.tabs(room_id, to)):
                         await send(tabs, {"type": "direct", "from": name, "text": text})
                     else:

@@ -10,13 +10,13 @@ from .users import HASHES, hasher
 
 router = APIRouter()
 # It reads the header Authorization: Bearer of a request or a handshake, and responds 401 without one.
-bearer = OAuth2PasswordBearer(tokenUrl="token")
-Form = Annotated[OAuth2PasswordRequestForm, Depends()]
+oauth2_scheme = OAuth2PasswordBearer(tokenUrl="token")
+LoginForm = Annotated[OAuth2PasswordRequestForm, Depends()]
 
 
 # A plain def, so FastAPI runs it in a thread: the hash is slow on purpose, and must not block the event loop.
 @router.post("/token")
-def log_in(form: Form) -> dict[str, str]:
+def log_in(form: LoginForm) -> dict[str, str]:
     if form.username not in HASHES or not hasher.verify(form.password, HASHES[form.username]):
         raise HTTPException(
             status.HTTP_401_UNAUTHORIZED, "Wrong name or password", headers={"WWW-Authenticate": "Bearer"}
@@ -24,13 +24,13 @@ def log_in(form: Form) -> dict[str, str]:
     return {"access_token": tokens.issue(form.username), "token_type": "bearer"}
 
 
-async def get_name(token: Annotated[str, Depends(bearer)]) -> str:
+async def get_current_username(token: Annotated[str, Depends(oauth2_scheme)]) -> str:
     name = tokens.decode(token)
     if name not in HASHES:
         raise HTTPException(
-            status.HTTP_401_UNAUTHORIZED, "This token does not count", headers={"WWW-Authenticate": "Bearer"}
+            status.HTTP_401_UNAUTHORIZED, "The token isn't valid", headers={"WWW-Authenticate": "Bearer"}
         )
     return name
 
 
-Name = Annotated[str, Depends(get_name)]
+CurrentUsername = Annotated[str, Depends(get_current_username)]

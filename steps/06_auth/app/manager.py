@@ -27,7 +27,7 @@ class ConnectionManager:
         room = self.rooms.setdefault(room_id, {})
         recipients = [] if name in room else self.all_tabs(room_id, exclude=name)
         room.setdefault(name, set()).add(tab)
-        # No await up to here: later members cause a notice, and earlier ones are on the list.
+        # No await before this: earlier members are in the snapshot, and later ones cause a notice.
         await send([tab], {"type": "members", "names": self.names(room_id)})
         await send(recipients, {"type": "joined", "name": name})
 
@@ -53,4 +53,4 @@ async def get_manager(connection: HTTPConnection) -> ConnectionManager:
     return manager
 
 
-Manager = Annotated[ConnectionManager, Depends(get_manager)]
+ManagerDep = Annotated[ConnectionManager, Depends(get_manager)]

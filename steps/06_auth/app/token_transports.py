@@ -19,7 +19,7 @@ app.add_middleware(CORSMiddleware, allow_origins=["https://chat.example"])
 async def greet(websocket: WebSocket, token: str, subprotocol: str | None = None) -> None:
     name = tokens.decode(token)
     if name not in HASHES:
-        raise HTTPException(status.HTTP_401_UNAUTHORIZED, "This token does not count")
+        raise HTTPException(status.HTTP_401_UNAUTHORIZED, "The token isn't valid")
     await websocket.accept(subprotocol)
     await websocket.send_text(f"hello {name}")
     await websocket.close()
@@ -44,7 +44,7 @@ async def token_in_first_message(websocket: WebSocket) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(2):
             name = tokens.decode((await websocket.receive()).get("text") or "")
-    with suppress(RuntimeError):  # It has disconnected.
+    with suppress(RuntimeError):  # The client has disconnected.
         await (websocket.send_text(f"hello {name}") if name in HASHES else websocket.close(4401))
 
 

@@ -18,20 +18,20 @@ from .tokens import Principal
 # TODO 7: POST /logout returns 204 with a valid token, and 401 without one. It revokes all tokens and tickets of this
 #         user. A new login is valid, even in the same second.
 
-bearer = OAuth2PasswordBearer(tokenUrl="token", auto_error=False)
+oauth2_scheme = OAuth2PasswordBearer(tokenUrl="token", auto_error=False)
 # The token of a request or a handshake, or None without a header Authorization: Bearer.
-Bearer = Annotated[str | None, Depends(bearer)]
-Form = Annotated[OAuth2PasswordRequestForm, Depends()]
+BearerToken = Annotated[str | None, Depends(oauth2_scheme)]
+LoginForm = Annotated[OAuth2PasswordRequestForm, Depends()]
 
 
 def unauthorized(detail: str) -> HTTPException:
     return HTTPException(status.HTTP_401_UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
-async def get_current_principal(token: Bearer) -> Principal:
+async def get_current_principal(token: BearerToken) -> Principal:
     principal = tokens.decode(token) if token else None
     if principal is None:
-        raise unauthorized("An access token is needed, and it must be good")
+        raise unauthorized("A valid access token is required")
     return principal
 
 
@@ -44,7 +44,7 @@ router = APIRouter(dependencies=[Depends(no_store)])
 
 
 @router.post("/token")
-async def log_in(form: Form) -> dict[str, str]:
+async def log_in(form: LoginForm) -> dict[str, str]:
     return {"access_token": "", "token_type": "bearer"}
 
 

@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, WebSocket
 
-from .manager import Manager, send
-from .messages import EXPECTED_FORMAT, Direct, Message, parse
+from .manager import ManagerDep, send
+from .messages import EXPECTED_FORMAT, DirectMessage, Message, parse
 
-# TODO 4: reject a user without a permission in the room with 403, and all users in a room for which no user has one.
-#         The member's name is the user's. A user with the permission "read" gets all messages; if such a user sends
+# TODO 4: the member's name is the user's. In auth.py, reject a user without a permission in the room with 403, and
+#         every user if no user has one. A user with the permission "read" gets all messages; if such a user sends
 #         one, answer with an error, and send it to no other tab.
 
 router = APIRouter()
@@ -16,7 +16,7 @@ Name = Annotated[str, Query(min_length=1, max_length=20)]
 
 
 @router.websocket("/ws/{room_id}")
-async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager) -> None:
+async def chat(websocket: WebSocket, room_id: str, name: Name, manager: ManagerDep) -> None:
     await websocket.accept()
     try:
         await manager.join(room_id, name, websocket)
@@ -26,7 +26,7 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager)
             match parse(event):
                 case Message(text=text):
                     await send(manager.all_tabs(room_id), {"type": "message", "from": name, "text": text})
-                case Direct(to=to, text=text):
+                case DirectMessage(to=to, text=text):
                     if tabs := list(manager.tabs(room_id, to)):
                         await send(tabs, {"type": "direct", "from": name, "text": text})
                     else:

@@ -1,4 +1,4 @@
-"""Step 06, exercise: the connection manager. A name in a room has one connection for each of its tabs."""
+"""Step 06, exercise: the connection manager. A name in a room has one or more tabs."""
 
 import asyncio
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from fastapi.requests import HTTPConnection
 #         client sends or not. By then its tab is off the list, even if its client reads nothing.
 # TODO 7: when a user logs out, close all connections of that user with 4401.
 
-# What a send to a disconnected client raises: the first, and every later one.
+# The first send to a disconnected client raises WebSocketDisconnect, and later ones RuntimeError.
 DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
 
 
@@ -35,7 +35,7 @@ class ConnectionManager:
         room = self.rooms.setdefault(room_id, {})
         recipients = [] if name in room else self.all_tabs(room_id, exclude=name)
         room.setdefault(name, set()).add(tab)
-        # No await up to here: later members cause a notice, and earlier ones are on the list.
+        # No await before this: earlier members are in the snapshot, and later ones cause a notice.
         await send([tab], {"type": "members", "names": self.names(room_id)})
         await send(recipients, {"type": "joined", "name": name})
 
@@ -77,4 +77,4 @@ async def get_manager(connection: HTTPConnection) -> ConnectionManager:
     return manager
 
 
-Manager = Annotated[ConnectionManager, Depends(get_manager)]
+ManagerDep = Annotated[ConnectionManager, Depends(get_manager)]

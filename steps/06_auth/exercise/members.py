@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, BackgroundTasks, HTTPException, status
 
-from .manager import Manager, close
+from .manager import ManagerDep, close
 
 # TODO 4: all of these routes require an access token. Those of a room return 403 to a user without a permission in it.
 #         Members may only remove themselves: return 403 for another name.
@@ -11,7 +11,7 @@ router = APIRouter()
 
 
 @router.get("/rooms/{room_id}/members")
-async def list_members(room_id: str, manager: Manager) -> dict[str, list[str]]:
+async def list_members(room_id: str, manager: ManagerDep) -> dict[str, list[str]]:
     names = manager.names(room_id)
     if not names:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such room")
@@ -20,7 +20,7 @@ async def list_members(room_id: str, manager: Manager) -> dict[str, list[str]]:
 
 # With :path, because a name may contain a slash.
 @router.delete("/rooms/{room_id}/members/{name:path}", status_code=status.HTTP_204_NO_CONTENT)
-async def remove_member(room_id: str, name: str, manager: Manager, background: BackgroundTasks) -> None:
+async def remove_member(room_id: str, name: str, manager: ManagerDep, background: BackgroundTasks) -> None:
     if not manager.tabs(room_id, name):
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such member")
     tabs = await manager.remove(room_id, name)
@@ -29,6 +29,6 @@ async def remove_member(room_id: str, name: str, manager: Manager, background: B
 
 
 @router.get("/debug/sessions")
-async def count_sessions(manager: Manager) -> dict[str, int]:
+async def count_sessions(manager: ManagerDep) -> dict[str, int]:
     rooms = manager.rooms.values()
     return {"sessions": sum(len(tabs) for room in rooms for tabs in room.values()), "rooms": len(rooms)}

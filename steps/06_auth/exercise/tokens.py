@@ -14,7 +14,7 @@ class Principal:
     """The authenticated user of a token, or of a ticket that was issued for it. Times are in seconds since 1970."""
 
     user: User
-    expires: float
+    expires_at: float
 
 
 def issue(user: User) -> str:

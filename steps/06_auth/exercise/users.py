@@ -8,7 +8,7 @@ from pwdlib import PasswordHash
 
 hasher = PasswordHash.recommended()
 
-# Made with hasher.hash(). DUMMY_HASH is of a text that wasn't stored.
+# Made with hasher.hash(). DUMMY_HASH is the hash of a random password that no user has.
 DUMMY_HASH = "$argon2id$v=19$m=65536,t=3,p=4$Q82eNWxfAmL+eTlkQbNgHw$/9/LF5mtWEM/q5ntmxjVTtLWPiFaWbbkIrnQi2wHByU"
 ADAS_HASH = "$argon2id$v=19$m=65536,t=3,p=4$qgWS2+Ry6HB5+pS/POeuNA$ipvhaMEzGQusWWxyCgRRbdoe5mqLMwIuq9jYvs9hBq0"
 GRACES_HASH = "$argon2id$v=19$m=65536,t=3,p=4$pU8TKqBbP3KGqWCCqKkdRQ$SCO++fjVnBd8zpumcoT63fHsAUk40eN8+MDCSldJ6cc"

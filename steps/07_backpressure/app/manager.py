@@ -1,4 +1,4 @@
-"""Step 07, lesson: the connection manager. A broadcast only enqueues, so no method of it waits."""
+"""Step 07, lesson: the connection manager. A broadcast only enqueues, so no method waits."""
 
 import json
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
-from starlette.types import Message
+from starlette.types import Message as ASGIEvent
 
 from .tab import Tab
 
@@ -70,7 +70,7 @@ class ConnectionManager:
         self.close(room_id, [tab for tab in tabs if not tab.try_put(event)], 1013, "too slow")
 
 
-def encode(message: dict[str, Any]) -> Message:
+def encode(message: dict[str, Any]) -> ASGIEvent:
     """Return the ASGI event of a message. Encode it once, and send it to all tabs."""
     return {"type": "websocket.send", "text": json.dumps(message, separators=(",", ":"), ensure_ascii=False)}
 
@@ -81,4 +81,4 @@ async def get_manager(connection: HTTPConnection) -> ConnectionManager:
     return manager
 
 
-Manager = Annotated[ConnectionManager, Depends(get_manager)]
+ManagerDep = Annotated[ConnectionManager, Depends(get_manager)]

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, WebSocket
 
-from .manager import Manager
-from .messages import EXPECTED_FORMAT, Direct, Message, Pong, parse
+from .manager import ManagerDep
+from .messages import EXPECTED_FORMAT, DirectMessage, Message, Pong, parse
 from .tab import Tab
 
 router = APIRouter()
@@ -14,7 +14,7 @@ Name = Annotated[str, Query(min_length=1, max_length=20)]
 
 
 @router.websocket("/ws/{room_id}")
-async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager) -> None:
+async def chat(websocket: WebSocket, room_id: str, name: Name, manager: ManagerDep) -> None:
     await websocket.accept()
     tab = Tab(name, websocket)
     # In a group: if the writer fails, the endpoint ends too, so no tab stays open without a writer.
@@ -29,7 +29,7 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager)
                     case Message(text=text):
                         message = {"type": "message", "from": name, "text": text}
                         manager.send(room_id, manager.all_tabs(room_id), message)
-                    case Direct(to=to, text=text):
+                    case DirectMessage(to=to, text=text):
                         if tabs := list(manager.tabs(room_id, to)):
                             manager.send(room_id, tabs, {"type": "direct", "from": name, "text": text})
                         else:

@@ -25,7 +25,7 @@ from .manager import ConnectionManager
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    # Each connection gets what you yield here, as its state.
+    # Each request and each connection gets what you yield here, as its state.
     yield {"manager": ConnectionManager()}
 
 

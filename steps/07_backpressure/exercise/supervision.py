@@ -25,7 +25,7 @@ async def supervised(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 def shut_down(task: asyncio.Task[None]) -> None:
-    """Log why a task has ended, and end the process like SIGTERM."""
+    """Log why a task has ended, and raise SIGTERM."""
     error = None if task.cancelled() else task.exception()
     logger.critical("A background task has ended, so the server shuts down.", exc_info=error)
     # The clients get 1012, and reconnect when the service manager has restarted the server.

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from fastapi import WebSocket, WebSocketDisconnect
-from starlette.types import Message
+from starlette.types import Message as ASGIEvent
 from starlette.websockets import WebSocketDisconnected
 
 from .settings import MAX_QUEUED_FRAMES
@@ -16,7 +16,7 @@ from .settings import MAX_QUEUED_FRAMES
 # TODO 4: on SIGTERM, every client that reads gets 1012, and the process ends within 3 seconds, even if a client reads
 #         nothing.
 
-# What a send to a disconnected client raises: the first, and every later one.
+# The first send to a disconnected client raises WebSocketDisconnect, and later ones WebSocketDisconnected.
 DISCONNECT_ERRORS = (WebSocketDisconnect, WebSocketDisconnected)
 
 
@@ -24,9 +24,9 @@ class Tab:
     def __init__(self, name: str, websocket: WebSocket) -> None:
         self.name = name
         self.websocket = websocket
-        self.send_queue: asyncio.Queue[Message] = asyncio.Queue(MAX_QUEUED_FRAMES)
+        self.send_queue: asyncio.Queue[ASGIEvent] = asyncio.Queue(MAX_QUEUED_FRAMES)
 
-    def try_put(self, event: Message) -> bool:
+    def try_put(self, event: ASGIEvent) -> bool:
         """Queue an event unless the queue is full, and return whether it's queued."""
         if self.send_queue.full():
             return False

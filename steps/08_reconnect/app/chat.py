@@ -5,8 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, WebSocket
 
-from .manager import Manager
-from .messages import EXPECTED_FORMAT, Direct, Message, Pong, parse
+from .manager import ManagerDep
+from .messages import EXPECTED_FORMAT, DirectMessage, Message, Pong, parse
 from .tab import Tab
 
 router = APIRouter()
@@ -15,7 +15,7 @@ After = Annotated[int | None, Query(ge=0)]
 
 
 @router.websocket("/ws/{room_id}")
-async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager, after: After = None) -> None:
+async def chat(websocket: WebSocket, room_id: str, name: Name, manager: ManagerDep, after: After = None) -> None:
     await websocket.accept()
     tab = Tab(name, websocket)
     # In a group: if the writer fails, the endpoint ends too, so no tab stays open without a writer.
@@ -34,7 +34,7 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager,
                         message_id = manager.post_message(room_id, name, text, key)
                         if key:
                             manager.send(room_id, [tab], {"type": "ack", "key": key, "id": message_id})
-                    case Direct(to=to, text=text):
+                    case DirectMessage(to=to, text=text):
                         if tabs := list(manager.tabs(room_id, to)):
                             manager.send(room_id, tabs, {"type": "direct", "from": name, "text": text})
                         else:

@@ -18,14 +18,14 @@ from .supervision import supervised
 async def send_heartbeats(manager: ConnectionManager) -> None:
     while True:
         await asyncio.sleep(HEARTBEAT_INTERVAL)
-        manager.ping_members()
+        manager.ping_tabs()
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     manager = ConnectionManager()
     async with supervised(send_heartbeats(manager)):
-        # Each connection gets what you yield here, as its state.
+        # Each request and each connection gets what you yield here, as its state.
         yield {"manager": manager}
 
 

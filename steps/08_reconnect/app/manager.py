@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
-from starlette.types import Message
+from starlette.types import Message as ASGIEvent
 
 from .encoding import encode
 from .history import History
@@ -77,7 +77,7 @@ class ConnectionManager:
     def post_message(self, room_id: str, name: str, text: str, key: str) -> int:
         """Broadcast a message unless it's a duplicate, and return its id."""
         history = self.histories.setdefault(room_id, History())
-        if known := history.ids.get(key):
+        if known := history.ids_by_key.get(key):
             return known
         self.send_event(room_id, self.all_tabs(room_id), history.add(name, text, key))
         return len(history.events)
@@ -85,10 +85,10 @@ class ConnectionManager:
     def send(self, room_id: str, tabs: Iterable[Tab], message: dict[str, Any]) -> None:
         self.send_event(room_id, tabs, encode(message))
 
-    def send_event(self, room_id: str, tabs: Iterable[Tab], event: Message) -> None:
+    def send_event(self, room_id: str, tabs: Iterable[Tab], event: ASGIEvent) -> None:
         self.close(room_id, [tab for tab in tabs if not tab.try_put(event)], 1013, "too slow")
 
-    def ping_members(self) -> None:
+    def ping_tabs(self) -> None:
         """Disconnect the tabs that have sent nothing, and ping the others."""
         for room_id in list(self.rooms):
             silent = [tab for tab in self.all_tabs(room_id) if tab.unanswered_pings == MAX_UNANSWERED_PINGS]
@@ -104,4 +104,4 @@ async def get_manager(connection: HTTPConnection) -> ConnectionManager:
     return manager
 
 
-Manager = Annotated[ConnectionManager, Depends(get_manager)]
+ManagerDep = Annotated[ConnectionManager, Depends(get_manager)]

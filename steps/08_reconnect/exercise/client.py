@@ -13,10 +13,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 # TODO 4: reconnect when the connection ends, or when nothing has arrived for `silence` seconds. Each handshake has
-#         after= the last id that you delivered. Send unacknowledged messages again with their keys, in order. Deliver
-#         no message twice. Answer a ping with a pong.
+#         after= the last id that you delivered, which is to put it into the inbox. Deliver no message twice. Send
+#         unacknowledged messages again with their keys, in order. Answer a ping with a pong.
 #         Two limits: while MAX_UNACKNOWLEDGED messages are unacknowledged, a further send() waits. While MAX_INBOX
-#         items are undelivered, receive nothing from the connection.
+#         items are in the inbox, receive nothing from the connection.
 #         At the end, cancel and await every task, and let each waiting send() raise ConnectionError.
 # TODO 5: connect immediately. After that, sleep before attempt n, counted from 0, for a random time between half and
 #         all of min(cap, base * 2**n). A message or an ack resets n to 0; a handshake or a gap alone doesn't. After an
@@ -32,7 +32,7 @@ from websockets.exceptions import ConnectionClosed
 MAX_UNACKNOWLEDGED = 100
 """Unacknowledged messages; further calls of send() wait. The server deduplicates the last 1000 keys of a room."""
 MAX_INBOX = 2000
-"""Undelivered items. While there are this many, the client receives nothing from its connection."""
+"""Items in the inbox. While it's full, the client receives nothing from its connection."""
 
 
 class ResilientClient:

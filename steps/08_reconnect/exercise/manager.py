@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
-from starlette.types import Message
+from starlette.types import Message as ASGIEvent
 
 from .encoding import encode
 from .journal import Journal
@@ -89,10 +89,10 @@ class ConnectionManager:
     def send(self, room_id: str, tabs: Iterable[Tab], message: dict[str, Any]) -> None:
         self.send_event(room_id, tabs, encode(message))
 
-    def send_event(self, room_id: str, tabs: Iterable[Tab], event: Message) -> None:
+    def send_event(self, room_id: str, tabs: Iterable[Tab], event: ASGIEvent) -> None:
         self.close(room_id, [tab for tab in tabs if not tab.try_put(event)], 1013, "too slow")
 
-    def ping_members(self) -> None:
+    def ping_tabs(self) -> None:
         """Disconnect the tabs that have sent nothing, and ping the others."""
         for room_id in list(self.rooms):
             silent = [tab for tab in self.all_tabs(room_id) if tab.unanswered_pings == MAX_UNANSWERED_PINGS]
@@ -108,4 +108,4 @@ async def get_manager(connection: HTTPConnection) -> ConnectionManager:
     return manager
 
 
-Manager = Annotated[ConnectionManager, Depends(get_manager)]
+ManagerDep = Annotated[ConnectionManager, Depends(get_manager)]

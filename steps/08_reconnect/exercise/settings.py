@@ -9,7 +9,7 @@ CLOSE_TIMEOUT = float(os.environ.get("CLOSE_TIMEOUT", "2"))
 JOURNAL = os.environ.get("JOURNAL")
 """The path of the file that stores the messages; without it, they're only in memory."""
 HISTORY_SIZE = 100
-"""Messages of a room that a reconnecting client can get."""
+"""Messages that are stored for each room, for replays."""
 DEDUP_WINDOW = 1000
 """Keys of a room by which duplicates are detected."""
 MAX_UNANSWERED_PINGS = 3

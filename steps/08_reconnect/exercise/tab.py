@@ -4,12 +4,12 @@ import asyncio
 from contextlib import suppress
 
 from fastapi import WebSocket, WebSocketDisconnect
-from starlette.types import Message
+from starlette.types import Message as ASGIEvent
 from starlette.websockets import WebSocketDisconnected
 
 from .settings import CLOSE_TIMEOUT, MAX_QUEUED_FRAMES
 
-# What a send to a disconnected client raises: the first, and every later one.
+# The first send to a disconnected client raises WebSocketDisconnect, and later ones WebSocketDisconnected.
 DISCONNECT_ERRORS = (WebSocketDisconnect, WebSocketDisconnected)
 
 
@@ -19,19 +19,19 @@ class Tab:
         self.websocket = websocket
         self.unanswered_pings = 0
         # No maxsize: try_put checks the limit.
-        self.send_queue: asyncio.Queue[Message] = asyncio.Queue()
+        self.send_queue: asyncio.Queue[ASGIEvent] = asyncio.Queue()
         # The number of queued events that are a replay, and aren't limited.
         self.replay_left = 0
         self.is_sending = False
         self.abort_timer: asyncio.TimerHandle | None = None
 
-    def enqueue_replay(self, events: list[Message]) -> None:
+    def enqueue_replay(self, events: list[ASGIEvent]) -> None:
         """Queue the replay of a new tab, without a limit."""
         for event in events:
             self.send_queue.put_nowait(event)
         self.replay_left = self.send_queue.qsize()
 
-    def try_put(self, event: Message) -> bool:
+    def try_put(self, event: ASGIEvent) -> bool:
         """Queue an event unless the client is too slow, and return whether it's queued."""
         # If no send is suspended, the client isn't slow: the writer hasn't run yet.
         if self.is_sending and self.send_queue.qsize() - self.replay_left >= MAX_QUEUED_FRAMES:
@@ -58,7 +58,7 @@ class Tab:
         self.abort_later()
 
     def abort_later(self) -> None:
-        """Abort the connection after CLOSE_TIMEOUT. Another call restarts the timer."""
+        """After CLOSE_TIMEOUT, abort the connection unless its write buffer is empty. Another call restarts this."""
         if self.abort_timer:
             self.abort_timer.cancel()
         self.abort_timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._abort)

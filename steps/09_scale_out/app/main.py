@@ -19,7 +19,7 @@ from .supervision import supervised
 async def send_heartbeats(manager: ConnectionManager) -> None:
     while True:
         await asyncio.sleep(HEARTBEAT_INTERVAL)
-        manager.ping_members()
+        manager.ping_tabs()
 
 
 @asynccontextmanager
@@ -29,7 +29,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     await broker.start(manager.on_event)
     try:
         async with supervised(send_heartbeats(manager)):
-            # Each connection gets what you yield here, as its state.
+            # Each request and each connection gets what you yield here, as its state.
             yield {"manager": manager}
     finally:
         await broker.stop()

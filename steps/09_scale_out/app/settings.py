@@ -9,7 +9,7 @@ HEARTBEAT_INTERVAL = float(os.environ.get("HEARTBEAT_INTERVAL", "10"))
 CLOSE_TIMEOUT = float(os.environ.get("CLOSE_TIMEOUT", "2"))
 """Seconds without progress after which a connection that's being closed is aborted."""
 HISTORY_SIZE = 100
-"""Messages of a room that a reconnecting client can get."""
+"""Messages that are stored for each room, for replays."""
 DEDUP_WINDOW = 1000
 """Keys of a room by which duplicates are detected."""
 MAX_UNANSWERED_PINGS = 3

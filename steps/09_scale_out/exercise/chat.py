@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query, WebSocket, status
 
 from .broker import BrokerUnavailable
-from .manager import Manager
-from .messages import EXPECTED_FORMAT, Direct, Message, Pong, Request, error, key_of, parse
+from .manager import ManagerDep
+from .messages import EXPECTED_FORMAT, ClientMessage, DirectMessage, Message, Pong, error, key_of, parse
 from .tab import Tab
 
 router = APIRouter()
@@ -16,7 +16,7 @@ After = Annotated[int | None, Query(ge=0)]
 
 
 @router.websocket("/ws/{room_id}")
-async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager, after: After = None) -> None:
+async def chat(websocket: WebSocket, room_id: str, name: Name, manager: ManagerDep, after: After = None) -> None:
     try:
         await manager.load_history(room_id)
     except BrokerUnavailable:
@@ -40,14 +40,14 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager,
                 await asyncio.sleep(0)
                 if tab not in manager.tabs(room_id, name):
                     continue  # Removed: ignore messages that it sent before it received the close.
-                request = parse(event)
+                message = parse(event)
                 try:
-                    if request:
-                        await handle_request(manager, room_id, tab, request)
+                    if message:
+                        await handle_message(manager, room_id, tab, message)
                     else:
                         manager.send(room_id, [tab], error(EXPECTED_FORMAT, key_of(event), retry=False))
                 except BrokerUnavailable:
-                    key = request.key if isinstance(request, Message) else None
+                    key = message.key if isinstance(message, Message) else None
                     manager.send(room_id, [tab], error("nothing can be sent now, try again later", key, retry=True))
         finally:
             manager.leave(room_id, tab)
@@ -55,13 +55,13 @@ async def chat(websocket: WebSocket, room_id: str, name: Name, manager: Manager,
             tab.abort_later()
 
 
-async def handle_request(manager: Manager, room_id: str, tab: Tab, request: Request) -> None:
-    match request:
+async def handle_message(manager: ManagerDep, room_id: str, tab: Tab, message: ClientMessage) -> None:
+    match message:
         case Message(text=text, key=key):
             message_id = await manager.broker.publish(room_id, tab.name, text, key)
             if key:
                 manager.send(room_id, [tab], {"type": "ack", "key": key, "id": message_id})
-        case Direct(to=to, text=text):
+        case DirectMessage(to=to, text=text):
             if to in manager.names(room_id):
                 direct = {"type": "direct", "from": tab.name, "to": to, "text": text}
                 await manager.broker.publish_transient(room_id, direct)

@@ -23,7 +23,7 @@ MESSAGE_TOO_BIG = 1009
 MAX_UNACKNOWLEDGED = 100
 """Unacknowledged messages; further calls of send() wait. The server deduplicates the last 1000 keys of a room."""
 MAX_INBOX = 2000
-"""Undelivered items. While there are this many, the client receives nothing from its connection."""
+"""Items in the inbox. While it's full, the client receives nothing from its connection."""
 
 
 class ResilientClient:
@@ -55,11 +55,11 @@ class ResilientClient:
         # By key, in the order of send(): the text, and the future for its id.
         self._unacknowledged: dict[str, tuple[str, asyncio.Future[int]]] = {}
         self._window = asyncio.Semaphore(MAX_UNACKNOWLEDGED)
-        # Keys that were sent on this connection and aren't answered, including those of canceled calls.
-        self._sent: set[str] = set()
+        # Keys sent on this connection and not answered yet, including those of canceled calls.
+        self._in_flight: set[str] = set()
         # After a 1009, the keys to send one at a time: one of them may be too large for the server.
         self._suspects: set[str] = set()
-        self._must_wait = False
+        self._must_back_off = False
         self._ended = False
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
@@ -137,8 +137,8 @@ class ResilientClient:
 
     async def _connect_once(self) -> None:
         """Open a connection, and use it until it ends."""
-        self._sent.clear()
-        self._must_wait = False
+        self._in_flight.clear()
+        self._must_back_off = False
         try:
             # The server limits the size of messages, and its pings replace those of the library. If it doesn't answer
             # a close frame, the client continues after a second.
@@ -190,7 +190,7 @@ class ResilientClient:
                         self._attempt = 0
                         await self._settle(key, message_id)
                     case {"type": "error", "key": str(key), "retry": True}:
-                        await self._send_again(key)
+                        await self._requeue(key)
                     case {"type": "error", "key": str(key), "detail": detail}:
                         await self._settle(key, ValueError(detail))
                     case {"type": "ping"}:
@@ -202,7 +202,7 @@ class ResilientClient:
         try:
             return json.loads(data)
         except ValueError:
-            logger.warning("A frame of the server isn't JSON, and is left out: %.100r", data)
+            logger.warning("A message from the server isn't JSON, and is left out: %.100r", data)
             return None
 
     async def _deliver(self, item: dict[str, Any], after: int) -> None:
@@ -215,7 +215,7 @@ class ResilientClient:
 
     async def _settle(self, key: str, result: int | ValueError) -> None:
         """Let the send() of a message return its id, or raise this error."""
-        self._sent.discard(key)
+        self._in_flight.discard(key)
         _, acknowledged = self._unacknowledged.pop(key, (None, None))
         # The future is done if the task that awaited it was canceled.
         if acknowledged and not acknowledged.done():
@@ -225,24 +225,24 @@ class ResilientClient:
                 acknowledged.set_exception(result)
         await self._notify()
 
-    async def _send_again(self, key: str) -> None:
+    async def _requeue(self, key: str) -> None:
         """Let the writer send a message again after a delay: the server can't accept it now."""
-        self._sent.discard(key)
-        self._must_wait |= key in self._unacknowledged
+        self._in_flight.discard(key)
+        self._must_back_off |= key in self._unacknowledged
         await self._notify()
 
     async def _find_too_big(self) -> None:
         """Find the message that's too large for the server."""
-        if len(self._sent) == 1:
-            await self._settle(next(iter(self._sent)), ValueError("the message is too large for the server"))
+        if len(self._in_flight) == 1:
+            await self._settle(next(iter(self._in_flight)), ValueError("the message is too large for the server"))
         self._suspects = set(self._unacknowledged)
 
     def _unsent(self) -> list[str]:
         """Return the keys to send now, in order."""
-        keys = [key for key in self._unacknowledged if key not in self._sent]
+        keys = [key for key in self._unacknowledged if key not in self._in_flight]
         if self._suspects & self._unacknowledged.keys():
             # One at a time, each after the previous answer.
-            return [] if self._sent else keys[:1]
+            return [] if self._in_flight else keys[:1]
         return keys
 
     async def _write(self, websocket: ClientConnection) -> None:
@@ -250,13 +250,13 @@ class ResilientClient:
         while True:
             async with self._changed:
                 await self._changed.wait_for(self._unsent)
-            if self._must_wait:
+            if self._must_back_off:
                 await self._back_off()
-                self._must_wait = False
+                self._must_back_off = False
             for key in self._unsent():
                 # This one may have been canceled while the previous one was sent.
                 if key in self._unacknowledged:
                     text, _ = self._unacknowledged[key]
-                    self._sent.add(key)
+                    self._in_flight.add(key)
                     with suppress(ConnectionClosed):
                         await websocket.send(json.dumps({"type": "message", "text": text, "key": key}))

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from starlette.types import Message
+from starlette.types import Message as ASGIEvent
 
 from .broker import StoredMessage
 from .encoding import encode
@@ -18,7 +18,7 @@ class History:
         self.last_id = message.id
         self.messages.append(message)
 
-    def since(self, after: int) -> list[Message]:
+    def since(self, after: int) -> list[ASGIEvent]:
         """Return the events after this id, with a gap where messages are lost."""
         replay = []
         for message in self.messages:
@@ -32,6 +32,6 @@ class History:
         return replay
 
 
-def gap(missed: int) -> Message:
+def gap(missed: int) -> ASGIEvent:
     """Return the event for a number of lost messages."""
     return encode({"type": "gap", "missed": missed})

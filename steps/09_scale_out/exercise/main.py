@@ -30,7 +30,7 @@ from .supervision import supervised
 async def send_heartbeats(manager: ConnectionManager) -> None:
     while True:
         await asyncio.sleep(HEARTBEAT_INTERVAL)
-        manager.ping_members()
+        manager.ping_tabs()
 
 
 @asynccontextmanager
@@ -40,7 +40,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     try:
         await broker.start(manager)
         async with supervised(send_heartbeats(manager)):
-            # Each connection gets what you yield here, as its state.
+            # Each request and each connection gets what you yield here, as its state.
             yield {"manager": manager}
     finally:
         # return_exceptions, because their errors are logged already, and the broker must stop.

@@ -1,4 +1,4 @@
-"""Step 09, exercise: the connection manager. It delivers events without waiting, so all tabs get the same order."""
+"""Step 09, exercise: the connection manager. It never waits for a tab, so all tabs get the events in the same order."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
-from starlette.types import Message
+from starlette.types import Message as ASGIEvent
 
 from .broker import Broker, BrokerUnavailable, Presence, StoredMessage
 from .encoding import encode
@@ -29,10 +29,10 @@ class RoomPresence:
 
     def __init__(self) -> None:
         self.version = -1
-        self.names: dict[str, list[str]] = {}
+        self.names_by_process: dict[str, list[str]] = {}
 
     def members(self) -> set[str]:
-        return {name for names in self.names.values() for name in names}
+        return {name for names in self.names_by_process.values() for name in names}
 
 
 class Removal:
@@ -165,29 +165,29 @@ class ConnectionManager:
             BrokerUnavailable: the broker is unavailable, or a process doesn't confirm the removal.
         """
         presence = await self.broker.get_presence(room_id)
-        removal = Removal({process for process, names in presence.names.items() if name in names})
+        removal = Removal({process for process, names in presence.names_by_process.items() if name in names})
         if not removal.processes:
             return False
-        request = uuid.uuid4().hex
-        self.removals[request] = removal
+        request_id = uuid.uuid4().hex
+        self.removals[request_id] = removal
         try:
-            await self.broker.publish_transient(room_id, {"type": "remove", "name": name, "request": request})
+            await self.broker.publish_transient(room_id, {"type": "remove", "name": name, "request": request_id})
             # A killed process doesn't confirm. Its names are off the list when its lease has expired.
             async with asyncio.timeout(LEASE_TTL + 2):
                 await removal.is_confirmed.wait()
         except TimeoutError:
             presence = await self.broker.get_presence(room_id)
-            if any(name in presence.names.get(process, ()) for process in removal.processes):
+            if any(name in presence.names_by_process.get(process, ()) for process in removal.processes):
                 raise BrokerUnavailable from None
         finally:
-            del self.removals[request]
+            del self.removals[request_id]
         return True
 
-    async def confirm(self, room_id: str, request: str) -> None:
+    async def confirm(self, room_id: str, request_id: str) -> None:
         """Remove the member's name from the list, and confirm the removal."""
         await self.sync_presence(room_id)
         await self.broker.publish_transient(
-            room_id, {"type": "removed", "request": request, "process": self.broker.process}
+            room_id, {"type": "removed", "request": request_id, "process": self.broker.process}
         )
 
     async def on_event(self, room_id: str, event: StoredMessage | Presence | dict[str, Any]) -> None:
@@ -207,12 +207,12 @@ class ConnectionManager:
             case {"type": "direct", "from": sender, "to": to, "text": text}:
                 tabs = [tab for tab in self.tabs(room_id, to) if tab.snapshot_sent]
                 self.send(room_id, tabs, {"type": "direct", "from": sender, "text": text})
-            case {"type": "remove", "name": name, "request": request}:
+            case {"type": "remove", "name": name, "request": request_id}:
                 self.close(room_id, self.tabs(room_id, name), 1008, "removed")
                 # In a task: the events of other rooms must not wait for the broker.
-                self.start_task(self.confirm(room_id, request))
-            case {"type": "removed", "request": request, "process": process}:
-                if removal := self.removals.get(request):
+                self.start_task(self.confirm(room_id, request_id))
+            case {"type": "removed", "request": request_id, "process": process}:
+                if removal := self.removals.get(request_id):
                     removal.confirm(process)
 
     async def load_history(self, room_id: str) -> None:
@@ -249,7 +249,9 @@ class ConnectionManager:
             return
         before = room_presence.members()
         room_presence.version = presence.version
-        room_presence.names = presence.names if snapshot else room_presence.names | presence.names
+        room_presence.names_by_process = (
+            presence.names_by_process if snapshot else room_presence.names_by_process | presence.names_by_process
+        )
         now = room_presence.members()
         for kind, names in (("left", before - now), ("joined", now - before)):
             for name in sorted(names):
@@ -258,10 +260,10 @@ class ConnectionManager:
     def send(self, room_id: str, tabs: Iterable[Tab], message: dict[str, Any]) -> None:
         self.send_event(room_id, tabs, encode(message))
 
-    def send_event(self, room_id: str, tabs: Iterable[Tab], event: Message) -> None:
+    def send_event(self, room_id: str, tabs: Iterable[Tab], event: ASGIEvent) -> None:
         self.close(room_id, [tab for tab in tabs if not tab.try_put(event)], 1013, "too slow")
 
-    def ping_members(self) -> None:
+    def ping_tabs(self) -> None:
         """Disconnect the tabs that have sent nothing, and ping the others."""
         for room_id in list(self.rooms):
             silent = [tab for tab in self.all_tabs(room_id) if tab.unanswered_pings == MAX_UNANSWERED_PINGS]
@@ -283,4 +285,4 @@ async def get_manager(connection: HTTPConnection) -> ConnectionManager:
     return manager
 
 
-Manager = Annotated[ConnectionManager, Depends(get_manager)]
+ManagerDep = Annotated[ConnectionManager, Depends(get_manager)]

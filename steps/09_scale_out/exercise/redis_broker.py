@@ -32,7 +32,7 @@ from .encoding import text_event
 
 logger = logging.getLogger(__name__)
 
-CHANNEL = "chat:room:"
+CHANNEL_PREFIX = "chat:room:"
 
 
 class RedisBroker:
@@ -40,13 +40,13 @@ class RedisBroker:
         self.redis = Redis.from_url(url, decode_responses=True)
         self.process = secrets.token_hex(8)
         self.last_ids: Counter[str] = Counter()
-        self.names: dict[str, list[str]] = {}
+        self.names_by_room: dict[str, list[str]] = {}
         self.version = 0
 
     async def start(self, listener: Listener) -> None:
         self.listener = listener
         self.pubsub = self.redis.pubsub()
-        await self.pubsub.psubscribe(f"{CHANNEL}*")
+        await self.pubsub.psubscribe(f"{CHANNEL_PREFIX}*")
         self.listen_task = asyncio.create_task(self._listen())
 
     async def stop(self) -> None:
@@ -63,27 +63,27 @@ class RedisBroker:
     async def read_history(self, room_id: str, after: int) -> HistoryPage:
         return HistoryPage(0, [])
 
-    async def update_presence(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
+    async def update_presence(self, names_by_room: Mapping[str, list[str]]) -> dict[str, Presence]:
         self.version += 1
-        self.names.update(names)
-        return {room_id: await self.get_presence(room_id) for room_id in names}
+        self.names_by_room.update(names_by_room)
+        return {room_id: await self.get_presence(room_id) for room_id in names_by_room}
 
     async def get_presence(self, room_id: str) -> Presence:
-        return Presence(self.version, {self.process: self.names.get(room_id, [])})
+        return Presence(self.version, {self.process: self.names_by_room.get(room_id, [])})
 
     async def publish_transient(self, room_id: str, event: dict[str, Any]) -> None:
-        await self.redis.publish(CHANNEL + room_id, json.dumps(event))
+        await self.redis.publish(CHANNEL_PREFIX + room_id, json.dumps(event))
 
     async def _listen(self) -> None:
         try:
-            async for event in self.pubsub.listen():
-                if event["type"] == "pmessage":
-                    await self._dispatch(event["channel"].removeprefix(CHANNEL), event["data"])
+            async for message in self.pubsub.listen():
+                if message["type"] == "pmessage":
+                    await self._dispatch(message["channel"].removeprefix(CHANNEL_PREFIX), message["data"])
         except (RedisError, OSError):
             pass  # The connection is lost, and this process gets no further events.
         except Exception:
             # No code awaits this task, so its error would be lost.
-            logger.exception("What came from Redis cannot be passed on")
+            logger.exception("An event from Redis can't be delivered")
 
     async def _dispatch(self, room_id: str, text: str) -> None:
         match json.loads(text):

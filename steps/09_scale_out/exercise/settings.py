@@ -11,11 +11,11 @@ CLOSE_TIMEOUT = float(os.environ.get("CLOSE_TIMEOUT", "2"))
 JOURNAL = os.environ.get("JOURNAL")
 """The path of the file that stores the messages with memory:// as the broker; without it, they're only in memory."""
 HISTORY_SIZE = 100
-"""Messages of a room that a reconnecting client can get."""
+"""Messages that are stored for each room, for replays."""
 DEDUP_WINDOW = 1000
 """Keys of a room by which duplicates are detected."""
 LEASE_TTL = int(os.environ.get("LEASE_TTL", "6"))
-"""Seconds, an integer, after the last renewal of a lease. Then the names of its process are removed."""
+"""Seconds, an integer, from the last renewal until the lease expires. Then the names of its process are removed."""
 LEASE_RENEW_INTERVAL = float(os.environ.get("LEASE_RENEW_INTERVAL", "1.5"))
 """Seconds between two renewals of a lease."""
 MAX_UNANSWERED_PINGS = 3

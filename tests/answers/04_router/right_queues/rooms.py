@@ -9,7 +9,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 rooms: dict[str, set[WebSocket]] = {}
 listeners: set[asyncio.Queue[dict[str, str]]] = set()
 
-# What a send to a disconnected client raises: the first, and every later one.
+# The first send to a disconnected client raises WebSocketDisconnect, and later ones RuntimeError.
 DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
 
 

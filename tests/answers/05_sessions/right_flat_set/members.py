@@ -3,20 +3,20 @@
 from fastapi import APIRouter, HTTPException, Response
 from starlette.background import BackgroundTask
 
-from .manager import Manager, close, send
+from .manager import ManagerDep, close, send
 
 router = APIRouter()
 
 
 @router.get("/rooms/{room_id}/members")
-async def list_members(room_id: str, manager: Manager) -> dict[str, list[str]]:
+async def list_members(room_id: str, manager: ManagerDep) -> dict[str, list[str]]:
     if names := manager.names(room_id):
         return {"names": names}
     raise HTTPException(404)
 
 
 @router.delete("/rooms/{room_id}/members/{name:path}")
-async def remove_member(room_id: str, name: str, manager: Manager) -> Response:
+async def remove_member(room_id: str, name: str, manager: ManagerDep) -> Response:
     sessions = manager.of(room_id, name)
     if not sessions:
         raise HTTPException(404)
@@ -28,5 +28,5 @@ async def remove_member(room_id: str, name: str, manager: Manager) -> Response:
 
 
 @router.get("/debug/sessions")
-async def count_sessions(manager: Manager) -> dict[str, int]:
+async def count_sessions(manager: ManagerDep) -> dict[str, int]:
     return {"sessions": len(manager.sessions), "rooms": len({session.room_id for session in manager.sessions})}

@@ -5,15 +5,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, WebSocket
 
-from .manager import Manager, Tab
-from .messages import EXPECTED_FORMAT, Direct, Message, parse
+from .manager import ManagerDep, Tab
+from .messages import EXPECTED_FORMAT, DirectMessage, Message, parse
 
 router = APIRouter()
 
 
 @router.websocket("/ws/{room_id}")
 async def chat(
-    websocket: WebSocket, room_id: str, name: Annotated[str, Query(min_length=1, max_length=20)], manager: Manager
+    websocket: WebSocket, room_id: str, name: Annotated[str, Query(min_length=1, max_length=20)], manager: ManagerDep
 ) -> None:
     await websocket.accept()
     tab = Tab(websocket)
@@ -29,7 +29,7 @@ async def chat(
             match parse(event):
                 case Message(text=text):
                     manager.tell(room_id, {"type": "message", "from": name, "text": text})
-                case Direct(to=to, text=text) if to in manager.rooms[room_id]:
+                case DirectMessage(to=to, text=text) if to in manager.rooms[room_id]:
                     for other in manager.rooms[room_id][to]:
                         other.queue.put_nowait({"type": "direct", "from": name, "text": text})
                 case _:

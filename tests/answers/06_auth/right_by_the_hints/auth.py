@@ -8,25 +8,25 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm
 
 from . import tickets, tokens
-from .manager import Manager
+from .manager import ManagerDep
 from .settings import ALLOWED_ORIGINS
 from .tokens import Principal
 from .users import DUMMY_HASH, USERS, hasher
 
-bearer = OAuth2PasswordBearer(tokenUrl="token", auto_error=False)
+oauth2_scheme = OAuth2PasswordBearer(tokenUrl="token", auto_error=False)
 # The token of a request or a handshake, or None without a header Authorization: Bearer.
-Bearer = Annotated[str | None, Depends(bearer)]
-Form = Annotated[OAuth2PasswordRequestForm, Depends()]
+BearerToken = Annotated[str | None, Depends(oauth2_scheme)]
+LoginForm = Annotated[OAuth2PasswordRequestForm, Depends()]
 
 
 def unauthorized(detail: str) -> HTTPException:
     return HTTPException(status.HTTP_401_UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
-async def get_current_principal(token: Bearer) -> Principal:
+async def get_current_principal(token: BearerToken) -> Principal:
     principal = tokens.decode(token) if token else None
     if principal is None:
-        raise unauthorized("An access token is needed, and it must be good")
+        raise unauthorized("A valid access token is required")
     return principal
 
 
@@ -39,7 +39,7 @@ router = APIRouter(dependencies=[Depends(no_store)])
 
 
 @router.post("/token")
-async def log_in(form: Form) -> dict[str, str]:
+async def log_in(form: LoginForm) -> dict[str, str]:
     user = USERS.get(form.username)
     password_hash = user.password_hash if user else DUMMY_HASH
     good = await run_in_threadpool(hasher.verify, form.password, password_hash)
@@ -49,7 +49,7 @@ async def log_in(form: Form) -> dict[str, str]:
 
 
 async def authenticate_socket(
-    websocket: WebSocket, room_id: str, token: Bearer, ticket: str | None = None
+    websocket: WebSocket, room_id: str, token: BearerToken, ticket: str | None = None
 ) -> Principal:
     origin = websocket.headers.get("origin")
     if origin is not None and origin not in ALLOWED_ORIGINS:
@@ -67,7 +67,7 @@ async def authenticate_socket(
 
 
 @router.post("/logout", status_code=204)
-async def log_out(principal: CurrentPrincipal, manager: Manager) -> None:
+async def log_out(principal: CurrentPrincipal, manager: ManagerDep) -> None:
     tokens.logged_out[principal.user.name] = time.time()
     manager.end(principal.user.name)
 

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, WebSocket
 
 from .auth import authenticate_socket
-from .manager import Manager, close, send
-from .messages import EXPECTED_FORMAT, Direct, Message, parse
+from .manager import ManagerDep, close, send
+from .messages import EXPECTED_FORMAT, DirectMessage, Message, parse
 from .tokens import Principal
 
 router = APIRouter()
@@ -16,11 +16,11 @@ SocketPrincipal = Annotated[Principal, Depends(authenticate_socket)]
 
 
 @router.websocket("/ws/{room_id}")
-async def chat(websocket: WebSocket, room_id: str, principal: SocketPrincipal, manager: Manager) -> None:
+async def chat(websocket: WebSocket, room_id: str, principal: SocketPrincipal, manager: ManagerDep) -> None:
     name = principal.user.name
     await websocket.accept()
     try:
-        async with asyncio.timeout(principal.expires - time.time() + 0.1) as timeout:
+        async with asyncio.timeout(principal.expires_at - time.time() + 0.1) as timeout:
             manager.session_timeouts.setdefault(name, set()).add(timeout)
             try:
                 if not principal.counts():
@@ -35,7 +35,7 @@ async def chat(websocket: WebSocket, room_id: str, principal: SocketPrincipal, m
                     match parse(event):
                         case Message(text=text):
                             await send(manager.all_tabs(room_id), {"type": "message", "from": name, "text": text})
-                        case Direct(to=to, text=text):
+                        case DirectMessage(to=to, text=text):
                             if tabs := list(manager.tabs(room_id, to)):
                                 await send(tabs, {"type": "direct", "from": name, "text": text})
                             else:

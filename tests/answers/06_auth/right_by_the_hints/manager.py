@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Depends, WebSocket, WebSocketDisconnect
 from fastapi.requests import HTTPConnection
 
-# What a send to a disconnected client raises: the first, and every later one.
+# The first send to a disconnected client raises WebSocketDisconnect, and later ones RuntimeError.
 DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
 
 
@@ -37,7 +37,7 @@ class ConnectionManager:
         room = self.rooms.setdefault(room_id, {})
         recipients = [] if name in room else self.all_tabs(room_id, exclude=name)
         room.setdefault(name, set()).add(tab)
-        # No await up to here: later members cause a notice, and earlier ones are on the list.
+        # No await before this: earlier members are in the snapshot, and later ones cause a notice.
         await send([tab], {"type": "members", "names": self.names(room_id)})
         await send(recipients, {"type": "joined", "name": name})
 
@@ -79,4 +79,4 @@ async def get_manager(connection: HTTPConnection) -> ConnectionManager:
     return manager
 
 
-Manager = Annotated[ConnectionManager, Depends(get_manager)]
+ManagerDep = Annotated[ConnectionManager, Depends(get_manager)]

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, BackgroundTasks, Depends, HTTPException, status
 
 from .auth import CurrentPrincipal, get_current_principal
-from .manager import Manager, close
+from .manager import ManagerDep, close
 from .tokens import Principal
 
 router = APIRouter(dependencies=[Depends(get_current_principal)])
@@ -21,7 +21,7 @@ RoomGrant = Annotated[Principal, Depends(get_room_principal)]
 
 
 @router.get("/rooms/{room_id}/members")
-async def list_members(room_id: str, principal: RoomGrant, manager: Manager) -> dict[str, list[str]]:
+async def list_members(room_id: str, principal: RoomGrant, manager: ManagerDep) -> dict[str, list[str]]:
     names = manager.names(room_id)
     if not names:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such room")
@@ -31,7 +31,7 @@ async def list_members(room_id: str, principal: RoomGrant, manager: Manager) -> 
 # With :path, because a name may contain a slash.
 @router.delete("/rooms/{room_id}/members/{name:path}", status_code=status.HTTP_204_NO_CONTENT)
 async def remove_member(
-    room_id: str, name: str, principal: RoomGrant, manager: Manager, background: BackgroundTasks
+    room_id: str, name: str, principal: RoomGrant, manager: ManagerDep, background: BackgroundTasks
 ) -> None:
     if name != principal.user.name:
         raise HTTPException(status.HTTP_403_FORBIDDEN)
@@ -43,6 +43,6 @@ async def remove_member(
 
 
 @router.get("/debug/sessions")
-async def count_sessions(manager: Manager) -> dict[str, int]:
+async def count_sessions(manager: ManagerDep) -> dict[str, int]:
     rooms = manager.rooms.values()
     return {"sessions": sum(len(tabs) for room in rooms for tabs in room.values()), "rooms": len(rooms)}

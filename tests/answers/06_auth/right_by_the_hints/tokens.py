@@ -16,11 +16,11 @@ class Principal:
     """The authenticated user of a token, or of a ticket that was issued for it. Times are in seconds since 1970."""
 
     user: User
-    expires: float
-    issued: float
+    expires_at: float
+    issued_at: float
 
     def counts(self) -> bool:
-        return time.time() < self.expires and self.issued > logged_out.get(self.user.name, 0)
+        return time.time() < self.expires_at and self.issued_at > logged_out.get(self.user.name, 0)
 
 
 def issue(user: User) -> str:

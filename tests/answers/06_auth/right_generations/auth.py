@@ -10,25 +10,25 @@ from .settings import ALLOWED_ORIGINS
 from .tokens import Principal
 from .users import DUMMY_HASH, USERS, hasher
 
-bearer = OAuth2PasswordBearer(tokenUrl="token", auto_error=False)
+oauth2_scheme = OAuth2PasswordBearer(tokenUrl="token", auto_error=False)
 # The token of a request or a handshake, or None without a header Authorization: Bearer.
-Bearer = Annotated[str | None, Depends(bearer)]
-Form = Annotated[OAuth2PasswordRequestForm, Depends()]
+BearerToken = Annotated[str | None, Depends(oauth2_scheme)]
+LoginForm = Annotated[OAuth2PasswordRequestForm, Depends()]
 
 
 def unauthorized(detail: str) -> HTTPException:
     return HTTPException(status.HTTP_401_UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
-async def get_current_principal(token: Bearer) -> Principal:
+async def get_current_principal(token: BearerToken) -> Principal:
     principal = tokens.decode(token) if token else None
     if principal is None:
-        raise unauthorized("An access token is needed, and it must be good")
+        raise unauthorized("A valid access token is required")
     return principal
 
 
 async def authenticate_socket(
-    websocket: WebSocket, room_id: str, token: Bearer, ticket: str | None = None
+    websocket: WebSocket, room_id: str, token: BearerToken, ticket: str | None = None
 ) -> Principal:
     # CORSMiddleware ignores WebSocket connections. A client that isn't a browser sends no Origin.
     if any(origin not in ALLOWED_ORIGINS for origin in websocket.headers.getlist("origin")):
@@ -38,9 +38,9 @@ async def authenticate_socket(
     else:
         principal = tokens.decode(token) if token else None
     if principal is None:
-        raise unauthorized("An access token or a ticket is needed, and it must be good")
+        raise unauthorized("A valid access token or ticket is required")
     if room_id not in principal.user.permissions:
-        raise HTTPException(status.HTTP_403_FORBIDDEN, "This room is not for you")
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "You have no permission in this room")
     return principal
 
 
@@ -54,7 +54,7 @@ router = APIRouter(dependencies=[Depends(no_store)])
 
 
 @router.post("/token")
-def log_in(form: Form) -> dict[str, str]:
+def log_in(form: LoginForm) -> dict[str, str]:
     user = USERS.get(form.username)
     # Verify a hash for an unknown name too, so the response time doesn't reveal which users exist.
     password_hash = user.password_hash if user else DUMMY_HASH

@@ -5,15 +5,15 @@ import asyncio
 from fastapi import APIRouter, WebSocket
 
 from .auth import SocketPrincipal
-from .manager import Manager, close, send
-from .messages import EXPECTED_FORMAT, Direct, Message, parse
+from .manager import ManagerDep, close, send
+from .messages import EXPECTED_FORMAT, DirectMessage, Message, parse
 
 LOG_IN_AGAIN = 4401
 
 router = APIRouter()
 
 
-async def watch(websocket: WebSocket, room_id: str, principal: SocketPrincipal, manager: Manager) -> None:
+async def watch(websocket: WebSocket, room_id: str, principal: SocketPrincipal, manager: ManagerDep) -> None:
     while principal.is_valid:
         await asyncio.sleep(0.1)
     leaving = manager.leave(room_id, principal.user.name, websocket)
@@ -21,7 +21,7 @@ async def watch(websocket: WebSocket, room_id: str, principal: SocketPrincipal, 
 
 
 @router.websocket("/ws/{room_id}")
-async def chat(websocket: WebSocket, room_id: str, principal: SocketPrincipal, manager: Manager) -> None:
+async def chat(websocket: WebSocket, room_id: str, principal: SocketPrincipal, manager: ManagerDep) -> None:
     name = principal.user.name
     await websocket.accept()
     watcher = asyncio.create_task(watch(websocket, room_id, principal, manager))
@@ -38,7 +38,7 @@ async def chat(websocket: WebSocket, room_id: str, principal: SocketPrincipal, m
             match parse(event):
                 case Message(text=text):
                     await send(manager.all_tabs(room_id), {"type": "message", "from": name, "text": text})
-                case Direct(to=to, text=text):
+                case DirectMessage(to=to, text=text):
                     if tabs := list(manager.tabs(room_id, to)):
                         await send(tabs, {"type": "direct", "from": name, "text": text})
                     else:

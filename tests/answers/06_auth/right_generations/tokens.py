@@ -22,12 +22,12 @@ class Claims(BaseModel):
 @dataclass(frozen=True)
 class Principal:
     user: User
-    expires: datetime
+    expires_at: datetime
     generation: int
 
     @property
     def is_valid(self) -> bool:
-        return self.generation == generations[self.user.name] and datetime.now(UTC) < self.expires
+        return self.generation == generations[self.user.name] and datetime.now(UTC) < self.expires_at
 
 
 def issue(user: User) -> str:

@@ -19,5 +19,5 @@ def redeem(ticket: str) -> Session | None:
     for session in sessions.values():
         if ticket in session.tickets:
             session.tickets.remove(ticket)
-            return session if time.time() < session.expires else None
+            return session if time.time() < session.expires_at else None
     return None

@@ -26,12 +26,12 @@ sessions: dict[str, Session] = {}
 
 def issue(user: User) -> str:
     now = time.time()
-    for jti in [jti for jti, session in sessions.items() if session.expires < now]:
+    for jti in [jti for jti, session in sessions.items() if session.expires_at < now]:
         del sessions[jti]
     session = Session(user, int(now + TOKEN_SECONDS))
     jti = str(uuid.uuid4())
     sessions[jti] = session
-    claims = {"jti": jti, "sub": user.name, "aud": "chat", "exp": session.expires}
+    claims = {"jti": jti, "sub": user.name, "aud": "chat", "exp": session.expires_at}
     return jwt.encode(claims, SECRET_KEY, "HS256")
 
 

@@ -3,14 +3,14 @@
 from fastapi import APIRouter, WebSocket
 
 from .auth import SocketPrincipal
-from .manager import Manager, send
-from .messages import EXPECTED_FORMAT, Direct, Message, parse
+from .manager import ManagerDep, send
+from .messages import EXPECTED_FORMAT, DirectMessage, Message, parse
 
 router = APIRouter()
 
 
 @router.websocket("/ws/{room_id}")
-async def chat(websocket: WebSocket, room_id: str, principal: SocketPrincipal, manager: Manager) -> None:
+async def chat(websocket: WebSocket, room_id: str, principal: SocketPrincipal, manager: ManagerDep) -> None:
     name = principal.user.name
     await websocket.accept()
     try:
@@ -27,7 +27,7 @@ async def chat(websocket: WebSocket, room_id: str, principal: SocketPrincipal, m
             match parse(event):
                 case Message(text=text):
                     await send(manager.all_tabs(room_id), {"type": "message", "from": name, "text": text})
-                case Direct(to=to, text=text):
+                case DirectMessage(to=to, text=text):
                     if tabs := list(manager.tabs(room_id, to)):
                         await send(tabs, {"type": "direct", "from": name, "text": text})
                     else:

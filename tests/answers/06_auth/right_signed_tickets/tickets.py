@@ -19,8 +19,8 @@ def issue(principal: Principal) -> str:
         "aud": "ticket",
         "jti": uuid.uuid4().hex,
         "sub": principal.user.name,
-        "issued": principal.issued,
-        "expires": principal.expires,
+        "issued": principal.issued_at,
+        "expires": principal.expires_at,
         "exp": datetime.now(UTC) + timedelta(seconds=TICKET_SECONDS),
     }
     return jwt.encode(claims, SECRET_KEY, "HS256")

@@ -21,12 +21,12 @@ class Principal:
     """The authenticated user of a token, or of a ticket that was issued for it. Times are in seconds since 1970."""
 
     user: User
-    issued: float
-    expires: float
+    issued_at: float
+    expires_at: float
 
 
 def is_valid(principal: Principal) -> bool:
-    return time.time() < principal.expires and principal.issued > _logged_out.get(principal.user.name, 0)
+    return time.time() < principal.expires_at and principal.issued_at > _logged_out.get(principal.user.name, 0)
 
 
 def issue(user: User) -> str:

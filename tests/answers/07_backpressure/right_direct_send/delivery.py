@@ -3,19 +3,19 @@
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
-from starlette.types import Message
+from starlette.types import Message as ASGIEvent
 
 from .tab import DISCONNECT_ERRORS, Tab
 
 
-def deliver(event: Message, tabs: Iterable[Tab]) -> list[Tab]:
+def deliver(event: ASGIEvent, tabs: Iterable[Tab]) -> list[Tab]:
     """Send or queue an event, and return the tabs whose queues are full."""
     overflowed: list[Tab] = []
     run_nowait(_deliver(event, tabs, overflowed))
     return overflowed
 
 
-async def _deliver(event: Message, tabs: Iterable[Tab], overflowed: list[Tab]) -> None:
+async def _deliver(event: ASGIEvent, tabs: Iterable[Tab], overflowed: list[Tab]) -> None:
     for tab in tabs:
         # An event that the writer took from the queue, and hasn't sent yet, goes first.
         if tab.is_writable() and not tab.is_sending and tab.send_queue.empty():

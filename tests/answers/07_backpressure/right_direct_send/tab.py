@@ -5,7 +5,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from fastapi import WebSocket
-from starlette.types import Message, Send
+from starlette.types import Message as ASGIEvent
+from starlette.types import Send
 
 from .settings import CLOSE_TIMEOUT, MAX_QUEUED_FRAMES
 
@@ -22,11 +23,11 @@ class Tab:
         self.transport: asyncio.Transport | None = websocket.state.transport
         self.unanswered_pings = 0
         # No maxsize: try_put checks the limit.
-        self.send_queue: asyncio.Queue[Message] = asyncio.Queue()
+        self.send_queue: asyncio.Queue[ASGIEvent] = asyncio.Queue()
         self.is_sending = False
         self.abort_timer: asyncio.TimerHandle | None = None
 
-    def try_put(self, event: Message) -> bool:
+    def try_put(self, event: ASGIEvent) -> bool:
         """Queue an event unless the client is too slow, and return whether it's queued."""
         # If no send is suspended, the client isn't slow: the writer hasn't run yet.
         if self.is_sending and self.send_queue.qsize() >= MAX_QUEUED_FRAMES:
@@ -52,7 +53,7 @@ class Tab:
         self.abort_later()
 
     def abort_later(self) -> None:
-        """Abort the connection after CLOSE_TIMEOUT. Another call restarts the timer."""
+        """After CLOSE_TIMEOUT, abort the connection unless its write buffer is empty. Another call restarts this."""
         if self.abort_timer:
             self.abort_timer.cancel()
         self.abort_timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._abort)

@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
-from starlette.types import Message
+from starlette.types import Message as ASGIEvent
 
 from .settings import HEARTBEAT_INTERVAL
 from .tab import Tab
@@ -83,7 +83,7 @@ class ConnectionManager:
         event = encode(message)
         self.close(room_id, [tab for tab in tabs if not tab.try_put(event)], 1013, "too slow")
 
-    def ping_members(self, room_id: str, tab: Tab, count: int = 1) -> None:
+    def ping_tabs(self, room_id: str, tab: Tab, count: int = 1) -> None:
         """Ping a tab at every interval, until it has left or its member was silent for too long."""
         if tab not in self.tabs(room_id, tab.name):
             return
@@ -94,14 +94,14 @@ class ConnectionManager:
         # Look five times an interval, and ping every fifth time.
         if count % 5 == 0:
             self.send(room_id, [tab], {"type": "ping"})
-        loop.call_later(HEARTBEAT_INTERVAL / 5, self.ping_members, room_id, tab, count + 1)
+        loop.call_later(HEARTBEAT_INTERVAL / 5, self.ping_tabs, room_id, tab, count + 1)
 
     def abort_all(self) -> None:
         for tab in self.open_tabs:
             tab.abort()
 
 
-def encode(message: dict[str, Any]) -> Message:
+def encode(message: dict[str, Any]) -> ASGIEvent:
     """Return the ASGI event of a message. Encode it once, and send it to all tabs."""
     return {"type": "websocket.send", "text": json.dumps(message, separators=(",", ":"), ensure_ascii=False)}
 
@@ -112,4 +112,4 @@ async def get_manager(connection: HTTPConnection) -> ConnectionManager:
     return manager
 
 
-Manager = Annotated[ConnectionManager, Depends(get_manager)]
+ManagerDep = Annotated[ConnectionManager, Depends(get_manager)]

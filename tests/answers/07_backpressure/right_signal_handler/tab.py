@@ -5,7 +5,7 @@ import math
 from contextlib import suppress
 
 from fastapi import WebSocket, WebSocketDisconnect
-from starlette.types import Message
+from starlette.types import Message as ASGIEvent
 
 from .settings import CLOSE_TIMEOUT, MAX_QUEUED_FRAMES
 
@@ -17,9 +17,9 @@ class Tab:
         self.transport: asyncio.Transport | None = websocket.state.transport
         self.last_frame_at = asyncio.get_running_loop().time()
         self.is_sending = False
-        self.queue: asyncio.Queue[Message] = asyncio.Queue()
+        self.queue: asyncio.Queue[ASGIEvent] = asyncio.Queue()
 
-    def try_put(self, event: Message) -> bool:
+    def try_put(self, event: ASGIEvent) -> bool:
         # A queue that's only full because the writer hasn't had its turn is not the client's doing.
         if self.is_sending and self.queue.qsize() >= MAX_QUEUED_FRAMES:
             return False
@@ -31,7 +31,7 @@ class Tab:
         self.abort_when_stuck()
 
     async def write(self) -> None:
-        event: Message = {"type": ""}
+        event: ASGIEvent = {"type": ""}
         with suppress(WebSocketDisconnect, RuntimeError):
             while event["type"] != "websocket.close":
                 event = await self.queue.get()

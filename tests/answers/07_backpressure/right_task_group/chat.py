@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, WebSocket
 
-from .messages import EXPECTED_FORMAT, Direct, Message, Pong, parse
+from .messages import EXPECTED_FORMAT, DirectMessage, Message, Pong, parse
 from .rooms import Room, rooms
 from .settings import CLOSE_TIMEOUT
 from .tab import Tab
@@ -39,7 +39,7 @@ async def receive_all(websocket: WebSocket, room: Room, tab: Tab) -> None:
         match parse(event):
             case Message(text=text):
                 room.post_message(tab.name, text)
-            case Direct(to=to, text=text):
+            case DirectMessage(to=to, text=text):
                 if tabs := room.of(to):
                     room.send({"type": "direct", "from": tab.name, "text": text}, tabs)
                 else:

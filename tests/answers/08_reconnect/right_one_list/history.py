@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
-from starlette.types import Message
+from starlette.types import Message as ASGIEvent
 
 from .encoding import encode
 from .journal import Record
@@ -25,16 +25,16 @@ class History:
         known = (r.id for r in reversed(self.records) if r.key and (r.sender, r.key) == who)
         return next(known, None)
 
-    def event(self, record: Record) -> Message:
+    def event(self, record: Record) -> ASGIEvent:
         return encode({"type": "message", "id": record.id, "from": record.sender, "text": record.text})
 
-    def add(self, record: Record) -> Message:
+    def add(self, record: Record) -> ASGIEvent:
         self.records.append(record)
         if len(self.records) > 2000:
             del self.records[:500]
         return self.event(record)
 
-    def since(self, after: int) -> list[Message]:
+    def since(self, after: int) -> list[ASGIEvent]:
         missed = [record for record in self.records[-100:] if record.id > after]
         events = []
         for before, record in pairwise([Record(room="", id=after, sender="", text=""), *missed]):

@@ -20,10 +20,10 @@ from .encoding import text_event
 from .settings import DEDUP_WINDOW, HISTORY_SIZE, LEASE_RENEW_INTERVAL, LEASE_TTL
 from .supervision import supervised
 
-CHANNEL = "chat:room:"
+CHANNEL_PREFIX = "chat:room:"
 
 
-def keys(room_id: str, *kinds: str) -> list[str]:
+def redis_keys(room_id: str, *kinds: str) -> list[str]:
     """Return the keys of a room. In a Redis cluster, the braces put them on one node, as a script requires."""
     return [f"chat:{{{room_id}}}:{kind}" for kind in kinds]
 
@@ -38,7 +38,7 @@ class RedisBroker:
         self.last_ids: dict[str, int] = {}
         self.rooms: set[str] = set()
         self.connected = False
-        self.tasks = contextlib.AsyncExitStack()
+        self.exit_stack = contextlib.AsyncExitStack()
 
         self._publish_script = self.redis.register_script(scripts.PUBLISH)
         self._ensure_last_id_script = self.redis.register_script(scripts.ENSURE_LAST_ID)
@@ -47,21 +47,21 @@ class RedisBroker:
         self.listener = listener
         subscribed = asyncio.Event()
         for work in (self._listen(subscribed), self._renew_leases(), self._refresh_presence()):
-            await self.tasks.enter_async_context(supervised(work))
+            await self.exit_stack.enter_async_context(supervised(work))
         with contextlib.suppress(TimeoutError):
             # A process that starts in an outage runs too, and answers 503 until Redis is available.
             async with asyncio.timeout(2):
                 await subscribed.wait()
 
     async def stop(self) -> None:
-        await self.tasks.aclose()
+        await self.exit_stack.aclose()
         with contextlib.suppress(BrokerUnavailable):
             await self.update_presence({room_id: [] for room_id in self.rooms})
         await self.redis.aclose()
 
     @contextlib.asynccontextmanager
     async def _require_redis(self) -> AsyncIterator[None]:
-        # After an outage, wait for _on_connected(), which restores the ids.
+        # Not before _on_connected() has restored the ids: an id could be assigned twice.
         if not self.connected:
             raise BrokerUnavailable
         try:
@@ -74,13 +74,20 @@ class RedisBroker:
         dedup_key = json.dumps([sender, key]) if key else ""
         async with self._require_redis():
             message_id = await self._publish_script(
-                keys(room_id, "last", "messages", "keys"),
-                [CHANNEL + room_id, dedup_key, message, HISTORY_SIZE, DEDUP_WINDOW, self.last_ids.get(room_id, 0)],
+                redis_keys(room_id, "last", "messages", "keys"),
+                [
+                    CHANNEL_PREFIX + room_id,
+                    dedup_key,
+                    message,
+                    HISTORY_SIZE,
+                    DEDUP_WINDOW,
+                    self.last_ids.get(room_id, 0),
+                ],
             )
         return int(message_id)
 
     async def read_history(self, room_id: str, after: int) -> HistoryPage:
-        last, messages = keys(room_id, "last", "messages")
+        last, messages = redis_keys(room_id, "last", "messages")
         async with self._require_redis(), self.redis.pipeline() as pipeline:
             pipeline.get(last)
             pipeline.xrange(messages, f"{after + 1}-0", "+")
@@ -88,12 +95,12 @@ class RedisBroker:
         stored = [StoredMessage(int(entry.partition("-")[0]), text_event(fields["event"])) for entry, fields in entries]
         return HistoryPage(int(last_id or 0), stored)
 
-    async def update_presence(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
-        for room_id, here in names.items():
+    async def update_presence(self, names_by_room: Mapping[str, list[str]]) -> dict[str, Presence]:
+        for room_id, here in names_by_room.items():
             (self.rooms.add if here else self.rooms.discard)(room_id)
         async with self._require_redis(), self.redis.pipeline(transaction=False) as writing:
-            for room_id, here in names.items():
-                mine, processes = self._names_key(room_id), keys(room_id, "processes")[0]
+            for room_id, here in names_by_room.items():
+                mine, processes = self._names_key(room_id), redis_keys(room_id, "processes")[0]
                 writing.get(mine)
                 if here:
                     writing.set(mine, json.dumps(here), ex=LEASE_TTL)
@@ -102,12 +109,12 @@ class RedisBroker:
                 writing.sadd(processes, self.process)
                 writing.expire(processes, 3600)
             before = (await writing.execute())[::4]
-            presences = await self._read_names(*names)
-            for (room_id, here), known in zip(names.items(), before, strict=True):
+            presences = await self._read_names(*names_by_room)
+            for (room_id, here), known in zip(names_by_room.items(), before, strict=True):
                 if json.loads(known or "[]") != here:
                     # Only a hint: a process that has an older version reads the names.
                     hint = {"type": "names", "version": presences[room_id].version, "process": "", "names": []}
-                    writing.publish(CHANNEL + room_id, json.dumps(hint))
+                    writing.publish(CHANNEL_PREFIX + room_id, json.dumps(hint))
             await writing.execute()
         return presences
 
@@ -116,14 +123,14 @@ class RedisBroker:
             return (await self._read_names(room_id))[room_id]
 
     def _names_key(self, room_id: str, process: str = "") -> str:
-        return keys(room_id, f"names:{process or self.process}")[0]
+        return redis_keys(room_id, f"names:{process or self.process}")[0]
 
     async def _read_names(self, *room_ids: str) -> dict[str, Presence]:
         async with self.redis.pipeline(transaction=False) as reading:
             # The time first: whatever changes later is newer.
             reading.time()
             for room_id in room_ids:
-                reading.smembers(keys(room_id, "processes")[0])
+                reading.smembers(redis_keys(room_id, "processes")[0])
             (seconds, microseconds), *processes = await reading.execute()
             found = [(room_id, process) for room_id, some in zip(room_ids, processes, strict=True) for process in some]
             for room_id, process in found:
@@ -137,7 +144,7 @@ class RedisBroker:
 
     async def publish_transient(self, room_id: str, event: dict[str, Any]) -> None:
         async with self._require_redis():
-            await self.redis.publish(CHANNEL + room_id, json.dumps(event))
+            await self.redis.publish(CHANNEL_PREFIX + room_id, json.dumps(event))
 
     async def _listen(self, subscribed: asyncio.Event) -> None:
         """Receive the events of all rooms, and resubscribe when the connection is lost."""
@@ -145,13 +152,13 @@ class RedisBroker:
             try:
                 async with self.redis.pubsub() as pubsub:
                     # One subscription for all rooms, so this process needs one connection for it.
-                    await pubsub.psubscribe(f"{CHANNEL}*")
-                    await self._next_event(pubsub)
+                    await pubsub.psubscribe(f"{CHANNEL_PREFIX}*")
+                    await self._next_message(pubsub)
                     await self._on_connected()
                     subscribed.set()
                     while True:
-                        event = await self._next_event(pubsub)
-                        await self._dispatch(event["channel"].removeprefix(CHANNEL), event["data"])
+                        message = await self._next_message(pubsub)
+                        await self._dispatch(message["channel"].removeprefix(CHANNEL_PREFIX), message["data"])
             except (BrokerUnavailable, RedisError, OSError):
                 self.connected = False
                 # The other connections may be lost too, without a close.
@@ -159,18 +166,18 @@ class RedisBroker:
             # Jitter: the processes must not reconnect at the same time.
             await asyncio.sleep(random.uniform(0.05, 0.2))
 
-    async def _next_event(self, pubsub: PubSub) -> dict[str, Any]:
+    async def _next_message(self, pubsub: PubSub) -> dict[str, Any]:
         pinged = False
         while True:
-            event: dict[str, Any] | None = await pubsub.get_message(timeout=LEASE_RENEW_INTERVAL)
-            if event and event["type"] in ("psubscribe", "pmessage"):
-                return event
+            message: dict[str, Any] | None = await pubsub.get_message(timeout=LEASE_RENEW_INTERVAL)
+            if message and message["type"] in ("psubscribe", "pmessage"):
+                return message
             # A half-open connection raises no error, and a subscriber only receives: send a ping.
-            if event is None:
+            if message is None:
                 if pinged:
                     raise BrokerUnavailable
                 await pubsub.ping()
-            pinged = event is None
+            pinged = message is None
 
     async def _on_connected(self) -> None:
         """Restore the ids and the lease after a connect, because Redis may be empty, and resync."""
@@ -179,7 +186,7 @@ class RedisBroker:
         async with self.redis.pipeline(transaction=False) as pipeline:
             for room_id, last_id in self.last_ids.items():
                 # Never assign an id twice.
-                await self._ensure_last_id_script(keys(room_id, "last"), [last_id], client=pipeline)
+                await self._ensure_last_id_script(redis_keys(room_id, "last"), [last_id], client=pipeline)
             await pipeline.execute()
         self.connected = True
         await self.listener.resync()

@@ -19,12 +19,12 @@ from .encoding import text_event
 from .settings import DEDUP_WINDOW, HISTORY_SIZE, LEASE_RENEW_INTERVAL, LEASE_TTL
 from .supervision import supervised
 
-CHANNEL = "chat:room:"
-PROCESSES = "chat:processes"
+CHANNEL_PREFIX = "chat:room:"
+LEASES_KEY = "chat:processes"
 EVENTS = "chat:events"
 
 
-def keys(room_id: str, *kinds: str) -> list[str]:
+def redis_keys(room_id: str, *kinds: str) -> list[str]:
     """Return the keys of a room. In a Redis cluster, the braces put them on one node, as a script requires."""
     return [f"chat:{{{room_id}}}:{kind}" for kind in kinds]
 
@@ -40,8 +40,8 @@ class RedisBroker:
         self.rooms: set[str] = set()
         self.expired_processes: list[str] = []
         self.connected = False
-        self.connected_since = 0.0
-        self.tasks = contextlib.AsyncExitStack()
+        self.grace_started = 0.0
+        self.exit_stack = contextlib.AsyncExitStack()
 
         self._publish_script = self.redis.register_script(scripts.PUBLISH)
         self._ensure_last_id_script = self.redis.register_script(scripts.ENSURE_LAST_ID)
@@ -51,21 +51,21 @@ class RedisBroker:
     async def start(self, listener: Listener) -> None:
         self.listener = listener
         subscribed = asyncio.Event()
-        await self.tasks.enter_async_context(supervised(self._work(subscribed)))
+        await self.exit_stack.enter_async_context(supervised(self._work(subscribed)))
         with contextlib.suppress(TimeoutError):
             # A process that starts in an outage runs too, and answers 503 until Redis is available.
             async with asyncio.timeout(2):
                 await subscribed.wait()
 
     async def stop(self) -> None:
-        await self.tasks.aclose()
+        await self.exit_stack.aclose()
         with contextlib.suppress(BrokerUnavailable):
             await self.update_presence({room_id: [] for room_id in self.rooms})
         await self.redis.aclose()
 
     @contextlib.asynccontextmanager
     async def _require_redis(self) -> AsyncIterator[None]:
-        # After an outage, wait for _on_connected(), which restores the ids.
+        # Not before _on_connected() has restored the ids: an id could be assigned twice.
         if not self.connected:
             raise BrokerUnavailable
         try:
@@ -78,13 +78,13 @@ class RedisBroker:
         dedup_key = json.dumps([sender, key]) if key else ""
         async with self._require_redis():
             message_id = await self._publish_script(
-                keys(room_id, "last", "messages", "keys"),
-                [CHANNEL + room_id, dedup_key, message, HISTORY_SIZE, DEDUP_WINDOW],
+                redis_keys(room_id, "last", "messages", "keys"),
+                [CHANNEL_PREFIX + room_id, dedup_key, message, HISTORY_SIZE, DEDUP_WINDOW],
             )
         return int(message_id)
 
     async def read_history(self, room_id: str, after: int) -> HistoryPage:
-        last, messages = keys(room_id, "last", "messages")
+        last, messages = redis_keys(room_id, "last", "messages")
         async with self._require_redis(), self.redis.pipeline() as pipeline:
             pipeline.get(last)
             pipeline.xrange(messages, f"{after + 1}-0", "+")
@@ -92,10 +92,10 @@ class RedisBroker:
         stored = [StoredMessage(int(entry.partition("-")[0]), text_event(fields["event"])) for entry, fields in entries]
         return HistoryPage(int(last_id or 0), stored)
 
-    async def update_presence(self, names: Mapping[str, list[str]]) -> dict[str, Presence]:
-        for room_id, here in names.items():
+    async def update_presence(self, names_by_room: Mapping[str, list[str]]) -> dict[str, Presence]:
+        for room_id, here in names_by_room.items():
             (self.rooms.add if here else self.rooms.discard)(room_id)
-        return await self._members(self.process, names)
+        return await self._members(self.process, names_by_room)
 
     async def get_presence(self, room_id: str) -> Presence:
         # No process has this name, so that nothing changes.
@@ -107,28 +107,28 @@ class RedisBroker:
             expired = [
                 (room_id, each, list[str]())
                 for room_id, presence in presences.items()
-                for each in presence.names.keys() & self.expired_processes
+                for each in presence.names_by_process.keys() & self.expired_processes
             ]
             return presences | await self._run_presence_script(expired)
 
-    async def _run_presence_script(self, names: list[tuple[str, str, list[str]]]) -> dict[str, Presence]:
+    async def _run_presence_script(self, names_by_room: list[tuple[str, str, list[str]]]) -> dict[str, Presence]:
         """These are the names that some processes have in some rooms. The last answer for a room has all of it."""
         async with self.redis.pipeline(transaction=False) as pipeline:
-            for room_id, process, here in names:
+            for room_id, process, here in names_by_room:
                 await self._present(
-                    keys(room_id, "members", "version"),
-                    [CHANNEL + room_id, process, json.dumps(here), 3600],
+                    redis_keys(room_id, "members", "version"),
+                    [CHANNEL_PREFIX + room_id, process, json.dumps(here), 3600],
                     client=pipeline,
                 )
             answers = await pipeline.execute()
         return {
             room_id: Presence(version, {flat[i]: json.loads(flat[i + 1]) for i in range(0, len(flat), 2)})
-            for (room_id, _, _), (version, flat) in zip(names, answers, strict=True)
+            for (room_id, _, _), (version, flat) in zip(names_by_room, answers, strict=True)
         }
 
     async def publish_transient(self, room_id: str, event: dict[str, Any]) -> None:
         async with self._require_redis():
-            entry = {"channel": CHANNEL + room_id, "data": json.dumps(event)}
+            entry = {"channel": CHANNEL_PREFIX + room_id, "data": json.dumps(event)}
             await self.redis.xadd(EVENTS, entry, maxlen=10_000)
 
     async def _work(self, subscribed: asyncio.Event) -> None:
@@ -149,9 +149,9 @@ class RedisBroker:
                     # One protocol gives a dict of lists of pages, the other a list of pairs.
                     answer: Any = await self.redis.xread({EVENTS: last}, block=1000) or {}
                     pages = answer.values() if isinstance(answer, dict) else [[entries] for _, entries in answer]
-                    for entry, event in (each for some in pages for page in some for each in page):
+                    for entry, message in (each for some in pages for page in some for each in page):
                         last = entry
-                        await self._dispatch(event["channel"].removeprefix(CHANNEL), event["data"])
+                        await self._dispatch(message["channel"].removeprefix(CHANNEL_PREFIX), message["data"])
             except (BrokerUnavailable, RedisError, OSError):
                 self.connected = False
                 # The other connections may be lost too, without a close.
@@ -166,10 +166,10 @@ class RedisBroker:
         async with self.redis.pipeline(transaction=False) as pipeline:
             for room_id, last_id in self.last_ids.items():
                 # Never assign an id twice.
-                await self._ensure_last_id_script(keys(room_id, "last"), [last_id], client=pipeline)
+                await self._ensure_last_id_script(redis_keys(room_id, "last"), [last_id], client=pipeline)
             await pipeline.execute()
         self._nobody_is_late()
-        await self._renew_lease_script([PROCESSES], [self.process, LEASE_TTL])
+        await self._renew_lease_script([LEASES_KEY], [self.process, LEASE_TTL])
         self.connected = True
         await self.listener.resync()
 
@@ -191,17 +191,17 @@ class RedisBroker:
             await asyncio.sleep(LEASE_RENEW_INTERVAL)
             try:
                 async with self._require_redis():
-                    expired = await self._renew_lease_script([PROCESSES], [self.process, LEASE_TTL])
+                    expired = await self._renew_lease_script([LEASES_KEY], [self.process, LEASE_TTL])
             except BrokerUnavailable:
                 self._nobody_is_late()
             else:
-                if asyncio.get_running_loop().time() > self.connected_since + LEASE_TTL / 2:
+                if asyncio.get_running_loop().time() > self.grace_started + LEASE_TTL / 2:
                     self.expired_processes = expired
 
     def _nobody_is_late(self) -> None:
         """The others are not late: like this process, they could not renew their leases."""
         self.expired_processes = []
-        self.connected_since = asyncio.get_running_loop().time()
+        self.grace_started = asyncio.get_running_loop().time()
 
     async def _refresh_presence(self) -> None:
         while True:

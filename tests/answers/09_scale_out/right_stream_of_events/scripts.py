@@ -15,7 +15,7 @@ if ARGV[2] ~= '' then
     redis.call('ZADD', KEYS[3], id, ARGV[2])
     redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -1 - tonumber(ARGV[5]))
 end
-redis.call('XADD', 'chat:events', 'MAXLEN', '~', 10000, '*', 'channel', ARGV[1], 'data', said)
+redis.call('XADD', 'chat:events', 'MAXLEN', '~', 10000, '*', 'channel', ARGV[1], 'data', event)
 return id
 """
 
