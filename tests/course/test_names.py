@@ -119,7 +119,6 @@ CHAT = {
     "_know": "_note_last_id",
     "_has": "_run_presence_script",
     "OUTAGES": "OUTAGE_ERRORS",
-    "CHANNEL": "CHANNEL_PREFIX",
     "PROCESSES": "LEASES_KEY",
     "new_id": "assign_id",
     "RAISE": "ENSURE_LAST_ID",
@@ -186,8 +185,8 @@ def defined(source: str, module: str = "") -> Iterator[tuple[str, int]]:
         module: its name, which it defines too; empty for a code cell.
 
     Yields:
-        Each name with its line. A method or a field comes a second time as `Class.name`, where the class is named by its
-        last word, `Broker` for `RedisBroker`. A function of the module comes a second time as `module.function`.
+        Each name with its line. A method or a field comes again as `Class.name`, where the class is named by its last
+        word, `Broker` for `RedisBroker`. A function of the module comes again as `module.function`.
     """
     if module:
         yield module, 1

@@ -23,7 +23,7 @@ from .supervision import supervised
 
 logger = logging.getLogger(__name__)
 
-CHANNEL_PREFIX = "chat:room:"
+CHANNEL = "chat:room:"
 LEASES_KEY = "chat:processes"
 # An error reply is an outage too: Redis is out of memory, its disk is full, or it's a replica now.
 OUTAGE_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ResponseError, OSError)
@@ -97,14 +97,7 @@ class RedisBroker:
         async with self._require_redis():
             message_id = await self._publish_script(
                 redis_keys(room_id, "last", "messages", "keys"),
-                [
-                    CHANNEL_PREFIX + room_id,
-                    dedup_key,
-                    message,
-                    HISTORY_SIZE,
-                    DEDUP_WINDOW,
-                    self.last_ids.get(room_id, 0),
-                ],
+                [CHANNEL + room_id, dedup_key, message, HISTORY_SIZE, DEDUP_WINDOW, self.last_ids.get(room_id, 0)],
             )
         self._note_last_id(room_id, int(message_id))
         return int(message_id)
@@ -142,14 +135,7 @@ class RedisBroker:
             for room_id, here in names_by_room.items():
                 members, version = redis_keys(room_id, "members", "version")
                 pipeline.eval(
-                    scripts.UPDATE_PRESENCE,
-                    2,
-                    members,
-                    version,
-                    CHANNEL_PREFIX + room_id,
-                    process,
-                    json.dumps(here),
-                    3600,
+                    scripts.UPDATE_PRESENCE, 2, members, version, CHANNEL + room_id, process, json.dumps(here), 3600
                 )
             answers = await pipeline.execute()
         return {
@@ -159,7 +145,7 @@ class RedisBroker:
 
     async def publish_transient(self, room_id: str, event: dict[str, Any]) -> None:
         async with self._require_redis():
-            await self.redis.publish(CHANNEL_PREFIX + room_id, json.dumps(event))
+            await self.redis.publish(CHANNEL + room_id, json.dumps(event))
 
     async def _listen(self, subscribed: asyncio.Event) -> None:
         """Receive the events of all rooms, and resubscribe when the connection is lost."""
@@ -167,13 +153,13 @@ class RedisBroker:
             try:
                 async with self.control_redis.pubsub() as pubsub:
                     # One subscription for all rooms, so this process needs one connection for it.
-                    await pubsub.psubscribe(f"{CHANNEL_PREFIX}*")
+                    await pubsub.psubscribe(f"{CHANNEL}*")
                     await self._next_message(pubsub)
                     await self._on_connected()
                     subscribed.set()
                     while True:
                         message = await self._next_message(pubsub)
-                        await self._dispatch(message["channel"].removeprefix(CHANNEL_PREFIX), message["data"])
+                        await self._dispatch(message["channel"].removeprefix(CHANNEL), message["data"])
             except (BrokerUnavailable, *OUTAGE_ERRORS) as error:
                 if self.connected:
                     logger.warning("The subscription has ended: %r", error)

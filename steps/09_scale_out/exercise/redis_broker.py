@@ -32,7 +32,7 @@ from .encoding import text_event
 
 logger = logging.getLogger(__name__)
 
-CHANNEL_PREFIX = "chat:room:"
+CHANNEL = "chat:room:"
 
 
 class RedisBroker:
@@ -46,7 +46,7 @@ class RedisBroker:
     async def start(self, listener: Listener) -> None:
         self.listener = listener
         self.pubsub = self.redis.pubsub()
-        await self.pubsub.psubscribe(f"{CHANNEL_PREFIX}*")
+        await self.pubsub.psubscribe(f"{CHANNEL}*")
         self.listen_task = asyncio.create_task(self._listen())
 
     async def stop(self) -> None:
@@ -72,13 +72,13 @@ class RedisBroker:
         return Presence(self.version, {self.process: self.names_by_room.get(room_id, [])})
 
     async def publish_transient(self, room_id: str, event: dict[str, Any]) -> None:
-        await self.redis.publish(CHANNEL_PREFIX + room_id, json.dumps(event))
+        await self.redis.publish(CHANNEL + room_id, json.dumps(event))
 
     async def _listen(self) -> None:
         try:
             async for message in self.pubsub.listen():
                 if message["type"] == "pmessage":
-                    await self._dispatch(message["channel"].removeprefix(CHANNEL_PREFIX), message["data"])
+                    await self._dispatch(message["channel"].removeprefix(CHANNEL), message["data"])
         except (RedisError, OSError):
             pass  # The connection is lost, and this process gets no further events.
         except Exception:

@@ -20,7 +20,7 @@ from .encoding import text_event
 from .settings import DEDUP_WINDOW, HISTORY_SIZE, LEASE_RENEW_INTERVAL, LEASE_TTL
 from .supervision import supervised
 
-CHANNEL_PREFIX = "chat:room:"
+CHANNEL = "chat:room:"
 
 
 def redis_keys(room_id: str, *kinds: str) -> list[str]:
@@ -75,14 +75,7 @@ class RedisBroker:
         async with self._require_redis():
             message_id = await self._publish_script(
                 redis_keys(room_id, "last", "messages", "keys"),
-                [
-                    CHANNEL_PREFIX + room_id,
-                    dedup_key,
-                    message,
-                    HISTORY_SIZE,
-                    DEDUP_WINDOW,
-                    self.last_ids.get(room_id, 0),
-                ],
+                [CHANNEL + room_id, dedup_key, message, HISTORY_SIZE, DEDUP_WINDOW, self.last_ids.get(room_id, 0)],
             )
         return int(message_id)
 
@@ -114,7 +107,7 @@ class RedisBroker:
                 if json.loads(known or "[]") != here:
                     # Only a hint: a process that has an older version reads the names.
                     hint = {"type": "names", "version": presences[room_id].version, "process": "", "names": []}
-                    writing.publish(CHANNEL_PREFIX + room_id, json.dumps(hint))
+                    writing.publish(CHANNEL + room_id, json.dumps(hint))
             await writing.execute()
         return presences
 
@@ -144,7 +137,7 @@ class RedisBroker:
 
     async def publish_transient(self, room_id: str, event: dict[str, Any]) -> None:
         async with self._require_redis():
-            await self.redis.publish(CHANNEL_PREFIX + room_id, json.dumps(event))
+            await self.redis.publish(CHANNEL + room_id, json.dumps(event))
 
     async def _listen(self, subscribed: asyncio.Event) -> None:
         """Receive the events of all rooms, and resubscribe when the connection is lost."""
@@ -152,13 +145,13 @@ class RedisBroker:
             try:
                 async with self.redis.pubsub() as pubsub:
                     # One subscription for all rooms, so this process needs one connection for it.
-                    await pubsub.psubscribe(f"{CHANNEL_PREFIX}*")
+                    await pubsub.psubscribe(f"{CHANNEL}*")
                     await self._next_message(pubsub)
                     await self._on_connected()
                     subscribed.set()
                     while True:
                         message = await self._next_message(pubsub)
-                        await self._dispatch(message["channel"].removeprefix(CHANNEL_PREFIX), message["data"])
+                        await self._dispatch(message["channel"].removeprefix(CHANNEL), message["data"])
             except (BrokerUnavailable, RedisError, OSError):
                 self.connected = False
                 # The other connections may be lost too, without a close.

@@ -19,7 +19,7 @@ from .encoding import text_event
 from .settings import DEDUP_WINDOW, HISTORY_SIZE, LEASE_RENEW_INTERVAL, LEASE_TTL
 from .supervision import supervised
 
-CHANNEL_PREFIX = "chat:room:"
+CHANNEL = "chat:room:"
 LEASES_KEY = "chat:processes"
 EVENTS = "chat:events"
 
@@ -79,7 +79,7 @@ class RedisBroker:
         async with self._require_redis():
             message_id = await self._publish_script(
                 redis_keys(room_id, "last", "messages", "keys"),
-                [CHANNEL_PREFIX + room_id, dedup_key, message, HISTORY_SIZE, DEDUP_WINDOW],
+                [CHANNEL + room_id, dedup_key, message, HISTORY_SIZE, DEDUP_WINDOW],
             )
         return int(message_id)
 
@@ -117,7 +117,7 @@ class RedisBroker:
             for room_id, process, here in names_by_room:
                 await self._present(
                     redis_keys(room_id, "members", "version"),
-                    [CHANNEL_PREFIX + room_id, process, json.dumps(here), 3600],
+                    [CHANNEL + room_id, process, json.dumps(here), 3600],
                     client=pipeline,
                 )
             answers = await pipeline.execute()
@@ -128,7 +128,7 @@ class RedisBroker:
 
     async def publish_transient(self, room_id: str, event: dict[str, Any]) -> None:
         async with self._require_redis():
-            entry = {"channel": CHANNEL_PREFIX + room_id, "data": json.dumps(event)}
+            entry = {"channel": CHANNEL + room_id, "data": json.dumps(event)}
             await self.redis.xadd(EVENTS, entry, maxlen=10_000)
 
     async def _work(self, subscribed: asyncio.Event) -> None:
@@ -151,7 +151,7 @@ class RedisBroker:
                     pages = answer.values() if isinstance(answer, dict) else [[entries] for _, entries in answer]
                     for entry, message in (each for some in pages for page in some for each in page):
                         last = entry
-                        await self._dispatch(message["channel"].removeprefix(CHANNEL_PREFIX), message["data"])
+                        await self._dispatch(message["channel"].removeprefix(CHANNEL), message["data"])
             except (BrokerUnavailable, RedisError, OSError):
                 self.connected = False
                 # The other connections may be lost too, without a close.

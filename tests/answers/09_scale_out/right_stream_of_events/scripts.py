@@ -1,7 +1,8 @@
 """Step 09, solution: Lua scripts for Redis. It runs a script atomically: no other command comes in between."""
 
 PUBLISH = """
--- KEYS: last id, messages, keys. ARGV: channel, sender and key or nothing, the message without its id, two limits.
+-- KEYS: last id, stream of messages, sorted set of dedup keys.
+-- ARGV: channel, dedup key or empty, message without its id, HISTORY_SIZE, DEDUP_WINDOW.
 if ARGV[2] ~= '' then
     local known = redis.call('ZSCORE', KEYS[3], ARGV[2])
     if known then

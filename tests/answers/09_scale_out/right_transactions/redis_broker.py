@@ -20,7 +20,7 @@ from .encoding import text_event
 from .settings import DEDUP_WINDOW, HISTORY_SIZE, LEASE_RENEW_INTERVAL, LEASE_TTL
 from .supervision import supervised
 
-CHANNEL_PREFIX = "chat:room:"
+CHANNEL = "chat:room:"
 LEASES_KEY = "chat:processes"
 
 
@@ -89,7 +89,7 @@ class RedisBroker:
                 if key:
                     transaction.zadd(known_keys, {dedup_key: message_id})
                     transaction.zremrangebyrank(known_keys, 0, -1 - DEDUP_WINDOW)
-                transaction.publish(CHANNEL_PREFIX + room_id, stored)
+                transaction.publish(CHANNEL + room_id, stored)
                 try:
                     await transaction.execute()
                     return message_id
@@ -134,7 +134,7 @@ class RedisBroker:
             for room_id, process, here in names_by_room:
                 await self._present(
                     redis_keys(room_id, "members", "version"),
-                    [CHANNEL_PREFIX + room_id, process, json.dumps(here), 3600],
+                    [CHANNEL + room_id, process, json.dumps(here), 3600],
                     client=pipeline,
                 )
             answers = await pipeline.execute()
@@ -145,7 +145,7 @@ class RedisBroker:
 
     async def publish_transient(self, room_id: str, event: dict[str, Any]) -> None:
         async with self._require_redis():
-            await self.redis.publish(CHANNEL_PREFIX + room_id, json.dumps(event))
+            await self.redis.publish(CHANNEL + room_id, json.dumps(event))
 
     async def _listen(self, subscribed: asyncio.Event) -> None:
         """Receive the events of all rooms, and resubscribe when the connection is lost."""
@@ -153,13 +153,13 @@ class RedisBroker:
             try:
                 async with self.redis.pubsub() as pubsub:
                     # One subscription for all rooms, so this process needs one connection for it.
-                    await pubsub.psubscribe(f"{CHANNEL_PREFIX}*")
+                    await pubsub.psubscribe(f"{CHANNEL}*")
                     await self._next_message(pubsub)
                     await self._on_connected()
                     subscribed.set()
                     while True:
                         message = await self._next_message(pubsub)
-                        await self._dispatch(message["channel"].removeprefix(CHANNEL_PREFIX), message["data"])
+                        await self._dispatch(message["channel"].removeprefix(CHANNEL), message["data"])
             except (BrokerUnavailable, RedisError, OSError):
                 self.connected = False
                 # The other connections may be lost too, without a close.
