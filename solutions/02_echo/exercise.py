@@ -27,7 +27,7 @@ async def echo(websocket: WebSocket) -> None:
     try:
         await websocket.send_json({"type": "welcome"})
         while True:
-            # receive_text() would raise KeyError on a binary frame, so look at the message itself.
+            # receive_text() raises KeyError for a binary message, so receive the event itself.
             message = await websocket.receive()
             if message["type"] == "websocket.disconnect":
                 return
@@ -42,5 +42,5 @@ async def echo(websocket: WebSocket) -> None:
             count += 1
             await websocket.send_json({"type": "echo", "text": request.text, "count": count})
     except WebSocketDisconnect:
-        # A send raises this too, when the client has vanished.
+        # A send raises this too, if the client has disconnected.
         pass

@@ -17,8 +17,8 @@ async def root() -> dict[str, str]:
     return {"message": "Hello World"}
 
 
-# TODO 2: GET /hello/{name} answers {"message": "Hello, Ada!"} for the name Ada.
-# TODO 3: ?language=ko answers {"message": "안녕하세요, Ada!"}. en is the default.
-#         Any other language, an empty one too, is refused with status 422.
-# TODO 4: a name of more than 40 characters is refused with status 422.
-# TODO 5: both parameters stand in /openapi.json. FastAPI writes it from your function's parameters.
+# TODO 2: GET /hello/{name} returns {"message": "Hello, Ada!"} for the name Ada.
+# TODO 3: with ?language=ko, it returns {"message": "안녕하세요, Ada!"}. The default is en.
+#         Reject any other language with status 422, including an empty one.
+# TODO 4: reject a name of more than 40 characters with status 422.
+# TODO 5: both parameters are in /openapi.json. FastAPI generates it from your function's parameters.

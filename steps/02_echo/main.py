@@ -1,4 +1,4 @@
-"""Step 02, lesson: a socket that echoes every text."""
+"""Step 02, lesson: a WebSocket that echoes every text message."""
 
 from pathlib import Path
 
@@ -15,9 +15,9 @@ async def echo(websocket: WebSocket) -> None:
             text = await websocket.receive_text()
             await websocket.send_text(f"Message text was: {text}")
     except WebSocketDisconnect:
-        # The client has left. This is how every conversation ends, so it is no error.
+        # The client has disconnected. Every conversation ends like this, so it isn't an error.
         pass
 
 
-# The browser page of the course. Routes come first; a file is looked for when no route matches.
+# The browser page of the course. Routes come first; a file is served if no route matches.
 app.frontend("/", directory=Path(__file__).parents[1] / "page")
