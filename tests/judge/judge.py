@@ -323,8 +323,11 @@ class Judge:
         if (code := subject.server.exit_code) is not None:
             got += f"; the server ended, exit code {code}"
             likely = KILLED if code < 0 else ENDED
-        elif not failure.closed and (subject.hung or (failure.broken and subject.blocked)):
-            likely = SPINNING if subject.hung else BLOCKED
+        elif not failure.closed and subject.hung:
+            likely = SPINNING
+        elif not failure.closed and failure.broken and subject.blocked and not (trouble and trouble.explains):
+            # An error explains the failure, even if a busy machine makes the server look blocked.
+            likely = BLOCKED
         name, number = self.step.name, failure.number or check.number
         lines = [
             ("I sent", failure.sent),

@@ -98,6 +98,11 @@ class Trouble:
         return "\n".join([f"{inner} {self.error}", *(f"called from {place}" for place in outer)]) if inner else ""
 
     @property
+    def explains(self) -> bool:
+        """Whether it ended the learner's code, and isn't the disconnect of the endpoint's own client."""
+        return bool(self.places) and not self.caught and (self.phase == "send" or not self.about_leaving)
+
+    @property
     def own(self) -> bool:
         """Whether the learner's line raised it, not a library that the line calls."""
         return bool(self.places) and not self.called
