@@ -219,11 +219,11 @@ from exercise.main import app
 from exercise.manager import ConnectionManager
 
 
-def beat(self):
+def ping_tabs(self):
     raise LookupError("the heartbeat fails")
 
 
-ConnectionManager.beat = beat
+ConnectionManager.ping_tabs = ping_tabs
 """
 CANCELED_HEARTBEAT = """
 import asyncio
@@ -232,11 +232,11 @@ from exercise.main import app
 from exercise.manager import ConnectionManager
 
 
-def beat(self):
+def ping_tabs(self):
     asyncio.current_task().cancel()
 
 
-ConnectionManager.beat = beat
+ConnectionManager.ping_tabs = ping_tabs
 """
 
 

@@ -6,6 +6,7 @@ import itertools
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from importlib.util import find_spec
@@ -474,7 +475,7 @@ class Subject:
         return (_counts(self.server.log[start:]) or ["unknown"])[-1]
 
     async def eventually_idle(self, before: str, *, after: str) -> None:
-        """Wait until only the tasks in `before` are unfinished, at most for the patience.
+        """Wait until no tasks except those in `before` are unfinished, at most for the patience.
 
         Args:
             before: an earlier result of `unfinished`.
@@ -484,7 +485,9 @@ class Subject:
             Failure: other tasks are still unfinished.
         """
         start = len(self.server.log)
-        if not await asyncio.to_thread(self.server.wait_for, lambda log: before in _counts(log[start:]), self.patience):
+        # Fewer are fine: a task may have ended right after `before` was counted.
+        idle = lambda log: any(_tasks(count) <= _tasks(before) for count in _counts(log[start:]))  # noqa: E731
+        if not await asyncio.to_thread(self.server.wait_for, idle, self.patience):
             raise Failure(
                 after=after,
                 got=f"unfinished tasks: {await self.unfinished()}",
@@ -532,3 +535,8 @@ class Subject:
 def _counts(log: list[str]) -> list[str]:
     """Return the tasks that the lines of loop/counting.py list."""
     return [line.partition(": ")[2] for line in log if line.startswith(COUNTED)]
+
+
+def _tasks(count: str) -> Counter[str]:
+    """Return the tasks of one such line, `2 (chat, write)`."""
+    return Counter(count.partition("(")[2].rstrip(")").split(", "))

@@ -15,7 +15,7 @@ from .users import USERS, User
 @dataclass(eq=False)
 class Session:
     user: User
-    expires: int
+    expires_at: int
     tickets: set[str] = field(default_factory=set)
     sockets: set[WebSocket] = field(default_factory=set)
     ended: asyncio.Event = field(default_factory=asyncio.Event)

@@ -18,7 +18,7 @@ class History:
         return self.records[-1].id if self.records else 0
 
     @property
-    def ids(self) -> Any:
+    def ids_by_key(self) -> Any:
         return self
 
     def get(self, who: tuple[str, str]) -> int | None:

@@ -132,7 +132,7 @@ class RedisBroker:
         presences = {room_id: Presence(int(seconds) * 1_000_000 + int(microseconds), {}) for room_id in room_ids}
         for (room_id, process), text in zip(found, names, strict=True):
             if text:
-                presences[room_id].names[process] = json.loads(text)
+                presences[room_id].names_by_process[process] = json.loads(text)
         return presences
 
     async def publish_transient(self, room_id: str, event: dict[str, Any]) -> None:
