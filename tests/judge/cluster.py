@@ -16,7 +16,7 @@ from .clients import Client
 from .members import PING, Members, members_list
 from .messages import show
 from .model import Failure
-from .subject import Subject
+from .subject import Subject, again
 
 REAL = True if os.environ.get("CI") else None
 """Whether each Redis must be the real one: True if CI is set. If it's None, each check decides."""
@@ -221,18 +221,41 @@ class MemberLog:
 async def at(
     subject: Subject, room: str, name: str, *, likely: str = PRESENCE, small_buffers: bool = False, **query: Any
 ) -> AsyncIterator[MemberLog]:
-    """Open a tab at a server, and read its list of members."""
+    """Open a tab at a server, and read its list of members.
+
+    On a busy machine, a broker may get the answer to its ping too late, and subscribe again. Meanwhile, it closes new
+    tabs with 1013. So this tries again after a 1013, at most for the patience.
+
+    Args:
+        subject: the server.
+        room: the room.
+        name: the name of the member.
+        likely: the mistake, if the tab isn't accepted, or doesn't get the list.
+        small_buffers: see `handshakes.handshake`.
+        query: further parameters of the path.
+
+    Raises:
+        Failure: it isn't accepted, or doesn't get the list.
+    """
     path = Members.path(room, name, **{key: str(value) for key, value in query.items()})
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            tab = await stack.enter_async_context(subject.client(path, small_buffers=small_buffers))
-        except Failure as failure:
-            failure.likely = REFUSED if failure.got == "HTTP 503" else likely
-            raise
-        log = MemberLog(tab)
-        tab.ignored = PING
-        log.names = (await members_list(tab, path, likely=likely))["names"]
-        yield log
+    end = asyncio.get_running_loop().time() + subject.patience
+    async for _ in again():
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                tab = await stack.enter_async_context(subject.client(path, small_buffers=small_buffers))
+            except Failure as failure:
+                failure.likely = REFUSED if failure.got == "HTTP 503" else likely
+                raise
+            log = MemberLog(tab)
+            tab.ignored = PING
+            try:
+                log.names = (await members_list(tab, path, likely=likely))["names"]
+            except Failure as failure:
+                if "code 1013" in failure.got and asyncio.get_running_loop().time() < end:
+                    continue
+                raise
+            yield log
+            return
 
 
 async def say(log: MemberLog, *texts: str, **more: str) -> None:
