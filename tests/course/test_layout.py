@@ -1,11 +1,32 @@
-"""The files in tests/: each is short enough to read, and tests/README.md describes it."""
+"""The folders: no stray files at the top, and each file in tests/ is short enough to read, and described."""
 
 import re
+import subprocess
 
 from workshop.course import ROOT
 
 TESTS = ROOT / "tests"
 MAX_LINES = 600
+TOP_LEVEL = {
+    ".gitattributes",
+    ".gitignore",
+    "LICENSE",
+    "README.md",
+    "constraints.txt",
+    "jupyter_config.py",
+    "pyproject.toml",
+    "requirements.in",
+    "requirements.txt",
+}
+"""The files next to the folders."""
+
+
+def test_top_level() -> None:
+    """No other file is tracked at the top level."""
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    # A downloaded course isn't a repository, and may have files of the learner.
+    if done.returncode == 0:
+        assert {name for name in done.stdout.splitlines() if "/" not in name} <= TOP_LEVEL
 
 
 def test_files_are_short() -> None:

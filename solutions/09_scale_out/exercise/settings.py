@@ -21,4 +21,4 @@ LEASE_RENEW_INTERVAL = float(os.environ.get("LEASE_RENEW_INTERVAL", "1.5"))
 MAX_UNANSWERED_PINGS = 3
 """Pings without any message from the client. Before the next ping, the tab is disconnected."""
 MAX_QUEUED_FRAMES = 64
-"""Messages in the send queue of a tab, without the one that's being sent. At the next one, the tab is disconnected."""
+"""Messages that may be queued while a send to a tab waits. At the next one, the tab is disconnected."""

@@ -7,9 +7,12 @@ from fastapi import APIRouter, Query, WebSocket
 from .manager import ManagerDep, send
 from .messages import EXPECTED_FORMAT, DirectMessage, Message, parse
 
-# TODO 4: the member's name is the user's. In auth.py, reject a user without a permission in the room with 403, and
-#         every user if no user has one. A user with the permission "read" gets all messages; if such a user sends
-#         one, answer with an error, and send it to no other tab.
+# TODO 2: get the principal from a dependency in auth.py, instead of the name. The member's name is the user's.
+# TODO 4: in auth.py, reject a user without a permission in the room with 403, also in a room for which no user has
+#         one. A user with the permission "read" gets all messages. If such a user sends one, send it to no tab, and
+#         answer with an error.
+# TODO 6: close a connection with 4401 when its token expires: not earlier, and at most 2 seconds later, whether its
+#         client sends or not. By then its tab is off the list, even if its client reads nothing.
 
 router = APIRouter()
 Name = Annotated[str, Query(min_length=1, max_length=20)]

@@ -8,8 +8,6 @@ from typing import Annotated, Any
 from fastapi import Depends, WebSocket, WebSocketDisconnect
 from fastapi.requests import HTTPConnection
 
-# TODO 6: close a connection with 4401 when its token expires: not earlier, and at most 2 seconds later, whether its
-#         client sends or not. By then its tab is off the list, even if its client reads nothing.
 # TODO 7: when a user logs out, close all connections of that user with 4401.
 
 # The first send to a disconnected client raises WebSocketDisconnect, and later ones RuntimeError.

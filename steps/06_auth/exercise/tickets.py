@@ -2,8 +2,10 @@
 
 from .tokens import Principal
 
-# TODO 3: a ticket can be redeemed once, within TICKET_SECONDS; any attempt uses it up. It has the user, the
-#         permissions and the expiry of the token that it was issued for.
+# TODO 3: a ticket can be redeemed once, within TICKET_SECONDS. redeem() uses it up, even if the room is forbidden. It
+#         has the user, the permissions and the expiry of the token that it was issued for.
+# TODO 6: a ticket isn't valid if its token has expired.
+# TODO 7: a ticket isn't valid if its user has logged out since it was issued.
 
 
 async def issue(principal: Principal) -> str:

@@ -19,8 +19,8 @@ from . import chat, members
 from .manager import ConnectionManager
 
 # TODO 3: send {"type": "ping"} to every tab every HEARTBEAT_INTERVAL seconds. Clients answer {"type": "pong"}, and get
-#         no answer to that. If a tab sends nothing at all, close it with 4408 and remove it from the list, between
-#         three and four intervals after its last message.
+#         no answer to that. If a tab sends nothing, close it with 4408 and remove it from the list, between three and
+#         four intervals after it joined or sent its last message, valid or not.
 
 
 @asynccontextmanager

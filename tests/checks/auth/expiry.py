@@ -18,7 +18,9 @@ from websockets import ConnectionClosed
 
 SHORT = {"TOKEN_SECONDS": "3"}
 """Settings of another server, whose tokens expire soon."""
-EXPIRES = "a time limit for each socket, up to the exp of its grant: asyncio.timeout around the loop of the endpoint"
+EXPIRES = (
+    "a time limit for each connection, up to the expiry of its token: asyncio.timeout around the loop of the endpoint"
+)
 LISTED = (
     "Your code takes the tab off the list after its close, which waits until the client reads. "
     "Start both together, or take it off the list first."

@@ -117,5 +117,5 @@ class Logout:
                 await auth.answers(401, path, f"{what}, after it", bearer(token), likely=LOGGED_OUT)
         for ticket in tickets:
             what = "a ticket from before the logout"
-            likely = f"look at the grant again when its ticket is used: {LOGGED_OUT}"
+            likely = f"check the principal again when its ticket is redeemed: {LOGGED_OUT}"
             await auth.refuses(f"/ws/lobby?ticket={ticket}", what, after=after, likely=likely)

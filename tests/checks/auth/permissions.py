@@ -21,8 +21,8 @@ class Permissions:
     @check(4, "lets nobody into a room without a right in it")
     async def test_rooms(self, subject: Subject) -> None:
         auth = AuthClient(subject)
-        rights = {"Ada": ("lobby", "lab"), "Grace": ("lobby", "lab"), "Linus": ("lobby",)}
-        for name, rooms in rights.items():
+        permissions = {"Ada": ("lobby", "lab"), "Grace": ("lobby", "lab"), "Linus": ("lobby",)}
+        for name, rooms in permissions.items():
             token = await auth.log_in(name)
             for room in rooms:
                 async with auth.member(room, token=token), auth.member(room, ticket=await auth.create_ticket(token)):
