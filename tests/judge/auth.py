@@ -167,17 +167,17 @@ class AuthClient:
             ("login", name), lambda: self.post("/token", username=name, password=PASSWORDS[name])
         )
 
-    async def log_in(self, name: str, *, anew: bool = False) -> str:
+    async def log_in(self, name: str, *, fresh: bool = False) -> str:
         """Return a token of this user.
 
         Args:
             name: the user's name.
-            anew: whether to get a token that no other check has.
+            fresh: whether to get a token that no other check has.
 
         Raises:
             Failure: the server returns none.
         """
-        if anew:
+        if fresh:
             response = await self.post("/token", username=name, password=PASSWORDS[name])
         else:
             response = await self.answer_to(name)

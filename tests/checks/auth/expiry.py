@@ -91,7 +91,7 @@ class Expiry:
         Raises:
             Failure: a connection is closed too early, too late or in another way.
         """
-        token = await auth.log_in("Ada", anew=True)
+        token = await auth.log_in("Ada", fresh=True)
         end = float(claims_of(token)["exp"])
         unused = [await auth.create_ticket(token) for _ in range(3)]
         async with contextlib.AsyncExitStack() as stack:
@@ -109,7 +109,7 @@ class Expiry:
             async def enter_anew() -> tuple[Member, float, asyncio.Task[float]]:
                 # Two tokens of the same second may be equal.
                 await asyncio.sleep(end - time.time() - 1.3)
-                newer = await auth.log_in("Ada", anew=True)
+                newer = await auth.log_in("Ada", fresh=True)
                 member = await enter(token=newer)
                 closes = spawn(_closed_at(member))
                 stack.callback(closes.cancel)
@@ -179,13 +179,13 @@ class Expiry:
         ):
             await asyncio.sleep(end - time.time())
             # Log in now, so that in the server's order of events this login comes after the expiry.
-            grace = bearer(await auth.log_in("Grace", anew=True))
+            grace = bearer(await auth.log_in("Grace", fresh=True))
             deadline = end + 2 + auth.subject.patience
             path = "/rooms/lobby/members"
             while True:
                 response = await auth.subject.request("GET", path, headers=grace, likely=LISTED)
                 if response.status_code == 401:
-                    grace = bearer(await auth.log_in("Grace", anew=True))
+                    grace = bearer(await auth.log_in("Grace", fresh=True))
                     continue
                 if "Ada" not in response.text:
                     break

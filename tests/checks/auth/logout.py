@@ -25,7 +25,7 @@ class Logout:
             # The token is issued early in a second, so that another hash fits into that second.
             await asyncio.sleep((0.15 - took - time.time()) % 1)
             start = time.time()
-            token = await auth.log_in("Linus", anew=True)
+            token = await auth.log_in("Linus", fresh=True)
             issued = time.time()
             took = issued - start
             token = await self._logs_out_and_in(auth, token, "a logout and a login right after a login")
@@ -45,7 +45,7 @@ class Logout:
     async def _logs_out_and_in(auth: AuthClient, token: str, after: str) -> str:
         """Log out and in, and return the new token: the old one must be refused, and the new one accepted."""
         await auth.answers(204, "/logout", "a good token", bearer(token), likely="204, no body")
-        new = await auth.log_in("Linus", anew=True)
+        new = await auth.log_in("Linus", fresh=True)
         answer = await auth.subject.handshake("/ws/lobby", headers=bearer(new))
         if isinstance(answer, int):
             raise Failure(
@@ -71,8 +71,8 @@ class Logout:
     async def test_logout(self, subject: Subject) -> None:
         auth = AuthClient(await subject.under(**KEYED))
         ada = await auth.log_in("Ada")
-        older = await auth.log_in("Grace", anew=True)
-        while (newer := await auth.log_in("Grace", anew=True)) == older:
+        older = await auth.log_in("Grace", fresh=True)
+        while (newer := await auth.log_in("Grace", fresh=True)) == older:
             # Two tokens of the same second may be equal.
             await asyncio.sleep(1 - time.time() % 1)
         tickets = [await auth.create_ticket(older), await auth.create_ticket(newer)]

@@ -49,8 +49,9 @@ class Networks:
             )
             await are(cluster, rooms[0], "Ada", "Grace", after=after, likely=RENEWED_LATE)
             cluster.links[0].network.delay = DELAY
-            # Wait until a lease expires that isn't renewed while the names are sent. Grace's process detects it.
-            await asyncio.sleep(LEASE_TTL + 2.5 * SLOW_RENEW_INTERVAL)
+            # Wait until a lease expires that isn't renewed while the names are sent: it may be renewed once more, after
+            # one interval, and Grace's process detects the end within another one.
+            await asyncio.sleep(LEASE_TTL + 4 * SLOW_RENEW_INTERVAL)
             await grace.settles(likely=RENEWED_LATE)
             if grace.notices:
                 got = f"in a room of both, Grace got {show(grace.notices)}"
