@@ -1,4 +1,4 @@
-"""Step 08, solution: access to a connection's transport, which can abort a connection whose client reads nothing."""
+"""Step 07, solution: access to a connection's transport, which can abort a connection whose client reads nothing."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 

@@ -1,4 +1,4 @@
-"""Step 08, solution: encode a message as an ASGI event."""
+"""Step 08: encode a message as an ASGI event."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Step 08, solution: what a client may send, and how it's parsed."""
+"""Step 08: what a client may send, and how it's parsed."""
 
 import json
 from collections.abc import Mapping

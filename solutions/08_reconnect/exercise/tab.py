@@ -1,4 +1,4 @@
-"""Step 08, solution: a tab, which is one connection of a member, with its send queue and its writer."""
+"""Step 08: a tab, which is one connection of a member, with its send queue and its writer."""
 
 import asyncio
 from contextlib import suppress

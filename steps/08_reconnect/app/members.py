@@ -1,4 +1,4 @@
-"""Step 08, lesson: members over HTTP: list them, remove one, count the sessions."""
+"""Step 07, solution: members over HTTP: list them, remove one, count the sessions."""
 
 from fastapi import APIRouter, HTTPException, status
 

@@ -1,4 +1,4 @@
-"""Step 08, exercise: an append-only log of the messages, which survives the process."""
+"""Step 08: an append-only log of the messages, which survives the process."""
 
 import errno
 import logging

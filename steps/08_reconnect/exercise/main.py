@@ -5,8 +5,8 @@ In the folder of the course:
 Run it:    uvicorn exercise.main:app --app-dir steps/08_reconnect --reload
 Judge it:  pytest --exercise 8
 
-Your tasks are in manager.py and chat.py for the server, and in client.py. The rest is ready. You'll need Journal in
-journal.py, enqueue_replay() in tab.py, and key_of() and error() in messages.py.
+Your tasks are in manager.py and chat.py. The rest is ready. You'll need Journal in journal.py, enqueue_replay() in
+tab.py, and key_of() and error() in messages.py.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Step 08, exercise: settings from the environment, and the limits of each tab."""
+"""Step 08: settings from the environment, and the limits of each tab."""
 
 import os
 

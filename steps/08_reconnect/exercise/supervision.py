@@ -1,4 +1,4 @@
-"""Step 08, exercise: background tasks that run as long as the server."""
+"""Step 07, solution: background tasks that run as long as the server."""
 
 import asyncio
 import logging

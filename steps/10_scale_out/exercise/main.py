@@ -1,0 +1,44 @@
+"""Step 10: the application, its connection manager with a broker, and the heartbeat."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from . import chat, members
+from .broker import Broker
+from .connection import TransportMiddleware
+from .journal import Journal
+from .manager import ConnectionManager
+from .memory import MemoryBroker
+from .redis_broker import RedisBroker
+from .settings import BROKER, HEARTBEAT_INTERVAL, JOURNAL
+from .supervision import supervised
+
+
+async def send_heartbeats(manager: ConnectionManager) -> None:
+    while True:
+        await asyncio.sleep(HEARTBEAT_INTERVAL)
+        manager.ping_tabs()
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    broker: Broker = MemoryBroker(Journal(JOURNAL)) if BROKER == "memory://" else RedisBroker(BROKER)
+    manager = ConnectionManager(broker)
+    try:
+        await broker.start(manager)
+        async with supervised(send_heartbeats(manager)):
+            # Each request and each connection gets what you yield here, as its state.
+            yield {"manager": manager}
+    finally:
+        await broker.stop()
+
+
+app = FastAPI(lifespan=lifespan)
+app.include_router(chat.router)
+app.include_router(members.router)
+# Add it last: the middleware that's added last is the outermost, and gets the server's own send.
+app.add_middleware(TransportMiddleware)
