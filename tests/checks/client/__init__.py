@@ -1,1 +1,1 @@
-"""The checks of step 08, one module for each TODO. `tests/checks/test_08_reconnect.py` combines them."""
+"""The checks of step 09, one module for each TODO. `tests/checks/test_09_client.py` combines them."""

@@ -1,4 +1,4 @@
-"""Step 08, TODO 5: the client's delays before each attempt to connect."""
+"""Step 09, TODO 4: the client's delays before each attempt to connect."""
 
 import asyncio
 
@@ -33,7 +33,7 @@ ACCURACY = 0.001
 
 
 class Delays:
-    @check(5, "waits longer and longer, at random, until something has come")
+    @check(4, "waits longer and longer, at random, until something has come")
     async def test_delays(self, subject: Subject) -> None:
         base, cap = 0.03, 0.24
         async with fake_server(subject) as server:
@@ -115,7 +115,7 @@ class Delays:
             raise Failure(after=server.did, got=got, expect=expect, likely=likely)
         return fitting
 
-    @check(5, "begins anew with short waits when a message or an ack has come")
+    @check(4, "begins anew with short waits when a message or an ack has come")
     async def test_reset(self, subject: Subject) -> None:
         await asyncio.gather(*(self._begins_anew(subject, with_ack) for with_ack in (False, True)))
 
@@ -146,7 +146,7 @@ class Delays:
             # Without a reset, the delay would be longer than 0.6 s.
             await self._waits(server, attempt.at - ended, base, delays=(base / 2, base), slow=0.5)
 
-    @check(5, "sends a message again after an error with retry, on the same connection, after the next delay")
+    @check(4, "sends a message again after an error with retry, on the same connection, after the next delay")
     async def test_retry(self, subject: Subject) -> None:
         base, cap = 0.03, 0.24
         clock = asyncio.get_running_loop().time

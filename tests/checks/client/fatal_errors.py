@@ -1,4 +1,4 @@
-"""Step 08, TODO 6: fatal errors stop the client, and transient errors don't."""
+"""Step 09, TODO 5: fatal errors stop the client, and transient errors don't."""
 
 import asyncio
 
@@ -18,6 +18,14 @@ UNKNOWN_HOST = "chat.invalid"
 UNRESOLVED = (
     "Your client ends when a name can't be resolved. That raises socket.gaierror, which is an OSError. Catch OSError, "
     "and try again."
+)
+STOPS = (
+    "Your client goes on after the close code 1008. Set stopped to it, end the loop, and let each waiting send() raise "
+    "ConnectionError."
+)
+KEPT = (
+    "Your client ends the iteration, or empties its inbox, when it stops. Return the items in the inbox first, and "
+    "raise StopAsyncIteration when it's empty."
 )
 HALF_EMOJI = "\ud83d"
 MAX_SIZE = 1 << 15
@@ -41,7 +49,7 @@ TOO_LARGE = (
 
 
 class FatalErrors:
-    @check(6, "stops for good when it is told to, and for nothing else")
+    @check(5, "stops for good when it is told to, and for nothing else")
     async def test_stops(self, subject: Subject) -> None:
         async with fake_server(subject) as server:
             for number, code in enumerate((1008, 4401, 401, 403)):
@@ -83,7 +91,24 @@ class FatalErrors:
             await attempt.send(message(1, "Grace", "hello"))
             await server.does("item", 9, item=message(1, "Grace", "hello"), likely=going_on)
 
-    @check(6, "tries again while the server's name can't be resolved")
+    @check(5, "delivers what is in the inbox after a stop, and then ends")
+    async def test_inbox_after_stop(self, subject: Subject) -> None:
+        async with fake_server(subject) as server:
+            await server.begin(read=False, base=0.02, cap=0.05)
+            attempt = await accepted(server)
+            items = [message(number, "Grace", f"text {number}") for number in (1, 2, 3)]
+            await attempt.send(*items)
+            await attempt.close(1008)
+            server.did = "the server sent messages 1 to 3, and closed with 1008, before a reader started"
+            # Wait until this send() fails: then the client has stopped.
+            await server.do("send", text="too late")
+            await server.does("failed", text="too late", likely=STOPS)
+            await server.do("read")
+            for item in items:
+                await server.does("item", item=item, likely=KEPT)
+            await server.does("over", stopped=1008, likely=STOPS)
+
+    @check(5, "tries again while the server's name can't be resolved")
     async def test_name(self, subject: Subject) -> None:
         async with fake_server(subject) as server:
             await server.begin(host=UNKNOWN_HOST, base=0.02, cap=0.05)
@@ -92,7 +117,7 @@ class FatalErrors:
             await attempt.send(message(1, "Grace", "hello"))
             await server.does("item", item=message(1, "Grace", "hello"), likely="a message is handed on")
 
-    @check(6, "lets the send() of a message fail that's never accepted, and goes on")
+    @check(5, "lets the send() of a message fail that's never accepted, and goes on")
     async def test_never_accepted(self, subject: Subject) -> None:
         async with fake_server(subject) as server:
             await server.begin(base=0.02, cap=0.05)
@@ -121,7 +146,7 @@ class FatalErrors:
             await attempt.send(ack(key_in(server, got, "after it", likely=UNENCODABLE), 5))
             await server.does("sent", text="after it", id=5, likely=UNENCODABLE)
 
-    @check(6, "finds the message that's too large for the server, and goes on with the others")
+    @check(5, "finds the message that's too large for the server, and goes on with the others")
     async def test_too_large(self, subject: Subject) -> None:
         await asyncio.gather(self._too_large(subject), self._too_large_for_uvicorn(subject))
 

@@ -1,4 +1,4 @@
-"""Step 08, TODO 7: server and clients together, while the server is killed repeatedly."""
+"""Step 09, TODO 6: server and clients together, while the server is killed repeatedly."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from judge.model import Failure, check
 from judge.subject import Subject
 from judge.tasks import running
 
-from .journal import WRITTEN
+from ..reconnect.journal import WRITTEN
 
 KILLS = 10
 """The number of times that the check ends the server."""
@@ -117,7 +117,7 @@ async def _has_all(talk: Talk, expected: dict[int, str], after: str) -> None:
 
 
 class Kills:
-    @check(7, "loses and doubles nothing while the server is killed again and again")
+    @check(6, "loses and doubles nothing while the server is killed again and again")
     async def test_all(self, subject: Subject) -> None:
         chance = random.Random(8)
         clock = asyncio.get_running_loop().time

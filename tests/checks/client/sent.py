@@ -1,4 +1,4 @@
-"""Readers for the messages that an answer's client sends to the fake server, for TODOs 4 to 6 of step 08."""
+"""Readers for the messages that an answer's client sends to the fake server, for the checks of step 09."""
 
 from typing import Any
 
@@ -72,3 +72,31 @@ def keys_are(server: FakeServer, got: list[str], expect: list[str]) -> None:
     """
     if got != expect:
         raise Failure(after=server.did, got=f"keys {got}", expect=f"keys {expect}", likely=KEEPS_KEY)
+
+
+async def ends(server: FakeServer, client: int = 0, *, likely: str, seconds: float = 0) -> None:
+    """End a client with a reader and a suspended send(), and check that both end and no task is left.
+
+    Args:
+        server: the fake server that the client connects to.
+        client: the client's number.
+        likely: the likely cause if they don't end.
+        seconds: the longest wait for the end, in seconds; 0 for the server's `patience`.
+
+    Raises:
+        Failure: one of them doesn't end, or a task is left.
+    """
+    await server.do("end", client)
+    got = [await server.next(client, expect="failed, over, ended", likely=likely, seconds=seconds) for _ in range(3)]
+    events = sorted(event["event"] for event in got)
+    ended = next((event for event in got if event["event"] == "ended"), {})
+    if events != ["ended", "failed", "over"] or ended.get("left") or ended.get("waiting"):
+        raise Failure(
+            after=server.did,
+            got=f"{', '.join(events)}; unfinished: {ended.get('left') or 'nothing'}",
+            expect="send() raises ConnectionError, the iteration ends, nothing is unfinished",
+            likely=likely,
+        )
+    await server.do("send", client, text="too late")
+    late = "send() after the end raises ConnectionError"
+    await server.does("failed", client, text="too late", likely=late)

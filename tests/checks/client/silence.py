@@ -1,21 +1,21 @@
-"""Networks that deliver nothing and close no connection, for a check of TODO 4 of step 08."""
+"""Step 09, TODO 3: networks that deliver nothing, and close no connection."""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from judge.fake_server import PONG, ConnectionAttempt, FakeServer, fake_server
+from judge.fake_server import PONG, ROUNDS, ConnectionAttempt, FakeServer, fake_server
 from judge.members import PING, message
 from judge.messages import show
-from judge.model import Failure
+from judge.model import Failure, check
 from judge.rejoining import ack
 from judge.subject import Subject
 from judge.tasks import running
 from websockets.exceptions import ConnectionClosed
 from workshop.network import Network
 
-from .sent import CONNECTS, PINGS, accepted, key_in, key_of, keys_are
+from .sent import CONNECTS, PINGS, accepted, ends, key_in, key_of, keys_are
 
 SHORT = 1.0
 """The time without a message after which a client reconnects, in seconds."""
@@ -170,3 +170,21 @@ async def pinged(subject: Subject) -> None:
             if longest < LONG * 0.8:
                 got = f"the client ended the connection after {len(answered) - 1} pings"
                 raise Failure(after=server.did, got=got, expect="the same connection", likely=IS_ALIVE) from None
+
+
+class Silence:
+    @check(3, "reconnects when nothing comes any longer, and stays while pings come")
+    async def test_silence(self, subject: Subject) -> None:
+        situations = (half_open, without_answer, stuck, pinged)
+        await asyncio.gather(*(situation(subject) for situation in situations))
+
+    @check(3, "ends while the network accepts nothing")
+    async def test_ends_stuck(self, subject: Subject) -> None:
+        async with fake_server(subject) as server:
+            await server.begin()
+            await sends_huge(server)
+            # Let the client run until its send() is suspended.
+            for _ in range(ROUNDS):
+                await server.handled()
+            server.did = "the client was ended, while it sends into a network that takes nothing"
+            await ends(server, likely=STUCK, seconds=CLOSED_WITHIN)

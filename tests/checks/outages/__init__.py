@@ -1,1 +1,1 @@
-"""The checks of step 09, in modules by topic. `tests/checks/test_09_scale_out.py` combines them."""
+"""The checks of step 11, in modules by topic. `tests/checks/test_11_outages.py` combines them."""

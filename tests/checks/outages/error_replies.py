@@ -1,4 +1,4 @@
-"""Step 09, TODO 5: error replies from Redis, which are outages too."""
+"""Step 11, TODO 5: leases and messages after error replies from Redis, which are outages too."""
 
 import asyncio
 import contextlib
@@ -13,13 +13,10 @@ from judge.subject import Subject
 from redis.asyncio import Redis
 from workshop.redis_server import RedisServer
 
-from .every_process import KEYS, LEASE_RENEW_INTERVAL, LEASE_TTL, SHORT_LEASES, UNJUDGED, are, said
-from .outages import gets_an_error, try_until_acknowledged
+from ..scale_out.every_process import KEYS, UNJUDGED, are, said
+from .leases import LEASE_RENEW_INTERVAL, LEASE_TTL, SHORT_LEASES
+from .unavailable import REPLIES, gets_an_error, try_until_acknowledged
 
-REPLIES = (
-    "Your code doesn't treat an error reply as an outage: redis-py raises ResponseError for it, which is neither a "
-    "ConnectionError nor a TimeoutError. Catch it where you catch those, and raise BrokerUnavailable."
-)
 RENEWS = (
     "The task that renews the lease ends with an error reply, because it catches only lost connections. Catch "
     "ResponseError, or BrokerUnavailable, inside its loop, and go on."

@@ -1,4 +1,4 @@
-"""Step 09, TODOs 4 and 5: a slow and a half-open network between a process and Redis."""
+"""Step 11, TODOs 3 and 5: a slow and a half-open network between a process and Redis."""
 
 import asyncio
 import contextlib
@@ -9,8 +9,9 @@ from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject, again
 
-from .every_process import EVERYWHERE, KEYS, LEASE_TTL, are, said
-from .outages import gets_an_error, try_until_acknowledged
+from ..scale_out.every_process import EVERYWHERE, KEYS, are, said
+from .leases import LEASE_TTL
+from .unavailable import gets_an_error, try_until_acknowledged
 
 DELAY = 0.09
 """The one-way delay to Redis over the slow network, in seconds."""
@@ -36,7 +37,7 @@ RECEIVED_WITHIN = 6.0
 
 
 class Networks:
-    @check(4, "keeps its members on the list, although Redis is slow")
+    @check(3, "keeps its members on the list, although Redis is slow")
     async def test_slow(self, subject: Subject) -> None:
         rooms = [Members.room() for _ in range(ROOMS)]
         async with own_cluster(subject, 2, links=1, **SLOW_LEASES) as cluster, contextlib.AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Step 09, TODO 5: the client of step 08 at two processes, while their Redis is killed and restarted."""
+"""Step 11, TODO 5: the client of step 09 at two processes, while their Redis is killed and restarted."""
 
 import asyncio
 import random
@@ -8,8 +8,8 @@ from judge.fake_server import fake_server
 from judge.model import check
 from judge.subject import Subject
 
-from ..reconnect.kills import NAMES, Talk, agree
-from .every_process import KEYS, UNJUDGED
+from ..client.kills import NAMES, Talk, agree
+from ..scale_out.every_process import KEYS, UNJUDGED
 
 RESTARTS = 4
 """The number of times that Redis is killed."""

@@ -1,1 +1,1 @@
-"""The checks of step 08, one module for each TODO. `tests/checks/test_08_reconnect.py` combines them."""
+"""The checks of step 10, in modules by topic. `tests/checks/test_10_scale_out.py` combines them."""

@@ -1,4 +1,4 @@
-"""Step 09, TODOs 1 and 2: messages at every process, over one subscription for each process."""
+"""Step 10, TODOs 1 and 2: messages at every process, over one subscription for each process."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Checks for the messages and members that every process of step 09 must have, shared by its modules."""
+"""Checks for the messages and members that every process must have, for the checks of steps 10 and 11."""
 
 import asyncio
 import contextlib
@@ -9,10 +9,6 @@ from judge.messages import show
 from judge.model import Failure
 from judge.subject import again
 
-LEASE_TTL, LEASE_RENEW_INTERVAL = 2, 0.4
-"""The settings in seconds for checks that wait until a lease expires. No other check uses their servers, because a busy
-machine may delay a renewal."""
-SHORT_LEASES = {"LEASE_TTL": str(LEASE_TTL), "LEASE_RENEW_INTERVAL": str(LEASE_RENEW_INTERVAL)}
 UNJUDGED = " (not judged: there is no redis-server here)" * NO_REDIS
 """The suffix for titles of checks that fakeredis can't serve: it has no CLIENT LIST, and no file to restart from."""
 EVERYWHERE = "publish to Redis, and let every process pass on what it hears from there, its own messages too"

@@ -1,4 +1,4 @@
-"""Step 09, TODO 3: a history that every process replays."""
+"""Step 10, TODO 3: a history that every process replays."""
 
 import asyncio
 import contextlib

@@ -1,0 +1,22 @@
+"""Step 11, TODO 1: the guarantees of step 10, which an answer to step 11 must keep."""
+
+from judge.model import check
+from judge.subject import Subject
+
+from ..scale_out.broadcast import Broadcast
+from ..scale_out.history import History
+from ..scale_out.keys import Keys
+
+
+class StepTen:
+    @check(1, "sends messages to every process, once, in one order")
+    async def test_order(self, subject: Subject) -> None:
+        await Broadcast().test_everybody(subject)
+
+    @check(1, "replays the history at every process")
+    async def test_history(self, subject: Subject) -> None:
+        await History().test_elsewhere(subject)
+
+    @check(1, "deduplicates by key at every process")
+    async def test_keys(self, subject: Subject) -> None:
+        await Keys().test_key(subject)

@@ -1,0 +1,20 @@
+"""Step 10: the checks of the exercise. They are in the modules of `tests/checks/scale_out/`, by TODO:
+
+- 1 and 2: `broadcast.py`, messages in every process, over one subscription per process
+- 3: `history.py`, a history that every process replays
+- 4: `keys.py`, idempotency keys that every process deduplicates, and the broker without Redis
+
+`every_process.py` has helpers for several of them, and for those of step 11.
+"""
+
+from .scale_out.broadcast import Broadcast
+from .scale_out.history import History
+from .scale_out.keys import Keys
+
+
+class TestExercise(Broadcast, History, Keys):
+    """All checks of step 10."""
+
+    least_patience = 1.5
+    """Minimum timeout, in seconds: in parallel, the checks of this step keep several processes busy. A right answer
+    that's late once is judged again check by check, which takes several times as long."""
