@@ -1,4 +1,4 @@
-"""Step 08: a client that reconnects, as one loop."""
+"""Step 09: a client that reconnects, as one loop."""
 
 import asyncio
 import json
