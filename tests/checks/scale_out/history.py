@@ -15,6 +15,10 @@ from .every_process import APART, EVERYWHERE, IN_REDIS, said
 
 KEPT = 100
 TRIMMED = "what is said goes to a stream, by XADD with MAXLEN"
+STARTED_LATER = (
+    "Your read_history() returns what this process has received since its start. Store each message in a stream in "
+    "Redis, and read the stream with XRANGE."
+)
 JOINING = "between the reading of the stream and the first message that is passed on, nothing may be lost or doubled"
 
 
@@ -54,6 +58,23 @@ class History:
                     sent = f"a handshake with after={bad}, when the last id is 5"
                     likely = "as in step 08, what is no id of the room is refused before accept"
                     raise Failure(sent=sent, got=got, expect="HTTP 403", likely=likely)
+
+    @check(3, "replays at a process that was started later")
+    async def test_started_later(self, subject: Subject) -> None:
+        cluster = await shared_cluster(subject)
+        room = Members.room()
+        async with at(cluster[0], room, "Ada") as ada:
+            await say(ada, "text 1", "text 2", "text 3")
+            await said(ada, 3, after="Ada sent 3 messages", likely=EVERYWHERE)
+            async with (
+                subject.another(BROKER=cluster.redis.url) as later,
+                at(later, room, "Grace", likely=STARTED_LATER, after=0) as grace,
+            ):
+                after = "Ada sent 3 messages, then a process was started, and Grace joined there with after=0"
+                await said(grace, 3, after=after, likely=STARTED_LATER)
+                await say(ada, "text 4")
+                for log in (ada, grace):
+                    await said(log, 4, after=f"{after}; then Ada sent another one", likely=STARTED_LATER)
 
     @check(3, "keeps the last 100 in a stream, and says how many are lost")
     async def test_trimmed(self, subject: Subject) -> None:
