@@ -41,7 +41,7 @@ ROUNDS = 5
 T = TypeVar("T")
 FASTER = "07_backpressure/right_direct_send"
 """The right answer that the notebook shows as the faster delivery."""
-SECOND = "09 over Redis, a second process"
+SECOND = "10 over Redis, a second process"
 LARGE = "x" * 65_536
 LARGE_MESSAGES = 400
 STALLED = 1.0
@@ -142,10 +142,10 @@ def subjects(deflate: bool = False) -> Iterator[list[Subject]]:
         next(answer for answer in answers() if answer.name == FASTER).put_into(faster)
         add("07 faster", "exercise.main:app", faster, path="/ws/bench?name=Ada")
         course(named["reconnect"], "exercise", "08 reconnect")
-        course(named["scale_out"], "exercise", "09 in memory")
+        course(named["scale_out"], "exercise", "10 in memory")
         redis = RedisServer()
         stack.callback(redis.close)
-        course(named["scale_out"], "exercise", "09 over Redis", BROKER=redis.url)
+        course(named["scale_out"], "exercise", "10 over Redis", BROKER=redis.url)
         if importlib.util.find_spec("socketio"):
             path = "/socket.io/?EIO=4&transport=websocket"
             add("python-socketio", "events:app", BENCH / "servers", path=path, events=True)
@@ -375,7 +375,7 @@ def main() -> None:
         *found, second = found
         drawn = run(measure_all(found, arguments.members, arguments.rounds, arguments.deliveries, False))
         run(measure_stuck(found, min(LARGE_MESSAGES, arguments.deliveries)))
-        over_redis = next(subject for subject in found if subject.label == "09 over Redis")
+        over_redis = next(subject for subject in found if subject.label == "10 over Redis")
         run(over_two(over_redis, second, size, arguments.rounds, arguments.deliveries))
     with subjects(deflate=True) as found:
         found.pop()

@@ -30,13 +30,13 @@ from workshop.server import Server  # noqa: E402
 ROUNDS = 7
 TIMES_THE_FLOOR = {1: 1.3, 2: 1.3, 3: 1.3, 4: 1.3, 5: 1.3}
 """The longest green verdict of a step, in floors."""
-GREEN_SECONDS = {6: 3.0, 7: 3.0, 8: 5.0, 9: 8.0}
+GREEN_SECONDS = {6: 3.0, 7: 3.0, 8: 3.0, 9: 5.0, 10: 5.0, 11: 8.0}
 """The longest green verdict of a step whose exercise is about time, in seconds."""
 RED_SECONDS = 3.0
 """The longest first verdict of a starter, in seconds."""
 SAVE_SECONDS = {1: 1.0, 2: 2.0, 3: 2.0, 4: 2.0, 5: 2.0} | GREEN_SECONDS
 """The longest time from a save to the verdict of a worked solution in the card, in seconds."""
-HARD_SECONDS = {1: 5.0, 2: 5.0, 3: 5.0, 4: 5.0, 5: 5.0, 6: 15.0, 7: 15.0, 8: 15.0, 9: 15.0}
+HARD_SECONDS = dict.fromkeys(range(1, 6), 5.0) | dict.fromkeys(range(6, 12), 15.0)
 """The longest time that the hard cases of a step may take after the verdict, in seconds."""
 TIER_SECONDS = {9: (120, 600)}
 """By the number of steps, the longest `pytest` and the longest `pytest --all` on two cores, in seconds."""

@@ -26,7 +26,7 @@ def each(wanted: list[Answer]) -> pytest.MarkDecorator:
     """Run a test for each of these answers; if it takes many processes, one at a time."""
     parameters = []
     for answer in wanted:
-        marks = [pytest.mark.xdist_group("many processes")] if answer.step.number in (8, 9) else []
+        marks = [pytest.mark.xdist_group("many processes")] if answer.step.number in (9, 10, 11) else []
         parameters.append(pytest.param(answer, id=f"{answer.step.name}-{answer.path.stem}", marks=marks))
     return pytest.mark.parametrize("answer", parameters)
 

@@ -15,7 +15,7 @@ LABELS = (
     "03 rooms, lesson",
     "07 backpressure",
     "07 faster",
-    "09 over Redis",
+    "10 over Redis",
     "python-socketio",
 )
 

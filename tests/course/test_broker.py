@@ -1,4 +1,4 @@
-"""The broker of step 09 survives error replies of Redis, bad networks, many rooms, and tasks that end."""
+"""The broker of step 11 survives error replies of Redis, bad networks, many rooms, and tasks that end."""
 
 import asyncio
 import contextlib
@@ -22,9 +22,9 @@ from workshop.server import Server, StartupError
 
 from .test_solutions import run_in
 
-pytestmark = [pytest.mark.thorough("the broker of step 09"), pytest.mark.anyio]
+pytestmark = [pytest.mark.thorough("the broker of step 11"), pytest.mark.anyio]
 
-SOLUTION = find_step(9).solution
+SOLUTION = find_step(11).solution
 LEASE_TTL, LEASE_RENEW_INTERVAL = 2, 0.4
 """Seconds."""
 SHORT_LEASES = {"LEASE_TTL": str(LEASE_TTL), "LEASE_RENEW_INTERVAL": str(LEASE_RENEW_INTERVAL)}
@@ -35,7 +35,7 @@ needs_redis = pytest.mark.skipif(NO_REDIS, reason="there is no redis-server here
 
 @pytest.fixture
 async def solution() -> AsyncIterator[Subject]:
-    """The worked solution of step 09. The tests start further servers of it, with a Redis."""
+    """The worked solution of step 11. The tests start further servers of it, with a Redis."""
     server = Server("exercise.main:app", SOLUTION)
     await asyncio.to_thread(server.wait_until_ready)
     subject = Subject(server, 5.0, SOLUTION)
@@ -157,7 +157,7 @@ async def test_lost_without_a_close(solution: Subject) -> None:
         assert ada.ids == [1]
 
 
-@pytest.mark.parametrize("number", [5, 7, 8, 9])
+@pytest.mark.parametrize("number", [5, 7, 8, 10, 11])
 async def test_delete_of_a_member_that_rejoins(number: int) -> None:
     """DELETE is answered within 2 s although the member rejoins immediately, again and again."""
     step = find_step(number)

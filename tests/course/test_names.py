@@ -66,7 +66,7 @@ CHAT = {
     "full": "overflowed",
     "beat": "ping_tabs",
     "heart": "heartbeat_task",
-    # 08
+    # 08 and 09
     "KEPT_MESSAGES": "HISTORY_SIZE",
     "KEPT_KEYS": "DEDUP_WINDOW",
     "STOPPING_CODES": "FATAL_CLOSE_CODES",
@@ -84,7 +84,7 @@ CHAT = {
     "frames": "events",
     "send_frame": "send_event",
     "text_frame": "text_event",
-    # 09
+    # 10 and 11
     "LEASE": "LEASE_TTL",
     "RENEWAL": "LEASE_RENEW_INTERVAL",
     "Away": "BrokerUnavailable",

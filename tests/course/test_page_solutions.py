@@ -464,7 +464,20 @@ class TestSolutions:
             expected = [as_shown(f"{number} {text}") for number, text in enumerate(texts, 1)]
             assert heard(first) == heard(second) == expected
 
-    def test_step_09_scale_out(
+    def test_step_09_client(
+        self, open_tab: Callable[[], "Page"], echo_lesson: Server, serve: Callable[..., Server]
+    ) -> None:
+        """Two tabs talk to each other at the given server, which acknowledges a message that has a key."""
+        with serve(9) as server:
+            first = self.join(open_tab(), echo_lesson, server.ws("/ws/lobby?name=Ada"))
+            second = self.join(open_tab(), echo_lesson, server.ws("/ws/lobby?name=Grace"))
+            first.get_by_text("In the room: Ada, Grace", exact=True).wait_for()
+            send(first, '{"type": "message", "text": "hello", "key": "k1"}')
+            rows(second, "← received text").filter(has_text='"text":"hello"').wait_for()
+            rows(first, "← received text").filter(has_text='"key":"k1"').wait_for()
+            assert "Traceback" not in "\n".join(server.log)
+
+    def test_step_10_scale_out(
         self, open_tab: Callable[[], "Page"], echo_lesson: Server, serve: Callable[..., Server]
     ) -> None:
         """Two tabs at two processes share a room, and one comes back to the other process without missing anything."""
@@ -478,7 +491,48 @@ class TestSolutions:
             return [f"{each['id']} {each['text']}" for each in texts if each["type"] == "message"]
 
         try:
-            with serve(9, BROKER=redis.url) as one, serve(9, BROKER=redis.url) as two:
+            with serve(10, BROKER=redis.url) as one, serve(10, BROKER=redis.url) as two:
+                page, other = open_tab(), open_tab()
+                first = self.join(page, echo_lesson, one.ws("/ws/lobby?name=Ada"))
+                second = self.join(other, echo_lesson, two.ws("/ws/lobby?name=<b>Grace"))
+                # Each process lists its own members.
+                for client, name in ((first, "Ada"), (second, "<b>Grace")):
+                    client.get_by_text(f"In the room: {name}", exact=True).wait_for()
+                texts = [text for what, text in HOSTILE.items() if what not in ("100 kB", "control characters")]
+                for number, text in enumerate(texts, 1):
+                    send((first, second)[number % 2], say(text))
+                    for client in (first, second):
+                        rows(client, "← received text").filter(has_text=f'"id":{number},').wait_for()
+                    assert_plain(page, text)
+                    assert_plain(other, text)
+                press(second, "Close")
+                texts.append("meanwhile")
+                send(first, say("meanwhile"))
+                rows(first, "← received text").filter(has_text="meanwhile").wait_for()
+                second.get_by_label("Address").fill(one.ws(f"/ws/lobby?name=Grace&after={len(texts) - 1}"))
+                connect(second)
+                rows(second, "← received text").filter(has_text="meanwhile").wait_for()
+                expected = [as_shown(f"{number} {text}") for number, text in enumerate(texts, 1)]
+                assert heard(first) == heard(second) == expected
+                assert "Traceback" not in "\n".join([*one.log, *two.log])
+        finally:
+            redis.close()
+
+    def test_step_11_outages(
+        self, open_tab: Callable[[], "Page"], echo_lesson: Server, serve: Callable[..., Server]
+    ) -> None:
+        """Two tabs at two processes share a room, and one comes back to the other process without missing anything."""
+        redis = RedisServer()
+
+        def say(text: str) -> str:
+            return json.dumps({"type": "message", "text": text}, ensure_ascii=False)
+
+        def heard(client: "Locator") -> list[str]:
+            texts = [json.loads(text) for text in contents(client, "← received text")]
+            return [f"{each['id']} {each['text']}" for each in texts if each["type"] == "message"]
+
+        try:
+            with serve(11, BROKER=redis.url) as one, serve(11, BROKER=redis.url) as two:
                 page, other = open_tab(), open_tab()
                 first = self.join(page, echo_lesson, one.ws("/ws/lobby?name=Ada"))
                 second = self.join(other, echo_lesson, two.ws("/ws/lobby?name=<b>Grace"))

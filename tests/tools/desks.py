@@ -18,12 +18,19 @@ def path_of(step: Step) -> Path:
     return step.notebook.with_suffix(".jupyterlab-workspace")
 
 
+def first_file(step: Step) -> Path:
+    """Return the file of an exercise whose docstring has the commands to run and to check it."""
+    return next(path for path in exercise_files(step.folder) if "\nRun it:" in path.read_text("utf-8"))
+
+
 def desk(step: Step) -> str:
     """The desk of a step: the notebook on the left, the exercise and below it the terminal on the right."""
     notebook = f"notebook:notebooks/{step.name}.ipynb"
-    files = [path.relative_to(ROOT).as_posix() for path in exercise_files(step.folder) if path.name != "__init__.py"]
-    # The file that uvicorn is pointed at comes first.
-    editors = [f"editor:{path}" for path in sorted(files, key=lambda path: not path.endswith("/main.py"))]
+    first = first_file(step)
+    files = sorted(
+        (path for path in exercise_files(step.folder) if path.name != "__init__.py"), key=lambda path: path != first
+    )
+    editors = [f"editor:{path.relative_to(ROOT).as_posix()}" for path in files]
     terminal = f"terminal:{step.name}"
     right = {
         "type": "split-area",

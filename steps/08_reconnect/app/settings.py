@@ -1,4 +1,4 @@
-"""Step 08, lesson: settings from the environment, and the limits of each tab."""
+"""Step 07, solution: settings from the environment, and the limits of each tab."""
 
 import os
 
