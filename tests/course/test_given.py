@@ -1,26 +1,9 @@
 """The files that a step gives are copies of their source, byte by byte: nothing is typed, or mended, twice."""
 
-import re
-from pathlib import Path
-
 import pytest
 from harness.shipped import must_be_as_shipped
-from workshop.course import ROOT, Step, exercise_files, find_step, steps
-
-SOURCE = re.compile(r'"""Step (\d\d)(, solution)?: ')
-"""The start of a file that other steps may give: it names the step that the file was written for."""
-FROM = 8
-"""The first step that gives files of other steps."""
-
-
-def packages(step: Step) -> list[Path]:
-    """Return the packages of a step: its lesson, its starter code and its solution."""
-    return [step.folder / "app", step.folder / "exercise", step.solution / "exercise"]
-
-
-def files_of(step: Step) -> list[Path]:
-    """Return the Python files of a step's packages."""
-    return [path for package in packages(step) for path in sorted(package.glob("*.py"))]
+from tools.given import FROM, files_of, source_of
+from workshop.course import Step, exercise_files, find_step, steps
 
 
 def given_steps() -> pytest.MarkDecorator:
@@ -33,11 +16,9 @@ def test_copies(step: Step) -> None:
     """A file whose first line names a step, or a step's solution, is the same as in that solution."""
     must_be_as_shipped(step)
     for path in files_of(step):
-        if named := SOURCE.match(path.read_text("utf-8")):
-            source = find_step(int(named[1])).solution / "exercise" / path.name
-            name = source.relative_to(ROOT).as_posix()
-            assert source.exists(), f"{path} names {name} in its first line, which doesn't exist"
-            assert path.read_bytes() == source.read_bytes(), f"{path} must be a copy of {name}"
+        if source := source_of(path):
+            assert source.exists(), f"{path} names {source} in its first line, and there is no such file"
+            assert path.read_bytes() == source.read_bytes(), f"{path} isn't {source}: run python tests/tools/given.py"
 
 
 @given_steps()

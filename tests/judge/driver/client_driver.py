@@ -1,6 +1,6 @@
 """Run the client of an answer in a separate process, with commands from the judge.
 
-    PYTHONPATH=tests/judge/driver:steps/08_reconnect python -m client_driver ws://127.0.0.1:8000/control
+    PYTHONPATH=tests/judge/driver:steps/09_client python -m client_driver ws://127.0.0.1:8000/control
 
 The driver receives commands and sends events as JSON, over a connection to the judge.
 """
