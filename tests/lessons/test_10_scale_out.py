@@ -137,7 +137,7 @@ class TestLesson:
                 assert await third.handshake(Members.path("lab", "Grace", after="1")) == 403
 
     async def test_outage(self, lesson: Subject) -> None:
-        """In an outage of Redis, the sender is disconnected. After it, there's an ack, and no member gets the message."""
+        """In an outage, the sender is disconnected. After it, there's an ack, but no member gets the message."""
         async with own_cluster(lesson, 2) as cluster, at(cluster[1], "lab", "Grace") as grace:
             async with at(cluster[0], "lab", "Ada") as ada:
                 await asyncio.to_thread(cluster.redis.kill)

@@ -105,7 +105,7 @@ class TestLesson:
         try:
             async with (
                 asyncio.timeout(SECONDS),
-                Redis.from_url(server.url, decode_responses=True, protocol=2) as admin,
+                Redis.from_url(server.url, decode_responses=True) as admin,
             ):
                 names = {"process 1": "Ada", "process 2": "Grace"}
                 await admin.hset("members", mapping=names)
@@ -123,7 +123,7 @@ class TestLesson:
             await asyncio.to_thread(server.close)
 
     async def test_restart(self, lesson: Subject) -> None:
-        """When Redis ends, both processes end with all connections, and a new process can't start until it's back."""
+        """When Redis ends, both processes end with all connections, and a new process can't start during the outage."""
         async with own_cluster(lesson, 2) as cluster:
             async with (
                 at(cluster[0], "lab", "Ada") as ada,

@@ -33,7 +33,7 @@ ACCURACY = 0.001
 
 
 class Delays:
-    @check(4, "waits longer and longer, at random, until something has come")
+    @check(4, "waits longer after each failed attempt, with jitter")
     async def test_delays(self, subject: Subject) -> None:
         base, cap = 0.03, 0.24
         async with fake_server(subject) as server:
@@ -47,7 +47,11 @@ class Delays:
                     # Send events only on the fourth connection: after it, a delay with n = 0 is too short to be right.
                     await before.accept()
                     await before.send({"type": "members", "names": ["Ada"]}, {"type": "ping"}, GAP)
-                    await server.does("item", item=GAP, likely="a gap is handed on as it came")
+                    await server.does(
+                        "item",
+                        item=GAP,
+                        likely="Your client doesn't deliver a gap as it arrived. Put the gap object into the inbox.",
+                    )
                     before.drop()
                 elif number == 2:
                     await before.accept()
@@ -115,7 +119,7 @@ class Delays:
             raise Failure(after=server.did, got=got, expect=expect, likely=likely)
         return fitting
 
-    @check(4, "begins anew with short waits when a message or an ack has come")
+    @check(4, "resets the delay when a message or an ack has arrived")
     async def test_reset(self, subject: Subject) -> None:
         await asyncio.gather(*(self._begins_anew(subject, with_ack) for with_ack in (False, True)))
 
@@ -135,7 +139,11 @@ class Delays:
                 await server.does("sent", text="hello", id=1, likely="send() gives the id")
             else:
                 await attempt.send(message(1, "Grace", "hello"))
-                await server.does("item", item=message(1, "Grace", "hello"), likely="a message is handed on")
+                await server.does(
+                    "item",
+                    item=message(1, "Grace", "hello"),
+                    likely="Your client doesn't deliver a message. Put each message object into the inbox.",
+                )
             ended = asyncio.get_running_loop().time()
             attempt.drop()
             what = "an ack" if with_ack else "a message"
@@ -146,7 +154,7 @@ class Delays:
             # Without a reset, the delay would be longer than 0.6 s.
             await self._waits(server, attempt.at - ended, base, delays=(base / 2, base), slow=0.5)
 
-    @check(4, "sends a message again after an error with retry, on the same connection, after the next delay")
+    @check(4, "resends a message after an error with retry, on the same connection, after a delay")
     async def test_retry(self, subject: Subject) -> None:
         base, cap = 0.03, 0.24
         clock = asyncio.get_running_loop().time

@@ -49,7 +49,7 @@ TOO_LARGE = (
 
 
 class FatalErrors:
-    @check(5, "stops for good when it is told to, and for nothing else")
+    @check(5, "stops on fatal errors, and on no others")
     async def test_stops(self, subject: Subject) -> None:
         async with fake_server(subject) as server:
             for number, code in enumerate((1008, 4401, 401, 403)):
@@ -91,7 +91,7 @@ class FatalErrors:
             await attempt.send(message(1, "Grace", "hello"))
             await server.does("item", 9, item=message(1, "Grace", "hello"), likely=going_on)
 
-    @check(5, "delivers what is in the inbox after a stop, and then ends")
+    @check(5, "delivers the items in the inbox after a stop, and then ends")
     async def test_inbox_after_stop(self, subject: Subject) -> None:
         async with fake_server(subject) as server:
             await server.begin(read=False, base=0.02, cap=0.05)
@@ -115,9 +115,13 @@ class FatalErrors:
             server.did = "two tries to resolve the name of the server that failed"
             attempt = await accepted(server, likely=UNRESOLVED)
             await attempt.send(message(1, "Grace", "hello"))
-            await server.does("item", item=message(1, "Grace", "hello"), likely="a message is handed on")
+            await server.does(
+                "item",
+                item=message(1, "Grace", "hello"),
+                likely="Your client doesn't deliver a message. Put each message object into the inbox.",
+            )
 
-    @check(5, "lets the send() of a message fail that's never accepted, and goes on")
+    @check(5, "raises ValueError for a message that's rejected for good, and continues")
     async def test_never_accepted(self, subject: Subject) -> None:
         async with fake_server(subject) as server:
             await server.begin(base=0.02, cap=0.05)
@@ -146,7 +150,7 @@ class FatalErrors:
             await attempt.send(ack(key_in(server, got, "after it", likely=UNENCODABLE), 5))
             await server.does("sent", text="after it", id=5, likely=UNENCODABLE)
 
-    @check(5, "finds the message that's too large for the server, and goes on with the others")
+    @check(5, "finds the message that's too large for the server, and sends the others")
     async def test_too_large(self, subject: Subject) -> None:
         await asyncio.gather(self._too_large(subject), self._too_large_for_uvicorn(subject))
 

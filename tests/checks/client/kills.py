@@ -103,7 +103,7 @@ async def agree(talks: list[Talk], *, after: str, likely: str) -> None:
 async def _has_all(talk: Talk, expected: dict[int, str], after: str) -> None:
     """Check that this reader has every message once, in order and without a gap."""
     items, name = talk.items, NAMES[talk.client]
-    likely = "after= the last id handed on, a replay without holes, and keys that survive the kill"
+    likely = "after= the last id delivered, a replay without holes, and keys that survive the kill"
     while len(items) < len(expected):
         expect = f"{len(expected)} messages for {name}"
         event = await talk.server.next(talk.client, expect=expect, likely=likely)
@@ -113,11 +113,11 @@ async def _has_all(talk: Talk, expected: dict[int, str], after: str) -> None:
         who = NAMES[int(text[0])] if number in expected else ""
         if item != message(number, who, text):
             expect = show(message(number, who, text))
-            raise Failure(after=after, got=f"{name} was handed {show(item)}", expect=expect, likely=likely)
+            raise Failure(after=after, got=f"{name}'s client delivered {show(item)}", expect=expect, likely=likely)
 
 
 class Kills:
-    @check(6, "loses and doubles nothing while the server is killed again and again")
+    @check(6, "loses and duplicates nothing while the server is killed repeatedly")
     async def test_all(self, subject: Subject) -> None:
         chance = random.Random(8)
         clock = asyncio.get_running_loop().time

@@ -25,7 +25,7 @@ FULL = (
 
 
 class Limits:
-    @check(2, "has at most 100 messages unacknowledged, and sends the next when one is acknowledged")
+    @check(2, "has at most 100 unacknowledged messages, and sends the next when one is acknowledged")
     async def test_window(self, subject: Subject) -> None:
         texts = [f"text {number}" for number in range(2 * WINDOW)]
         async with fake_server(subject) as server:
@@ -68,7 +68,7 @@ class Limits:
                 got = f"ConnectionError in {len(failed)} calls of send()"
                 raise Failure(after=server.did, got=got, expect=expect, likely=likely)
 
-    @check(2, "has at most 2000 items in its inbox, and loses none of those that come later")
+    @check(2, "has at most 2000 items in its inbox, and loses no later ones")
     async def test_inbox(self, subject: Subject) -> None:
         items = [message(number, "Grace", "hello") for number in range(1, INBOX + 101)]
         async with fake_server(subject) as server:

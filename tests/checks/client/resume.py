@@ -14,9 +14,18 @@ from .sent import CONNECTS, PINGS, accepted, ends, key_of, keys_are
 
 RESUMES = "each connect asks for after= the last id, and leaves the rest of the address as it is"
 GAP = (
-    "Your client asks for the messages of a gap again, or hands them on later. They count as handed on: add the gap's "
+    "Your client asks for the messages of a gap again, or delivers them later. They count as delivered: add the gap's "
     "missed to the id that the next connect asks for."
 )
+AS_IT_ARRIVED = (
+    "Your client changes an item, or delivers it twice. Put each message and gap object into the inbox as it arrived, "
+    "once."
+)
+TWICE = (
+    "Your client delivers a message again, or its send() returns another id than the acknowledgement has. Skip each "
+    "message whose id isn't larger than after."
+)
+SAME_INBOX = "Your client delivers nothing after a reconnect. Let each connection put its messages into the same inbox."
 LATE = (
     "Your client counts a message as delivered when the reader takes it, so it asks for those in the inbox again. Set "
     "after in the same step in which you put the message into the inbox."
@@ -24,7 +33,7 @@ LATE = (
 
 
 class Resume:
-    @check(1, "asks for what it missed, sends again what is not acknowledged, and hands nothing on twice")
+    @check(1, "resumes after the last id, resends unacknowledged messages, and delivers nothing twice")
     async def test_client(self, subject: Subject) -> None:
         async with fake_server(subject) as server:
             await server.begin(after=7, base=0.05, cap=0.1)
@@ -34,7 +43,9 @@ class Resume:
             await attempt.send({"type": "members", "names": ["Ada"]}, *items[:2], {"type": "joined", "name": "Grace"})
             for item in items[:2]:
                 await server.does(
-                    "item", item=item, likely="message and gap objects are handed on as they came, each once"
+                    "item",
+                    item=item,
+                    likely=AS_IT_ARRIVED,
                 )
             attempt.drop()
             server.did += ", and then the connection was lost"
@@ -51,10 +62,7 @@ class Resume:
                 await server.do("send", text=text)
             sent = [await key_of(server, attempt, text) for text in ("one", "두", "three")]
             await attempt.send(ack(sent[0], 10))
-            twice = (
-                "what was handed on before is handed on again, or send() does not give the id of its acknowledgement"
-            )
-            await server.does("sent", text="one", id=10, likely=twice)
+            await server.does("sent", text="one", id=10, likely=TWICE)
             attempt.drop()
             server.did = "three messages were sent, one was acknowledged, and the connection was lost"
             attempt = await self._attempts(server, after="9")
@@ -62,14 +70,18 @@ class Resume:
             keys_are(server, again, sent[1:])
             await attempt.send(message(10, "Ada", "one"), message(11, "Ada", "두"), ack(sent[1], 11), items[2])
             for item in (message(10, "Ada", "one"), message(11, "Ada", "두")):
-                await server.does("item", item=item, likely="what comes after a reconnect is handed on")
+                await server.does(
+                    "item",
+                    item=item,
+                    likely=SAME_INBOX,
+                )
                 if item["id"] == 11:
                     break
             await self._any_order(
                 server,
                 ("sent", {"text": "두", "id": 11}),
                 ("item", {"item": items[2]}),
-                likely="a gap is handed on too",
+                likely="Your client doesn't deliver a gap. Put the gap object into the inbox too.",
             )
             # Send without a connection: this message comes after the unacknowledged ones.
             await attempt.close(1012)
@@ -94,7 +106,7 @@ class Resume:
             raise Failure(
                 after=server.did,
                 got=f"a handshake with {attempt.query}",
-                expect=f"name=Ada and after={after}, the last id handed on",
+                expect=f"name=Ada and after={after}, the last id delivered",
                 likely=likely,
             )
         await attempt.accept()
@@ -128,7 +140,7 @@ class Resume:
             for number in (1, 2, 3, 4):
                 await server.does("item", item=message(number, "Grace", f"text {number}"), likely=LATE)
 
-    @check(1, "leaves no task behind, and tells whoever waits")
+    @check(1, "leaves no task behind, and lets each waiting send() fail")
     async def test_ends(self, subject: Subject) -> None:
         likely = "at the end of async with: end every task and await it, and let each send() raise ConnectionError"
         async with fake_server(subject) as server:

@@ -6,10 +6,16 @@ from judge.fake_server import PONG, ConnectionAttempt, FakeServer
 from judge.messages import show
 from judge.model import Failure
 
-CONNECTS = "the client connects, and again when the connection was lost"
+CONNECTS = (
+    "Your client doesn't connect, or doesn't reconnect after its connection has ended. Connect in a loop that ends "
+    "only when the client stops."
+)
 IN_ORDER = "what is not acknowledged is sent on each connection, in the order of the calls, with a key"
 KEEPS_KEY = "a message that is sent again keeps its key: otherwise the server takes it for a new one"
-PINGS = "a ping is answered with a pong"
+PINGS = (
+    'Your client doesn\'t answer a ping. When it receives {"type": "ping"}, let it send {"type": "pong"} on the same '
+    "connection."
+)
 
 
 async def accepted(server: FakeServer, client: int = 0, *, likely: str = CONNECTS) -> ConnectionAttempt:

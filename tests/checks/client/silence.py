@@ -98,7 +98,11 @@ async def half_open(subject: Subject, silence: float = SHORT) -> None:
         try:
             attempt = await accepted(server)
             await attempt.send(message(1, "Grace", "hello"))
-            await server.does("item", item=message(1, "Grace", "hello"), likely="a message is handed on")
+            await server.does(
+                "item",
+                item=message(1, "Grace", "hello"),
+                likely="Your client doesn't deliver a message. Put each message object into the inbox.",
+            )
             await server.do("send", text="one")
             key = await key_of(server, attempt, "one")
         except (Failure, ConnectionClosed):
@@ -111,7 +115,7 @@ async def half_open(subject: Subject, silence: float = SHORT) -> None:
 
         async def sends_again(attempt: ConnectionAttempt) -> None:
             if attempt.query.get("after") != ["1"]:
-                got, expect = f"a handshake with {attempt.query}", "after=1, the last id handed on"
+                got, expect = f"a handshake with {attempt.query}", "after=1, the last id delivered"
                 raise Failure(
                     after=server.did, got=got, expect=expect, likely="each connect asks for after= the last id"
                 )
@@ -173,7 +177,7 @@ async def pinged(subject: Subject) -> None:
 
 
 class Silence:
-    @check(3, "reconnects when nothing comes any longer, and stays while pings come")
+    @check(3, "reconnects when nothing arrives, and stays connected while pings arrive")
     async def test_silence(self, subject: Subject) -> None:
         situations = (half_open, without_answer, stuck, pinged)
         await asyncio.gather(*(situation(subject) for situation in situations))

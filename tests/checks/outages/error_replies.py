@@ -28,7 +28,7 @@ LATE = (
 
 
 class ErrorReplies:
-    @check(5, "goes on after error replies of Redis, such as out of memory" + UNJUDGED)
+    @check(5, "continues after error replies of Redis, such as out of memory" + UNJUDGED)
     async def test_out_of_memory(self, subject: Subject) -> None:
         if NO_REDIS:
             return

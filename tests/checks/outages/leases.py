@@ -25,7 +25,7 @@ LATE = (
 
 
 class Leases:
-    @check(3, "takes the members of a killed process off the list, and only those")
+    @check(3, "removes the members of a killed process from the list, and only those")
     async def test_killed(self, subject: Subject) -> None:
         room = Members.room()
         async with (

@@ -60,7 +60,7 @@ class Networks:
                 after += f"; LEASE_TTL is {LEASE_TTL} and LEASE_RENEW_INTERVAL is {SLOW_RENEW_INTERVAL}"
                 raise Failure(after=after, got=got, expect=expect, likely=RENEWED_LATE)
 
-    @check(5, "goes on after its connections to Redis are lost without a close")
+    @check(5, "continues after its connections to Redis are lost without a close")
     async def test_half_open(self, subject: Subject) -> None:
         room = Members.room()
         # Set a lease longer than the outage, because this check is about the subscription.

@@ -72,7 +72,7 @@ class Outages:
             got = f"an acknowledgement with the id {got}"
             raise Failure(after=after, got=got, expect=f"an id above {largest}", likely=RISING)
 
-    @check(5, "loses and doubles nothing while Redis is restarted under load" + UNJUDGED)
+    @check(5, "loses and duplicates nothing while Redis is restarted under load" + UNJUDGED)
     async def test_restarted(self, subject: Subject) -> None:
         if NO_REDIS:
             return
@@ -130,7 +130,7 @@ class Outages:
             await asyncio.sleep(0.005)
         return acknowledged
 
-    @check(5, "has everybody on the list after Redis was away for longer than a lease")
+    @check(5, "keeps all members on the list in an outage that's longer than a lease")
     async def test_long_outage(self, subject: Subject) -> None:
         room = Members.room()
         clock = asyncio.get_running_loop().time

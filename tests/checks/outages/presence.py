@@ -23,7 +23,7 @@ CONFIRMED = (
 
 
 class Presence:
-    @check(2, "has one list of members for all processes, and one person for all tabs of a name")
+    @check(2, "has one list of members for all processes, with each name once")
     async def test_members(self, subject: Subject) -> None:
         cluster = await separate_cluster(subject)
         room = Members.room()

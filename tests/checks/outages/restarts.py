@@ -16,7 +16,7 @@ RESTARTS = 4
 
 
 class Restarts:
-    @check(5, "serves clients that reconnect while Redis is restarted again and again" + UNJUDGED)
+    @check(5, "serves clients that reconnect while Redis is restarted repeatedly" + UNJUDGED)
     async def test_clients(self, subject: Subject) -> None:
         if NO_REDIS:
             return

@@ -9,7 +9,7 @@ from ..scale_out.keys import Keys
 
 
 class StepTen:
-    @check(1, "sends messages to every process, once, in one order")
+    @check(1, "delivers a message at every process, once, in one order")
     async def test_order(self, subject: Subject) -> None:
         await Broadcast().test_everybody(subject)
 
@@ -17,6 +17,6 @@ class StepTen:
     async def test_history(self, subject: Subject) -> None:
         await History().test_elsewhere(subject)
 
-    @check(1, "deduplicates by key at every process")
+    @check(1, "deduplicates by key across all processes")
     async def test_keys(self, subject: Subject) -> None:
         await Keys().test_key(subject)

@@ -29,12 +29,19 @@ RESUBSCRIBES = (
     "Your process doesn't subscribe again after the outage, so it gets no messages. Catch its error in a loop, and "
     "subscribe again after a short delay until Redis is available."
 )
-WITHIN = 10.0
+WITHIN = 5.0
 """The limit for every process to deliver messages again after an outage, in seconds."""
 
 
 async def try_until_acknowledged(
-    log: MemberLog, text: str, key: str, *, after: str, likely: str, refused: str = NOT_RESYNCED
+    log: MemberLog,
+    text: str,
+    key: str,
+    *,
+    after: str,
+    likely: str,
+    refused: str = NOT_RESYNCED,
+    seconds: float = 10,
 ) -> int:
     """Send a message repeatedly with the same key, as a client does after an error, until it's acknowledged.
 
@@ -45,15 +52,16 @@ async def try_until_acknowledged(
         after: the preceding events, for the message of a failure.
         likely: the likely cause if no answer arrives.
         refused: the likely cause if every answer is an error.
+        seconds: the limit for the acknowledgement.
 
     Returns:
         The id from the acknowledgement.
 
     Raises:
-        Failure: an attempt gets no answer within 4 s, or none is acknowledged within 10 s.
+        Failure: an attempt gets no answer within 4 s, or none is acknowledged in time.
     """
     expect = f"an acknowledgement of the key {key}, or an error"
-    end = asyncio.get_running_loop().time() + 10
+    end = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < end:
         errors = len(log.errors)
         await say(log, text, key=key)
@@ -65,7 +73,7 @@ async def try_until_acknowledged(
         if key in log.acks:
             return log.acks[key]
         await asyncio.sleep(0.05)
-    got = "an error for every try, for 10 s"
+    got = f"an error for every try, for {seconds:g} s"
     raise Failure(after=after, got=got, expect=expect, likely=refused)
 
 

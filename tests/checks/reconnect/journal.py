@@ -60,7 +60,7 @@ IDS = "The ids are counted, so a damaged line makes them too small. Continue wit
 
 
 class Journal:
-    @check(3, "goes on after a kill: ids, the last 100, and keys")
+    @check(3, "continues after a kill: ids, the last 100 messages, and keys")
     async def test_journal(self, subject: Subject) -> None:
         room, lab = Members.room("lobby 한글"), Members.room("lab")
         likely = (
@@ -110,7 +110,7 @@ class Journal:
                 ada.did = "the key of the first of 121 messages, after two starts"
                 await ada.gets(ack("old", 1), likely=replayed(AGAIN))
 
-    @check(3, "answers with retry while the file takes nothing more, and then goes on" + UNJUDGED)
+    @check(3, "answers with retry while the file accepts nothing, and then continues" + UNJUDGED)
     async def test_full_disk(self, subject: Subject) -> None:
         if sys.platform == "win32":
             return  # Windows has no limit for the size of a process's files.
@@ -157,7 +157,7 @@ class Journal:
                     await ada.gets(ack(f"k{number}", number), likely=replayed(GOES_ON))
                 await say(ada, "four", first=4, likely=GOES_ON)
 
-    @check(3, "starts on a file with a damaged line and a line without an end")
+    @check(3, "starts on a file with a damaged line and a line that has no end")
     async def test_damaged(self, subject: Subject) -> None:
         room = Members.room()
         with tempfile.TemporaryDirectory() as folder:

@@ -56,7 +56,7 @@ class Keys:
             for tab in (grace, other):
                 await tab.gets(message(5, "Ada", "no key"), likely=replayed("an ack goes to others too"))
 
-    @check(2, "answers a bad message with its key and that it's final, or without a key if that is bad too")
+    @check(2, "answers an invalid message with its key and retry false, or without an invalid key")
     async def test_errors(self, subject: Subject) -> None:
         room = Members.room()
         async with (
@@ -86,7 +86,7 @@ class Keys:
                 likely = "The error goes to other connections too. Send it only to the one that sent the bad message."
                 await tab.gets(message(1, "Ada", "good"), likely=replayed(likely, wrong=likely))
 
-    @check(2, "passes a message on once, however often its key comes")
+    @check(2, "broadcasts a message once, however often its key arrives")
     async def test_once(self, subject: Subject) -> None:
         room, lab = Members.room(), Members.room("lab")
         async with back(subject, room, "Grace") as grace:

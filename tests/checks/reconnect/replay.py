@@ -16,7 +16,7 @@ ATOMIC = "between the replay and the first new message something waits: join and
 
 
 class Replay:
-    @check(1, "replays what was missed, and nothing without after")
+    @check(1, "replays the missed messages, and nothing without after")
     async def test_replay(self, subject: Subject) -> None:
         room, other = Members.room("lobby 한글"), Members.room("lab")
         async with back(subject, room, "Ada") as ada, back(subject, other, "Ada") as elsewhere:
@@ -57,7 +57,7 @@ class Replay:
         for kind in ("joined", "left"):
             await tab.gets({"type": kind, "name": name}, likely="joined and left are told as before, and not replayed")
 
-    @check(1, "refuses what is no id of the room")
+    @check(1, "refuses an after that isn't an id of the room")
     async def test_refused(self, subject: Subject) -> None:
         room, empty = Members.room(), Members.room("empty")
         async with back(subject, room, "Ada") as ada:
@@ -80,7 +80,7 @@ class Replay:
             await ada.send("no JSON")
             await ada.gets_error(likely=replayed("a refused visitor is announced to the room"))
 
-    @check(1, "says how many are lost when the last 100 do not hold them, and keeps them for an empty room")
+    @check(1, "sends a gap for messages before the last 100, and keeps those for an empty room")
     async def test_gap(self, subject: Subject) -> None:
         room = Members.room()
         likely = 'the last 100 are kept; {"type": "gap", "missed": n} says how many between after and them are lost'
@@ -106,7 +106,7 @@ class Replay:
         async with back(subject, room, "Grace") as grace:
             await say(grace, "next", first=131, who="Grace", likely="ids begin anew when the room was empty")
 
-    @check(1, "replays more than 64 to one that reads late, and loses and doubles nothing meanwhile")
+    @check(1, "replays more than 64 messages to a slow reader, and loses and duplicates nothing")
     async def test_late_reader(self, subject: Subject) -> None:
         room = Members.room()
         large = "x" * 65_536
@@ -132,7 +132,7 @@ class Replay:
                 await grace.send("no JSON")
                 await grace.gets_error(likely=replayed(likely))
 
-    @check(1, "loses and doubles nothing to who joins under load")
+    @check(1, "loses and duplicates nothing for a member that joins under load")
     async def test_under_load(self, subject: Subject) -> None:
         room = Members.room()
         total = 80

@@ -16,7 +16,7 @@ ONE_ORDER = "the id and the publishing are one step in Redis, a script: else two
 
 
 class Broadcast:
-    @check(1, "passes a message on at every process, once, in one order")
+    @check(1, "delivers a message at every process, once, in one order")
     async def test_everybody(self, subject: Subject) -> None:
         cluster = await shared_cluster(subject)
         room = Members.room("lobby:1 한글")
@@ -69,7 +69,7 @@ class Broadcast:
             if grace.ids != [63]:
                 raise Failure(after=after, got=str(grace), expect="message 63", likely="ids are kept in Redis, by room")
 
-    @check(1, "passes on a burst, and drops nobody who reads")
+    @check(1, "delivers a burst, and disconnects no member that reads")
     async def test_burst(self, subject: Subject) -> None:
         cluster = await shared_cluster(subject)
         room = Members.room()
@@ -80,7 +80,7 @@ class Broadcast:
                 likely = "what is heard from Redis comes in bursts: let the members catch up in between"
                 await said(log, 300, after="Ada sent 300 messages of 4 KB in one go", likely=likely)
 
-    @check(2, "listens with one connection for each process" + UNJUDGED)
+    @check(2, "has one subscription for each process" + UNJUDGED)
     async def test_one_subscriber(self, subject: Subject) -> None:
         if NO_REDIS:
             return

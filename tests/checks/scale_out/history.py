@@ -23,7 +23,7 @@ JOINING = "between the reading of the stream and the first message that is passe
 
 
 class History:
-    @check(3, "replays at another process than the one left")
+    @check(3, "replays at another process than before")
     async def test_elsewhere(self, subject: Subject) -> None:
         cluster = await shared_cluster(subject)
         room = Members.room()
@@ -76,7 +76,7 @@ class History:
                 for log in (ada, grace):
                     await said(log, 4, after=f"{after}; then Ada sent another one", likely=STARTED_LATER)
 
-    @check(3, "keeps the last 100 in a stream, and says how many are lost")
+    @check(3, "keeps the last 100 messages in a stream, and sends a gap for earlier ones")
     async def test_trimmed(self, subject: Subject) -> None:
         cluster = await shared_cluster(subject)
         room = Members.room()
@@ -109,7 +109,7 @@ class History:
             got = f"{max(lengths, default=0)} of them in a stream"
             raise Failure(after="250 messages in one room", got=got, expect="the last 100", likely=TRIMMED)
 
-    @check(3, "loses and doubles nothing to who joins under load")
+    @check(3, "loses and duplicates nothing for a member that joins under load")
     async def test_under_load(self, subject: Subject) -> None:
         cluster = await shared_cluster(subject)
         room = Members.room()

@@ -17,7 +17,7 @@ HASHED = f"{KEYS}; and hash() gives another number for the same string in each p
 
 
 class Keys:
-    @check(4, "knows a key again at every process")
+    @check(4, "deduplicates by key across all processes")
     async def test_key(self, subject: Subject) -> None:
         cluster = await separate_cluster(subject)
         room = Members.room()
@@ -70,7 +70,7 @@ class Keys:
     async def _acknowledged(log: MemberLog, key: str, after: str) -> None:
         await log.until(lambda: key in log.acks, expect=f"an ack of {key}", likely=KEYS, after=after)
 
-    @check(4, "keeps the promises of step 08 without Redis")
+    @check(4, "does what step 08 does without Redis")
     async def test_memory(self, subject: Subject) -> None:
         room = Members.room()
         likely = "memory:// is the default, and does what step 08 did"

@@ -1,4 +1,4 @@
-"""Step 09, solution: a broker for many processes, over Redis."""
+"""Step 11: a broker for many processes, over Redis."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Step 09, solution: Lua scripts for Redis. It runs a script atomically: no other command comes in between."""
+"""Step 11: Lua scripts for Redis. It runs a script atomically: no other command comes in between."""
 
 PUBLISH = """
 -- KEYS: last id, stream of messages, sorted set of dedup keys.
