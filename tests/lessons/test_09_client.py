@@ -44,10 +44,10 @@ async def gets(client: Any, expected: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 async def joins(client: Any) -> None:
-    """Wait until a BareClient has joined its room, or has rejoined it."""
+    """Wait until a BareClient has joined its room, or has rejoined it. It receives no message before that."""
     async with asyncio.timeout(SECONDS):
-        while (await anext(client))["type"] != "members":
-            pass
+        while (item := await anext(client))["type"] != "members":
+            assert item["type"] in ("joined", "left"), item
 
 
 async def attempts(client: Any, count: int) -> None:
@@ -106,7 +106,8 @@ class TestLesson:
             await joins(ada)
             await joins(grace)
             await ada.send("hello")
-            await gets(grace, message(1, "Ada", "hello"))
+            for each in (grace, ada):
+                await gets(each, message(1, "Ada", "hello"))
 
     async def test_does_not_wait(self, lesson: Subject, client: ModuleType) -> None:
         """While no server listens, BareClient makes many attempts. When one listens again, it rejoins."""
@@ -156,7 +157,8 @@ class TestLesson:
             await joins(grace)
             await ada.send("one")
             # The first id: "zero" never arrived.
-            await gets(grace, message(1, "Ada", "one"))
+            for each in (grace, ada):
+                await gets(each, message(1, "Ada", "one"))
             async with outage(network):
                 await ada.send("two")
             await joins(ada)
@@ -231,6 +233,13 @@ class TestLesson:
                 network.half_open()
                 assert await close_of(grace) == (1006, "")
                 assert (sent := grace.protocol.close_sent) and sent.code == 1011
+
+    async def test_keepalive_of_bare_client(self, lesson: Subject, client: ModuleType) -> None:
+        """BareClient has the library's defaults, so a half-open connection ends after 30 to 50 seconds."""
+        async with client.BareClient(lesson.server.ws(LAB + "Grace")) as grace:
+            await joins(grace)
+            websocket = grace._websocket
+            assert (websocket.ping_interval, websocket.ping_timeout, websocket.close_timeout) == (20, 20, 10)
 
     async def test_deadline(self, lesson: Subject) -> None:
         """After four silent intervals, a client reconnects with after=, and gets what the network has dropped."""

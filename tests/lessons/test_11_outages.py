@@ -10,6 +10,7 @@ from judge.members import Members
 from judge.messages import show
 from judge.subject import Subject, again
 from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from websockets import ConnectionClosed
 from workshop.course import find_step
 from workshop.redis_server import RedisServer
@@ -175,6 +176,7 @@ class TestLesson:
 
     async def test_error_reply(self, lesson: Subject) -> None:
         """An error reply of Redis ends the sender's connection, and no other."""
+        assert issubclass(OutOfMemoryError, ResponseError) and issubclass(ReadOnlyError, ResponseError)
         async with own_cluster(lesson, 2) as cluster:
             async with at(cluster[0], "lab", "Ada") as ada, at(cluster[0], "lab", "Grace") as grace:
                 async with Redis.from_url(cluster.redis.url) as admin:

@@ -24,8 +24,8 @@ from websockets.exceptions import ConnectionClosed
 #         it into the inbox. Deliver no message twice. Send unacknowledged messages again with their keys, in order.
 #         Answer a ping with a pong. At the end, cancel and await every task, and let each waiting send() raise
 #         ConnectionError.
-# TODO 2: two limits. While MAX_UNACKNOWLEDGED messages are unacknowledged, a further send() waits. While MAX_INBOX items
-#         are in the inbox, receive nothing from the connection.
+# TODO 2: two limits. While MAX_UNACKNOWLEDGED messages are unacknowledged, a further send() waits. While MAX_INBOX
+#         items are in the inbox, receive nothing from the connection.
 # TODO 3: reconnect when nothing has arrived for `silence` seconds, also while a send or a handshake waits.
 # TODO 4: connect immediately. After that, sleep before attempt n, counted from 0, for a random time between half and
 #         all of min(cap, base * 2**n). A message or an ack resets n to 0; a handshake or a gap alone doesn't. After an
