@@ -29,8 +29,9 @@ ASKS = (
     "returns None, await pubsub.ping(), and subscribe again if nothing is received after that either."
 )
 TIMEOUT = (
-    "Your process waits too long for a Redis that doesn't answer. Without a socket_timeout it waits indefinitely: pass "
-    "socket_timeout=3. If you pass it already, redis-py retries by itself: pass retry=Retry(NoBackoff(), 0)."
+    "Your process waits too long for a Redis that doesn't answer: redis-py waits 5 s by default, and indefinitely with "
+    "socket_timeout=None. Pass socket_timeout=3. If you pass it already, redis-py retries by itself: pass "
+    "retry=Retry(NoBackoff(), 0)."
 )
 RECEIVED_WITHIN = 6.0
 """The limit for a process to resubscribe and read the missed messages, in seconds. A timeout of 3 s fits in."""

@@ -1,0 +1,1 @@
+"""All processes read one stream of events with XREAD; nothing is published."""

@@ -1,0 +1,1 @@
+"""Transactions with WATCH replace the script, and Redis assigns the ids of the stream's entries."""
