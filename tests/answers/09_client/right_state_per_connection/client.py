@@ -206,7 +206,6 @@ class ResilientClient:
 
     def next_delay(self) -> float:
         """Return the delay before the next attempt, in seconds, and count that attempt."""
-        # From 2**64 on, the cap is what limits the delay.
         max_delay = min(self.cap, self.base * 2 ** min(self.attempt, 64))
         self.attempt += 1
         return max_delay - random.random() * max_delay / 2
@@ -267,5 +266,5 @@ class ResilientClient:
 
     def find_too_big(self, in_flight: set[str]) -> None:
         if len(in_flight) == 1:
-            self.settle(*in_flight, ValueError("the message is too large for the server"))
+            self.settle(next(iter(in_flight)), ValueError("the message is too large for the server"))
         self.suspects = set(self.unacknowledged)
