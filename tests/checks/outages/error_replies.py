@@ -9,7 +9,7 @@ from judge.cluster import NO_REDIS, at, own_cluster
 from judge.members import Members
 from judge.messages import show
 from judge.model import Failure, check
-from judge.subject import Subject
+from judge.subject import Subject, again
 from redis.asyncio import Redis
 from workshop.redis_server import RedisServer
 
@@ -53,6 +53,13 @@ class ErrorReplies:
                 for log, key in senders:
                     await try_until_acknowledged(log, "hello", key, after=after, likely=REPLIES)
                 recovered = clock()
+                # Request the lists while each process renews its lease for the first time: a process whose lease isn't
+                # renewed yet must not be taken off a list meanwhile.
+                async for _ in again():
+                    for host in cluster.servers:
+                        await host.get(Members.list_path(room), likely=LATE)
+                    if clock() > recovered + 2 * LEASE_RENEW_INTERVAL:
+                        break
                 async with (
                     subject.another(BROKER=cluster.redis.url, **SHORT_LEASES) as third,
                     at(third, room, "Linus") as linus,
