@@ -87,15 +87,36 @@ async def both(tab: Client, *wanted: dict[str, Any], likely: str = "") -> None:
 
 @contextlib.asynccontextmanager
 async def back(
-    subject: Subject, room: str, name: str, *, small_buffers: bool = False, likely: str = "", **query: Any
+    subject: Subject,
+    room: str,
+    name: str,
+    *,
+    small_buffers: bool = False,
+    likely: str = "",
+    after_this: str | None = None,
+    **query: Any,
 ) -> AsyncIterator[Client]:
-    """Open a tab, and read its list of members, unless its buffers are small."""
+    """Open a tab, and read its list of members, unless its buffers are small.
+
+    Args:
+        subject: the server.
+        room: the room.
+        name: the name of the member.
+        small_buffers: see `handshakes.handshake`.
+        likely: the mistake, if the handshake is refused.
+        after_this: the preceding events, if the handshake is refused.
+        query: further parameters of the path.
+
+    Raises:
+        Failure: the handshake is refused, or the tab doesn't get the list.
+    """
     path = Members.path(room, name, **{key: str(value) for key, value in query.items()})
     async with contextlib.AsyncExitStack() as stack:
         try:
             tab = await stack.enter_async_context(subject.client(path, small_buffers=small_buffers))
         except Failure as failure:
             failure.likely = likely or failure.likely
+            failure.after = after_this or failure.after
             raise
         # Ignore pings: on a slow machine, a check may last longer than ten seconds.
         tab.ignored = PING

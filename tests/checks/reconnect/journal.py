@@ -16,8 +16,9 @@ from judge.subject import Subject
 UNJUDGED = " (not judged on Windows)" * (sys.platform == "win32")
 """The suffix for the title of a check that needs a size limit for files."""
 WRITTEN = (
-    "A message is broadcast or acknowledged before all of it is in the file. Call append() first, without a buffer or "
-    "a task in between, and compare what write() returns with the length of the line."
+    "A message is broadcast or acknowledged before all of it is in the file. Call append() first, without a task in "
+    "between. If you have changed the journal, write without a buffer, and compare what write() returns with the "
+    "length of the line."
 )
 FULL = Likely(
     "A message that the file can't take isn't answered. Catch the OSError of append(), and send an error.",
@@ -32,16 +33,16 @@ FULL = Likely(
     certain=True,
 )
 GOES_ON = (
-    "A message that wasn't written has left something behind: its id, its key, or a journal that is closed. Change the "
-    "history only after append() has returned."
+    "A message that wasn't written has left something behind: its id, or its key. Change the history only after "
+    "append() has returned."
 )
 FORGOTTEN = (
     "The start forgets keys that the server knew before the kill. Keep the last 1000 keys of a room, also those of "
     "messages that are no longer kept."
 )
 AGAIN = (
-    "The first start has removed something from the file that the second one needs. If you write the file again, keep "
-    "the last 1000 keys of each room too."
+    "The second start misses something that the first one had. Either a duplicate was appended as a new message: look "
+    "the key up before you call append(). Or the file was written again: keep the last 1000 keys of each room."
 )
 TORN = (
     "A part of a line is in the file, and the next line is appended to it. Compare what write() returns with the "
@@ -67,6 +68,7 @@ class Journal:
             "A message is broadcast before it is in the file, or the start doesn't read all of it: ids, messages and "
             "keys. Call append() first, and at the start add all that read() returns to the histories."
         )
+        killed = "120 messages were sent, then the server was killed with kill -9 and started on the same file"
         with tempfile.TemporaryDirectory() as folder:
             journal = str(Path(folder) / "journal")
             async with subject.another(JOURNAL=journal) as own:
@@ -81,10 +83,10 @@ class Journal:
             # Start a new Python: there, hash() returns other values for strings, and the file must not depend on them.
             async with subject.another(JOURNAL=journal, cold=True) as own:
                 async with (
-                    back(own, room, "Grace", after=10, likely=likely) as grace,
+                    back(own, room, "Grace", after=10, likely=likely, after_this=killed) as grace,
                     back(own, lab, "Ada", after=0) as ada,
                 ):
-                    grace.did = "120 messages, kill -9, a start on the same file, and a handshake with after=10"
+                    grace.did = f"a handshake with after=10; {killed}"
                     grace.earlier = grace.did
                     cause = replayed(likely, keys={"missed": likely})
                     await grace.gets({"type": "gap", "missed": 10}, likely=cause)

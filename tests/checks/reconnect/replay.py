@@ -86,14 +86,15 @@ class Replay:
         likely = 'the last 100 are kept; {"type": "gap", "missed": n} says how many between after and them are lost'
         async with back(subject, room, "Ada") as ada:
             await say(ada, *numbers(1, 130))
-        empty = "history ends with the last member: keep it apart from the members of the room"
+        empty = "Your history of a room ends with its last member. Keep the histories in a dict of the manager."
         await Members(subject).eventually_empty(
             room, after="the last member left", likely="a room stays without members"
         )
         for after in (10, 29, 30, 31, 0):
             missed = max(130 - KEPT - after, 0)
-            async with back(subject, room, "Grace", after=after) as grace:
-                grace.did = f"a handshake with after={after}; 130 messages were sent, and everybody had left"
+            left = "130 messages were sent, and all members left"
+            async with back(subject, room, "Grace", after=after, likely=empty, after_this=left) as grace:
+                grace.did = f"a handshake with after={after}; {left}"
                 grace.earlier = grace.did
                 if missed:
                     gap = {"type": "gap", "missed": missed}
