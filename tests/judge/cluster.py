@@ -24,6 +24,10 @@ NO_REDIS = not shutil.which("redis-server") and not REAL
 """Whether checks that need a real Redis are left out."""
 PRESENCE = "the members of a room are those of all processes, kept in Redis"
 REFUSED = "read_history() or update_presence() raised BrokerUnavailable: is Redis reached, and do the scripts load?"
+NO_ID = (
+    "An ack has no id, so publish() doesn't return a number. Return the id of the message, in the script with "
+    "return id."
+)
 SHUTS_DOWN = (
     "A background task of your broker has ended, so the server shuts down: Printed has the reason. Catch "
     "BrokerUnavailable and the exceptions of redis-py inside the loop of each task, and go on."
@@ -147,6 +151,8 @@ class MemberLog:
                 self.messages.append(value)
             case {"type": "ack", "key": str(key), "id": int(number)}:
                 self.acks[key] = number
+            case {"type": "ack"}:
+                raise Failure(sent=self.tab.did, got=show(value), expect="an ack with key and id", likely=NO_ID)
             case {"type": "gap", "missed": int(missed)}:
                 self.gaps.append(missed)
             case {"type": "error", "detail": str()}:
@@ -201,6 +207,8 @@ class MemberLog:
         await self.until(
             lambda: len(self.errors) > before, expect=expect, likely=likely, after="a frame that is no JSON"
         )
+        # Expected, so it isn't part of what a failure prints.
+        self.errors.pop()
 
     def __str__(self) -> str:
         received = [f"{len(self.messages)} message{'s' * (len(self.messages) != 1)}"]
@@ -244,7 +252,9 @@ async def at(
             try:
                 tab = await stack.enter_async_context(subject.client(path, small_buffers=small_buffers))
             except Failure as failure:
-                failure.likely = REFUSED if failure.got == "HTTP 503" else likely
+                # After an error of the code, the failure has a better cause already.
+                if failure.got != "HTTP 500":
+                    failure.likely = REFUSED if failure.got == "HTTP 503" else likely
                 raise
             log = MemberLog(tab)
             tab.ignored = PING

@@ -1,4 +1,4 @@
-"""Step 10, lesson: the connection manager. No method waits, so all members get all events in the same order."""
+"""Step 10, lesson: the connection manager. It never waits for a tab, so all tabs get the events in the same order."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any

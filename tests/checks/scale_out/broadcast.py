@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from judge.cluster import NO_REDIS, at, say, shared_cluster
+from judge.cluster import NO_REDIS, MemberLog, at, say, shared_cluster, shortened
 from judge.members import Members, message
 from judge.messages import show
 from judge.model import Failure, check
@@ -13,6 +13,11 @@ from redis.asyncio import Redis
 from .every_process import APART, EVERYWHERE, UNJUDGED, are, are_complete, said
 
 ONE_ORDER = "the id and the publishing are one step in Redis, a script: else two processes overtake each other"
+
+ACK_ID = (
+    "Your publish() returns another id than the message has, or none. Return the id that the script has assigned, and "
+    "for a key that's known already, the id of its message."
+)
 
 
 class Broadcast:
@@ -37,7 +42,7 @@ class Broadcast:
                 if log.messages != [message(1, "Ada", "first")]:
                     expect = show(message(1, "Ada", "first"))
                     raise Failure(sent='a message "first"', got=show(log.messages), expect=expect, likely=EVERYWHERE)
-            texts = [[f"{name} {number} <b>" for number in range(20)] for name in names]
+            texts = [[f'{name} {number} <b> "quoted" \\ 한글\n😀' for number in range(20)] for name in names]
             await asyncio.gather(*(say(log, *some) for log, some in zip(logs, texts, strict=True)))
             # Send one more after all others. When it arrives, a missing message is detected immediately.
             for log in logs:
@@ -59,15 +64,32 @@ class Broadcast:
                     if [each["text"] for each in log.messages[1:-1] if each["from"] == name] != some:
                         got = f"the messages of {name} in another order, or changed"
                         raise Failure(after=after, got=got, expect="each sender's order", likely=ONE_ORDER)
+            await asyncio.gather(*(say(log, "with a key", key=n) for log, n in zip(logs, names, strict=True)))
+            for log, name in zip(logs, names, strict=True):
+                await self._has_its_id(log, name)
             await zoe.settles(likely=APART)
             await said(zoe, 1, after=f"{after}, in another room than Zoe's", likely=APART)
         await are(cluster, room, after="all had left")
         async with at(cluster[1], room, "Grace") as grace:
             await say(grace, "next")
-            after = "all had left after message 62, and Grace came back and sent a message"
-            await grace.until(lambda: grace.messages, expect="message 63", likely=ONE_ORDER, after=after)
-            if grace.ids != [63]:
-                raise Failure(after=after, got=str(grace), expect="message 63", likely="ids are kept in Redis, by room")
+            after = "all had left after message 65, and Grace came back and sent a message"
+            await grace.until(lambda: grace.messages, expect="message 66", likely=ONE_ORDER, after=after)
+            if grace.ids != [66]:
+                raise Failure(after=after, got=str(grace), expect="message 66", likely="ids are kept in Redis, by room")
+
+    @staticmethod
+    async def _has_its_id(log: MemberLog, name: str) -> None:
+        """Check that the ack of a message with the sender's name as its key has the id of that message."""
+
+        def own() -> list[int]:
+            return [each["id"] for each in log.messages if each["from"] == name and each["text"] == "with a key"]
+
+        after = f"{name} sent a message with a key"
+        expect = "the message, and an ack with its id"
+        await log.until(lambda: own() and name in log.acks, expect=expect, likely=ACK_ID, after=after)
+        if own() != [log.acks[name]]:
+            got = f"the message with the id {shortened(own())}, and an ack with the id {log.acks[name]}"
+            raise Failure(after=after, got=got, expect=expect, likely=ACK_ID)
 
     @check(1, "delivers a burst, and disconnects no member that reads")
     async def test_burst(self, subject: Subject) -> None:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from judge.clients import anything
-from judge.cluster import MemberLog, at, say, separate_cluster, shortened
+from judge.cluster import MemberLog, at, say, separate_cluster, shared_cluster, shortened
 from judge.members import Members
 from judge.model import Failure, check
 from judge.subject import Subject
@@ -14,6 +14,13 @@ from judge.subject import Subject
 from .every_process import APART, KEYS, said
 
 HASHED = f"{KEYS}; and hash() gives another number for the same string in each process"
+
+WINDOW = 1000
+"""The number of keys of a room that a server knows."""
+FORGOTTEN = (
+    "Your server has forgotten one of the last 1000 keys of the room. Keep DEDUP_WINDOW keys, and remove the oldest "
+    "ones first, those with the smallest ids: ZREMRANGEBYRANK with 0 and -1 - DEDUP_WINDOW."
+)
 
 
 class Keys:
@@ -69,6 +76,27 @@ class Keys:
     @staticmethod
     async def _acknowledged(log: MemberLog, key: str, after: str) -> None:
         await log.until(lambda: key in log.acks, expect=f"an ack of {key}", likely=KEYS, after=after)
+
+    @check(4, "keeps the last 1000 keys of a room")
+    async def test_window(self, subject: Subject) -> None:
+        cluster = await shared_cluster(subject)
+        room = Members.room()
+        async with at(cluster[0], room, "Ada") as ada:
+            for number in range(1, WINDOW + 1):
+                await say(ada, f"text {number}", key=f"k{number}")
+            after = f"Ada sent {WINDOW} messages with a key each"
+            await ada.until(
+                lambda: len(ada.acks) == WINDOW, expect=f"{WINDOW} acks", likely=KEYS, after=after, seconds=8
+            )
+            async with at(cluster[1], room, "Ada") as again:
+                await say(again, "text 1", key="k1")
+                after += ", and then the first one again, at another process"
+                await again.until(
+                    lambda: again.acks, expect="the ack of k1, with the id 1", likely=FORGOTTEN, after=after
+                )
+                if again.acks != {"k1": 1}:
+                    got, expect = f"an ack with the id {again.acks.get('k1')}", "the ack of k1, with the id 1"
+                    raise Failure(after=after, got=got, expect=expect, likely=FORGOTTEN)
 
     @check(4, "does what step 08 does without Redis")
     async def test_memory(self, subject: Subject) -> None:
