@@ -123,6 +123,21 @@ class TestLesson:
             await asyncio.gather(run_script(first), run_script(second))
             assert await published(subscription, 200) == list(range(3, 203))
 
+    @pytest.mark.parametrize("real", [False, None], ids=["fakeredis", "available"])
+    async def test_stream(self, real: bool | None) -> None:
+        """A stream keeps the newest entries under the ids that the client chooses, and returns a range of them."""
+        redis = await asyncio.to_thread(RedisServer, real=real)
+        try:
+            async with Redis.from_url(redis.url, decode_responses=True) as client:
+                for number in range(1, 6):
+                    fields = {"text": f"message {number}"}
+                    await client.xadd("demo:stream", fields, id=f"{number}-0", maxlen=3, approximate=False)
+                entries = [(f"{number}-0", {"text": f"message {number}"}) for number in range(3, 6)]
+                assert await client.xrange("demo:stream", "4-0", "+") == entries[1:]
+                assert await client.xrange("demo:stream") == entries
+        finally:
+            await asyncio.to_thread(redis.close)
+
     async def test_started_later(self, lesson: Subject) -> None:
         """A process that starts later replays nothing, sends no gap, and rejects the ids of earlier messages."""
         async with own_cluster(lesson, 1) as cluster:
