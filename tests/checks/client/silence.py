@@ -42,6 +42,10 @@ STUCK = (
     "Your client waits without a limit for what it has sent, because the network takes nothing: in the send() of "
     "websockets, or in its close(), which ignores its close_timeout then. Call websocket.transport.abort()."
 )
+UNREAD = (
+    "Your client waits in send() without a limit as long as pings arrive. Put a timeout of silence seconds around each "
+    "send, also around the send of a pong, and reconnect after it."
+)
 IS_ALIVE = "Your client ends a connection on which pings come. Every frame counts: start to wait again after each one."
 
 
@@ -153,6 +157,27 @@ async def stuck(subject: Subject) -> None:
         await _reconnects(server, sends_again, "sent", text="x", id=1, likely=STUCK, seconds=CLOSED_WITHIN)
 
 
+async def stuck_with_pings(subject: Subject) -> None:
+    """Check that a client reconnects when its messages aren't read, although it receives pings."""
+    async with fake_server(subject) as server:
+        await server.begin(base=0.02, cap=0.05, silence=SHORT)
+        attempt = await accepted(server)
+        attempt.connection.transport.pause_reading()
+        await server.do("send", text="x", times=HUGE)
+        server.did = (
+            f"a message of {HUGE:,} characters to a server that reads nothing, and sends a ping every {PAUSE} s"
+        )
+
+        async def ping() -> None:
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    await asyncio.sleep(PAUSE)
+                    await attempt.send(PING)
+
+        async with running(ping(), server.next_attempt(likely=UNREAD, seconds=CLOSED_WITHIN)) as (_, again):
+            await again
+
+
 async def pinged(subject: Subject) -> None:
     """Check that a client stays connected while it receives only pings, for longer than `silence`."""
     clock = asyncio.get_running_loop().time
@@ -179,7 +204,7 @@ async def pinged(subject: Subject) -> None:
 class Silence:
     @check(3, "reconnects when nothing arrives, and stays connected while pings arrive")
     async def test_silence(self, subject: Subject) -> None:
-        situations = (half_open, without_answer, stuck, pinged)
+        situations = (half_open, without_answer, stuck, stuck_with_pings, pinged)
         await asyncio.gather(*(situation(subject) for situation in situations))
 
     @check(3, "ends while the network accepts nothing")

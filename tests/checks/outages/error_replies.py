@@ -22,8 +22,9 @@ RENEWS = (
     "ResponseError, or BrokerUnavailable, inside its loop, and go on."
 )
 LATE = (
-    "Your process takes those off the lists that couldn't renew their leases during the error replies. When a renewal "
-    "has failed, forget which processes are late, and trust the answer of RENEW again half a lease later."
+    "Your process removes members whose processes couldn't renew their leases during the error replies. At its start, "
+    "and when a renewal has failed, forget which processes are late, and trust the result of RENEW_LEASE again half a "
+    "LEASE_TTL later."
 )
 
 

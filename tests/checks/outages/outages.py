@@ -7,25 +7,36 @@ from judge.cluster import NO_REDIS, Cluster, MemberLog, at, own_cluster, say
 from judge.members import Members
 from judge.messages import show
 from judge.model import Failure, check
-from judge.subject import Subject
+from judge.subject import Subject, again
 
 from ..scale_out.every_process import EVERYWHERE, KEYS, UNJUDGED, are, said
 from .leases import LEASE_RENEW_INTERVAL, LEASE_TTL, SHORT_LEASES
 from .unavailable import BACK, UNAVAILABLE, gets_an_error, try_until_acknowledged
 
 STAYS = "the tasks that renew the lease and send the names go on after BrokerUnavailable and every error of Redis"
-RISING = "a Redis that came back empty knows no ids: tell it the largest that this process has seen, before it is used"
+RISING = (
+    "The empty Redis knows no ids, so yours start again or skip some. After each subscription, restore the largest id "
+    "that this process knows, and pass it to PUBLISH too, because publish() may reach the empty Redis first."
+)
+NOT_RESTORED = (
+    "Your process doesn't restore the last id of this room in the empty Redis, so it rejects a member that resumes "
+    "with 403, which is fatal for its client. After each new subscription and before resync(), restore the ids of all "
+    "rooms of which this process has published, received or read messages."
+)
 
 
 class Outages:
     @check(5, "continues with larger ids after Redis has recovered empty")
     async def test_empty(self, subject: Subject) -> None:
-        room = Members.room()
+        room, left = Members.room(), Members.room("left")
         async with own_cluster(subject, 2) as cluster:
             async with at(cluster[0], room, "Ada") as ada, at(cluster[1], room, "Grace") as grace:
                 await say(ada, *(f"text {number}" for number in range(1, 21)))
                 for log in (ada, grace):
                     await said(log, 20, after="Ada sent 20 messages", likely=EVERYWHERE)
+                async with at(cluster[0], left, "Zoe") as zoe:
+                    await say(zoe, *(f"text {number}" for number in range(1, 21)))
+                    await said(zoe, 20, after="Zoe sent 20 messages in another room", likely=EVERYWHERE)
                 await asyncio.to_thread(cluster.redis.kill)
                 for log in (ada, grace):
                     request = {"type": "message", "text": "in the outage"}
@@ -35,6 +46,9 @@ class Outages:
                 # Suspend the process that published the messages, so the one that only received them reconnects first.
                 with cluster[0].suspended():
                     await asyncio.to_thread(cluster.redis.start)
+                    await self._resumes(cluster[1], room, after)
+                    other = "Redis was killed and recovered empty; a member at another process had sent 20 messages and left"
+                    await self._resumes(cluster[1], left, other)
                     for number in (21, 22):
                         await self._goes_on(grace, number, after)
                 late = (
@@ -62,6 +76,22 @@ class Outages:
                         )
                         if len(linus.messages) + sum(linus.gaps) != last - 5:
                             raise Failure(after=after, got=str(linus), expect=expect, likely=RISING)
+
+    @staticmethod
+    async def _resumes(host: Subject, room: str, after: str) -> None:
+        """Check that a member can resume after the last id, before any message is sent to the empty Redis."""
+        path = Members.path(room, "Linus", after="20")
+        end = asyncio.get_running_loop().time() + 4
+        async for _ in again():
+            answer = await host.handshake(path)
+            if not isinstance(answer, int):
+                await answer.close()
+                return
+            # After 503, a client tries again.
+            if answer != 503 or asyncio.get_running_loop().time() > end:
+                got, expect = f"HTTP {answer}", "the handshake accepted"
+                sent = "a handshake with after=20, before any message was sent again"
+                raise Failure(sent=sent, after=after, got=got, expect=expect, likely=NOT_RESTORED)
 
     @staticmethod
     async def _goes_on(log: MemberLog, number: int, after: str) -> None:

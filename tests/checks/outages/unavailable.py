@@ -21,6 +21,10 @@ EMPTY = (
     "In an outage, your read_history() or update_presence() returns without an error, as if the room were empty. Raise "
     "BrokerUnavailable there too: chat.py answers it with 503."
 )
+NO_503 = (
+    "A call of your broker raises an error of redis-py in an outage, or returns as if all were well. Let "
+    "every method raise BrokerUnavailable: chat.py and members.py answer it with 503."
+)
 REPLIES = (
     "Your code doesn't treat an error reply as an outage: redis-py raises ResponseError for it, which is neither a "
     "ConnectionError nor a TimeoutError. Catch it where you catch those, and raise BrokerUnavailable."
@@ -117,7 +121,8 @@ async def refuses_for_now(host: Subject, room: str, *, after: str) -> None:
             await answer.close()
         got = f"HTTP {answer}" if isinstance(answer, int) else "the socket accepted"
         expect = "HTTP 503, so that a client tries again later"
-        raise Failure(sent="a handshake", after=after, got=got, expect=expect, likely=EMPTY)
+        likely = NO_503 if answer == 500 else EMPTY
+        raise Failure(sent="a handshake", after=after, got=got, expect=expect, likely=likely)
 
 
 class Unavailable:
@@ -143,6 +148,12 @@ class Unavailable:
                 await gets_an_error(log, request, after=f"Redis was killed, and then a {kind} was sent")
             for host in cluster.servers:
                 await refuses_for_now(host, room, after="Redis was killed")
+                for method, path in (("GET", Members.list_path(room)), ("DELETE", f"{Members.list_path(room)}/Ada")):
+                    answer = await host.request(method, path, likely=EMPTY)
+                    if answer.status_code != 503:
+                        got = f"status {answer.status_code}"
+                        sent = f"{method} {path}"
+                        raise Failure(sent=sent, after="Redis was killed", got=got, expect="status 503", likely=NO_503)
             await asyncio.to_thread(cluster.redis.start)
             after = "Redis was killed and started again"
             await self._delivers_again(ada, grace, after)
