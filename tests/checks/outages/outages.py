@@ -47,7 +47,7 @@ class Outages:
                 with cluster[0].suspended():
                     await asyncio.to_thread(cluster.redis.start)
                     await self._resumes(cluster[1], room, after)
-                    other = "Redis was killed and recovered empty; a member at another process had sent 20 messages and left"
+                    other = "Redis was killed and recovered empty; a member had sent 20 messages at another process"
                     await self._resumes(cluster[1], left, other)
                     for number in (21, 22):
                         await self._goes_on(grace, number, after)
