@@ -3,7 +3,7 @@
 import contextlib
 
 from judge.clients import anything
-from judge.cluster import PRESENCE, Cluster, MemberLog, at, say, separate_cluster, shared_cluster
+from judge.cluster import PRESENCE, Cluster, MemberLog, at, say, shared_cluster
 from judge.members import Members
 from judge.messages import show
 from judge.model import Failure, check
@@ -25,7 +25,7 @@ CONFIRMED = (
 class Presence:
     @check(2, "has one list of members for all processes, with each name once")
     async def test_members(self, subject: Subject) -> None:
-        cluster = await separate_cluster(subject)
+        cluster = await shared_cluster(subject)
         room = Members.room()
         async with at(cluster[0], Members.room("elsewhere"), "Zoe") as zoe, at(cluster[1], room, "Grace") as grace:
             async with at(cluster[0], room, "Ada") as first:

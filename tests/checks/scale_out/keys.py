@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from judge.clients import anything
-from judge.cluster import MemberLog, at, say, separate_cluster, shared_cluster, shortened
+from judge.cluster import Cluster, MemberLog, at, say, separate_cluster, shared_cluster, shortened
 from judge.members import Members
 from judge.model import Failure, check
 from judge.subject import Subject
@@ -26,7 +26,14 @@ FORGOTTEN = (
 class Keys:
     @check(4, "deduplicates by key across all processes")
     async def test_key(self, subject: Subject) -> None:
-        cluster = await separate_cluster(subject)
+        await self.deduplicates(await separate_cluster(subject))
+
+    async def deduplicates(self, cluster: Cluster) -> None:
+        """Check that all servers of a cluster know the keys that were sent to one of them.
+
+        Raises:
+            Failure: a server doesn't know a key, or a message with another key is left out.
+        """
         room = Members.room()
         async with contextlib.AsyncExitStack() as stack:
             adas = [await stack.enter_async_context(at(host, room, "Ada")) for host in cluster]
