@@ -1,6 +1,6 @@
 """Step 11: the checks of the exercise. They are in the modules of `tests/checks/outages/`, by TODO:
 
-- 1: `step_10.py`, the guarantees of step 10
+- 1: `step_10.py`, the checks of step 10 again
 - 2: `presence.py`, one list of members for all processes
 - 3: `leases.py`, the members of a process that was killed; `networks.py`, a slow network between a process and Redis
 - 4: `unavailable.py`, errors instead of silence while Redis is unavailable
