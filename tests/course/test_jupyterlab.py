@@ -159,7 +159,7 @@ class TestDesk:
             for step in steps():
                 if step.number > 1:
                     # The list of the first page, then the last line of each notebook.
-                    link = re.compile(f"^(the desk of step )?{step.number:02}$")
+                    link = re.compile(f"^(the (desk|workspace) of step )?{step.number:02}$")
                     page.locator(".jp-RenderedMarkdown a[href*=workspace]", has_text=link).last.click()
                 page.wait_for_url(f"**/lab/workspaces/{step.name}**")
                 page.wait_for_selector(f".jp-mod-current[data-id] >> text={step.name}.ipynb")

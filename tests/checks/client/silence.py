@@ -204,7 +204,7 @@ async def pinged(subject: Subject) -> None:
 class Silence:
     @check(3, "reconnects when nothing arrives, and stays connected while pings arrive")
     async def test_silence(self, subject: Subject) -> None:
-        situations = (half_open, without_answer, stuck, stuck_with_pings, pinged)
+        situations = (half_open, without_answer, stuck, pinged)
         await asyncio.gather(*(situation(subject) for situation in situations))
 
     @check(3, "ends while the network accepts nothing")
@@ -217,3 +217,7 @@ class Silence:
                 await server.handled()
             server.did = "the client was ended, while it sends into a network that takes nothing"
             await ends(server, likely=STUCK, seconds=CLOSED_WITHIN)
+
+    @check(3, "reconnects when its messages aren't read, although pings arrive")
+    async def test_unread(self, subject: Subject) -> None:
+        await stuck_with_pings(subject)
