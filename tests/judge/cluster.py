@@ -22,7 +22,13 @@ REAL = True if os.environ.get("CI") else None
 """Whether each Redis must be the real one: True if CI is set. If it's None, each check decides."""
 NO_REDIS = not shutil.which("redis-server") and not REAL
 """Whether checks that need a real Redis are left out."""
-PRESENCE = "the members of a room are those of all processes, kept in Redis"
+PRESENCE = (
+    "A process lists only its own members. Store the names of each process in Redis, and return those of all processes."
+)
+JOINS = (
+    "Your server refuses a member, or sends it something else than the list of members first. If your code raised an "
+    "error, Server or Printed shows it."
+)
 REFUSED = "read_history() or update_presence() raised BrokerUnavailable: is Redis reached, and do the scripts load?"
 NO_ID = (
     "An ack has no id, so publish() doesn't return a number. Return the id of the message, in the script with "
@@ -227,7 +233,7 @@ class MemberLog:
 
 @contextlib.asynccontextmanager
 async def at(
-    subject: Subject, room: str, name: str, *, likely: str = PRESENCE, small_buffers: bool = False, **query: Any
+    subject: Subject, room: str, name: str, *, likely: str = JOINS, small_buffers: bool = False, **query: Any
 ) -> AsyncIterator[MemberLog]:
     """Open a tab at a server, and read its list of members.
 

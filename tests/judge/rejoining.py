@@ -16,7 +16,8 @@ from .subject import Subject
 from .troubles import LIMITED
 
 REPLAY = (
-    "after=ID replays the messages with a larger id, each once and in order, after the list and before anything new"
+    "Your server doesn't replay what the member missed, or it replays other messages. Queue the messages with a larger "
+    "id than after, each once and in order, right after the list of members."
 )
 
 

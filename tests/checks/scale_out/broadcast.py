@@ -12,7 +12,10 @@ from redis.asyncio import Redis
 
 from .every_process import APART, EVERYWHERE, UNJUDGED, are, are_complete, said
 
-ONE_ORDER = "the id and the publishing are one step in Redis, a script: else two processes overtake each other"
+ONE_ORDER = (
+    "Each process counts its own ids, or two processes publish in another order than they count. Increment the id and "
+    "publish the message in one script, because Redis runs a script in one step."
+)
 
 ACK_ID = (
     "Your publish() returns another id than the message has, or none. Return the id that the script has assigned, and "
