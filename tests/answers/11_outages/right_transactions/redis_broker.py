@@ -70,7 +70,8 @@ class RedisBroker:
             raise BrokerUnavailable
         try:
             yield
-        except (RedisError, OSError) as error:
+        # uvloop raises RuntimeError for a write to a connection that has been lost meanwhile.
+        except (RedisError, OSError, RuntimeError) as error:
             raise BrokerUnavailable from error
 
     async def publish(self, room_id: str, sender: str, text: str, key: str) -> int:
