@@ -4,6 +4,7 @@
     python tests/tools/answers.py judge FOLDER 02_echo
     python tests/tools/answers.py write FOLDER 02_echo/wrong_new --title "..." --refused-by test_echo --says "..."
     python tests/tools/answers.py carry
+    python tests/tools/answers.py seeds 02_echo
 
 `show` takes `02_echo/solution` too: copy it, edit the copy, judge it, and write the difference.
 """
@@ -39,6 +40,9 @@ from harness.answers import (  # noqa: E402
     write_files,
 )
 from workshop.course import ROOT, CourseError, Step, find_step  # noqa: E402
+
+SEEDS = 10
+"""The number of fixed seeds: a mistake must be refused with the same phrase under each."""
 
 
 def find(name: str) -> Answer:
@@ -313,6 +317,35 @@ def judge(folder: Path, step: str, seed: int | None = None) -> str:
     return f"{verdict}\n{verdict.hard}" if verdict.hard else str(verdict)
 
 
+def under_seeds(answer: Answer) -> tuple[int, list[str]]:
+    """Judge a wrong answer under ten fixed seeds, 0 to 9, and once if its failure doesn't depend on drawn values.
+
+    Args:
+        answer: the answer.
+
+    Returns:
+        The number of verdicts, and a sentence for each seed with which its header's claim doesn't hold.
+    """
+    from judge.judge import Judge
+
+    sentences = []
+    with tempfile.TemporaryDirectory() as folder:
+        answer.put_into(Path(folder))
+        for seed in range(SEEDS):
+            verdict = Judge(answer.step, Path(folder), seed=seed, through=answer.refused_by + answer.hard_cases).run()
+            part = verdict if verdict.failed or not verdict.hard else verdict.hard
+            failed = verdict.failed or (verdict.hard.first_failed if verdict.hard else None)
+            message = "\n".join(text for _, text in part.explanation)
+            if failed is None or failed.name not in answer.refused_by + answer.hard_cases:
+                found = f"{failed.name} refuses it" if failed else "it passes"
+                sentences.append(f"{answer.name}, seed {seed}: {found}.")
+            elif answer.claim("Says") not in message:
+                sentences.append(f"{answer.name}, seed {seed}: the message lacks {answer.claim('Says')!r}.")
+            if failed and "Seed" not in dict(part.explanation):
+                return seed + 1, sentences
+    return SEEDS, sentences
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one of the commands; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -324,6 +357,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one.add_argument("folder", type=Path)
     one.add_argument("step", help="2, or 02_echo")
     one.add_argument("--seed", type=int, help="draw the same values as an earlier run")
+    one = commands.add_parser("seeds", help="judge the wrong answers of a step under ten seeds")
+    one.add_argument("step", help="2, or 02_echo")
     one = commands.add_parser("write", help="write the answer in a folder as a diff; its header is kept")
     one.add_argument("folder", type=Path)
     one.add_argument("name", help="02_echo/wrong_receive_text")
@@ -339,6 +374,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             show(options.name, options.folder)
         elif options.command == "judge":
             print(judge(options.folder, options.step, options.seed))
+        elif options.command == "seeds":
+            step = find_step(options.step)
+            failures = 0
+            for answer in answers():
+                if answer.step == step and not answer.right:
+                    count, sentences = under_seeds(answer)
+                    failures += len(sentences)
+                    print(
+                        "\n".join(sentences or [f"{answer.name}: refused under {count} of {count} seeds."]), flush=True
+                    )
+            return 1 if failures else 0
         elif options.command == "write":
             claims = {label: text for label in LABELS[1:] if (text := vars(options)[label])}
             print(write(find(options.name), read_answer(options.folder), options.title, claims), end="")
