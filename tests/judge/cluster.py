@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from redis.asyncio import Redis as AsyncRedis
 from workshop.network import Network
 from workshop.redis_server import RedisServer
 
@@ -16,6 +17,7 @@ from .clients import Client
 from .members import PING, Members, members_list
 from .messages import show
 from .model import Failure
+from .redis_tap import Tap, tap
 from .subject import Subject, again
 
 REAL = True if os.environ.get("CI") else None
@@ -68,6 +70,8 @@ class Cluster:
     servers: list[Subject]
     links: list[Link] = field(default_factory=list)
     """The links between the first servers and Redis. The other servers are connected directly."""
+    taps: list[Tap] = field(default_factory=list)
+    """The proxies between the first servers and Redis, for a cluster without links."""
 
     def __getitem__(self, place: int) -> Subject:
         return self.servers[place]
@@ -81,6 +85,10 @@ async def shared_cluster(subject: Subject) -> Cluster:
 async def _start(subject: Subject) -> Cluster:
     redis = await asyncio.to_thread(RedisServer, real=REAL)
     subject.at_end.append(redis.close)
+    if redis.program:
+        # No check restarts this Redis, so it needs no file. Syncing each message takes longer than all the rest.
+        async with AsyncRedis.from_url(redis.url) as client:
+            await client.config_set("appendonly", "no")
     # Set HOST only to make the settings differ: equal settings would return the same server.
     starting = (subject.under(BROKER=redis.url, HOST=str(number)) for number in range(3))
     return Cluster(redis, list(await asyncio.gather(*starting)))
@@ -98,7 +106,7 @@ async def separate_cluster(subject: Subject) -> Cluster:
 
 @contextlib.asynccontextmanager
 async def own_cluster(
-    subject: Subject, number: int, *, real: bool | None = None, links: int = 0, **settings: str
+    subject: Subject, number: int, *, real: bool | None = None, links: int = 0, taps: int = 0, **settings: str
 ) -> AsyncIterator[Cluster]:
     """Start servers and a Redis for one check, which may end them.
 
@@ -107,16 +115,19 @@ async def own_cluster(
         number: the number of servers.
         real: whether it must be a real Redis; None uses the available one.
         links: the number of servers that reach Redis through their own network.
+        taps: the number of servers that reach Redis through their own `Tap`, without links.
         settings: environment variables of the servers.
     """
     redis = await asyncio.to_thread(RedisServer, real=real or REAL)
     try:
         async with contextlib.AsyncExitStack() as stack:
             linked = [stack.enter_context(_link(redis)) for _ in range(links)]
-            urls = [link.network.url for link in linked] + [redis.url] * (number - links)
+            tapped = [stack.enter_context(tap(redis)) for _ in range(taps)]
+            urls = [link.network.url for link in linked] + [each.url for each in tapped]
+            urls += [redis.url] * (number - len(urls))
             starting = (subject.another(BROKER=url, **settings) for url in urls)
             others = (stack.enter_async_context(server) for server in starting)
-            yield Cluster(redis, list(await asyncio.gather(*others)), linked)
+            yield Cluster(redis, list(await asyncio.gather(*others)), linked, tapped)
     finally:
         await asyncio.to_thread(redis.close)
 
