@@ -1,6 +1,6 @@
 """Step 07: the checks of the exercise. Those of each TODO are in a module of `tests/checks/backpressure/`:
 
-1. `messages.py`: numbered messages in one order, and all requirements of step 05
+1. `messages.py`: numbered messages in one order; `step_05.py`, the checks of step 05 again
 2. `slow_consumers.py`: slow consumers are disconnected, and don't delay other members
 3. `heartbeat.py`: pings, and the disconnect of silent members
 4. `shutdown.py`: the process ends soon after SIGTERM
@@ -12,9 +12,11 @@ from .backpressure.heartbeat import Heartbeat
 from .backpressure.messages import Messages
 from .backpressure.shutdown import Shutdown
 from .backpressure.slow_consumers import SlowConsumers
+from .backpressure.step_05 import StepFive
 
 
-class TestExercise(Messages, SlowConsumers, Heartbeat, Shutdown):
+# Checks of one TODO run in reverse order of these classes.
+class TestExercise(StepFive, Messages, SlowConsumers, Heartbeat, Shutdown):
     """All checks of step 07."""
 
     leaving = 2

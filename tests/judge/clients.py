@@ -65,6 +65,8 @@ class Client:
         self._since = self.conversation.sent_count
         self.ignored: dict[str, Any] | None = None
         """A message that may arrive at any time and isn't an answer, such as a ping."""
+        self.translate: Callable[[str | bytes], str | bytes] | None = None
+        """A function that every received message passes through, for a step whose messages have further keys."""
         self.ended = False
         """Whether this side has ended the connection, with or without a close frame."""
         self._answered: tuple[str, str] | None = None
@@ -122,7 +124,7 @@ class Client:
                 frame = await self.connection.recv()
                 # Don't parse large messages twice: no ignored message is that long.
                 if self.ignored is None or len(frame) > LONGEST_IGNORED or parsed(frame) != self.ignored:
-                    return frame
+                    return frame if self.translate is None else self.translate(frame)
 
     async def _look_ahead(self, seconds: float) -> str | bytes | None:
         """Return the next message but leave it unread, or None if none arrives in time."""

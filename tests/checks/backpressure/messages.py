@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 from typing import Any
 
-from judge.clients import Client, anything
-from judge.members import BAD, BAD_DIRECT, PING, Members, joined, left, message
+from judge.clients import Client
+from judge.members import PING, Members, message
 from judge.messages import show
 from judge.model import Failure, Likely, check
 from judge.subject import Subject
@@ -86,42 +86,3 @@ class Messages:
                 expect = "what one member sent, in the order in which it was sent"
                 likely = "a task for each message: tasks do not keep an order, a queue does"
                 raise Failure(after=after, got=show(texts), expect=expect, likely=likely)
-
-    @check(1, "still does what step 05 asked for")
-    async def test_as_before(self, subject: Subject) -> None:
-        members = Members(subject, PING)
-        room = members.room()
-        likely = "this is as in step 05: see the solution there"
-        async with (
-            members.tab(room, "Grace") as grace,
-            members.tab(room, "Ada") as ada,
-            members.tab(room, "Ada") as two,
-        ):
-            await members.enters(grace, "Grace", likely=likely)
-            for tab in (ada, two):
-                await members.enters(tab, "Ada", "Grace", likely=likely)
-            await grace.gets(joined("Ada"), likely=likely)
-            for frame in (*BAD, *BAD_DIRECT):
-                await ada.send(frame)
-                await ada.gets_error(likely=likely)
-            await ada.send({"type": "direct", "to": "Nobody", "text": "hello"})
-            await ada.gets_error(likely=likely)
-            await grace.send({"type": "direct", "to": "Ada", "text": "hello"})
-            for tab in (ada, two):
-                await tab.gets({"type": "direct", "from": "Grace", "text": "hello"}, likely=likely)
-            await two.reset()
-            await members.are(room, "Ada", "Grace", after="one of Ada's two tabs ended", likely=likely)
-            await members.remove(room, "Nobody", expect=404, likely=likely)
-            await members.remove(room, "Ada", likely=likely)
-            await grace.gets(left("Ada"), likely=likely)
-            await ada.is_closed(1008, "removed", likely=likely, besides=anything)
-            async with members.tab(room, "Ada") as back:
-                await members.enters(back, "Ada", "Grace", likely=likely)
-                await grace.gets(joined("Ada"), likely=likely)
-                await back.finish()
-                await grace.gets(left("Ada"), likely=likely)
-            for query in ("", "?name=", f"?name={'x' * 21}"):
-                answer = await subject.handshake(f"/ws/{room}{query}")
-                if answer != 403:
-                    got = f"HTTP {answer}" if isinstance(answer, int) else "the socket accepted"
-                    raise Failure(sent=f"a handshake for /ws/{room}{query}", got=got, expect="HTTP 403", likely=likely)
