@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Sequence
 
 import psutil
@@ -22,6 +23,8 @@ LARGE = "x" * 65_536
 GIANT = "x" * (1_048_576 if hasattr(socket, "TCP_MAXSEG") else 8_388_608)
 """A text that's larger than the buffers of the kernel and asyncio for a tiny member that reads nothing. Later messages
 must wait in the server."""
+LOOK_EVERY = 0.1
+"""Seconds between two looks at the TCP sockets of a process."""
 LONGEST_WAIT = 0.1
 """Seconds for which the others may wait for a message."""
 
@@ -32,11 +35,43 @@ def in_one_piece(texts: list[str]) -> bytes:
     return b"".join(frames.Frame(frames.Opcode.TEXT, each).serialize(mask=True) for each in data)
 
 
-def holds(subject: Subject, tab: Client) -> bool:
-    """Return whether the server's process has a TCP socket whose other end is this client's."""
-    port = tab.connection.local_address[1]
-    found = psutil.Process(subject.server.pid).net_connections()
-    return any(one.raddr and one.raddr.port == port for one in found)
+def holds(subject: Subject, *tabs: Client) -> bool:
+    """Return whether the server's process has a TCP socket whose other end is one of these clients'."""
+    return not _others(subject.server.pid).isdisjoint(_port(tab) for tab in tabs)
+
+
+async def releases(subject: Subject, *tabs: Client) -> None:
+    """Wait until the server's process has no TCP socket whose other end is one of these clients'.
+
+    The clients of a check share the look at the sockets, because it takes processor time.
+    """
+    pid, start = subject.server.pid, time.monotonic()
+    while True:
+        looked, ports = _looks.get(pid, (0.0, set()))
+        if looked >= start and ports.isdisjoint(map(_port, tabs)):
+            return
+        now = time.monotonic()
+        if now - _begun.get(pid, 0.0) > LOOK_EVERY:
+            _begun[pid] = now
+            _looks[pid] = (now, await asyncio.to_thread(_others, pid))
+        else:
+            await asyncio.sleep(LOOK_EVERY / 4)
+
+
+_begun: dict[int, float] = {}
+"""By process, when the last look began."""
+_looks: dict[int, tuple[float, set[int]]] = {}
+"""By process, when the last finished look began, and what it found."""
+
+
+def _others(pid: int) -> set[int]:
+    """Return the ports of the other ends of a process's TCP connections."""
+    return {found.raddr.port for found in psutil.Process(pid).net_connections() if found.raddr}
+
+
+def _port(tab: Client) -> int:
+    port: int = tab.connection.transport.get_extra_info("sockname")[1]
+    return port
 
 
 @contextlib.asynccontextmanager

@@ -14,10 +14,8 @@ from judge.subject import Subject
 from judge.tasks import running, spawn, stop
 from websockets.exceptions import ConnectionClosed
 
-from .room import CLOSING, FILLING, HUGE, IDS, let_go
+from .room import BEAT, CLOSING, FILLING, HUGE, IDS, let_go
 
-BEAT = 0.25
-"""Heartbeat interval in most of these checks, in seconds."""
 LONG_BEAT = 1.0
 """Heartbeat interval for a machine that's too busy for the others, in seconds."""
 EARLIEST = 2.9

@@ -2,51 +2,79 @@
 
 import asyncio
 import contextlib
+import time
+from dataclasses import replace
 
 import psutil
-from judge.clients import anything
-from judge.members import PING, Members, left
-from judge.messages import parsed, show
+from judge.clients import Client, anything
+from judge.conversation import pause
+from judge.members import PING, Members, joined, left
+from judge.messages import show
 from judge.model import Failure, Likely, check
+from judge.sessions import read_on
 from judge.slow_readers import GIANT, LARGE, LONGEST_WAIT, in_one_piece, read_slowly, stuck_members
 from judge.subject import Subject
-from judge.tasks import spawn
+from judge.tasks import running
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close, Opcode
 
-from .room import CLOSING, DROP, DROPPED_BY, FEW, FILLING, HUGE, STALLS, WAITING, Room, a_room, let_go, messages_of
+from .backlog import CODE, KINDS, LISTED, TWICE, Backlog, backlog
+from .room import (
+    BEAT,
+    CLOSING,
+    DROP,
+    DROPPED_BY,
+    FILLING,
+    HELD_BRIEFLY,
+    HUGE,
+    QUIET,
+    STALLS,
+    WAITING,
+    Room,
+    a_room,
+    let_go,
+    messages_of,
+)
 
 PASSING = 25
 """MiB of messages that are sent after a member was disconnected."""
 GROWTH = 20
 """MiB by which the process may grow in that time."""
-LISTED = "a dropped member stays on the list: take it off the room and tell the others at the moment of the drop"
-CODE = "close with 1013 after what is on the way, and give the member half a second before the transport is aborted"
-BURST = (
-    "uvicorn hands the endpoint many frames before another task runs, so every queue fills: "
-    "await asyncio.sleep(0) after each message"
+CLOSE_TIMEOUT = 2.0
+"""CLOSE_TIMEOUT by default, in seconds."""
+READS_ON_AFTER = 1.4
+"""Seconds for which a tab pauses, less than `CLOSE_TIMEOUT`."""
+LONG_TIMEOUT = "20"
+"""CLOSE_TIMEOUT of a server whose clients pause longer than by default, in seconds."""
+LONG_PAUSE = 3.0
+"""Seconds for which such a client pauses."""
+WAYS = (
+    "disconnected at the next message",
+    "disconnected at the next message, and then RST",
+    "disconnected at the next message, and then FIN",
+    "RST",
+    "FIN",
+    "DELETE, and it reads nothing",
+    "DELETE, and it reads on",
 )
-
-LEAST, MOST = WAITING, WAITING + 4
-"""Messages after which `left` of a stuck member may arrive. Its writer holds one message, and `left` may be sent before
-the message that overflows the queue or after it."""
+"""How a tab ends whose queue is full."""
+MOST = WAITING + 4
+"""Messages after which every member that reads nothing must be disconnected."""
 RATE = 1_048_576
 """Bytes per second that a slow member reads."""
+FILLER = "x" * 262_144
+MANY = 120
+"""Members that read nothing, all in one room: more than a queue holds notices."""
 MORE = 350
 """Members: so many that a function that calls itself for each of them exceeds the recursion limit."""
+BURST = (
+    "The queues of members that read overflow in a burst, because no writer runs meanwhile: uvicorn has the next "
+    "message ready each time, so receive() never suspends. Add await asyncio.sleep(0) after each receive(), first in "
+    "the loop, and disconnect a tab only while its writer waits in a send."
+)
 FIXED = (
     "The connection is aborted a fixed time after the disconnect, though its client still reads. Restart the timer "
     "whenever the writer could send a message."
-)
-FILLER = "x" * 262_144
-MANY = 200
-"""Members that read nothing, all in one room."""
-TOO_FEW = (
-    "The queue of a member holds fewer than 64 messages. Let 64 wait, not counting what the operating system and "
-    "asyncio have taken, and disconnect it at the next."
-)
-TOO_MANY = (
-    "The queue of a member holds more than 64 messages, or its limit counts something else. Check the number of queued "
-    "messages before you queue one, and disconnect the member if it's 64."
 )
 FIRST_FULL = (
     "A message isn't queued for the tabs behind the first one that's full. Go through all of them, and close those "
@@ -56,18 +84,30 @@ STRICT = (
     "Many notices are queued in one go, and a tab that reads is disconnected before its writer has had its turn. Only "
     "disconnect a tab while its writer waits for a send."
 )
-DIRECT = (
-    "Direct messages to a member that reads nothing are queued without a limit. Let them go through the same function "
-    "as the messages to the room."
-)
-ERRORS = (
-    "Errors to a member that reads nothing are queued without a limit. Let them go through the same function as the "
-    "messages to the room."
-)
 ONE_TAB = "A tab that reads is disconnected because another tab of its name doesn't. Disconnect that tab alone."
 TOGETHER = (
     "Many members whose queues are full at the same message aren't all disconnected. Collect them in the loop over the "
     "members, close them after it, and notify the others in a loop: each notice may find further queues full."
+)
+REJOINS = (
+    "A disconnected name can't rejoin while its old connection is still open. Remove the tab from the room at once."
+)
+GROWS = (
+    "The process stores messages that nobody gets: in the queue of a disconnected tab, or in a list of all messages. "
+    "Remove the tab from the room when its queue overflows, and store no messages."
+)
+DELETED = "DELETE of a member whose queue is full fails or waits. Only queue the close, and start the timer."
+LEFT = (
+    "The others get no left when a tab with a full queue ends. In finally of the endpoint, remove it from the room, "
+    "and wait for no send."
+)
+PINGS_UNLIMITED = (
+    "Pings are queued for a tab whose queue is full, without a limit. Let them go through the same function as the "
+    "messages to the room."
+)
+NOT_OWN_TIMEOUT = (
+    "The connection is aborted before its client had CLOSE_TIMEOUT seconds to read on: CLOSE_TIMEOUT is 20 here. Read "
+    "it from settings.py, and start the timer with it."
 )
 
 
@@ -76,19 +116,39 @@ def memory(subject: Subject) -> float:
     return psutil.Process(subject.server.pid).memory_info().rss / 2**20
 
 
+async def answer_pings(*tabs: Client) -> None:
+    """Send a pong as each tab, several times an interval."""
+    while True:
+        for tab in tabs:
+            with contextlib.suppress(ConnectionClosed):
+                await tab.connection.send('{"type": "pong"}')
+        await asyncio.sleep(BEAT / 4)
+
+
 class SlowConsumers:
     @check(2, "queues 64 messages for a tab that reads nothing, and disconnects it at the next")
     async def test_limit(self, subject: Subject) -> None:
-        await self._limits_messages(subject)
-        await self._limits(subject, "direct messages to Linus", DIRECT)
-        await self._limits(subject, "bad messages from Linus", ERRORS)
+        quiet = await subject.under(**QUIET)
+        async with running(*(self._limits(quiet, kind) for kind in KINDS)) as judging:
+            for each in judging:
+                await each
 
     @staticmethod
-    async def _limits_messages(subject: Subject) -> None:
-        """Count the messages that are queued for a tab that reads nothing, next to one that reads."""
-        members = Members(subject, PING)
+    async def _limits(quiet: Subject, kind: str) -> None:
+        """Check the limit for one kind of messages, and that the member gets what was queued."""
+        async with backlog(quiet, kind) as linus:
+            await linus.add(WAITING)
+            await linus.stays()
+            await linus.overflows()
+            await linus.reads_on()
+            await linus.says()
+
+    @check(2, "disconnects a full tab alone, and keeps the other tabs of its name")
+    async def test_one_tab(self, subject: Subject) -> None:
+        quiet = await subject.under(**QUIET)
+        members = Members(quiet)
         async with (
-            a_room(subject, "Ada") as (room, talk),
+            a_room(quiet, "Ada") as (room, talk),
             members.tab(room, "Linus", tiny=True) as stuck,
             members.tab(room, "Grace", tiny=True) as one,
             members.tab(room, "Grace") as reads,
@@ -97,68 +157,139 @@ class SlowConsumers:
             for tab in (stuck, one):
                 tab.stop_reading()
             await talk.say(GIANT, after=after)
-            while "Linus" not in talk.left and talk.number < 3 * MOST:
+            while "Linus" not in talk.left and talk.number < 3 * WAITING:
                 await talk.say("small", after=after)
-            if not LEAST <= (queued := talk.number - 1) <= MOST:
-                got = f"left after {queued} more messages"
-                likely = TOO_FEW if queued < LEAST else TOO_MANY
-                if "Linus" not in talk.left:
-                    got, likely = f"no left after {queued} more messages", DROP
-                raise Failure(after=after, got=got, expect=f"left of Linus after {WAITING} or so", likely=likely)
             reads.did, reads.after = f"{talk.number} messages of Ada", after
             await messages_of(reads, talk.number, likely=Likely(ONE_TAB, wrong=FIRST_FULL))
-            listed = await subject.get_json(members.list_path(room), likely=LISTED)
+            listed = await quiet.get_json(members.list_path(room), likely=LISTED)
             likely = LISTED if "Linus" in listed["names"] else ONE_TAB
             await members.are(room, "Ada", "Grace", after=after, likely=likely)
+            for tab in (one, stuck):
+                read_on(tab)
+                tab.did = "nothing; it was disconnected, and reads on"
+                await tab.is_closed(1013, likely=CODE, besides=anything)
+            # A left of Grace, or a second one of Linus, arrives before this message.
+            talk.left.clear()
+            for text in ("one", "two"):
+                await talk.say(text, after=f"{after}; now they read on, and were closed with 1013")
+            if talk.left:
+                got = f"left of {', '.join(talk.left)}"
+                likely = ONE_TAB if "Grace" in talk.left else TWICE
+                raise Failure(after=after, got=got, expect="no left: Grace has a tab that reads", likely=likely)
+            await messages_of(reads, 2, first=talk.number - 1, likely=ONE_TAB)
+
+    @check(2, "lets a disconnected name rejoin, ignores its old tab, and disconnects the new one too")
+    async def test_rejoins(self, subject: Subject) -> None:
+        quiet = await subject.under(**QUIET)
+        async with backlog(quiet) as old:
+            await old.add(WAITING)
+            await old.overflows()
+            async with old.members.tab(old.room, "Linus", tiny=True) as tab:
+                await old.members.enters(tab, "Ada", "Linus", likely=REJOINS)
+                await old.ada.gets(joined("Linus"), likely=REJOINS)
+                new = Backlog(quiet, old.room, old.ada, tab, "messages", old.number)
+                await old.linus.send_burst({"type": "message", "text": "late"}, "late")
+                await new.fill()
+                await new.add(WAITING)
+                await new.stays()
+                await old.reads_on()
+                await new.stays()
+                await new.overflows()
+                await new.reads_on()
+                await new.says()
+
+    @check(2, "closes no tab that pauses with 64 queued messages, and sends all of them", pauses=True)
+    async def test_pause(self, subject: Subject) -> None:
+        quiet = await subject.under(**QUIET)
+        await asyncio.gather(self._pauses(quiet), self._pauses_when_full(quiet))
 
     @staticmethod
-    async def _limits(subject: Subject, what: str, likely: str) -> None:
-        """Check that a tab that reads nothing is disconnected, whatever is queued for it."""
-        async with (
-            a_room(subject, "Ada") as (room, talk),
-            Members(subject, PING).tab(room, "Linus", tiny=True) as linus,
-        ):
-            linus.stop_reading()
-            after = "Linus reads nothing, and a large message has filled the connection"
-            await talk.say(GIANT, after=after)
-            for _ in range(MOST):
-                if likely == DIRECT:
-                    await talk.ada.send({"type": "direct", "to": "Linus", "text": "small"})
-                else:
-                    await linus.send("bad")
-            talk.ada.did, talk.ada.after = f"{MOST} {what}", after
-            await talk.ada.gets(left("Linus"), likely=likely)
+    async def _pauses(quiet: Subject) -> None:
+        async with backlog(quiet, KINDS[-1]) as linus:
+            await linus.add(WAITING)
+            await pause(READS_ON_AFTER)
+            await linus.gets_all()
+            # And again, because 64 messages were queued before.
+            await linus.fill()
+            await linus.add(WAITING)
+            await linus.stays()
+            await linus.gets_all()
+            await linus.says()
 
-    @check(2, "drops a member that takes nothing, lets go of its socket, and stays small")
+    @staticmethod
+    async def _pauses_when_full(quiet: Subject) -> None:
+        for attempt in range(3):
+            async with backlog(quiet) as linus:
+                await linus.add(WAITING)
+                start = time.monotonic()
+                await linus.overflows()
+                await pause(READS_ON_AFTER)
+                try:
+                    did = f"nothing; Linus was disconnected, and reads on after {READS_ON_AFTER:g} s"
+                    return await linus.reads_on(did=did)
+                except Failure:
+                    # A busy machine may be late, but not each time.
+                    if time.monotonic() - start < CLOSE_TIMEOUT or attempt == 2:
+                        raise
+
+    @check(2, "releases the connection of a tab that reads nothing, however it ends, and stays small")
     async def test_stuck(self, subject: Subject) -> None:
-        async with subject.another(counting=True, CLOSE_TIMEOUT=CLOSING) as own:
-            members = Members(own)
+        async with subject.another(counting=True, CLOSE_TIMEOUT=CLOSING, **QUIET) as own:
             before = await own.unfinished()
-            async with a_room(own, "Ada") as (room, talk), members.tab(room, "Linus", small_buffers=True) as linus:
-                after = "Linus stopped reading"
-                await talk.say("hello", after="everybody reads")
-                linus.stop_reading()
-                least = most = memory(own)
-                await talk.fill("Linus", since=1, after=after)
-                dropped = spawn(let_go(own, linus, after="Linus was dropped"))
-                await members.are(room, "Ada", after="Ada heard that Linus left", likely=LISTED)
-                for _ in range(PASSING * 2**20 // len(HUGE)):
-                    await talk.say(HUGE, after=after)
-                    most = max(most, memory(own))
-                if most - least > GROWTH:
-                    got = f"the process grew by {most - least:.0f} MiB"
-                    expect = f"less than {GROWTH} MiB while {PASSING} MiB of messages pass"
-                    raise Failure(after=after, got=got, expect=expect, likely=DROP)
-                await dropped
-                path, counts = "/debug/sessions", {"sessions": 1, "rooms": 1}
-                got = await own.get_json(path, likely="this is as in step 05")
-                if got != counts:
-                    raise Failure(sent=f"GET {path}", after=after, got=show(got), expect=show(counts), likely=LISTED)
-            await own.eventually_idle(before, after="a member was dropped, and the others left")
+            await asyncio.gather(self._stays_small(own), *(self._ends(own, way) for way in WAYS))
+            path, counts = "/debug/sessions", {"sessions": 0, "rooms": 0}
+            after = "tabs that read nothing ended, and the others left"
+            expect = f"{show(counts)} within 1 s"
+            await own.eventually(path, counts.__eq__, after=after, expect=expect, likely=LISTED)
+            await own.eventually_idle(before, after=f"{after}: {', '.join(WAYS)}")
 
-    @check(2, "lets nobody wait for the one who takes nothing")
+    @staticmethod
+    async def _stays_small(own: Subject) -> None:
+        """Check the memory while a disconnected member reads nothing, and the messages of others pass."""
+        async with backlog(own) as linus:
+            await linus.add(WAITING)
+            least = most = memory(own)
+            await linus.overflows()
+            talk = Room(linus.ada)
+            talk.number = linus.number
+            after = "Linus reads nothing, and 65 messages came for him"
+            for _ in range(PASSING * 2**20 // len(HUGE)):
+                await talk.say(HUGE, after=after)
+                most = max(most, memory(own))
+            if most - least > GROWTH:
+                got = f"the process grew by {most - least:.0f} MiB"
+                expect = f"less than {GROWTH} MiB while {PASSING} MiB of messages pass"
+                raise Failure(after=after, got=got, expect=expect, likely=GROWS)
+            linus.number = talk.number
+            await let_go(own, linus.linus, after=after, held=HELD_BRIEFLY)
+            await linus.says()
+
+    @staticmethod
+    async def _ends(own: Subject, way: str) -> None:
+        """Let a tab with a full queue end in one way, and check that everything of it is released."""
+        async with backlog(own) as linus:
+            await linus.add(WAITING)
+            is_full = way.startswith("disconnected")
+            if is_full:
+                await linus.overflows()
+            elif way.startswith("DELETE"):
+                await linus.members.remove(linus.room, "Linus", likely=DELETED)
+            if way == "DELETE, and it reads on":
+                await linus.reads_on(1008, "removed", did="nothing; DELETE removed Linus, and his tab reads on")
+            elif way.endswith("RST"):
+                await linus.linus.reset()
+            elif way.endswith("FIN"):
+                await linus.linus.finish()
+            if not is_full:
+                await linus.ada.gets(left("Linus"), likely=LEFT)
+            after = f"64 messages are queued for Linus, who reads nothing; {way}"
+            await let_go(own, linus.linus, after=after, held=HELD_BRIEFLY)
+            await linus.says()
+
+    @check(2, "delivers within 100 ms while a member reads nothing")
     async def test_nobody_waits(self, subject: Subject) -> None:
         longest = []
+        after = "Linus stopped reading"
         # A busy machine may delay anything once, but not each time.
         for _ in range(3):
             async with (
@@ -167,29 +298,38 @@ class SlowConsumers:
             ):
                 linus.stop_reading()
                 # When small messages follow, the system's buffers are full. Huge ones take time on a busy machine.
-                waits = (await talk.fill("Linus", since=0, after="Linus stopped reading"))[FILLING:]
-                waits.append(await talk.say("he is gone", after="Linus was dropped"))
+                waits = (await talk.fill("Linus", since=0, after=after))[FILLING:]
+                waits.append(await talk.say("he is gone", after="Linus was disconnected"))
             longest.append(max(waits))
             if longest[-1] <= LONGEST_WAIT:
                 return
         got = f"{1000 * min(longest):.0f} ms until Ada and Grace had a message"
         expect = f"{1000 * LONGEST_WAIT:.0f} ms at most"
-        raise Failure(after="Linus stopped reading", got=got, expect=expect, likely=STALLS)
+        raise Failure(after=after, got=got, expect=expect, likely=STALLS)
 
-    @check(2, "drops nobody who reads, however large the burst")
+    @check(2, "disconnects no tab that reads, however large the burst")
     async def test_burst(self, subject: Subject) -> None:
-        members = Members(subject, PING)
-        for count, size in ((400, 20), (1000, 20), (400, 2000)):
-            room = members.room()
-            async with contextlib.AsyncExitStack() as stack:
-                tabs = [await stack.enter_async_context(members.tab(room, name)) for name in ("Ada", "Grace", "Linus")]
-                texts = [f"{number}".ljust(size) for number in range(count)]
-                tabs[0].connection.transport.write(in_one_piece(texts))
-                for tab in tabs:
+        quiet = await subject.under(**QUIET)
+        # In one room, so that a burst follows another one, and next to a member that's disconnected in the first one.
+        async with backlog(quiet) as linus, linus.members.tab(linus.room, "Grace") as grace:
+            ada, number = linus.ada, linus.number
+            for tab in (ada, grace):
+                await tab.next(expect="a notice, or the list", likely=STALLS)
+            for count, size in ((400, 20), (1000, 20), (400, 2000)):
+                ada.connection.transport.write(in_one_piece([f"{place}".ljust(size) for place in range(count)]))
+                for tab in (ada, grace):
                     tab.did = f"{count} messages of {size} characters, in one write"
-                    await messages_of(tab, count, likely=BURST)
+                    await messages_of(tab, count, first=number + 1, likely=BURST)
+                number += count
+            await ada.send_burst(*["bad"] * 300)
+            for _ in range(300):
+                await ada.gets_error(likely=BURST)
+            notes = [{"type": "direct", "to": "Grace", "text": f"note {place}"} for place in range(300)]
+            await ada.send_burst(*notes)
+            for note in notes:
+                await grace.gets({"type": "direct", "from": "Ada", "text": note["text"]}, likely=Likely(BURST))
 
-    @check(2, "disconnects 200 members that read nothing, and only those")
+    @check(2, f"disconnects {MANY} members that read nothing, and only those")
     async def test_many_stuck(self, subject: Subject) -> None:
         await self._disconnects(subject, MANY)
 
@@ -200,7 +340,7 @@ class SlowConsumers:
     @staticmethod
     async def _disconnects(subject: Subject, count: int) -> None:
         """Check that many members that read nothing are disconnected, between two that read."""
-        async with subject.another() as own, a_room(own, "Ada") as (room, talk):
+        async with subject.another(**QUIET) as own, a_room(own, "Ada") as (room, talk):
             members = Members(own, PING)
             names = [f"stuck {number}" for number in range(count)]
             async with stuck_members(own, [members.path(room, name) for name in names]):
@@ -217,7 +357,48 @@ class SlowConsumers:
                         await both.say(text, after=after, likely=Likely(STALLS, wrong=TOGETHER, closed=STRICT))
                     await members.are(room, "Ada", "Grace", after=f"{count} members left", likely=TOGETHER)
 
-    @check(2, "gives a disconnected member that reads 1 MiB a second all it was sent, and 1013", hard=True)
+    @check(2, "counts pings as queued messages", hard=True)
+    async def test_pings(self, subject: Subject) -> None:
+        own = await subject.under(HEARTBEAT_INTERVAL=str(BEAT))
+        async with (
+            a_room(own, "Ada") as (room, talk),
+            Members(own).tab(room, "Linus", tiny=True) as linus,
+            running(answer_pings(talk.ada, linus)),
+        ):
+            linus.stop_reading()
+            after = f"Linus reads nothing, and {WAITING} messages were sent to him; HEARTBEAT_INTERVAL={BEAT}"
+            await talk.say(GIANT, after=after)
+            await talk.say(*[f"small {number}" for number in range(WAITING)], after=after)
+            path = Members.list_path(room)
+            expect = "Linus off the list at the next ping"
+            await own.eventually(path, {"names": ["Ada"]}.__eq__, after=after, expect=expect, likely=PINGS_UNLIMITED)
+            read_on(linus)
+            linus.did = "pongs; it was disconnected when a ping found 64 messages in its queue, and reads on"
+            await linus.is_closed(1013, likely=replace(CODE, wrong=PINGS_UNLIMITED), besides=anything)
+
+    @check(2, "waits for CLOSE_TIMEOUT, whatever it is, before it aborts a connection", hard=True)
+    async def test_close_timeout(self, subject: Subject) -> None:
+        await asyncio.gather(self._long(subject), self._default(subject))
+
+    @staticmethod
+    async def _long(subject: Subject) -> None:
+        own = await subject.under(CLOSE_TIMEOUT=LONG_TIMEOUT, **QUIET)
+        async with backlog(own) as linus:
+            await linus.add(WAITING)
+            await linus.overflows()
+            await asyncio.sleep(LONG_PAUSE)
+            did = f"nothing; Linus was disconnected, and reads on after {LONG_PAUSE:g} s; CLOSE_TIMEOUT={LONG_TIMEOUT}"
+            await linus.reads_on(did=did, closed=NOT_OWN_TIMEOUT)
+
+    @staticmethod
+    async def _default(subject: Subject) -> None:
+        quiet = await subject.under(**QUIET)
+        async with backlog(quiet) as linus:
+            await linus.add(WAITING)
+            await linus.overflows()
+            await let_go(quiet, linus.linus, after="Linus reads nothing, and was disconnected; CLOSE_TIMEOUT isn't set")
+
+    @check(2, "sends a disconnected member that reads 1 MiB a second all queued messages, and 1013", hard=True)
     async def test_slow(self, subject: Subject) -> None:
         async with (
             a_room(subject, "Ada") as (room, talk),
@@ -238,27 +419,3 @@ class SlowConsumers:
                 )
                 sent = "a pong now and then; it reads on, 1 MiB a second"
                 raise Failure(sent=sent, after=after, got=got, expect="what waited, then code 1013", likely=FIXED)
-
-    @check(2, "gives a dropped member that reads again what was on the way, and 1013")
-    async def test_reads_again(self, subject: Subject) -> None:
-        async with a_room(subject, "Ada") as (room, talk), Members(subject, PING).tab(room, "Linus") as linus:
-            linus.stop_reading()
-            await talk.fill("Linus", since=0, after="Linus stopped reading")
-            # Well within CLOSE_TIMEOUT, by default 2 s, so the connection isn't aborted yet.
-            await asyncio.sleep(0.3)
-            linus.read_again()
-            linus.did = "nothing; it was dropped, and reads again 0.3 s later"
-            came = await linus.is_closed(1013, likely=Likely(CODE, closed=CODE), besides=anything)
-            values = [parsed(frame) if isinstance(frame, str) else frame for frame in came]
-            ids = [value.get("id") for value in values if isinstance(value, dict) and value.get("type") == "message"]
-            if not ids or ids != list(range(1, len(ids) + 1)):
-                gap = next((number for number, pair in enumerate(ids, 1) if pair != number), 1)
-                got = f"message {ids[gap - 1]} where message {gap} was due" if ids else "no message at all"
-                likely = "messages are thrown away for a member that stays: drop the member, not its messages"
-                expect = "messages 1, 2, 3, ... without a gap, then 1013"
-                raise Failure(sent=linus.did, got=got, expect=expect, likely=likely)
-            # It was disconnected at one of the last messages, or at the ones before if left arrived after those.
-            if len(ids) < talk.number - 2 * len(FEW):
-                got = f"the first {len(ids)} messages, when {talk.number} had been sent"
-                likely = "what waits is thrown away with the writer: let it be sent, and the close after it"
-                raise Failure(sent=linus.did, got=got, expect="everything that waited, then 1013", likely=likely)

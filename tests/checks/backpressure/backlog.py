@@ -1,0 +1,322 @@
+"""A member that reads nothing, and the messages that are queued for it, for the checks of step 07, TODO 2."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+from judge.clients import Client, anything
+from judge.members import Members, joined, left, members_list, message
+from judge.messages import is_error, parsed, show
+from judge.model import Failure, Likely
+from judge.sessions import read_on
+from judge.slow_readers import GIANT
+from judge.subject import Subject
+
+from .room import STALLS, WAITING
+
+FULL = "Linus reads nothing, and a large message has filled his connection"
+AS_BEFORE = "The list of members isn't the first message of a new tab. Send it first, as in step 05."
+KINDS = ("messages", "direct messages", "errors", "notices", "messages of four kinds")
+UNLIMITED = {
+    "messages": (
+        "The queue of a member that reads nothing has no limit, a higher one than 64 messages, or a limit that counts "
+        "something else, or it loses messages when it's full. Compare the number of queued messages with 64 before you "
+        "queue one, and disconnect the tab instead of queueing the next."
+    ),
+    "direct messages": (
+        "Direct messages to a member that reads nothing are queued without a limit, or with a higher one than the "
+        "messages to the room. Let them go through the same function."
+    ),
+    "errors": (
+        "Errors to a member that reads nothing are queued without a limit, or with a higher one than the messages to "
+        "the room. Let them go through the same function."
+    ),
+    "notices": (
+        "joined and left are queued for a member that reads nothing without a limit, or with a higher one than the "
+        "messages to the room. Let them go through the same function."
+    ),
+    "messages of four kinds": (
+        "Each kind of message has a limit of its own: 16 of each of four kinds were queued. Keep one queue for each "
+        "tab, and count all its messages."
+    ),
+}
+TOO_FEW = (
+    "The queue of a tab holds fewer than 64 messages. Let 64 wait, not counting what the operating system and asyncio "
+    "have taken, and disconnect the tab at the next."
+)
+TOO_FEW_OF = (
+    "These messages fill the queue faster than messages to the room do: each is queued or counted more than once, or "
+    "they have a lower limit. Queue each once, through the same function."
+)
+LISTED = (
+    "A disconnected tab stays on the list until its connection ends. Remove it from the room when its queue "
+    "overflows, and notify the others."
+)
+CODE = Likely(
+    silence="A disconnected tab that reads on isn't closed: its writer ends before the close, or the close isn't "
+    "queued. Put the close event into the queue, behind the messages.",
+    closed="The connection of a disconnected tab is aborted before its client had CLOSE_TIMEOUT seconds to read on, or "
+    "its writer is canceled. Let the writer send the queue and then the close, and abort only after CLOSE_TIMEOUT.",
+)
+EMPTIED = (
+    "What was queued for the tab is thrown away when it's disconnected. Leave the queue as it is, and put the close "
+    "behind it: the writer sends both."
+)
+SHUFFLED = "The queue isn't sent in its order. Take the oldest message first, and send the close last."
+AGAIN = "The tab gets a message of its queue twice. Take each off the queue once, when the writer sends it."
+TWICE = (
+    "left is sent a second time for a tab that was removed before. When its endpoint ends, look whether the tab is "
+    "still in its room, and do nothing if it isn't."
+)
+STILL_HEARD = (
+    "A disconnected tab's messages are still handled. Before you handle one, look whether this very tab is still in "
+    "the room; its name may have rejoined."
+)
+
+
+class Backlog:
+    """A room with Ada, who reads, and Linus, who doesn't.
+
+    Args:
+        subject: a server whose heartbeat is rarer than the checks are long.
+        room: the name of the room.
+        ada: Ada's tab.
+        linus: Linus's tab. It has read its list.
+        kind: the kind of the messages to queue, of `KINDS`.
+        number: the number of messages that Ada has sent in this room.
+    """
+
+    def __init__(self, subject: Subject, room: str, ada: Client, linus: Client, kind: str, number: int = 0) -> None:
+        self.subject, self.room, self.ada, self.linus, self.kind = subject, room, ada, linus, kind
+        self.members = Members(subject)
+        self.number = number
+        self.queued: list[Any] = []
+        """The messages that Linus must get, in order; None for an error."""
+        self.is_left = False
+        """Whether Ada got `left` of Linus."""
+        self._marks = 0
+        self._trailing: list[dict[str, Any]] = []
+
+    async def fill(self) -> None:
+        """Stop reading as Linus, and send a message that's larger than all buffers of his connection."""
+        self.linus.stop_reading()
+        await self._say(GIANT)
+        await self._until_mark([], "a large message")
+
+    async def add(self, count: int) -> None:
+        """Queue further messages of the kind for Linus, and check what Ada gets meanwhile."""
+        what = f"{count} {self.kind} for Linus" if count > 1 else f"one more of the {self.kind} for Linus"
+        if self.kind != KINDS[-1]:
+            await self._add(self.kind, count, what)
+        else:
+            for place, kind in enumerate(KINDS[:-1]):
+                share = count // 4 + (place < count % 4)
+                if share:
+                    await self._add(kind, share, what)
+
+    async def _add(self, kind: str, count: int, what: str) -> None:
+        expected: list[dict[str, Any]] = []
+        if kind == "messages":
+            await self.ada.send_burst(*({"type": "message", "text": f"small {n}"} for n in range(count)))
+            for place in range(count):
+                self.number += 1
+                expected.append(message(self.number, "Ada", f"small {place}"))
+            self.queued += expected
+        elif kind == "direct messages":
+            texts = [f"note {n}" for n in range(count)]
+            await self.ada.send_burst(*({"type": "direct", "to": "Linus", "text": text} for text in texts))
+            self.queued += [{"type": "direct", "from": "Ada", "text": text} for text in texts]
+        elif kind == "errors":
+            mark = self._next_mark()
+            await self.linus.send_burst(*["bad"] * count, {"type": "direct", "to": "Ada", "text": mark})
+            self.queued += [None] * count
+            # This arrives unless Linus is removed before.
+            await self._until({"type": "direct", "from": "Linus", "text": mark}, [], what, or_left=True)
+            return
+        elif self._trailing:
+            # The visitor of the last call has left meanwhile.
+            expected = [self._trailing.pop()]
+            self.queued += expected
+        else:
+            for place in range(count // 2 + count % 2):
+                name = f"visitor {len(self.queued)}.{place}"
+                async with self.subject.client(Members.path(self.room, name)) as visitor:
+                    await members_list(visitor, "", likely=AS_BEFORE)
+                    expected.append(joined(name))
+                    if 2 * place + 1 == count:
+                        # Look before the visitor leaves: that would be one more.
+                        self.queued.append(joined(name))
+                        await self._until_mark(expected, what)
+                        self._trailing.append(left(name))
+                        return
+                expected.append(left(name))
+                self.queued += [joined(name), left(name)]
+        await self._until_mark(expected, what)
+
+    async def _say(self, text: str) -> None:
+        self.number += 1
+        self.queued.append(message(self.number, "Ada", text))
+        await self.ada.send({"type": "message", "text": text})
+        await self.ada.gets(self.queued[-1], likely=STALLS)
+
+    def _next_mark(self) -> str:
+        self._marks += 1
+        return f"mark {self._marks}"
+
+    async def _until_mark(self, expected: list[dict[str, Any]], what: str) -> None:
+        """Check that Ada gets these messages before a direct message to herself."""
+        mark = self._next_mark()
+        await self.ada.send({"type": "direct", "to": "Ada", "text": mark})
+        await self._until({"type": "direct", "from": "Ada", "text": mark}, expected, what)
+
+    async def _until(
+        self, last: dict[str, Any], expected: list[dict[str, Any]], what: str, *, or_left: bool = False
+    ) -> None:
+        rest = list(expected)
+        self.ada.after, self.ada.did = FULL, what
+        while True:
+            wanted = rest[0] if rest else last
+            value = await self.ada.next_object(expect=show(wanted), likely=STALLS)
+            if value == left("Linus"):
+                if self.is_left:
+                    raise Failure(sent=what, after=FULL, got=f"{show(value)} twice", expect="once", likely=TWICE)
+                self.is_left = True
+                if or_left:
+                    return
+            elif rest and value == rest[0]:
+                rest.pop(0)
+            elif value == last and not rest:
+                return
+            else:
+                of_linus = isinstance(value, dict) and value.get("from") == "Linus"
+                likely = STILL_HEARD if of_linus else LOST
+                raise Failure(sent=what, after=FULL, got=show(value), expect=show(wanted), likely=likely)
+
+    async def stays(self) -> None:
+        """Check that Linus is still in the room.
+
+        Raises:
+            Failure: he isn't.
+        """
+        queued = len(self.queued) - 1
+        likely = TOO_FEW if self.kind == "messages" else TOO_FEW_OF
+        expect = f"no left of Linus: {WAITING} messages may wait for a tab"
+        if self.is_left:
+            got = f"left of Linus after at most {queued} {self.kind}"
+            raise Failure(sent=self.ada.did, after=FULL, got=got, expect=expect, likely=likely)
+        after = f"{FULL}, and {queued} {self.kind} are queued for him"
+        await self.members.are(self.room, "Ada", "Linus", after=after, likely=likely)
+
+    async def overflows(self) -> None:
+        """Queue more messages than the limit, and check that Linus is off the list immediately.
+
+        Raises:
+            Failure: he isn't.
+        """
+        # The writer may hold one more, which asyncio hasn't taken.
+        for _ in range(2):
+            before = len(self.queued) - 1
+            await self.add(1)
+            if self.is_left:
+                break
+        after = f"{FULL}, and {before} {self.kind} are queued for him; then comes one more"
+        path = Members.list_path(self.room)
+        listed = await self.subject.get_json(path, likely=LISTED)
+        if listed != {"names": ["Ada"]} or not self.is_left:
+            got = "left of Linus" if self.is_left else "no left of Linus"
+            got += f", and GET {path} returns {show(listed)}"
+            likely = LISTED if self.is_left or listed == {"names": ["Ada"]} else UNLIMITED[self.kind]
+            expect = f'left of Linus, and {{"names": ["Ada"]}}: {WAITING} messages may wait, and one be sent'
+            raise Failure(after=after, got=got, expect=expect, likely=likely)
+
+    async def reads_on(
+        self, code: int = 1013, reason: str | None = None, *, did: str = "", closed: str = CODE.closed
+    ) -> None:
+        """Read on as Linus, and check that he gets what was queued, and then the close code.
+
+        Args:
+            code: the close code.
+            reason: the reason; by default any.
+            did: what Linus did, for a failure.
+            closed: the cause, if the connection is aborted.
+
+        Raises:
+            Failure: he doesn't.
+        """
+        read_on(self.linus)
+        self.linus.did = did or "nothing; Linus was disconnected when 64 messages waited, and reads on"
+        came = await self.linus.is_closed(code, reason, likely=replace(CODE, closed=closed), besides=anything)
+        self._are_queued(came, f"and then close code {code}", may_lack=1)
+
+    async def gets_all(self) -> None:
+        """Read on as Linus, who is still in the room, and check that he gets what was queued."""
+        read_on(self.linus)
+        self.linus.did = "nothing; Linus paused, and reads on"
+        expect = f"message {len(self.queued)} of {len(self.queued)} queued ones, and the connection still open"
+        came = [await self.linus.next(expect=expect, likely=CLOSED_AT_LIMIT) for _ in self.queued]
+        self._are_queued(came, "and nothing else", may_lack=0)
+        self.queued.clear()
+
+    def _are_queued(self, came: list[str | bytes], then: str, *, may_lack: int) -> None:
+        got = [None if is_error(frame) else parsed(frame) for frame in came]
+        # The message that overflows the queue may be delivered too, or not.
+        if got in (self.queued, self.queued[: len(self.queued) - may_lack]):
+            return
+        place = next((n for n, pair in enumerate(zip(got, self.queued, strict=False)) if pair[0] != pair[1]), len(got))
+        shown = f"{len(got)} messages {then}"
+        if place < min(len(got), len(self.queued)):
+            shown = f"{show(came[place])} as message {place + 1} of the queue, {len(got)} messages in all"
+            wanted = "an error" if self.queued[place] is None else show(self.queued[place])
+            expect = f"{wanted} as message {place + 1}"
+            likely = SHUFFLED if got[place] in self.queued[place:] and len(got) >= len(self.queued) - 1 else EMPTIED
+            if got[place] in self.queued[:place] and got[place] is not None:
+                likely = AGAIN
+        else:
+            expect = f"the {len(self.queued) - may_lack} messages that were queued, in order, {then}"
+            likely = EMPTIED if len(got) < len(self.queued) else STILL_QUEUED
+        raise Failure(sent=self.linus.did, after=FULL, got=shown, expect=expect, likely=likely)
+
+    async def says(self, *notices: dict[str, Any]) -> None:
+        """Check that Ada gets only these notices, and then the next message."""
+        for notice in (*self._trailing, *notices):
+            await self.ada.gets(notice, likely=TWICE)
+        self._trailing.clear()
+        self.number += 1
+        await self.ada.send({"type": "message", "text": "still here"})
+        likely = Likely(STALLS, wrong=TWICE, surplus=TWICE, keys={"id": STILL_HEARD})
+        await self.ada.gets(message(self.number, "Ada", "still here"), likely=likely)
+
+
+STILL_QUEUED = (
+    "A removed tab is still sent messages of the room. Remove it from the room first, and send to the tabs in the room."
+)
+LOST = (
+    "A member that reads misses a message, or gets another one, because a queue of the room is full. Queue each "
+    "message for all tabs, and close those that are full after the loop."
+)
+CLOSED_AT_LIMIT = Likely(
+    silence="A tab that reads on isn't sent its queue: its writer has ended, or waits for something else.",
+    closed="A tab is disconnected although only 64 messages are queued for it, or because a send to it took long. "
+    "Disconnect it only when a message finds 64 in the queue.",
+)
+
+
+@contextlib.asynccontextmanager
+async def backlog(subject: Subject, kind: str = "messages", room: str | None = None) -> AsyncIterator[Backlog]:
+    """Open a room in which Linus reads nothing from now on, and fill his connection.
+
+    Args:
+        subject: a server whose heartbeat is rarer than the checks are long.
+        kind: the kind of the messages to queue.
+        room: the room; by default a new one.
+    """
+    members = Members(subject)
+    room = room or members.room()
+    async with members.tab(room, "Ada") as ada, members.tab(room, "Linus", tiny=True) as linus:
+        await members_list(ada, Members.path(room, "Ada"), likely=AS_BEFORE)
+        await members_list(linus, Members.path(room, "Linus"), likely=AS_BEFORE)
+        await ada.gets(joined("Linus"), likely=AS_BEFORE)
+        filled = Backlog(subject, room, ada, linus, kind)
+        await filled.fill()
+        yield filled
