@@ -7,16 +7,30 @@
 5. `origins.py`: handshakes from foreign origins are refused
 6. `expiry.py`: a connection is closed when its token expires
 7. `logout.py`: a logout ends the user's connections, tokens and tickets
+
+The classes `Hard...` of these modules have the hard cases.
 """
 
 from .auth.expiry import Expiry
-from .auth.login import Login
-from .auth.logout import Logout
-from .auth.origins import Origins
+from .auth.login import HardLogins, Login
+from .auth.logout import HardLogouts, Logout
+from .auth.origins import HardOrigins, Origins
 from .auth.permissions import Permissions
 from .auth.tickets import Tickets
-from .auth.tokens import Tokens
+from .auth.tokens import HardTokens, Tokens
 
 
-class TestExercise(Login, Tokens, Tickets, Permissions, Origins, Expiry, Logout):
+class TestExercise(
+    Login,
+    Tokens,
+    Tickets,
+    Permissions,
+    Origins,
+    Expiry,
+    Logout,
+    HardLogins,
+    HardTokens,
+    HardOrigins,
+    HardLogouts,
+):
     """All checks of step 06."""

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import jwt
@@ -26,8 +27,14 @@ KEYED = {
     "SECRET_KEY": KEY,
     "TOKEN_SECONDS": "600",
     "ALLOWED_ORIGINS": "https://chat.example,https://www.chat.example:8443",
+    "TZ": "JST-9",
 }
-"""Settings of a further server, whose tokens can be forged. Grace and Linus log out there, but Ada never does."""
+"""Settings of a further server, whose tokens can be forged. Grace and Linus log out there, but Ada never does.
+
+Its local time is nine hours ahead of UTC.
+"""
+WEST = KEYED | {"TICKET_SECONDS": "29", "TZ": "EST5"}
+"""Settings of another such server, whose lists of members are checked. Its local time is five hours behind UTC."""
 NOTICES = ("members", "joined", "left")
 
 _marks = itertools.count(1)
@@ -49,9 +56,9 @@ def claims_of(token: str) -> dict[str, Any]:
     except jwt.PyJWTError as error:
         raise Failure(
             sent="POST /token with Ada's password",
-            got=f"an access_token that is no JWT: {error}",
-            expect="a JWT with sub, aud and exp",
-            likely="jwt.encode({...}, SECRET_KEY, algorithm='HS256') makes one",
+            got=f"an access_token that isn't a JWT: {error}",
+            expect="a JWT with the claims sub, aud and exp",
+            likely="Your code returns another string as the token. Return jwt.encode({...}, SECRET_KEY, 'HS256').",
         ) from None
 
 
@@ -87,7 +94,7 @@ class Member(Client):
         """
         await self.gets({"type": kind, "from": sender, "text": f"{self.mark} {text}"}, likely=likely)
 
-    async def is_open(self, name: str, what: str, *, likely: str) -> None:
+    async def is_open(self, name: str, what: str, *, likely: str | Likely) -> None:
         """Send a message, and wait until it arrives.
 
         Args:
@@ -122,14 +129,22 @@ class AuthClient:
         return await self.subject.request(
             "POST",
             path,
-            likely=f"an endpoint for POST {path} that answers",
+            likely="Your endpoint waits for something, or it blocks the event loop. Look for the call that takes long.",
             timeout=HASHING,
             headers=headers,
             data=form or None,
         )
 
     async def answers(
-        self, status: int, path: str, what: str, headers: dict[str, str] | None, *, likely: str
+        self,
+        status: int,
+        path: str,
+        what: str,
+        headers: dict[str, str] | None,
+        *,
+        after: str | None = None,
+        likely: str,
+        **form: str,
     ) -> httpx.Response:
         """Send `POST path`, and check the status of the answer.
 
@@ -138,7 +153,9 @@ class AuthClient:
             path: the path.
             what: the client's credentials, for the message of a failure.
             headers: the headers of the request.
+            after: the event before, for the message of a failure.
             likely: the mistake, if the status differs.
+            form: the fields of a form.
 
         Returns:
             The answer.
@@ -146,10 +163,13 @@ class AuthClient:
         Raises:
             Failure: the status differs.
         """
-        response = await self.post(path, headers=headers)
+        response = await self.post(path, headers=headers, **form)
         if response.status_code != status:
+            if response.status_code in (404, 405):
+                likely = f"No route of your app answers POST {path}. Declare it, with @router.post({show(path)})."
             raise Failure(
                 sent=f"POST {path} with {what}",
+                after=after,
                 got=f"status {response.status_code}, {show(response.text)}",
                 expect=f"status {status}",
                 likely=likely,
@@ -190,18 +210,44 @@ class AuthClient:
             Failure: the server returns none.
         """
         response = await self.post("/ticket", headers=bearer(token))
-        return self._field(response, "ticket", "POST /ticket with a good token as Authorization: Bearer")
+        return self._field(response, "ticket", "POST /ticket with a valid token as Authorization: Bearer")
 
     @staticmethod
     def _field(response: httpx.Response, field: str, sent: str) -> str:
         value = parsed(response.text)
         found = value.get(field) if isinstance(value, dict) else None
-        if response.status_code != 200 or not isinstance(found, str) or not found:
+        status = response.status_code
+        if status != 200 or not isinstance(found, str) or not found:
+            path = "/" + sent.split("/", 1)[1].split()[0]
+            if status in (404, 405):
+                likely = f"No route of your app answers POST {path}. Declare it, with @router.post({show(path)})."
+            elif status == 401 and field == "ticket":
+                likely = (
+                    "Your code refuses a token that it has issued itself. Look at what decode() returns, and at the "
+                    "errors that it catches: it decodes with the same key, algorithm, audience and claims as issue()."
+                )
+            elif status == 401:
+                likely = (
+                    "Your code refuses a right password. Compare it with the user's own hash: "
+                    "hasher.verify(form.password, user.password_hash)."
+                )
+            elif status == 422:
+                likely = (
+                    "FastAPI finds a parameter missing or wrong. POST /token takes a form, not JSON: declare "
+                    "form: LoginForm."
+                    if field == "access_token"
+                    else "FastAPI finds a parameter missing or wrong. POST /ticket needs only its header."
+                )
+            elif status == 200:
+                wrong = "an empty string" if found == "" else "another object"
+                likely = f"Your code returns {wrong}. Return {{{show(field)}: ...}}."
+            else:
+                likely = f"Your code answers a valid request with {status}. Return {{{show(field)}: ...}}."
             raise Failure(
                 sent=sent,
                 got=f"status {response.status_code}, {show(response.text)}",
                 expect=f'status 200 and {{"{field}": "..."}}',
-                likely="the route is missing or answers something else, or refuses who is good",
+                likely=likely,
                 broken=response.status_code == 500,
             )
         return found
@@ -214,6 +260,7 @@ class AuthClient:
         token: str | None = None,
         ticket: str | None = None,
         origin: str | None = None,
+        headers: dict[str, str] | None = None,
         more: str = "",
         after: str | None = None,
         likely: str = "",
@@ -225,15 +272,16 @@ class AuthClient:
             token: sent as `Authorization: Bearer`.
             ticket: sent as `?ticket=`.
             origin: sent as `Origin`.
+            headers: further headers.
             more: the rest of the query.
             after: the event before, for the message of a failure.
             likely: the mistake, if the handshake is refused.
         """
         path = f"/ws/{room}" + (f"?ticket={ticket}" if ticket else "") + more
-        headers = (bearer(token) if token else {}) | ({"Origin": origin} if origin else {})
+        sent = (bearer(token) if token else {}) | ({"Origin": origin} if origin else {}) | (headers or {})
         async with AsyncExitStack() as stack:
             try:
-                client = await stack.enter_async_context(self.subject.client(path, headers=headers))
+                client = await stack.enter_async_context(self.subject.client(path, headers=sent))
             except Failure as failure:
                 failure.after = after
                 if failure.got in ("HTTP 401", "HTTP 403"):
@@ -270,11 +318,20 @@ class AuthClient:
         Raises:
             Failure: it isn't, or with another status.
         """
-        answer = await self.subject.handshake(path, headers=headers)
+        try:
+            answer = await self.subject.handshake(path, headers=headers)
+        except Failure as failure:
+            # The library of this client raises an error if the server accepts a subprotocol that's only in a header.
+            if "subprotocol" not in failure.got:
+                raise
+            failure.sent, failure.after = f"a handshake for {path.partition('?')[0]} with {what}", after
+            failure.got, failure.likely, failure.broken = "the connection accepted", likely, False
+            failure.expect = f"HTTP {' or '.join(map(str, statuses))}"
+            raise
         if answer in statuses:
             return
         if not isinstance(answer, int):
-            got = "the socket accepted"
+            got = "the connection accepted"
             try:
                 async with asyncio.timeout(min(self.subject.patience, 1)):
                     got += f", and {show(await answer.recv())}"
@@ -290,9 +347,14 @@ class AuthClient:
         else:
             got = f"HTTP {answer}"
             if answer == 500:
-                likely = "an error leaves the dependency or the endpoint: what cannot be read is no token"
-            elif answer in (401, 403):
-                likely = f"it is refused, but for another reason than it should be. {likely}"
+                likely = (
+                    "An exception leaves your code. Catch it where you decode the token, and raise HTTPException(401)."
+                )
+            elif answer == 401:
+                likely = (
+                    "Your code refuses the valid token or ticket itself, with 401, so it's rejected for another reason "
+                    "than the tested one. Look up why decode() or redeem() returns None for it."
+                )
         raise Failure(
             sent=f"a handshake for {path.partition('?')[0]} with {what}",
             after=after,
@@ -301,6 +363,30 @@ class AuthClient:
             likely=likely,
             broken=answer == 500,
         )
+
+
+def elsewhere(token: str) -> dict[str, tuple[str, dict[str, str]]]:
+    """Return the query and the headers of requests with a token in a place that doesn't count, by the place.
+
+    Args:
+        token: a valid token.
+    """
+    names = ("token", "access_token", "accessToken", "auth", "authorization", "Authorization", "bearer", "jwt", "key")
+    plain = {"Ada": token, "session": token} | dict.fromkeys(names, token)
+    prefixed = dict.fromkeys(names, f"Bearer {token}")
+    headers = ("X-Access-Token", "X-Auth-Token", "X-Authorization", "X-Token", "X-API-Key", "Proxy-Authorization")
+    return {
+        "in the query, as ?token=, ?access_token= and similar": ("?" + urlencode(plain), {}),
+        "in the query, after Bearer, as ?authorization= and similar": ("?" + urlencode(prefixed), {}),
+        "in a cookie": ("", {"Cookie": "; ".join(f"{name}={value}" for name, value in plain.items())}),
+        "in a cookie, after Bearer": ("", {"Cookie": "; ".join(f'{name}="{each}"' for name, each in prefixed.items())}),
+        "in other headers, such as X-Access-Token": ("", dict.fromkeys(headers, token)),
+        "in other headers, after Bearer, such as X-Authorization": ("", dict.fromkeys(headers, f"Bearer {token}")),
+        "in Sec-WebSocket-Protocol": ("", {"Sec-WebSocket-Protocol": f"chat, {token}"}),
+        "in Sec-WebSocket-Protocol, after bearer": ("", {"Sec-WebSocket-Protocol": f"bearer, {token}"}),
+        "in Sec-WebSocket-Protocol, after access_token": ("", {"Sec-WebSocket-Protocol": f"access_token, {token}"}),
+        "in Sec-WebSocket-Protocol, alone": ("", {"Sec-WebSocket-Protocol": token}),
+    }
 
 
 def b64(value: object) -> str:

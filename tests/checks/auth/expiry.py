@@ -7,28 +7,64 @@ import math
 import time
 from collections.abc import AsyncIterator
 
-from judge.auth import KEY, KEYED, AuthClient, Member, bearer, claims_of, forged
+from judge.auth import KEY, KEYED, WEST, AuthClient, Member, bearer, claims_of, forged
 from judge.clients import Client, ClientConnection
 from judge.flood import LARGE, MANY
 from judge.messages import show
-from judge.model import Failure, check
+from judge.model import Failure, Likely, check
 from judge.subject import Subject
 from judge.tasks import running, spawn, stop
 from websockets import ConnectionClosed
 
+from .permissions import WAITS
+
 SHORT = {"TOKEN_SECONDS": "3"}
 """Settings of another server, whose tokens expire soon."""
-EXPIRES = (
-    "a time limit for each connection, up to the expiry of its token: asyncio.timeout around the loop of the endpoint"
+STAYING = "a message on a connection of a newer token of the same user, which hasn't expired"
+TIMER = "Put asyncio.timeout(principal.expires_at - time.time() + 0.1) around join() and the loop."
+NO_TIMER = f"Nothing ends a connection when its token expires. {TIMER}"
+ONLY_TALKING = f"Your code looks at the expiry only when a message arrives, so a silent connection stays open. {TIMER}"
+ONLY_SILENT = (
+    "Each message starts the time again, so a connection that sends messages stays open. "
+    "Start the timer once, before the loop."
+)
+OWN_TIME = (
+    "A connection that was opened with a ticket has an expiry of its own. "
+    "Store the principal of the token with the ticket, and use its expires_at for the connection."
+)
+EARLY = (
+    "The connection is closed before the exp of its token. Compute the remaining time from exp, rounded nowhere, "
+    "and add a tenth of a second, because a timer may fire early."
+)
+LATE = "The connection is closed too late: its time starts again at the handshake, or it's checked too rarely. " + TIMER
+NO_CODE = "The endpoint ends without a close frame. Catch the TimeoutError, and close with 4401 there."
+OTHER_CODE = "The connection is closed with another code. Pass 4401 to close()."
+NEWER = (
+    "The expiry of one token ends a connection of another token of the same user. "
+    "Give each connection its own timer, and close only that connection."
+)
+BY_NAME = (
+    "The connection of the newer token is open, and isn't in the room any longer: the expiry removed its name. "
+    "Remove only the tab that has expired, and the name with its last tab."
 )
 LISTED = (
     "Your code takes the tab off the list after its close, which waits until the client reads. "
-    "Start both together, or take it off the list first."
+    "Start both together with asyncio.gather(), or take it off the list first."
 )
+BESIDE = (
+    "Before it closes the connection, your code notifies the other members, and one of them reads nothing, so that "
+    "send waits. Start both together: asyncio.gather(manager.leave(...), close(...))."
+)
+OLD_TICKET = (
+    "redeem() doesn't look at the expiry of the token that the ticket was issued for. "
+    "Check principal.is_valid there, or compare principal.expires_at with time.time()."
+)
+OLD_TOKEN = "decode() accepts an expired token. Let jwt.decode() verify exp, without leeway."
+LEFT_LISTED = "The name stays on the list after its last tab's token has expired. Call manager.leave() then."
 
 
 class Expiry:
-    @check(6, "closes a socket with 4401 when its token expires")
+    @check(6, "closes a connection with 4401 when its token expires")
     async def test_expires(self, subject: Subject) -> None:
         for seconds in (0.3, 1.0, 3.0):
             auth = AuthClient(await subject.under(**KEYED))
@@ -58,26 +94,28 @@ class Expiry:
         token = forged(newer, KEY, {"exp": end})
         async with contextlib.AsyncExitStack() as stack:
 
-            async def enter(**how: str) -> Member:
-                return await stack.enter_async_context(auth.member("lobby", **how))
+            async def enter(room: str = "lobby", **how: str) -> Member:
+                return await stack.enter_async_context(auth.member(room, **how))
 
             try:
                 one, two, unused = await asyncio.gather(*(auth.create_ticket(token) for _ in range(3)))
-                ways = {
+                ways: dict[str, dict[str, str]] = {
                     "silent, opened with its token": {"token": token},
-                    "silent, opened with a ticket": {"ticket": one},
+                    "silent, in another room, opened with a ticket": {"ticket": one, "room": "lab"},
                     "talking, opened with its token": {"token": token},
                     "talking, opened with a ticket": {"ticket": two},
                 }
                 async with running(enter(token=newer), *(enter(**way) for way in ways.values())) as entering:
                     staying, *opened = await asyncio.gather(*entering)
                 members = dict(zip(ways, opened, strict=True))
+                # One that has ended by itself before: its timer must not fire.
+                await (await enter(token=token)).leave()
             except Failure:
                 return None if time.time() >= end else False
             try:
-                await asyncio.gather(*(self._closes(*each, end) for each in members.items()))
+                await self._all_close(members, end, "with exp up to two seconds ahead")
                 await self._are_refused(auth, token, unused)
-                await staying.is_open("Ada", "a message", likely=EXPIRES)
+                await staying.is_open("Ada", STAYING, likely=Likely(BY_NAME, closed=NEWER))
             except Failure:
                 return False
         return True
@@ -120,9 +158,9 @@ class Expiry:
             # So late that a connection would be closed too late if its time started again.
             await asyncio.sleep(end - time.time() - 0.5)
             saw_all = True
-            for how in ("used", "bought"):
+            for how in ("redeemed", "issued and redeemed"):
                 try:
-                    ticket = unused.pop() if how == "used" else await auth.create_ticket(token)
+                    ticket = unused.pop() if how == "redeemed" else await auth.create_ticket(token)
                 except Failure:
                     if time.time() < end:
                         raise
@@ -135,83 +173,186 @@ class Expiry:
                     members[f"silent, opened with a ticket {how} just before"] = member
                 elif time.time() > end:
                     saw_all = False
-            await asyncio.gather(entering, *(self._closes(*each, end) for each in members.items()))
+            await asyncio.gather(entering, self._all_close(members, end, "with TOKEN_SECONDS=3"))
             staying, its_end, closes = entering.result()
             if closes.done() and closes.result() < its_end - 0.2:
                 raise Failure(
-                    sent="nothing, on the socket of a newer token of the same user, which has not expired",
+                    sent="nothing, on a connection of a newer token of the same user, which hasn't expired",
+                    after="an older token of the user has expired",
                     got=f"the connection closed, code {staying.connection.close_code}",
                     expect="the connection still open",
-                    likely=EXPIRES,
+                    likely=NEWER,
                 )
             await stop(closes)
             if time.time() > its_end - 0.2:
                 saw_all = False
             else:
-                what = "a message on the socket of a newer token of the same user, which has not expired"
-                await staying.is_open("Ada", what, likely=EXPIRES)
+                await staying.is_open("Ada", STAYING, likely=Likely(BY_NAME, closed=NEWER))
         await self._are_refused(auth, token, unused[0])
         return saw_all
 
-    @check(6, "takes a member that reads nothing off the list when its token expires")
+    @check(6, "takes a member off the list and closes it when its token expires, even if a client reads nothing")
     async def test_stuck(self, subject: Subject) -> None:
         # Use other servers, because the list is judged. Tokens that the answer issued itself decide.
-        for settings in (KEYED | {"TICKET_SECONDS": "29"}, SHORT | {"TICKET_SECONDS": "29"}):
-            auth = AuthClient(await subject.under(**settings))
-            token = await auth.log_in("Ada")
-            if "SECRET_KEY" not in settings:
-                return await self._is_off_the_list(auth, token)
-            with contextlib.suppress(Failure):
-                return await self._is_off_the_list(auth, forged(token, KEY, {"exp": math.ceil(time.time() + 0.5)}))
+        auth = AuthClient(await subject.under(**WEST))
+        ada, grace = await auth.log_in("Ada"), await auth.log_in("Grace")
+        end = {"exp": math.ceil(time.time() + 0.5)}
+        with contextlib.suppress(Failure):
+            return await self._ends(auth, forged(ada, KEY, end), forged(grace, KEY, end), ada)
+        auth = AuthClient(await subject.under(**SHORT | {"TICKET_SECONDS": "29"}))
+        ada, grace = await auth.log_in("Ada", fresh=True), await auth.log_in("Grace", fresh=True)
+        # This token must expire later, so that its member is still in the room when the others expire.
+        await asyncio.sleep(1.1)
+        await self._ends(auth, ada, grace, await auth.log_in("Ada", fresh=True))
+
+    async def _ends(self, auth: AuthClient, ada: str, grace: str, later: str) -> None:
+        """Check two members when their tokens expire: one that reads nothing, and one beside such a member.
+
+        Args:
+            auth: a client of the server.
+            ada: Ada's token for the lab, where she reads nothing. It expires soon.
+            grace: Grace's token for the lobby. It expires soon.
+            later: Ada's token for the lobby, where she reads nothing. It expires later.
+        """
+        async with (
+            auth.member("lobby", token=grace) as beside,
+            auth.subject.client("/ws/lobby", headers=bearer(later), small_buffers=True, who="Ada") as stuck,
+            auth.subject.client("/ws/lab", headers=bearer(ada), small_buffers=True, who="Ada") as expiring,
+            # The server sends Ada's messages back to her connections until it can't write.
+            flooding(stuck),
+            flooding(expiring),
+        ):
+            how = "silent, beside a member that reads nothing and whose buffers are full"
+            ended, _ = await asyncio.gather(
+                self._closes(how, beside, expiry := float(claims_of(grace)["exp"])), self._is_off_the_list(auth, ada)
+            )
+            code, late = ended
+            if code != 4401 or late < -0.1:
+                raise self._not_closed({how: ended}, how, "with a token of its own", BESIDE if code is None else "")
+            await self._is_off_the_list_too(auth, later, expiry)
+
+    @staticmethod
+    async def _is_off_the_list_too(auth: AuthClient, token: str, end: float) -> None:
+        """Check that Grace, whose only connection in the lobby was closed, is off the list."""
+        path = "/rooms/lobby/members"
+        while True:
+            response = await auth.subject.request("GET", path, headers=bearer(token), likely=WAITS)
+            if "Grace" not in response.text:
+                return
+            if time.time() > end + 2 + auth.subject.patience:
+                raise Failure(
+                    sent=f"GET {path} {time.time() - end:.1f} s after the expiry of Grace's token",
+                    after="Grace's only connection in the lobby was closed with 4401",
+                    got=show(response.text),
+                    expect="a list without Grace",
+                    likely=LEFT_LISTED,
+                )
+            await asyncio.sleep(0.05)
 
     @staticmethod
     async def _is_off_the_list(auth: AuthClient, token: str) -> None:
-        """Check that a member that reads nothing is off the list within two seconds after its token expires.
+        """Check that a member of the lab that reads nothing is off the list within two seconds after its token expires.
 
         Raises:
             Failure: the member is still on the list.
         """
         end = float(claims_of(token)["exp"])
-        async with (
-            auth.subject.client("/ws/lobby", headers=bearer(token), small_buffers=True, who="Ada") as ada,
-            # The server sends Ada's messages back to this connection until it can't write.
-            flooding(ada),
-        ):
-            await asyncio.sleep(end - time.time())
-            # Log in now, so that in the server's order of events this login comes after the expiry.
-            grace = bearer(await auth.log_in("Grace", fresh=True))
-            deadline = end + 2 + auth.subject.patience
-            path = "/rooms/lobby/members"
-            while True:
-                response = await auth.subject.request("GET", path, headers=grace, likely=LISTED)
-                if response.status_code == 401:
-                    grace = bearer(await auth.log_in("Grace", fresh=True))
-                    continue
-                if "Ada" not in response.text:
-                    break
-                if time.time() > deadline:
-                    raise Failure(
-                        sent=f"GET {path} {time.time() - end:.1f} s after the end of Ada's token",
-                        after="Ada reads nothing, and her token has expired",
-                        got=show(response.text),
-                        expect="a list without Ada",
-                        likely=LISTED,
-                    )
-                await asyncio.sleep(0.05)
+        await asyncio.sleep(end - time.time())
+        # Log in now, so that in the server's order of events this login comes after the expiry.
+        grace = bearer(await auth.log_in("Grace", fresh=True))
+        deadline = end + 2 + auth.subject.patience
+        path = "/rooms/lab/members"
+        while True:
+            response = await auth.subject.request("GET", path, headers=grace, likely=WAITS)
+            if response.status_code == 401:
+                grace = bearer(await auth.log_in("Grace", fresh=True))
+                continue
+            if "Ada" not in response.text:
+                break
+            if time.time() > deadline:
+                raise Failure(
+                    sent=f"GET {path} {time.time() - end:.1f} s after the expiry of Ada's token",
+                    after="Ada reads nothing in the lab, and the buffers on the way to her are full",
+                    got=show(response.text),
+                    expect="a list without Ada",
+                    likely=LISTED,
+                )
+            await asyncio.sleep(0.05)
 
     @staticmethod
     async def _are_refused(auth: AuthClient, token: str, ticket: str) -> None:
         """Check that an expired token and its unused ticket are refused."""
-        for what, path, headers in (
-            ("a ticket that was not used, of a token that has expired", f"/ws/lobby?ticket={ticket}", None),
-            ("a token that has expired", "/ws/lobby", bearer(token)),
-        ):
-            after = "the token had expired"
-            await auth.refuses(path, what, headers=headers, after=after, likely="a ticket ends with its token")
+        after = "the token has expired"
+        await auth.refuses(
+            f"/ws/lobby?ticket={ticket}", "an unused ticket of a token that has expired", after=after, likely=OLD_TICKET
+        )
+        headers = bearer(token)
+        await auth.refuses("/ws/lobby", "a token that has expired", headers=headers, after=after, likely=OLD_TOKEN)
+        for path in ("/ticket", "/logout"):
+            await auth.answers(401, path, "a token that has expired", headers, after=after, likely=OLD_TOKEN)
+
+    async def _all_close(self, members: dict[str, Member], end: float, settings: str) -> None:
+        """Check that connections are closed with 4401 within two seconds after their token expires, and not before.
+
+        Raises:
+            Failure: one isn't. The results of the others decide the likely mistake.
+        """
+        ends = await asyncio.gather(*(self._closes(how, member, end) for how, member in members.items()))
+        results = dict(zip(members, ends, strict=True))
+        for how, (code, late) in results.items():
+            if code != 4401 or late < -0.1:
+                raise self._not_closed(results, how, settings)
 
     @staticmethod
-    async def _closes(how: str, member: Member, end: float) -> None:
-        """Check that the connection is closed with 4401 within two seconds after its token expires, and not before."""
+    def _not_closed(results: dict[str, tuple[int | None, float]], how: str, settings: str, likely: str = "") -> Failure:
+        """Explain a connection that wasn't closed in the right way.
+
+        Args:
+            results: by connection, its close code, and the time from the expiry to the close, in seconds.
+            how: the wrong one.
+            settings: the settings of the server.
+            likely: the mistake; by default, the results of the others decide.
+        """
+        code, late = results[how]
+        right = [each for each, (other, _) in results.items() if other == 4401]
+        if likely:
+            pass
+        elif code is None and not right:
+            likely = NO_TIMER
+        elif code is None and "ticket" in how and all("with its token" in each for each in right):
+            likely = OWN_TIME
+        elif code is None and how.startswith("silent") and all(each.startswith("talking") for each in right):
+            likely = ONLY_TALKING
+        elif code is None and how.startswith("talking") and all(each.startswith("silent") for each in right):
+            likely = ONLY_SILENT
+        elif code is None:
+            likely = LATE
+        elif late < -0.1:
+            likely = OWN_TIME if "ticket" in how and any("with its token" in each for each in right) else EARLY
+        else:
+            likely = NO_CODE if code == 1006 else OTHER_CODE
+        got = f"code {code}, {abs(late):.1f} s {'after' if late >= 0 else 'before'} its token's expiry"
+        return Failure(
+            sent=f"{'nothing' if how.startswith('silent') else 'messages'}, on a connection that's {how}, {settings}",
+            got=got if code is not None else f"the connection still open {late:.1f} s after its token's expiry",
+            expect="the connection closed with code 4401, not before its token expires and within 2 s after",
+            likely=likely,
+            passed=f"the connection that's {right[0]}, was closed with 4401" if right and how not in right else None,
+            broken=code == 1006,
+        )
+
+    @staticmethod
+    async def _closes(how: str, member: Member, end: float) -> tuple[int | None, float]:
+        """Wait until the connection is closed, at most until its deadline.
+
+        Args:
+            how: what the connection is like, for the message of a failure.
+            member: the connection.
+            end: the expiry of its token, in seconds of `time.time()`.
+
+        Returns:
+            The close code, None if it's open; and the time from the expiry until then, in seconds.
+        """
         talking = how.startswith("talking")
         # On a busy machine, an answer that closes when the token expires has two seconds to spare.
         deadline = asyncio.timeout(end + 2.2 - time.time())
@@ -227,19 +368,8 @@ class Expiry:
             pass
         finally:
             await stop(closed, reading)
-        late = time.time() - end
-        code = member.connection.close_code
         # Allow a tenth of a second, because two processes read the clock.
-        if code == 4401 and -0.1 <= late:
-            return
-        got = f"code {code}, {abs(late):.1f} s {'after' if late >= 0 else 'before'} the end of its token"
-        raise Failure(
-            sent=f"nothing, or messages, on a socket that is {how}, with TOKEN_SECONDS=3",
-            got=got if code is not None else f"the socket still open {late:.1f} s after the end of its token",
-            expect="the socket closed with code 4401, not before its token expires and within 2 s after",
-            likely=EXPIRES,
-            broken=code == 1006,
-        )
+        return member.connection.close_code, time.time() - end
 
 
 @contextlib.asynccontextmanager

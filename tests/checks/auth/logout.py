@@ -1,19 +1,70 @@
 """Step 06, TODO 7: a logout ends the user's connections, tokens and tickets."""
 
 import asyncio
+import contextlib
 import time
 
-from judge.auth import KEYED, AuthClient, bearer
-from judge.clients import anything
+from judge.auth import KEYED, WEST, AuthClient, Member, bearer
+from judge.clients import ClientConnection, anything
+from judge.handshakes import connected, handshake
 from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
+from judge.tasks import running
 
-LOGGED_OUT = "note for the user when the logout was, or a number that goes up, and put the same into each token"
+from .expiry import flooding
+from .permissions import WAITS, is_missing
+
+LOGGED_OUT = (
+    "The logout notes nothing that this token is compared with. Put the time of issue with its fraction (iat), or a "
+    "number, into each token, note the user's logout, and compare both in decode()."
+)
+WHOLE_SECONDS = (
+    "If your code notes whole seconds, a token and a logout of the same second can't be told apart. "
+    "Put iat with its fraction, or a number that increases, into each token."
+)
+COME_BACK = (
+    "The old token was refused after the logout, and is valid again after the new login: a login removes what the "
+    "logout has noted. Keep it, and compare it with the time of issue in each token."
+)
+ONLY_OLDER = (
+    "The logout was sent with an older token of the user, and this one is still valid: your code notes when that token "
+    "was issued, or that token only. Note the current time for the user."
+)
+ONLY_NEWER = (
+    "The logout was sent with a newer token of the user, and this older one is still valid: your code revokes only the "
+    "token that was sent. Note the time of the logout for the user, and compare it with each token's time of issue."
+)
+SOCKETS = (
+    "The logout doesn't end this connection. Keep a set per user of what can end the user's connections, whether token "
+    "or ticket opened them, and in whatever room, and end each."
+)
+OTHERS = "The logout of Grace affects another user. Note it under the name of the user who logs out."
+FINISHED = (
+    "The logout uses something that belongs to a connection that has already ended, such as its timeout. "
+    "Remove that from the user's set in finally, when the connection ends."
+)
+REDEEMED = (
+    "redeem() doesn't compare the logout with the principal of the ticket. "
+    "Check principal.is_valid there, or remove the user's tickets at the logout."
+)
+ON_ITS_WAY = (
+    "The handshake was checked before the logout, and its connection was registered after it, so the logout didn't "
+    "find it. Once it's registered, check the principal again, and close the connection with 4401."
+)
+STAYS_LISTED = (
+    "The connection is closed with 4401, and its member is still on the list. "
+    "Call manager.leave() when a connection ends, by a logout too."
+)
+NEEDS_TOKEN = (
+    "POST /logout accepts a request without a valid token. Let it depend on get_current_principal, which raises 401."
+)
+NO_CONTENT = "POST /logout answers with a body. Declare status_code=204 on the route, and return nothing."
+STATUS = "POST /logout answers with another status. Declare status_code=204 on the route, and return nothing."
 
 
 class Logout:
-    @check(7, "tells a new login from an old one, in the same second too")
+    @check(7, "accepts a new login after a logout in the same second, and refuses the old one")
     async def test_same_second(self, subject: Subject) -> None:
         # Use a user that no other check on this server uses.
         auth = AuthClient(await subject.under(**KEYED))
@@ -44,78 +95,248 @@ class Logout:
     @staticmethod
     async def _logs_out_and_in(auth: AuthClient, token: str, after: str) -> str:
         """Log out and in, and return the new token: the old one must be refused, and the new one accepted."""
-        await auth.answers(204, "/logout", "a good token", bearer(token), likely="204, no body")
+        await auth.answers(204, "/logout", "a valid token", bearer(token), likely=STATUS)
+        what = "a token from before the logout"
+        refused = f"{LOGGED_OUT} {WHOLE_SECONDS}"
+        before = f"{after.partition(' and ')[0]}, before the new login"
+        await auth.refuses("/ws/lobby", what, headers=bearer(token), after=before, likely=refused)
         new = await auth.log_in("Linus", fresh=True)
         answer = await auth.subject.handshake("/ws/lobby", headers=bearer(new))
         if isinstance(answer, int):
+            likely = WHOLE_SECONDS
+            if new == token:
+                likely = f"The new token is the same string as the old one. {WHOLE_SECONDS}"
             raise Failure(
                 sent="a handshake for /ws/lobby with a token from after the logout",
                 after=after,
                 got=f"HTTP {answer}",
-                expect="the socket accepted",
-                likely="what is noted is in whole seconds, or the two tokens are the same: "
-                "iat with its fraction, or a number that goes up, tells them apart",
+                expect="the connection accepted",
+                likely=f"Your code counts the new token as one from before the logout. {likely}",
                 broken=answer == 500,
             )
         await answer.close()
-        await auth.refuses(
-            "/ws/lobby",
-            "a token from before the logout",
-            headers=bearer(token),
-            after=after,
-            likely=f"what is noted must not be in whole seconds: {LOGGED_OUT}",
-        )
+        await auth.refuses("/ws/lobby", what, headers=bearer(token), after=after, likely=COME_BACK)
         return new
 
-    @check(7, "logs a user out, everywhere and at once")
+    @check(7, "ends all connections, tokens and tickets of a user at a logout")
     async def test_logout(self, subject: Subject) -> None:
         auth = AuthClient(await subject.under(**KEYED))
         ada = await auth.log_in("Ada")
-        older = await auth.log_in("Grace", fresh=True)
-        while (newer := await auth.log_in("Grace", fresh=True)) == older:
-            # Two tokens of the same second may be equal.
-            await asyncio.sleep(1 - time.time() % 1)
-        tickets = [await auth.create_ticket(older), await auth.create_ticket(newer)]
-        refused = "POST /logout asks for a good token"
+        tokens: list[str] = []
+        while len(tokens) < 3:
+            token = await auth.log_in("Grace", fresh=True)
+            if token in tokens:
+                # Two tokens of the same second may be equal.
+                await asyncio.sleep(1 - time.time() % 1)
+            else:
+                tokens.append(token)
+        older, used, newer = tokens
+        tickets = {"older": await auth.create_ticket(older), "newer": await auth.create_ticket(newer)}
+        of_ada = await auth.create_ticket(ada)
         for what, headers in (
             ("no token", None),
             ("a token that was made up", bearer("x.y.z")),
+            ("the scheme Basic and a valid token", {"Authorization": f"Basic {newer}"}),
+            ("a valid token in a cookie", {"Cookie": f"access_token={newer}; token={newer}"}),
             ("a ticket as its token", bearer(await auth.create_ticket(newer))),
         ):
-            await auth.answers(401, "/logout", what, headers, likely=refused)
-        async with (
-            auth.member("lobby", token=newer) as one,
-            auth.member("lab", token=older) as two,
-            auth.member("lobby", ticket=await auth.create_ticket(newer)) as three,
-            auth.member("lobby", token=ada) as staying,
-        ):
-            response = await auth.answers(204, "/logout", "a good token", bearer(newer), likely="204, no body")
+            await auth.answers(401, "/logout", what, headers, likely=NEEDS_TOKEN)
+        async with contextlib.AsyncExitStack() as stack:
+
+            async def enter(room: str, **how: str) -> Member:
+                return await stack.enter_async_context(auth.member(room, **how))
+
+            # Connections that end before the logout: with a close frame, and without one.
+            await (await enter("lobby", token=used)).leave()
+            await (await enter("lab", token=newer)).reset()
+            staying = await enter("lobby", token=ada)
+            members = {
+                "a connection of that token": await enter("lobby", token=used),
+                "a second connection of that token": await enter("lobby", token=used),
+                "a connection of an older token, in another room": await enter("lab", token=older),
+                "a connection of a newer token": await enter("lobby", token=newer),
+                "a connection of a ticket of that token": await enter("lab", ticket=await auth.create_ticket(used)),
+                "a connection of a ticket of a newer token": await enter(
+                    "lobby", ticket=await auth.create_ticket(newer)
+                ),
+            }
+            response = await auth.answers(
+                204,
+                "/logout",
+                "a valid token",
+                bearer(used),
+                after="two other connections of the user were closed before",
+                likely=f"{STATUS} {FINISHED}",
+            )
             if response.content:
-                raise Failure(sent="POST /logout", got=show(response.text), expect="no body", likely="status 204")
-            for what, member in (
-                ("a socket of that token", one),
-                ("a socket of an older token, in another room", two),
-                ("a socket of a ticket", three),
-            ):
-                member.did = f"POST /logout of Grace, who has {what}"
-                await member.is_closed(
-                    4401, likely="every socket of the user is closed, whatever let it in", besides=anything
+                raise Failure(
+                    sent="POST /logout", got=show(response.text), expect="status 204 without a body", likely=NO_CONTENT
                 )
+            for what, member in members.items():
+                member.did = f"POST /logout of Grace, who has {what}"
+                await member.is_closed(4401, likely=SOCKETS, besides=anything)
             await staying.says("hello")
             staying.did = "a message of Ada, after Grace has logged out"
-            await staying.gets_message("Ada", "hello", likely="the sockets of others stay")
-        await self._all_refused(auth, (newer, older), tickets)
-        await auth.answers(200, "/ticket", "a token of Ada", bearer(ada), likely="others stay")
+            await staying.gets_message("Ada", "hello", likely=OTHERS)
+        await self._are_off_the_list(auth, ada)
+        for what, token, likely in (
+            ("the token that was sent with the logout", used, LOGGED_OUT),
+            ("an older token of the same user", older, ONLY_NEWER),
+            ("a newer token of the same user", newer, ONLY_OLDER),
+        ):
+            await self._is_refused(auth, what, token, likely)
+        for age, ticket in tickets.items():
+            what = f"a ticket of the user's {age} token, from before the logout"
+            await auth.refuses(f"/ws/lobby?ticket={ticket}", what, after="the user has logged out", likely=REDEEMED)
+        await auth.answers(200, "/ticket", "a token of Ada", bearer(ada), after="Grace has logged out", likely=OTHERS)
+        async with auth.member("lobby", ticket=of_ada, after="Grace has logged out", likely=OTHERS):
+            pass
 
     @staticmethod
-    async def _all_refused(auth: AuthClient, tokens: tuple[str, ...], tickets: list[str]) -> None:
+    async def _are_off_the_list(auth: AuthClient, ada: str) -> None:
+        """Check that Grace is no longer on the lists."""
+        for room in ("lobby", "lab"):
+            path = f"/rooms/{room}/members"
+            deadline = time.monotonic() + auth.subject.patience
+            while (
+                "Grace" in (response := await auth.subject.request("GET", path, headers=bearer(ada), likely=WAITS)).text
+            ):
+                if time.monotonic() > deadline:
+                    raise Failure(
+                        sent=f"GET {path} with a valid token of Ada",
+                        after="Grace has logged out, and her connections were closed with 4401",
+                        got=show(response.text),
+                        expect="a list without Grace",
+                        likely=STAYS_LISTED,
+                    )
+                await asyncio.sleep(0.02)
+
+    @staticmethod
+    async def _is_refused(auth: AuthClient, what: str, token: str, likely: str) -> None:
+        """Check that a token is refused after the logout, in handshakes and on the HTTP routes."""
         after = "the user has logged out"
-        for token in tokens:
-            what = "a token from before the logout"
-            await auth.refuses("/ws/lobby", what, headers=bearer(token), after=after, likely=LOGGED_OUT)
-            for path in ("/ticket", "/logout"):
-                await auth.answers(401, path, f"{what}, after it", bearer(token), likely=LOGGED_OUT)
-        for ticket in tickets:
-            what = "a ticket from before the logout"
-            likely = f"check the principal again when its ticket is redeemed: {LOGGED_OUT}"
-            await auth.refuses(f"/ws/lobby?ticket={ticket}", what, after=after, likely=likely)
+        headers = bearer(token)
+        await auth.refuses("/ws/lobby", what, headers=headers, after=after, likely=likely)
+        for path in ("/ticket", "/logout"):
+            await auth.answers(401, path, what, headers, after=after, likely=likely)
+        for method, path in (
+            ("GET", "/rooms/lobby/members"),
+            ("GET", "/debug/sessions"),
+            ("DELETE", "/rooms/lobby/members/Grace"),
+        ):
+            response = await auth.subject.request(method, path, headers=headers, likely=WAITS)
+            if response.status_code not in (401, 403) and not is_missing(response):
+                raise Failure(
+                    sent=f"{method} {path} with {what}",
+                    after=after,
+                    got=f"status {response.status_code}, {show(response.text)}",
+                    expect="status 401 or 403",
+                    likely=likely,
+                    broken=response.status_code == 500,
+                )
+
+    @check(7, "ends connections whose handshake is on its way during a logout")
+    async def test_on_its_way(self, subject: Subject) -> None:
+        # Use a user that no other check on this server uses.
+        auth = AuthClient(await subject.under(**WEST))
+        token = await auth.log_in("Linus", fresh=True)
+        url = auth.subject.server.ws("/ws/lobby")
+        tickets = [await auth.create_ticket(token) for _ in range(3)]
+        ways = [("token", url, bearer(token)), *(("ticket", f"{url}?ticket={ticket}", {}) for ticket in tickets)]
+        ways.append(ways[0])
+        asked = [asyncio.Event() for _ in ways]
+        sockets = [await connected(url) for _ in ways]
+        host, port = url.split("/")[2].split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        # The server accepts TCP connections in order, so it has accepted these when it answers this request.
+        await auth.subject.get("/still-there", likely=WAITS)
+
+        async def connect(place: int) -> ClientConnection | int:
+            _, where, headers = ways[place]
+            patience = auth.subject.patience
+            return await handshake(where, patience, headers=headers, sock=sockets[place], asked=asked[place])
+
+        with contextlib.closing(writer):
+            async with running(*(connect(place) for place in range(len(ways)))) as opening:
+                # The server receives the handshakes and the logout at the same time.
+                with auth.subject.suspended():
+                    await asyncio.gather(*(event.wait() for event in asked))
+                    request = f"POST /logout HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
+                    writer.write(f"{request}Content-Length: 0\r\nConnection: close\r\n\r\n".encode())
+                    await writer.drain()
+                with contextlib.suppress(TimeoutError, OSError):
+                    async with asyncio.timeout(auth.subject.patience):
+                        await reader.read()
+                answers = await asyncio.gather(*opening, return_exceptions=True)
+        opened = [answer for answer in answers if isinstance(answer, ClientConnection)]
+        try:
+            for (kind, _, _), answer in zip(ways, answers, strict=True):
+                if isinstance(answer, ClientConnection):
+                    member = Member(answer, auth.subject.patience, auth.mark, "Linus")
+                    member.did = f"POST /logout of Linus, and at the same time handshakes with a {kind} from before it"
+                    await member.is_closed(4401, likely=ON_ITS_WAY, besides=anything)
+        finally:
+            await asyncio.gather(*(connection.close() for connection in opened))
+
+
+class HardLogouts:
+    @check(7, "logs out a user with many connections, one of which reads nothing", hard=True)
+    async def test_stuck_logout(self, subject: Subject) -> None:
+        auth = AuthClient(await subject.under(**WEST))
+        ada, linus = await auth.log_in("Ada"), await auth.log_in("Linus", fresh=True)
+        async with contextlib.AsyncExitStack() as stack:
+            members = [await stack.enter_async_context(auth.member("lobby", token=linus)) for _ in range(MANY)]
+            stuck = await stack.enter_async_context(
+                auth.subject.client("/ws/lobby", headers=bearer(linus), small_buffers=True, who="Linus")
+            )
+            await stack.enter_async_context(flooding(stuck))
+            after = f"the user has {MANY} connections, and one more that reads nothing and whose buffers are full"
+            await auth.answers(204, "/logout", "a valid token", bearer(linus), after=after, likely=STATUS)
+            for number, member in enumerate(members):
+                member.did = f"POST /logout of Linus; this is connection {number + 1} of {MANY}"
+                await member.is_closed(4401, likely=SOCKETS, besides=anything)
+            await self._linus_is_off_the_list(auth, ada)
+
+    @staticmethod
+    async def _linus_is_off_the_list(auth: AuthClient, token: str) -> None:
+        deadline = time.monotonic() + 2 + auth.subject.patience
+        while (
+            "Linus"
+            in (
+                response := await auth.subject.request(
+                    "GET", "/rooms/lobby/members", headers=bearer(token), likely=WAITS
+                )
+            ).text
+        ):
+            if time.monotonic() > deadline:
+                raise Failure(
+                    sent="GET /rooms/lobby/members with a valid token of Ada",
+                    after="Linus has logged out, and one of his connections reads nothing",
+                    got=show(response.text),
+                    expect="a list without Linus",
+                    likely="The list waits for the close, which waits until the client reads. "
+                    "Start both together with asyncio.gather(), or take it off the list first.",
+                )
+            await asyncio.sleep(0.05)
+
+    @check(7, "leaves no task behind when a connection ends", hard=True)
+    async def test_tasks(self, subject: Subject) -> None:
+        async with subject.another(counting=True, **KEYED) as own:
+            auth = AuthClient(own)
+            token = await auth.log_in("Linus", fresh=True)
+            async with auth.member("lobby", token=token):
+                pass
+            before = await own.unfinished()
+            for _ in range(5):
+                async with (
+                    auth.member("lobby", token=token) as one,
+                    auth.member("lobby", ticket=await auth.create_ticket(token)) as two,
+                    auth.member("lobby", token=token),
+                ):
+                    await one.leave()
+                    await two.reset()
+            await own.eventually_idle(before, after="15 connections were opened, and each has ended")
+
+
+MANY = 30
+"""The number of connections of one user."""
