@@ -2,23 +2,59 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from . import pool
 from .clients import Client
+from .differences import difference
 from .members import PING, Members, members_list, message
-from .messages import show
+from .messages import cut, is_message, only_key, parsed, show
 from .model import Failure, Likely
 from .subject import Subject
+from .tasks import running
 from .troubles import LIMITED
 
 REPLAY = (
     "Your server doesn't replay what the member missed, or it replays other messages. Queue the messages with a larger "
     "id than after, each once and in order, right after the list of members."
 )
+LINES = {
+    "line ends of Unicode": "one\u2028two\u2029three\x85four",
+    "control characters that split lines": "one\x0btwo\x0cthree\x1cfour\x1dfive\x1esix",
+    "a carriage return": "one\rtwo\r",
+    "a line of JSON": '"}\n{"room": "lab", "id": 1, "sender": "Eve", "text": "x"}\n',
+}
+"""Texts that end a line for some functions, but not in the journal."""
+SEPARATORS = ("", ":", "|", "/", ",", ";", " ", "-", "_", ".", "#", "@", "\x00", "\x1f")
+"""Strings that may join a room, a name and a key to one string. Other names and keys can then give the same string."""
+
+
+def texts(*, long: bool = True) -> dict[str, str]:
+    """Draw texts that a journal and a replay must not change; see `pool.texts`."""
+    return pool.texts(long=long) | LINES
+
+
+def keys() -> dict[str, str]:
+    """Draw keys of 1 to 64 characters that differ from each other, by class. Each stands next to similar ones."""
+    found = {kind: text for kind, text in texts(long=False).items() if 0 < len(text) <= 64}
+    found |= {"64 characters": "K" * 64, "64 characters of three bytes": "열" * 64, "64 of two units": "🙂" * 64}
+    found |= {"64 characters with another end": "K" * 63 + "L", "a blank": " ", "a zero": "0"}
+    found |= {
+        f"like {number}": text for number, text in enumerate(("7", "07", "7.0", "+7", " 7", "7 ", "false", "0.0"))
+    }
+    for kind in ("upper and lower case", "composed characters", "decomposed characters", "compatibility characters"):
+        similar = pool.neighbors(found[kind])
+        found |= {
+            f"{kind}, neighbor {number}": each for number, each in enumerate(similar) if each not in found.values()
+        }
+    by_key = {key: kind for kind, key in found.items()}
+    return {kind: key for key, kind in by_key.items()}
 
 
 def replayed(likely: str, **by_what_came: Any) -> Likely:
@@ -56,34 +92,162 @@ async def say(tab: Client, *texts: str, first: int = 1, who: str = "Ada", likely
     """Send these texts, and wait until the sender receives its copy of each."""
     for text in texts:
         await tab.send({"type": "message", "text": text})
-    tab.did = f"{len(texts)} messages of {who}" if len(texts) > 1 else f"a message of {who}"
+    tab.did = f"{len(texts)} messages of {who}" if len(texts) > 1 else f"a message of {who}: {show(texts[0])}"
     for number, text in enumerate(texts, first):
         await tab.gets(message(number, who, text), likely=replayed(likely) if isinstance(likely, str) else likely)
 
 
-async def both(tab: Client, *wanted: dict[str, Any], likely: str = "") -> None:
+async def ends(tab: Client, *, likely: str) -> None:
+    """Check that a tab has received nothing else: send a direct message to an absent member, which gets an error.
+
+    Args:
+        tab: a member's tab.
+        likely: the mistake, if a message arrives before the error.
+
+    Raises:
+        Failure: another message arrives before, or no error.
+    """
+    earlier = tab.earlier or tab.did
+    await tab.send({"type": "direct", "to": "Nobody", "text": "end"})
+    tab.earlier, tab.did = earlier, f"{earlier}; then a direct message to Nobody, who isn't in the room"
+    direct = "A direct message to an absent member isn't answered as in step 07. Send its sender an error."
+    await tab.gets_error(likely=Likely(direct, wrong=likely, surplus=likely, replayed=likely))
+    tab.earlier = None
+
+
+NO_ACK = (
+    "Your code broadcasts the message, and sends no ack. After the broadcast, send the ack to [tab] if the message "
+    "has a key."
+)
+NO_COPY = (
+    "Your code sends an ack, and its sender gets no copy of the message. Broadcast a message with a new key to all "
+    "tabs of the room, also to the sender's."
+)
+
+
+async def both(tab: Client, *wanted: dict[str, Any], likely: str | Likely = "") -> None:
     """Check that the next messages are these, in any order.
 
     Args:
         tab: a member's tab.
-        wanted: the messages.
-        likely: the mistake, if others arrive.
+        wanted: the message and its ack.
+        likely: the mistake, if others arrive. By default, it's found from the received messages.
 
     Raises:
         Failure: others arrive, or too few.
     """
-    expect = " and ".join(map(show, wanted))
-    likely = likely or "the sender gets its message like everybody, and besides that one ack with key and id"
-    got: list[Any] = []
-    for _ in wanted:
-        try:
-            got.append(await tab.next_object(expect=expect, likely=likely))
-        except Failure as failure:
-            if got:
-                failure.got = f"{' and '.join(map(show, got))}, and then {failure.got}"
-            raise
-    if sorted(map(show, got)) != sorted(map(show, wanted)):
-        raise Failure(sent=tab.did, got=" and ".join(map(show, got)), expect=expect, likely=likely)
+    causes = likely if isinstance(likely, Likely) else Likely(likely, wrong=likely)
+    left = list(wanted)
+    while left:
+        expect = " and ".join(map(show, left)) + (", in any order" if len(left) > 1 else "")
+        silent = causes.silence or (NO_COPY if len(left) == 1 and left[0]["type"] == "message" else NO_ACK)
+        frame = await tab.next(expect=expect, likely=replace(causes, silence=silent))
+        if found := next((each for each in left if is_message(frame, each)), None):
+            left.remove(found)
+            continue
+        got = show(frame)
+        if len(left) < len(wanted):
+            got = f"{' and '.join(show(each) for each in wanted if each not in left)}, and then {got}"
+        value = parsed(frame)
+        kind = value.get("type") if isinstance(value, dict) else None
+        alike = next((each for each in left if each["type"] == kind), left[0])
+        cause = causes.keys.get(only_key(alike, frame)) or causes.wrong or difference(alike, frame)
+        if not cause and kind == "error":
+            cause = "Your code refuses a valid message. Look at the key: every string of 1 to 64 characters is valid."
+        raise Failure(sent=tab.did, after=tab.after, got=got, expect=expect, likely=cause or silent)
+
+
+async def send_keyed(tab: Client, keyed: Mapping[str, str], *, first: int, likely: Likely, who: str = "Ada") -> None:
+    """Send messages with new keys in one packet, and check that each gets its copy and its ack.
+
+    Args:
+        tab: a tab of the sender.
+        keyed: the text by the key.
+        first: the id of the first message.
+        likely: the mistake, if others arrive.
+        who: the sender's name.
+
+    Raises:
+        Failure: others arrive.
+    """
+    await tab.send_burst(*({"type": "message", "text": text, "key": key} for key, text in keyed.items()))
+    for number, (key, text) in enumerate(keyed.items(), first):
+        tab.did = f"{len(keyed)} messages with different keys in one packet, one of them with the key {quoted(key)}"
+        await both(tab, message(number, who, text), ack(key, number), likely=likely)
+
+
+OTHER_ID = "Your code stores or returns a wrong id for the key. Store the id of the message when you first accept it."
+
+
+async def acknowledged(tab: Client, frames: list[dict[str, Any]], *, first: int = 2) -> None:
+    """Send messages, and check that the sender gets a copy of each, and one ack for each key, in order.
+
+    Args:
+        tab: a tab that gets no other messages meanwhile.
+        frames: messages, some of which have a key.
+        first: the id of the first one.
+
+    Raises:
+        Failure: others arrive.
+    """
+    acks = [ack(each["key"], number) for number, each in enumerate(frames, first) if "key" in each]
+    expect = f"{len(acks)} acks and {len(frames)} messages, both in the order of their ids"
+    count = copies = 0
+    async with running(send_all(tab, frames)) as (sending,):
+        while count < len(acks) or copies < len(frames):
+            tab.did = f"{len(frames)} messages, one after another, of which {count} acks and {copies} copies arrived"
+            frame = await tab.next(expect=expect, likely=NO_ACK if copies == len(frames) else NO_COPY)
+            value = parsed(frame)
+            if count < len(acks) and value == acks[count]:
+                count += 1
+            elif copies < len(frames) and isinstance(value, dict) and value.get("id") == first + copies:
+                copies += 1
+            else:
+                raise Failure(sent=tab.did, got=show(frame), expect=expect, likely=OTHER_ID)
+        await sending
+
+
+async def refuses(subject: Subject, room: str, after: int | str, why: str, likely: str, *, name: str = "Grace") -> None:
+    """Check that a handshake is refused with HTTP 403.
+
+    Args:
+        subject: the server.
+        room: the room.
+        after: the resume offset.
+        why: what makes it invalid, for the message of a failure.
+        likely: the mistake, if the handshake is accepted.
+        name: the name of the member.
+
+    Raises:
+        Failure: it's accepted, or has another status.
+    """
+    answer = await subject.handshake(Members.path(room, name, after=str(after)))
+    if answer == 403:
+        return
+    got = f"HTTP {answer}"
+    if not isinstance(answer, int):
+        await answer.close()
+        got = "the connection accepted"
+        if answer.close_code not in (None, 1000):
+            likely = (
+                "Your code refuses after accept(). Raise HTTPException(403) before it: then the client gets HTTP 403."
+            )
+    else:
+        likely = "Your code refuses with another status. Raise HTTPException(403), and declare after with Query(ge=0)."
+    shown = cut(str(after))
+    raise Failure(
+        sent=f"a handshake with after={shown} for the room {quoted(room)}",
+        after=why,
+        got=got,
+        expect="HTTP 403",
+        likely=likely,
+        broken=answer == 500,
+    )
+
+
+def quoted(text: str) -> str:
+    """Return a string as a failure shows it: with quotes and escapes."""
+    return cut(json.dumps(text, ensure_ascii=False))
 
 
 @contextlib.asynccontextmanager
@@ -93,17 +257,21 @@ async def back(
     name: str,
     *,
     small_buffers: bool = False,
+    tiny: bool = False,
+    headers: dict[str, str] | None = None,
     likely: str = "",
     after_this: str | None = None,
     **query: Any,
 ) -> AsyncIterator[Client]:
-    """Open a tab, and read its list of members, unless its buffers are small.
+    """Open a tab, and read its list of members, unless its buffers are small or tiny.
 
     Args:
         subject: the server.
         room: the room.
         name: the name of the member.
         small_buffers: see `handshakes.handshake`.
+        tiny: see `handshakes.handshake`.
+        headers: additional HTTP headers.
         likely: the mistake, if the handshake is refused.
         after_this: the preceding events, if the handshake is refused.
         query: further parameters of the path.
@@ -114,14 +282,16 @@ async def back(
     path = Members.path(room, name, **{key: str(value) for key, value in query.items()})
     async with contextlib.AsyncExitStack() as stack:
         try:
-            tab = await stack.enter_async_context(subject.client(path, small_buffers=small_buffers))
+            tab = await stack.enter_async_context(
+                subject.client(path, small_buffers=small_buffers, tiny=tiny, headers=headers)
+            )
         except Failure as failure:
             failure.likely = likely or failure.likely
             failure.after = after_this or failure.after
             raise
         # Ignore pings: on a slow machine, a check may last longer than ten seconds.
         tab.ignored = PING
-        if not small_buffers:
+        if not (small_buffers or tiny):
             await members_list(tab, path, likely=REPLAY)
         yield tab
 

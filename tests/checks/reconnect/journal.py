@@ -5,112 +5,219 @@ import json
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from judge.members import Members, message
+from judge import pool
+from judge.clients import Client
+from judge.members import Members, joined, message
 from judge.messages import cut
 from judge.model import Failure, Likely, check
-from judge.rejoining import REPLAY, ack, back, both, full_disk, numbers, replayed, say
+from judge.rejoining import (
+    REPLAY,
+    ack,
+    acknowledged,
+    back,
+    both,
+    ends,
+    full_disk,
+    keys,
+    numbers,
+    quoted,
+    refuses,
+    replayed,
+    say,
+    send_keyed,
+    texts,
+)
 from judge.subject import Subject
 
 UNJUDGED = " (not judged on Windows)" * (sys.platform == "win32")
 """The suffix for the title of a check that needs a size limit for files."""
+WINDOW = 1000
 WRITTEN = (
     "A message is broadcast or acknowledged before all of it is in the file. Call append() first, without a task in "
     "between. If you have changed the journal, write without a buffer, and compare what write() returns with the "
     "length of the line."
 )
 FULL = Likely(
-    "A message that the file can't take isn't answered. Catch the OSError of append(), and send an error.",
+    "A message that the file can't store isn't answered. Catch the OSError of append(), and send an error to [tab].",
     wrong=WRITTEN,
     surplus=WRITTEN,
-    closed="The OSError of append() ends the endpoint, and with it the connection. Catch it, and send an error.",
+    closed="An OSError of append() ends the endpoint, and with it the connection. Catch OSError, whatever its errno, "
+    "and send an error to [tab].",
     keys={
-        "key": "The error lacks the key of its message, so the client doesn't know what to send again; or it has a "
-        "key, and the message has none. Send the key of the message, if there is one.",
-        "retry": 'Without "retry": true in the error, the client gives the message up. Call error() with retry=True.',
+        "key": "The error has another key than its message. Pass the key of the message to error(): an empty one "
+        "leaves out key and retry.",
+        "retry": 'Without "retry": true in the error, the client discards the message. Call error() with retry=True.',
     },
     certain=True,
 )
+STORED = (
+    "A duplicate is appended to the file, or isn't acknowledged again. Look up its key before you call append(): a "
+    "duplicate needs no line."
+)
 GOES_ON = (
-    "A message that wasn't written has left something behind: its id, or its key. Change the history only after "
-    "append() has returned."
+    "A message that wasn't written has left something behind: its id, its key, or an entry in the history. Change the "
+    "history only after append() has returned."
+)
+RESTORED = (
+    "After the start, the replay or the last id isn't that of before the kill. Either a message was broadcast before "
+    "append(), or the start doesn't add all records that read() returns to the history of their room."
 )
 FORGOTTEN = (
-    "The start forgets keys that the server knew before the kill. Keep the last 1000 keys of a room, also those of "
-    "messages that are no longer kept."
+    "After the start, a key is unknown, or has another id. Store the key in the record, and at the start add it to the "
+    "history of its room, as for a new message: also the keys of messages that are no longer kept."
 )
+TOO_MANY = (
+    "After the start, your server knows a key that isn't one of the last 1000 of the room. Remove the oldest key at "
+    "the start too: add each record with the method that a new message uses."
+)
+SENDER = "After the start, a key is known from another sender. Restore the sender of each record together with its key."
 AGAIN = (
-    "The second start misses something that the first one had. Either a duplicate was appended as a new message: look "
-    "the key up before you call append(). Or the file was written again: keep the last 1000 keys of each room."
+    "The second start doesn't have what the first one had. Either a duplicate was appended as a line: look up the key "
+    "before you call append(). Or your code writes the file again and leaves something out: only append to it."
+)
+CHANGED = (
+    "The journal or the replay changes this value, or loses its line. Pass room, name, text and key to Record "
+    "unchanged. If you have changed journal.py, split the file only at b'\\n'."
 )
 TORN = (
     "A part of a line is in the file, and the next line is appended to it. Compare what write() returns with the "
-    "length of the line, and cut the file back to its last whole line before you write again."
+    "length of the line, and truncate the file to its last complete line before you write again."
 )
-DAMAGED = "A damaged line ends the reading of the file, or the start of the server. Leave out that line, and read on."
+DAMAGED = (
+    "A damaged line ends the reading of the file, or the start of the server. Catch the error of each single line, "
+    "leave it out, and read on."
+)
 GAP = (
-    "The gap isn't where the ids are missing. While you go through the kept messages, compare each id with the one "
-    "before, and put the gap there."
+    "The gaps aren't where the ids are missing, or have another number. Go through the kept messages, compare each id "
+    "with the one before, which is after for the first one, and put a gap wherever it isn't the next."
 )
 GLUED = (
-    "The first line after the start is appended to a line that has no end, and both are lost. At the start, cut off a "
-    "last line without its end."
+    "The first line after the start is appended to a line that has no end, and both are lost. At the start, truncate "
+    "the file after its last complete line."
 )
-IDS = "The ids are counted, so a damaged line makes them too small. Continue with the largest id in the file."
+IDS = (
+    "The next id isn't the largest one of the room plus 1. After the start, continue with the id of the room's last "
+    "record: don't count the records, and don't use another room's."
+)
 
 
 class Journal:
-    @check(3, "continues after a kill: ids, the last 100 messages, and keys")
+    @check(3, "continues after a kill: ids, the last 100 messages, and the last 1000 keys")
     async def test_journal(self, subject: Subject) -> None:
-        room, lab = Members.room("lobby 한글"), Members.room("lab")
-        likely = (
-            "A message is broadcast before it is in the file, or the start doesn't read all of it: ids, messages and "
-            "keys. Call append() first, and at the start add all that read() returns to the histories."
-        )
-        killed = "120 messages were sent, then the server was killed with kill -9 and started on the same file"
+        room = Members.room("lobby 한글")
+        killed = "1006 messages with 1001 keys were sent, then kill -9, and a start on the same file"
+        keyed: list[dict[str, Any]] = [
+            {"type": "message", "text": f"text {number}", "key": f"k{number}"} for number in range(2, WINDOW + 2)
+        ]
+        keyed[500:500] = [{"type": "message", "text": "no key"}] * 5
+        wanted = [message(number, "Ada", each["text"]) for number, each in enumerate(keyed, 2)]
+        ids = {each["key"]: number for number, each in enumerate(keyed, 2) if "key" in each}
+        last = len(wanted) + 1
         with tempfile.TemporaryDirectory() as folder:
             journal = str(Path(folder) / "journal")
             async with subject.another(JOURNAL=journal) as own:
-                async with back(own, room, "Ada") as ada, back(own, lab, "Grace") as grace:
-                    await ada.send({"type": "message", "text": "text 1", "key": "old"})
-                    await both(ada, message(1, "Ada", "text 1"), ack("old", 1))
-                    await say(ada, *numbers(2, 118), "줄\n끝  <b>", first=2)
-                    await ada.send({"type": "message", "text": "last", "key": "k"})
-                    await both(ada, message(120, "Ada", "last"), ack("k", 120))
-                    await say(grace, "here", who="Grace")
+                async with back(own, room, "Grace") as grace:
+                    await grace.send({"type": "message", "text": "text 1", "key": "first"})
+                    await both(grace, message(1, "Grace", "text 1"), ack("first", 1))
+                async with back(own, room, "Ada") as ada:
+                    await acknowledged(ada, keyed)
+                    for key in ("k2", "k1001"):
+                        await self._known(ada, key, ids[key], "before the kill", STORED)
                     own.server.kill()
             # Start a new Python: there, hash() returns other values for strings, and the file must not depend on them.
             async with subject.another(JOURNAL=journal, cold=True) as own:
-                async with (
-                    back(own, room, "Grace", after=10, likely=likely, after_this=killed) as grace,
-                    back(own, lab, "Ada", after=0) as ada,
-                ):
-                    grace.did = f"a handshake with after=10; {killed}"
-                    grace.earlier = grace.did
-                    cause = replayed(likely, keys={"missed": likely})
-                    await grace.gets({"type": "gap", "missed": 10}, likely=cause)
-                    for number in range(21, 119):
-                        await grace.gets(message(number, "Ada", f"text {number}"), likely=cause)
-                    await grace.gets(message(119, "Ada", "줄\n끝  <b>"), likely=cause)
-                    await grace.gets(message(120, "Ada", "last"), likely=cause)
-                    await ada.gets(message(1, "Grace", "here"), likely=cause)
-                    async with back(own, room, "Ada") as again:
-                        await again.send({"type": "message", "text": "last", "key": "k"})
-                        again.did = "the key of a message before the kill"
-                        await again.gets(ack("k", 120), likely=cause)
-                        await again.send({"type": "message", "text": "text 1", "key": "old"})
-                        again.did = "the key of the first of 120 messages before the kill"
-                        await again.gets(ack("old", 1), likely=replayed(FORGOTTEN))
-                        await say(again, "next", first=121, likely=likely)
-                        own.server.kill()
+                old = dict(likely=RESTORED, after_this=killed)
+                async with back(own, room, "Grace", after=10, **old) as grace, back(own, room, "Ada") as ada:
+                    await self._replays(
+                        grace, wanted[-100:], last - 110, f"a handshake with after=10; {killed}", RESTORED
+                    )
+                    await grace.gets(joined("Ada"), likely=RESTORED)
+                    await refuses(own, room, last + 1, killed, RESTORED)
+                    for key in ("k2", "k500", "k501", "k1001"):
+                        await self._known(ada, key, ids[key], f"a key of Ada's message {ids[key]}; {killed}", FORGOTTEN)
+                    for key, likely in (("first", TOO_MANY), ("k1001", SENDER)):
+                        last += 1
+                        await grace.send({"type": "message", "text": key, "key": key})
+                        grace.did = f"the key {key}; {killed}, and 1000 keys of Ada are the newest"
+                        await both(grace, message(last, "Grace", key), ack(key, last), likely=likely)
+                        wanted.append(message(last, "Grace", key))
+                    own.server.kill()
             # Start again: this start reads the file as the first one has left it.
-            async with subject.another(JOURNAL=journal) as own, back(own, room, "Ada", after=120) as ada:
-                ada.did = ada.earlier = "two times kill -9 and a start on the same file, and a handshake with after=120"
-                await ada.gets(message(121, "Ada", "next"), likely=replayed(AGAIN))
-                await ada.send({"type": "message", "text": "text 1", "key": "old"})
-                ada.did = "the key of the first of 121 messages, after two starts"
-                await ada.gets(ack("old", 1), likely=replayed(AGAIN))
+            twice = f"{killed}, 2 more messages, and again kill -9 and a start"
+            async with subject.another(JOURNAL=journal) as own:
+                old = dict(likely=AGAIN, after_this=twice)
+                async with back(own, room, "Ada", after=10, **old) as ada, back(own, room, "Grace") as grace:
+                    await self._replays(ada, wanted[-100:], last - 110, f"a handshake with after=10; {twice}", AGAIN)
+                    await ada.gets(joined("Grace"), likely=AGAIN)
+                    for tab, key, number in (
+                        (ada, "k4", 4),
+                        (ada, "k1001", ids["k1001"]),
+                        (grace, "first", last - 1),
+                        (grace, "k1001", last),
+                    ):
+                        await self._known(tab, key, number, f"a key of message {number}; {twice}", AGAIN)
+                    last += 1
+                    await say(ada, "next", first=last, likely=Likely(AGAIN, keys={"id": AGAIN}))
+
+    @staticmethod
+    async def _known(tab: Client, key: str, number: int, why: str, likely: str) -> None:
+        await tab.send({"type": "message", "text": "again", "key": key})
+        tab.did = f"the key {quoted(key)}: {why}"
+        cause = Likely(likely, wrong=likely, surplus=likely, replayed=likely, keys={"id": likely})
+        await tab.gets(ack(key, number), likely=cause)
+
+    @staticmethod
+    async def _replays(tab: Client, wanted: list[dict[str, Any]], missed: int, did: str, likely: str) -> None:
+        tab.did = tab.earlier = did
+        cause = Likely(likely, surplus=likely, replayed=likely, wrong=likely, keys={"missed": likely, "id": likely})
+        for value in ({"type": "gap", "missed": missed}, *wanted):
+            await tab.gets(value, likely=cause)
+        tab.earlier = None
+
+    @check(3, "restores every room, name, text and key unchanged")
+    async def test_restored(self, subject: Subject) -> None:
+        rooms = pool.rooms()
+        room = rooms.pop("characters of URLs")
+        said = dict(zip(list(keys().values())[:75], chain(texts(long=False).values(), numbers(1, 75)), strict=False))
+        wanted = [message(number, "Ada", text) for number, text in enumerate(said.values(), 1)]
+        happened = "messages with different keys, texts, names and rooms, kill -9, and a start on the same file"
+        with tempfile.TemporaryDirectory() as folder:
+            journal = str(Path(folder) / "journal")
+            async with subject.another(JOURNAL=journal) as own:
+                async with back(own, room, "Ada") as ada:
+                    await send_keyed(ada, said, first=1, likely=Likely(""))
+                for kind, name in pool.names().items():
+                    async with back(own, room, name) as tab:
+                        wanted.append(message(len(wanted) + 1, name, kind))
+                        await tab.send({"type": "message", "text": kind, "key": "k"})
+                        await both(tab, wanted[-1], ack("k", len(wanted)))
+                for kind, each in rooms.items():
+                    async with back(own, each, "Ada") as ada:
+                        await say(ada, kind)
+                own.server.kill()
+            async with subject.another(JOURNAL=journal) as own:
+                async with back(own, room, "Ada", after=0, likely=RESTORED, after_this=happened) as ada:
+                    for value in wanted:
+                        ada.did = f"a handshake with after=0; {happened}"
+                        await ada.gets(value, likely=replayed(CHANGED, wrong=CHANGED))
+                    await ada.send_burst(*({"type": "message", "text": "again", "key": key} for key in said))
+                    for number, key in enumerate(said, 1):
+                        ada.did = f"{len(said)} known keys in one packet, one of them {quoted(key)}; {happened}"
+                        await ada.gets(ack(key, number), likely=replayed(CHANGED, wrong=CHANGED, keys={"id": CHANGED}))
+                    await ends(ada, likely=AGAIN)
+                own.server.kill()
+            async with subject.another(JOURNAL=journal) as own:
+                # These rooms were quiet since before the first kill.
+                for kind, each in rooms.items():
+                    did = f"a handshake with after=0 for the room {quoted(each)}; {happened}, twice"
+                    async with back(own, each, "Ada", after=0, likely=CHANGED, after_this=did) as ada:
+                        ada.did = did
+                        await ada.gets(message(1, "Ada", kind), likely=replayed(CHANGED, wrong=CHANGED))
+                        await say(ada, "next", first=2, likely=Likely(IDS, wrong=CHANGED, keys={"id": IDS}))
 
     @check(3, "answers with retry while the file accepts nothing, and then continues" + UNJUDGED)
     async def test_full_disk(self, subject: Subject) -> None:
@@ -128,61 +235,108 @@ class Journal:
             ):
                 await ada.send({"type": "message", "text": "one", "key": "k1"})
                 await both(ada, message(1, "Ada", "one"), ack("k1", 1))
-                for value in ({"type": "joined", "name": "Ada"}, message(1, "Ada", "one")):
+                for value in (joined("Ada"), message(1, "Ada", "one")):
                     await grace.gets(value, likely=REPLAY)
                 async with full_disk(own):
-                    await ada.send(two)
-                    ada.did = ada.earlier = f"{cut(json.dumps(two))}, when the file takes only a part of it"
-                    await ada.gets_error({"key": "k2", "retry": True}, likely=FULL)
-                    await ada.send({"type": "message", "text": "no key"})
-                    ada.did = "a message without a key, when the file takes nothing more"
-                    await ada.gets_error(likely=FULL)
-                    # A direct message needs no file. If Grace receives it next, she has received nothing in between.
-                    await ada.send({"type": "direct", "to": "Grace", "text": "full"})
-                    grace.did = "a message of Ada that the file didn't take, and then a direct message"
-                    direct = {"type": "direct", "from": "Ada", "text": "full"}
-                    await grace.gets(direct, likely=Likely(WRITTEN, surplus=WRITTEN, replayed=WRITTEN, wrong=WRITTEN))
-                await ada.send(two)
-                ada.did = "the same message with the same key, now that the file takes it"
-                await both(ada, message(2, "Ada", str(two["text"])), ack("k2", 2), likely=GOES_ON)
-                await grace.gets(message(2, "Ada", str(two["text"])), likely=GOES_ON)
-                await say(ada, "three", first=3, likely=GOES_ON)
-                await grace.gets(message(3, "Ada", "three"), likely=GOES_ON)
-                own.server.kill()
-            async with subject.another(JOURNAL=journal) as own, back(own, room, "Ada", after=0) as ada:
-                ada.did = "a time in which the file took nothing, kill -9, a start on it, and a handshake with after=0"
-                ada.earlier = ada.did
-                for number, text in enumerate(("one", str(two["text"]), "three"), 1):
-                    await ada.gets(message(number, "Ada", text), likely=replayed(TORN, wrong=TORN))
-                for number in (1, 2):
-                    await ada.send({"type": "message", "text": "again", "key": f"k{number}"})
-                    await ada.gets(ack(f"k{number}", number), likely=replayed(GOES_ON))
+                    await self._while_full(own, room, ada, grace, two)
+                for number, value in ((2, two), (3, two | {"text": "three", "key": "k3"})):
+                    await ada.send(value)
+                    ada.did = f"{cut(json.dumps(value))}, after an error with retry, and now the file accepts it"
+                    gone_on = Likely(GOES_ON, wrong=GOES_ON, keys={"id": GOES_ON})
+                    await both(ada, message(number, "Ada", value["text"]), ack(value["key"], number), likely=gone_on)
+                    await grace.gets(message(number, "Ada", value["text"]), likely=gone_on)
                 await say(ada, "four", first=4, likely=GOES_ON)
+                await grace.gets(message(4, "Ada", "four"), likely=GOES_ON)
+                own.server.kill()
+            async with subject.another(JOURNAL=journal) as own, back(own, room, "Ada", after=0, likely=TORN) as ada:
+                happened = "a time in which the file accepted nothing, kill -9, and a start on it"
+                ada.did = ada.earlier = f"{happened}; a handshake with after=0"
+                for number, text in enumerate(("one", str(two["text"]), "three", "four"), 1):
+                    await ada.gets(message(number, "Ada", text), likely=replayed(TORN, wrong=TORN))
+                for number in (1, 2, 3):
+                    await self._known(ada, f"k{number}", number, happened, TORN)
+                await say(ada, "five", first=5, likely=GOES_ON)
 
-    @check(3, "starts on a file with a damaged line and a line that has no end")
+    @staticmethod
+    async def _while_full(own: Subject, room: str, ada: Client, grace: Client, two: dict[str, Any]) -> None:
+        await ada.send(two)
+        ada.did = ada.earlier = f"{cut(json.dumps(two))}, when the file stores only a part of it"
+        await ada.gets_error({"key": "k2", "retry": True}, likely=FULL)
+        await ada.send({"type": "message", "text": "no key"})
+        ada.did = "a message without a key, when the file stores nothing"
+        await ada.gets_error(likely=FULL)
+        for key in ("k3", "k2", "k2", "k3"):
+            await ada.send(two | {"key": key})
+            ada.did = f"a message with the key {key}, again or for the first time, when the file stores nothing"
+            await ada.gets_error({"key": key, "retry": True}, likely=FULL)
+        await ada.send({"type": "message", "text": "one", "key": "k1"})
+        ada.did = "a duplicate of message 1, which is in the file, when the file stores nothing more"
+        await ada.gets(ack("k1", 1), likely=Likely(STORED, wrong=STORED, closed=STORED))
+        await refuses(own, room, 2, "message 1 is stored, and the next ones aren't", GOES_ON)
+        # A direct message needs no file. If Grace receives it next, she has received nothing in between.
+        await ada.send({"type": "direct", "to": "Grace", "text": "full"})
+        grace.did = "messages of Ada that the file didn't store, and then a direct message"
+        direct = {"type": "direct", "from": "Ada", "text": "full"}
+        needless = (
+            "A direct message isn't delivered while the file stores nothing. It needs no append(): send it as before."
+        )
+        await grace.gets(direct, likely=Likely(needless, surplus=WRITTEN, replayed=WRITTEN, wrong=WRITTEN))
+
+    @check(3, "starts on a file with damaged lines and a line that has no end")
     async def test_damaged(self, subject: Subject) -> None:
-        room = Members.room()
+        room, lab = Members.room(), Members.room("lab")
         with tempfile.TemporaryDirectory() as folder:
             journal = Path(folder) / "journal"
-            async with subject.another(JOURNAL=str(journal)) as own, back(own, room, "Ada") as ada:
-                await say(ada, *numbers(1, 5))
+            async with (
+                subject.another(JOURNAL=str(journal)) as own,
+                back(own, room, "Ada") as ada,
+                back(own, lab, "Ada") as other,
+            ):
+                await say(ada, *numbers(1, 9))
+                await say(other, "한글 " * 9)
                 own.server.kill()
-            if not _damage(journal):
+            if not (lines := _lines(journal, 10)):
                 return  # Skip an answer with its own format: the check doesn't know how to damage it.
-            for last in (5, 6):
-                async with _started(subject, journal) as own, back(own, room, "Ada", after=0) as ada:
-                    ada.did = (
-                        f"{last} messages, kill -9, damage to the line of message 3, half a line at the end, "
-                        f"{'a start' if last == 5 else 'two starts'} on the file, and a handshake with after=0"
-                    )
-                    ada.earlier = ada.did
-                    for number in range(1, last + 1):
-                        item = message(number, "Ada", f"text {number}") if number != 3 else {"type": "gap", "missed": 1}
-                        likely = GLUED if number == 6 else DAMAGED
-                        other = GAP if number <= 3 else likely
-                        await ada.gets(item, likely=replayed(likely, wrong=other, surplus=other))
-                    await say(ada, f"text {last + 1}", first=last + 1, likely=replayed(IDS, keys={"id": IDS}))
-                    own.server.kill()
+            journal.write_bytes(_damaged(lines))
+            replay: list[dict[str, Any]] = []
+            for id_, missed in ((2, 1), (4, 1), (7, 2), (9, 1)):
+                replay += [{"type": "gap", "missed": missed}, message(id_, "Ada", f"text {id_}")]
+            for starts in (1, 2):
+                count = "a start" if starts == 1 else "two starts"
+                damage = f"messages 1 to 9, kill -9, damage to the lines of 1, 3, 5, 6 and 8, and {count} on the file"
+                async with _started(subject, journal) as own:
+                    for after, left_out in ((0, 0), (1, 1), (5, 4), (8, 7)):
+                        await self._replay(own, room, after, replay[left_out:], damage)
+                    async with back(own, room, "Ada") as ada, back(own, lab, "Ada", after=0, likely=DAMAGED) as other:
+                        number = 9 + starts
+                        replay.append(message(number, "Ada", f"text {number}"))
+                        ada.after = damage
+                        await say(ada, f"text {number}", first=number, likely=replayed(IDS, keys={"id": IDS}))
+                        other.did = f"a handshake with after=0 for another room; {damage}"
+                        for each in range(1, starts + 1):
+                            text = "한글 " * 9 if each == 1 else "more"
+                            await other.gets(message(each, "Ada", text), likely=replayed(GLUED))
+                        await say(other, "more", first=starts + 1, likely=replayed(IDS, keys={"id": IDS}))
+                        own.server.kill()
+            journal.write_bytes(lines[0][:20])
+            async with _started(subject, journal) as own, back(own, room, "Ada", after=0, likely=DAMAGED) as ada:
+                ada.did = "a start on a file that has only half a line, and a handshake with after=0"
+                await ends(ada, likely=DAMAGED)
+                await say(ada, "first", likely=replayed(IDS, keys={"id": IDS}))
+
+    @staticmethod
+    async def _replay(own: Subject, room: str, after: int, replay: list[dict[str, Any]], damage: str) -> None:
+        if after == 5:
+            replay = [{"type": "gap", "missed": 1}, *replay[1:]]
+        async with back(own, room, "Grace", after=after, likely=DAMAGED, after_this=damage) as grace:
+            grace.did = grace.earlier = f"a handshake with after={after}; {damage}"
+            for value in replay:
+                new = value.get("id", 0) > 9
+                cause = GLUED if new else GAP
+                silent = GLUED if new else DAMAGED
+                keys = {"missed": GAP, "id": GAP}
+                await grace.gets(value, likely=Likely(silent, wrong=cause, surplus=cause, replayed=cause, keys=keys))
+            await ends(grace, likely=GAP)
 
 
 @contextlib.asynccontextmanager
@@ -196,27 +350,33 @@ async def _started(subject: Subject, journal: Path) -> AsyncIterator[Subject]:
         try:
             own = await stack.enter_async_context(subject.another(JOURNAL=str(journal)))
         except Failure as failure:
-            failure.after = "damage to the line of message 3, and half a line at the end of the file"
+            failure.after = "damage to some lines, and half a line at the end of the file"
             failure.expect, failure.likely = "a start on the file", DAMAGED
             raise
         yield own
 
 
-def _damage(journal: Path) -> bool:
-    """Overwrite the middle of the line of message 3 with zeros, and append half a line, as a power cut may.
-
-    Returns:
-        True if the file has one line of JSON for each message, as `journal.py` writes them, and is now damaged.
-    """
+def _lines(journal: Path, count: int) -> list[bytes]:
+    """Return the lines of a journal, or none if it hasn't one line of JSON for each message, as in `journal.py`."""
     data = journal.read_bytes() if journal.is_file() else b""
     lines = data.splitlines(keepends=True)
     try:
-        values = [json.loads(line) for line in lines]
+        for line in lines:
+            json.loads(line)
     except ValueError:
-        return False
-    if len(values) != 5 or not data.endswith(b"\n") or not all(b"text" in line for line in lines):
-        return False
-    third, middle = lines[2], len(lines[2]) // 2
-    lines[2] = third[: middle - 8] + bytes(16) + third[middle + 8 :]
-    journal.write_bytes(b"".join([*lines, lines[4][:middle]]))
-    return True
+        return []
+    right = len(lines) == count and data.endswith(b"\n") and all(b"text" in line for line in lines)
+    return lines if right else []
+
+
+def _damaged(lines: list[bytes]) -> bytes:
+    """Return lines with the damage that a power cut or a bad disk may cause, and half a line at their end."""
+    changed = list(lines)
+    changed[0] = lines[0][:20] + b"\n"
+    middle = len(lines[2]) // 2
+    changed[2] = lines[2][: middle - 8] + bytes(16) + lines[2][middle + 8 :]
+    changed[4] = lines[4].replace(b"text", b"\xff\xfe\xed\xa0")
+    changed[5] = b"\n"
+    changed[7] = b"{}\n"
+    # End inside a character of several bytes.
+    return b"".join([*changed, lines[9][: lines[9].index("한".encode()) + 1]])

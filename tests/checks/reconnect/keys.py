@@ -3,35 +3,96 @@
 import json
 from typing import Any
 
-from judge.members import BAD, Members, message
+from judge import pool
+from judge.clients import Client
+from judge.members import BAD, Members, joined, left, message
+from judge.messages import cut
 from judge.model import Likely, check
-from judge.rejoining import REPLAY, ack, back, both, replayed, say, send_all
+from judge.rejoining import (
+    NO_ACK,
+    OTHER_ID,
+    SEPARATORS,
+    ack,
+    acknowledged,
+    back,
+    both,
+    ends,
+    keys,
+    quoted,
+    replayed,
+    say,
+    send_keyed,
+    texts,
+)
 from judge.subject import Subject
-from judge.tasks import spawn
 
-ONCE = "the key of a sender in a room stands for one message: look it up before anything else"
-BAD_TEXTS: tuple[dict[str, Any], ...] = ({}, {"text": None}, {"text": 1}, {"text": ["x"]}, {"text": "\ud83d"})
-"""The fields that replace the text of a valid message. The last text is half an emoji, which UTF-8 can't encode."""
-BAD_KEYS: tuple[Any, ...] = ("", "k" * 65, 1, ["k"], {}, "\ud83d")
+WINDOW = 1000
+NOTICES = "The messages of step 07 change. Keep what join, leave and post_message send, and add the ack."
+KEY_SHOWN = "Your code broadcasts the key too. Send it only in the ack: the broadcast has type, id, from and text."
+ACK_SPREAD = "The ack goes to other connections too. Send it to [tab], the connection that sent the message."
+ACK_FIRST = (
+    "The ack of a duplicate goes to the connection that sent the first one. Send it to [tab], the connection that sent "
+    "the duplicate."
+)
+UNASKED = "Your code acknowledges a message that has no key, or stores its empty key. Do both only if key isn't empty."
+REFUSED = "Your code refuses this key. Every string of 1 to 64 characters is valid: use the given type Key."
+IN_BYTES = "The length of a key is counted in bytes or in UTF-16 units. Count its characters, with len()."
+AGAIN = (
+    "Your code broadcasts a message whose key it has already accepted. Before everything else, look up the sender and "
+    "the key in the history of the room, and return the stored id."
+)
+SILENT = "A message with a known key isn't answered. Return its stored id, and send the same ack again."
+DUPLICATE = Likely(SILENT, wrong=AGAIN, surplus=AGAIN, replayed=AGAIN, keys={"id": OTHER_ID}, elsewhere=ACK_FIRST)
+RACE = (
+    "Two messages with one key arrived at the same time, and both were accepted. Look up the key and store it without "
+    "an await in between, or hold a lock for both."
+)
+VALID = Likely(
+    "The text is valid JSON with a key, and isn't accepted. Parse the JSON, and ignore keys that you don't need."
+)
+TOO_SOON = (
+    "Your code removes keys too early: with the last 100 messages, for all rooms together, or all at once. Give each "
+    "room its own dict of keys, and remove only the oldest key when there are more than 1000."
+)
+TOO_LATE = (
+    "Your code knows more than the last 1000 keys of the room: it removes none, counts them for each sender, or "
+    "removes one too late. When a new key makes more than 1000, remove the oldest."
+)
+RENEWED = "A duplicate makes its key newer. Leave the stored key where it is: only a new key is added at the end."
+BAD_TEXTS: tuple[dict[str, Any], ...] = (
+    *({}, {"text": None}, {"text": 1}, {"text": True}, {"text": ["x"]}, {"text": {"text": "x"}}),
+    # Half an emoji, which UTF-8 can't encode.
+    *({"text": "\ud83d"}, {"text": "\ude00 end"}, {"text": "a \ude00\ud83d b"}),
+)
+"""The fields that replace the text of a valid message."""
+BAD_KEYS: tuple[Any, ...] = (
+    *("", "k" * 65, "열" * 65, "🙂" * 65, "k" * 100_000, 1, 0, 1.5, True, False, ["k"], [], {}, {"key": "k"}),
+    *("\ud83d", "k\ude00"),
+)
 FINAL = Likely(
-    "A bad message isn't answered to its sender. Send an error to the connection that sent it.",
-    wrong="A bad message is answered with something else than an error. Check its text before you use its key.",
+    "An invalid message isn't answered to its sender. Send an error to [tab], the connection that sent it.",
+    wrong="An invalid message isn't answered with an error. Check its text before you look up its key.",
     keys={
-        "key": "The error lacks the key, or has another one, so the client doesn't know which message is bad. Read the "
-        "key of the bad message with key_of(), and send it in the error.",
-        "retry": 'Without "retry": false in the error, the client sends the bad message again and again. '
+        "key": "The error lacks the key, or has another one, so the client doesn't know which message it's for. Read "
+        "the key with key_of(event), and pass it to error() unchanged.",
+        "retry": 'Without "retry": false in the error, the client sends the invalid message again and again. '
         "Call error() with retry=False.",
     },
 )
-NO_KEY = Likely(
-    "A message with a bad key, or one that can't be read, isn't answered. Send an error to its sender's connection.",
-    wrong="A message with a bad key is accepted. A key is a string of 1 to 64 characters: check that first.",
-    keys=dict.fromkeys(
-        ("key", "retry"),
-        "The error has a key, though its message has no valid one. Send the key and retry only if the key is a string "
-        "of 1 to 64 characters.",
-    ),
+WITH_KEY = (
+    "The error has a key or a retry, though only a message to the room with a valid key gets them. Pass key_of(event) "
+    "to error(), which adds both only if the key is valid."
 )
+NO_KEY = Likely(
+    "This message isn't answered. Send an error to [tab], the connection that sent it.",
+    wrong="This message is accepted. A key is a string of 1 to 64 characters: keep the check of the type Key.",
+    keys=dict.fromkeys(("key", "retry"), WITH_KEY),
+)
+USED_UP = (
+    "A message that got an error has used an id, or its key is stored. Take the next id, and store the key, only when "
+    "a message is accepted."
+)
+SPREAD = "The error goes to other connections too. Send it to [tab], the connection that sent the invalid message."
 
 
 class Keys:
@@ -43,18 +104,45 @@ class Keys:
             back(subject, room, "Ada") as other,
             back(subject, room, "Ada") as ada,
         ):
-            await grace.gets({"type": "joined", "name": "Ada"}, likely=REPLAY)
-            for number, key in enumerate(("k", "K" * 64, "열" * 64, "a b"), 1):
-                await ada.send({"type": "message", "text": f"text {number}", "key": key})
-                long = "The length of a key is counted in bytes. Count its characters." * (key == "열" * 64)
-                await both(ada, message(number, "Ada", f"text {number}"), ack(key, number), likely=long)
-                for tab in (grace, other):
-                    tab.did = "a message of Ada with a key"
-                    likely = "the ack goes to the socket that sent the message, and the key to nobody else"
-                    await tab.gets(message(number, "Ada", f"text {number}"), likely=replayed(likely))
-            await say(ada, "no key", first=5, likely="a message without a key gets no acknowledgement")
-            for tab in (grace, other):
-                await tab.gets(message(5, "Ada", "no key"), likely=replayed("an ack goes to others too"))
+            await grace.gets(joined("Ada"), likely=NOTICES)
+            sent: list[tuple[str, str]] = []
+
+            async def accepted(what: str, text: str, key: str, frame: str, likely: Likely) -> None:
+                await ada.send(frame)
+                ada.did = f"{cut(frame)}: {what}"
+                sent.append((what, text))
+                await both(ada, message(len(sent), "Ada", text), ack(key, len(sent)), likely=likely)
+
+            for what, key in {
+                "a key": "k",
+                "64 characters": "K" * 64,
+                "64 characters of three bytes": "열" * 64,
+            }.items():
+                long = IN_BYTES if key[0] == "열" else REFUSED
+                frame = json.dumps({"type": "message", "text": what, "key": key}, ensure_ascii=False)
+                await accepted(what, what, key, frame, Likely("", wrong="" if key == "k" else long))
+            for kind, text in texts(long=False).items():
+                frame = json.dumps({"type": "message", "text": text, "key": f"text {kind}"}, ensure_ascii=False)
+                await accepted(f"a text with {kind}", text, f"text {kind}", frame, Likely(""))
+            for number, (kind, frame) in enumerate(
+                pool.spellings({"type": "message", "text": "Straße 1", "key": "json 1"}).items(), 1
+            ):
+                frame = frame.replace("json 1", f"json {number}")
+                await accepted(f"JSON {kind}", "Straße 1", f"json {number}", frame, VALID)
+            for extra in ({"id": 99, "from": "Eve"}, {"retry": True, "room": "x", "name": "Eve", "sender": None}):
+                key = f"extra {len(extra)}"
+                frame = json.dumps({"type": "message", "text": "extra", "key": key} | extra)
+                await accepted("keys that a client must not choose", "extra", key, frame, VALID)
+            await say(ada, "no key", first=len(sent) + 1, likely=Likely(UNASKED, surplus=UNASKED, wrong=UNASKED))
+            await say(ada, "none", first=len(sent) + 2, likely=Likely(UNASKED, surplus=UNASKED, wrong=UNASKED))
+            await ends(ada, likely=UNASKED)
+            sent += [("a message without a key", "no key"), ("another one", "none")]
+            for tab, who in ((grace, "a tab of Grace"), (other, "another tab of Ada")):
+                for number, (what, text) in enumerate(sent, 1):
+                    tab.did = f"{what}, from Ada, as {who} received it"
+                    cause = Likely(NOTICES, surplus=ACK_SPREAD, wrong=ACK_SPREAD, keys={"key": KEY_SHOWN})
+                    await tab.gets(message(number, "Ada", text), likely=cause)
+                await ends(tab, likely=ACK_SPREAD)
 
     @check(2, "answers an invalid message with its key and retry false, or without an invalid key")
     async def test_errors(self, subject: Subject) -> None:
@@ -64,78 +152,191 @@ class Keys:
             back(subject, room, "Ada") as other,
             back(subject, room, "Ada") as ada,
         ):
-            await grace.gets({"type": "joined", "name": "Ada"}, likely=REPLAY)
-            for number, bad in enumerate(BAD_TEXTS):
-                key = f"열쇠 {number}"
+            await grace.gets(joined("Ada"), likely=NOTICES)
+            some = {"blanks": "  a key ", "upper case": "KEY Straße", "quotes": "\"k\" 'k' \\n <b>", "long": "🙂" * 64}
+            for number, bad in enumerate((*BAD_TEXTS, *({"text": 1} for _ in some))):
+                key = f"열쇠 {number}" if number < len(BAD_TEXTS) else list(some.values())[number - len(BAD_TEXTS)]
                 # Send JSON with escapes, because UTF-8 can't encode half an emoji.
-                await ada.send(json.dumps({"type": "message", "key": key} | bad))
-                await ada.gets_error({"key": key, "retry": False}, likely=FINAL)
+                await self._fails(ada, {"type": "message", "key": key} | bad, {"key": key, "retry": False}, FINAL)
             for bad in BAD_KEYS:
                 for text in ("x", 1):
-                    await ada.send(json.dumps({"type": "message", "text": text, "key": bad}))
-                    await ada.gets_error(likely=NO_KEY)
-            for frame in BAD:
+                    await self._fails(ada, {"type": "message", "text": text, "key": bad}, {}, NO_KEY)
+            for value in (
+                {"type": "direct", "to": "Nobody", "text": "x", "key": "열쇠 0"},
+                {"type": "whisper", "text": "x", "key": "열쇠 0"},
+                {"text": "x", "key": "열쇠 0"},
+                [{"type": "message", "text": 1, "key": "열쇠 0"}],
+            ):
+                await self._fails(ada, value, {}, NO_KEY)
+            for frame in (*BAD, '{"type": "message", "text": 1, "key": "k"'):
                 await ada.send(frame)
                 await ada.gets_error(likely=NO_KEY)
-            await ada.send({"type": "message", "text": "good", "key": "열쇠 0"})
-            ada.did = "a good message with the key of a bad one"
-            used = "A bad message uses its key or an id up. Take an id and keep the key only for what you accept."
-            await both(ada, message(1, "Ada", "good"), ack("열쇠 0", 1), likely=used)
+            await ada.send({"type": "message", "text": "valid", "key": "열쇠 0"})
+            ada.did = "a valid message with the key of an invalid one"
+            await both(ada, message(1, "Ada", "valid"), ack("열쇠 0", 1), likely=Likely(USED_UP, wrong=USED_UP))
+            # The key is known now, and the message is still invalid.
+            await self._fails(ada, {"type": "message", "key": "열쇠 0"}, {"key": "열쇠 0", "retry": False}, FINAL)
+            await ends(ada, likely=NO_ACK)
             for tab in (grace, other):
-                tab.did = "many bad messages of Ada, and then a good one"
-                likely = "The error goes to other connections too. Send it only to the one that sent the bad message."
-                await tab.gets(message(1, "Ada", "good"), likely=replayed(likely, wrong=likely))
+                tab.did = "many invalid messages of Ada, and then a valid one"
+                await tab.gets(message(1, "Ada", "valid"), likely=replayed(SPREAD, wrong=SPREAD))
+                await ends(tab, likely=SPREAD)
+
+    @staticmethod
+    async def _fails(ada: Client, value: Any, more: dict[str, Any], likely: Likely) -> None:
+        await ada.send(json.dumps(value))
+        ada.did = cut(json.dumps(value))
+        await ada.gets_error(more, likely=likely)
 
     @check(2, "broadcasts a message once, however often its key arrives")
     async def test_once(self, subject: Subject) -> None:
         room, lab = Members.room(), Members.room("lab")
         async with back(subject, room, "Grace") as grace:
-            async with back(subject, room, "Ada") as ada:
+            async with back(subject, room, "Ada") as ada, back(subject, room, "Ada") as second:
                 await ada.send({"type": "message", "text": "hello", "key": "k"})
                 await both(ada, message(1, "Ada", "hello"), ack("k", 1))
-                grace.after = "a message of Ada with a key, and no message before"
-                for value in ({"type": "joined", "name": "Ada"}, message(1, "Ada", "hello")):
-                    await grace.gets(value, likely=REPLAY)
-                for text in ("hello", "another text"):
+                grace.did = "a message of Ada with a key, and no message before"
+                for tab, values in (
+                    (grace, (joined("Ada"), message(1, "Ada", "hello"))),
+                    (second, (message(1, "Ada", "hello"),)),
+                ):
+                    for value in values:
+                        await tab.gets(value, likely=Likely(NOTICES, surplus=ACK_SPREAD, wrong=ACK_SPREAD))
+                for text in ("hello", "another text", ""):
                     await ada.send({"type": "message", "text": text, "key": "k"})
-                    await ada.gets(ack("k", 1), likely=ONCE)
+                    ada.did = f"the known key k with the text {quoted(text)}"
+                    await ada.gets(ack("k", 1), likely=DUPLICATE)
+                await second.send({"type": "message", "text": "hello", "key": "k"})
+                second.did = "the known key k, from a second tab of its sender"
+                await second.gets(ack("k", 1), likely=DUPLICATE)
+                await ada.send_burst(*[{"type": "message", "text": "hello", "key": "k"}] * 5)
+                ada.did = "the known key k five times, in one packet"
+                for _ in range(5):
+                    await ada.gets(ack("k", 1), likely=DUPLICATE)
+                await self._same_moment(subject, ada, second)
+                for tab in (ada, second):
+                    await ends(tab, likely=ACK_FIRST)
+            grace.did = grace.earlier = (
+                "Ada sent one key ten times from two tabs, and another key from both at the same time"
+            )
+            await grace.gets(message(2, "Ada", "now"), likely=replayed(AGAIN, wrong=AGAIN))
+            await grace.gets(left("Ada"), likely=replayed(RACE))
             async with back(subject, room, "Ada") as again, back(subject, lab, "Ada") as elsewhere:
                 await again.send({"type": "message", "text": "hello", "key": "k"})
-                again.did = "the same key again, on a new connection"
-                await again.gets(ack("k", 1), likely=ONCE)
+                again.did = "the known key k, on a new connection"
+                await again.gets(ack("k", 1), likely=DUPLICATE)
                 await elsewhere.send({"type": "message", "text": "here", "key": "k"})
-                elsewhere.did = "the same key in another room"
-                rooms = f"{ONCE}; and look for room, sender and key together"
-                await both(elsewhere, message(1, "Ada", "here"), ack("k", 1), likely=rooms)
-                grace.after = grace.earlier = (
-                    "Ada sent one key three times, then left and sent it from a new connection"
+                elsewhere.did = "the key k in another room"
+                rooms = (
+                    "Your code takes a key of one room for known in another. Store the keys in the room's own history."
                 )
-                for kind in ("left", "joined"):
-                    await grace.gets({"type": kind, "name": "Ada"}, likely=replayed(ONCE))
+                await both(elsewhere, message(1, "Ada", "here"), ack("k", 1), likely=Likely(rooms, wrong=rooms))
+                await grace.gets(joined("Ada"), likely=replayed(AGAIN))
                 grace.after = grace.earlier = None
                 await grace.send({"type": "message", "text": "mine", "key": "k"})
-                grace.did = "the same key from another sender"
-                senders = f"{ONCE}; and look for room, sender and key together"
-                await both(grace, message(2, "Grace", "mine"), ack("k", 2), likely=senders)
-                await again.gets(message(2, "Grace", "mine"), likely="a key of one sender is none of another one's")
+                grace.did = "the key k, which Ada has used, from Grace"
+                senders = "Your code takes a key of one sender for known from another. Look up sender and key together."
+                await both(grace, message(3, "Grace", "mine"), ack("k", 3), likely=Likely(senders, wrong=senders))
+                await again.gets(message(3, "Grace", "mine"), likely=Likely(senders, surplus=AGAIN))
 
-    @check(2, "knows the last 1000 keys of a room")
-    async def test_many_keys(self, subject: Subject) -> None:
-        room = Members.room()
-        many = 1005
-        async with back(subject, room, "Ada") as ada:
-            sending = spawn(
-                send_all(ada, [{"type": "message", "text": "", "key": f"k{number}"} for number in range(many)])
-            )
-            acks: dict[str, int] = {}
-            while len(acks) < many:
-                value = await ada.next_object(expect=f"{many} acknowledgements", likely="each key gets one")
-                if isinstance(value, dict) and value.get("type") == "ack":
-                    acks[value.get("key")] = value.get("id")
-            await sending
-            for number in (many - 1000, many - 999, many // 2, many - 1):
-                await ada.send({"type": "message", "text": "", "key": f"k{number}"})
-                ada.did = f"key number {number + 1} of {many} again"
-                await ada.gets(
-                    ack(f"k{number}", number + 1), likely="keys are forgotten too soon, such as with the last 100"
+    @staticmethod
+    async def _same_moment(subject: Subject, *tabs: Client) -> None:
+        """Send a new key from several tabs at the same time: one is accepted, and all get the same ack."""
+        value = {"type": "message", "text": "now", "key": "both"}
+        await subject.simultaneously(*(tab.send(value) for tab in tabs))
+        for tab in tabs:
+            tab.did = "a new key, from two tabs of its sender at the same time"
+            cause = Likely("", wrong=RACE, surplus=RACE)
+            await both(tab, message(2, "Ada", "now"), ack("both", 2), likely=cause)
+
+    @check(2, "distinguishes similar keys, senders and rooms")
+    async def test_similar(self, subject: Subject) -> None:
+        room = pool.unique("x")
+        found = keys()
+        changed = (
+            "Your code changes a key before it compares or sends it, so two keys are equal. Use the string unchanged."
+        )
+        cause = Likely(changed, wrong="", keys={"key": "", "id": changed})
+        async with back(subject, room, "a") as ada:
+            by_key = {key: kind for kind, key in found.items()}
+            await send_keyed(ada, by_key, first=1, likely=cause, who="a")
+            await ada.send_burst(*({"type": "message", "text": "again", "key": key} for key in by_key))
+            for number, key in enumerate(by_key, 1):
+                ada.did = f"{len(by_key)} known keys in one packet, one of them the key {quoted(key)}"
+                await ada.gets(ack(key, number), likely=DUPLICATE)
+            last = len(by_key)
+            joining = {f"b{separator}c": "x" for separator in SEPARATORS}
+            await send_keyed(ada, joining, first=last + 1, likely=cause, who="a")
+            last += len(joining)
+        base = pool.names()["composed characters"]
+        names = {f"a{separator}b": f"a joined with {quoted(separator)}" for separator in SEPARATORS}
+        names |= {base: "itself"} | {name: f"similar to {quoted(base)}" for name in pool.neighbors(base)[:12]}
+        for name in [*names, "A", " a"]:
+            async with back(subject, room, name) as tab:
+                last += 1
+                await tab.send({"type": "message", "text": "x", "key": "c"})
+                tab.did = f"the key c from {quoted(name)}, when other senders have used c, b:c and so on"
+                likely = (
+                    "Your code takes two senders or keys for the same one. Use the tuple (name, key) as the key of a "
+                    "dict: don't join the strings, and don't change them."
                 )
+                await both(tab, message(last, name, "x"), ack("c", last), likely=Likely(likely, wrong=likely))
+        likely = (
+            "Your code takes two rooms or senders for the same one. Keep the keys in a dict of each room, by "
+            "(name, key): don't join the strings."
+        )
+        for separator in SEPARATORS:
+            if separator != "/":
+                async with back(subject, f"{room}{separator}a", "b") as tab:
+                    await tab.send({"type": "message", "text": "x", "key": "c"})
+                    tab.did = f"the key c from b in the room {quoted(f'{room}{separator}a')}, a new room"
+                    await both(tab, message(1, "b", "x"), ack("c", 1), likely=Likely(likely, wrong=likely))
+
+    @check(2, "knows the last 1000 keys of a room, and no older ones")
+    async def test_many_keys(self, subject: Subject) -> None:
+        room, quiet = Members.room(), Members.room("quiet")
+        async with (
+            back(subject, quiet, "Ada") as other,
+            back(subject, room, "Grace") as grace,
+            back(subject, room, "Ada") as ada,
+        ):
+            await grace.gets(joined("Ada"), likely=NOTICES)
+            await other.send({"type": "message", "text": "", "key": "k0"})
+            await both(other, message(1, "Ada", ""), ack("k0", 1))
+            await grace.send({"type": "message", "text": "", "key": "first"})
+            await both(grace, message(1, "Grace", ""), ack("first", 1))
+            await ada.gets(message(1, "Grace", ""), likely=NOTICES)
+            await grace.leave()
+            await ada.gets(left("Grace"), likely=NOTICES)
+            # Send some without a key between: the window counts keys, not messages.
+            frames = [{"type": "message", "text": "", "key": f"k{number}"} for number in range(WINDOW)]
+            frames[500:500] = [{"type": "message", "text": ""}] * 5
+            ids = {each["key"]: number for number, each in enumerate(frames, 2) if "key" in each}
+            await acknowledged(ada, frames)
+            last = len(frames) + 1
+            # Now the window is k0 to k999. A duplicate of the oldest key doesn't renew it.
+            for key in ("k0", "k1", "k499", "k500", "k999"):
+                await self._known(ada, key, ids[key], f"{WINDOW} keys after it at most", TOO_SOON)
+            await self._new(ada, "Ada", "k1000", last + 1, "the last of 1002 keys", TOO_LATE)
+            await self._new(
+                ada, "Ada", "k0", last + 2, "1000 keys were newer, and it was sent again before the last one", RENEWED
+            )
+            await self._known(ada, "k2", ids["k2"], "999 keys are newer", TOO_SOON)
+            await self._new(ada, "Ada", "k1", last + 3, "1000 keys were newer", TOO_LATE)
+            await self._known(ada, "k1000", last + 1, "two keys are newer", TOO_SOON)
+            async with back(subject, room, "Grace") as grace:
+                await ada.gets(joined("Grace"), likely=NOTICES)
+                await self._new(grace, "Grace", "first", last + 4, "1003 keys of Ada were newer", TOO_LATE)
+            await self._known(other, "k0", 1, "it's the only key of its room", TOO_SOON)
+
+    @staticmethod
+    async def _known(tab: Client, key: str, number: int, why: str, likely: str) -> None:
+        await tab.send({"type": "message", "text": "", "key": key})
+        tab.did = f"the key {key} again; {why}"
+        await tab.gets(ack(key, number), likely=Likely(SILENT, wrong=likely, keys={"id": likely}, surplus=likely))
+
+    @staticmethod
+    async def _new(tab: Client, name: str, key: str, number: int, why: str, likely: str) -> None:
+        await tab.send({"type": "message", "text": "", "key": key})
+        tab.did = f"the key {key}; {why}"
+        await both(tab, message(number, name, ""), ack(key, number), likely=Likely(likely, wrong=likely))

@@ -1,18 +1,85 @@
 """Step 08, TODO 1: a member that rejoins gets what it missed."""
 
 import contextlib
+import socket
 from functools import partial
-from urllib.parse import quote
 
+from judge import pool
 from judge.clients import Client
-from judge.members import PING, Members, message
+from judge.members import PING, Members, joined, left, message
 from judge.messages import show
-from judge.model import Failure, check
-from judge.rejoining import REPLAY, back, numbers, replayed, say, send_all
+from judge.model import Failure, Likely, check
+from judge.rejoining import REPLAY, back, ends, numbers, quoted, refuses, replayed, say, send_all, texts
+from judge.slow_readers import GIANT
 from judge.subject import Subject
+from judge.tasks import running
 
 KEPT = 100
-ATOMIC = "between the replay and the first new message something waits: join and replay without an await in between"
+LIMIT = 64
+ATOMIC = (
+    "Your code waits between the replay and the entry into the room, so a message is lost, duplicated or out of order. "
+    "Add the tab to the room, and queue the list and the replay in the same function, without an await in between."
+)
+EARLY = (
+    "Your code reads the history before accept() has returned, and a message that's sent meanwhile is in neither the "
+    "replay nor the queue. Read it after accept(), in the function that adds the tab to the room."
+)
+FOREIGN = (
+    "Your history has something that isn't a message to the room. Store only what post_message broadcasts: no joined, "
+    "no left, no direct message, no ack and no error."
+)
+TWICE = (
+    "After the replay, your server sends one message more: a message a second time, or something that isn't a message "
+    "to the room. Queue each stored message once, and store only what post_message broadcasts."
+)
+NOTICES = (
+    "Your change of join or leave loses a notice or a message of step 07. Keep what they send, and add the replay."
+)
+EACH = (
+    "Only the first tab of a name gets a replay, or all its tabs get the same one. Call enqueue_replay() on the tab "
+    "that joins, with what follows its own after."
+)
+OTHERS = "Your code sends the replay of one tab also to other tabs. Call enqueue_replay() only on the tab that joins."
+UNASKED = "Your code replays messages to a tab that has missed none. Without after, replay nothing: 0 isn't None."
+LATE = "Your code refuses the id of the last message. Refuse an after only if it's larger than the last id."
+EMPTIED = "Your history of a room ends with its last member. Keep the histories in a dict of the manager."
+SHARED = "Your rooms share one history, or its limit. Give each room its own history, in a dict by its unchanged name."
+SIZE = "Your history doesn't keep exactly the last 100 messages of a room. Use one deque(maxlen=HISTORY_SIZE) a room."
+COUNT = "Your gap has another number. Between after and the first message that you have, first - after - 1 are missing."
+COUNTED = (
+    "Replayed messages count against the limit of 64, so your server disconnects the tab. Queue the list and the "
+    "replay with tab.enqueue_replay()."
+)
+UNLIMITED = (
+    "A tab that got a replay is never too slow. Only the replay isn't counted: queue the list and the replay with one "
+    "call of enqueue_replay(), and everything else with try_put()."
+)
+BAD_AFTER = (
+    *(
+        "x",
+        "-1",
+        "-2",
+        "--1",
+        "1-",
+        "1.5",
+        "",
+        " ",
+        "nan",
+        "inf",
+        "1e0",
+        "0x1",
+        "1,0",
+        "1 2",
+        "one",
+        "true",
+        "None",
+        "null",
+    ),
+    *("[1]", '"1"', "3", "4", "99999999999999999999", "9" * 5000),
+)
+"""Values of after that a room with the last id 2 refuses."""
+NO_INTEGER = "Your code accepts an after that isn't an integer from 0 on. Declare it as int, with Query(ge=0)."
+UNASSIGNED = "Your code accepts an id that the room hasn't assigned. Compare after with the last id of this room."
 
 
 class Replay:
@@ -20,144 +87,239 @@ class Replay:
     async def test_replay(self, subject: Subject) -> None:
         room, other = Members.room("lobby 한글"), Members.room("lab")
         async with back(subject, room, "Ada") as ada, back(subject, other, "Ada") as elsewhere:
-            await say(ada, *numbers(1, 3), "", "다섯 <b>")
+            said = [*numbers(1, 3), "", "다섯 <b>"]
+            await say(ada, *said[:2])
+            # Neither of these is a message to the room: they use no id, and aren't replayed.
+            await ada.send({"type": "direct", "to": "Ada", "text": "to herself"})
+            await ada.gets({"type": "direct", "from": "Ada", "text": "to herself"}, likely="")
+            await ends(ada, likely=FOREIGN)
+            # Another member sends this one, because its sender also gets an ack, which belongs to TODO 2.
+            async with back(subject, room, "Linus") as linus:
+                await ada.gets(joined("Linus"), likely=NOTICES)
+                await linus.send({"type": "message", "text": said[2], "key": "k3"})
+                await ada.gets(message(3, "Linus", said[2]), likely=NOTICES)
+            await ada.gets(left("Linus"), likely=NOTICES)
+            await say(ada, *said[3:], first=4)
             await say(elsewhere, "elsewhere")
-            texts = [*numbers(1, 3), "", "다섯 <b>"]
             for after in (2, 0, 4):
                 async with back(subject, room, "Grace", after=after) as grace:
-                    # Provoke an error: it arrives after the replay, so it marks the end.
-                    await grace.send("no JSON")
-                    grace.earlier = f"a handshake with after={after}, when 5 messages are there"
-                    grace.did = f"{grace.earlier}, and then the text no JSON"
+                    grace.did = grace.earlier = f"a handshake with after={after}, when the last id is 5"
                     for number in range(after + 1, 6):
-                        await grace.gets(message(number, "Ada", texts[number - 1]), likely=replayed(REPLAY))
-                    await grace.gets_error(likely=replayed("something comes after the replay, or twice"))
-                    async with back(subject, room, "Grace", after=4) as second:
-                        second.did = second.earlier = "a second tab of Grace, with after=4, when 5 messages are there"
-                        each = "Only the first tab of a name gets a replay. Replay to each tab, from its own after."
-                        await second.gets(message(5, "Ada", texts[4]), likely=replayed(each))
-                await self._hears_of(ada, "Grace")
+                        cause = Likely(REPLAY, wrong=REPLAY, surplus=FOREIGN, replayed=REPLAY)
+                        sender = "Linus" if number == 3 else "Ada"
+                        await grace.gets(message(number, sender, said[number - 1]), likely=cause)
+                    await ends(grace, likely=TWICE)
+                    async with (
+                        back(subject, room, "Grace", after=4) as second,
+                        back(subject, room, "Grace") as third,
+                    ):
+                        second.did = second.earlier = "a second tab of Grace, with after=4, when the last id is 5"
+                        await second.gets(message(5, "Ada", said[4]), likely=replayed(EACH))
+                        third.did = "a third tab of Grace, without after, when the last id is 5"
+                        await ends(third, likely=UNASKED)
+                        await ends(second, likely=OTHERS)
+                        grace.did = "further tabs of Grace, with after=4 and without after"
+                        await ends(grace, likely=OTHERS)
+                await self._notices(ada, "Grace")
             for query in ({}, {"after": 5}):
-                last = "after= the id of the last message is right, and replays nothing"
-                async with back(subject, room, "Grace", likely=last, **query) as grace:
-                    await grace.send("no JSON")
+                async with back(subject, room, "Grace", likely=LATE, **query) as grace:
                     which = f"with after={query['after']}" if query else "without after"
-                    grace.earlier = f"a handshake {which}, when 5 messages are there"
-                    grace.did = f"{grace.earlier}, and then the text no JSON"
-                    nothing = "without after, or with the id of the last message, nothing is replayed"
-                    await grace.gets_error(likely=replayed(nothing))
-                await self._hears_of(ada, "Grace")
+                    grace.did = f"a handshake {which}, when the last id is 5"
+                    await ends(grace, likely=UNASKED)
+                await self._notices(ada, "Grace")
         async with back(subject, Members.room("empty"), "Ada", after=0) as ada:
-            await ada.send("no JSON")
-            ada.earlier = "a handshake with after=0 for a room without messages"
-            await ada.gets_error(likely=replayed("in a room where nothing was said, after=0 replays nothing"))
+            ada.did = "a handshake with after=0 for a room without messages"
+            await ends(ada, likely=SHARED)
 
     @staticmethod
-    async def _hears_of(tab: Client, name: str) -> None:
-        for kind in ("joined", "left"):
-            await tab.gets({"type": kind, "name": name}, likely="joined and left are told as before, and not replayed")
+    async def _notices(tab: Client, name: str) -> None:
+        for notice in (joined(name), left(name)):
+            await tab.gets(notice, likely=Likely(NOTICES, surplus=OTHERS, replayed=OTHERS, wrong=OTHERS))
+
+    @check(1, "replays every text, name and room unchanged")
+    async def test_values(self, subject: Subject) -> None:
+        room = pool.rooms()["characters of URLs"]
+        said: list[tuple[str, str, str]] = []
+        async with back(subject, room, "Ada") as ada:
+            for kind, text in texts().items():
+                await say(ada, text, first=len(said) + 1)
+                said.append((kind, "Ada", text))
+        for kind, name in pool.names().items():
+            async with back(subject, room, name) as tab:
+                await say(tab, f"from {kind}", first=len(said) + 1, who=name)
+                said.append((f"a name with {kind}", name, f"from {kind}"))
+        async with back(subject, room, "Grace", after=0) as grace:
+            for number, (kind, name, text) in enumerate(said, 1):
+                grace.did = f"a handshake with after=0, when the last id is {len(said)}; message {number} is {kind}"
+                await grace.gets(message(number, name, text), likely=replayed(REPLAY))
+        for kind, each in pool.rooms().items():
+            async with back(subject, each, "Ada", after=0, likely=SHARED) as ada:
+                await say(ada, kind, likely=SHARED)
+                ada.did = f"a second tab with after=0, in the room {quoted(each)}"
+                async with back(subject, each, "Ada", after=0) as again:
+                    await again.gets(message(1, "Ada", kind), likely=replayed(REPLAY))
+            similar = pool.neighbors(each)
+            for name in similar if kind in ("upper case", "blanks") else similar[:1]:
+                likely = f"Your code takes the room {quoted(name)} for {quoted(each)}. Use the room's name unchanged."
+                await refuses(subject, name, 1, f"only {quoted(each)} has a message", likely)
 
     @check(1, "refuses an after that isn't an id of the room")
     async def test_refused(self, subject: Subject) -> None:
-        room, empty = Members.room(), Members.room("empty")
-        async with back(subject, room, "Ada") as ada:
+        room, empty, busy = Members.room(), Members.room("empty"), Members.room("busy")
+        async with back(subject, room, "Ada") as ada, back(subject, busy, "Ada") as elsewhere:
+            await say(elsewhere, *numbers(1, 5))
             await say(ada, *numbers(1, 2))
-            tries = [
-                (room, each) for each in ("x", "-1", "1.5", "", "nan", "1e0", "3", "99999999999999999999", "9" * 5000)
-            ]
-            for where, after in [*tries, (empty, "1")]:
-                path = f"/ws/{where}?name=Grace&after={quote(after)}"
-                answer = await subject.handshake(path)
-                if answer != 403:
-                    if not isinstance(answer, int):
-                        await answer.close()
-                    raise Failure(
-                        sent=f"a handshake with after={after[:30]}, when the last id is {2 if where == room else 0}",
-                        got=f"HTTP {answer}" if isinstance(answer, int) else "the socket accepted",
-                        expect="HTTP 403",
-                        likely="after is a whole number from 0 to the last id of the room; refuse it before accept",
-                    )
-            await ada.send("no JSON")
-            await ada.gets_error(likely=replayed("a refused visitor is announced to the room"))
+            for after in BAD_AFTER:
+                likely = UNASSIGNED if after.isdigit() else NO_INTEGER
+                await refuses(subject, room, after, "its last id is 2", likely)
+            await refuses(subject, room, 3, "its last id is 2, and Ada is in it", UNASSIGNED, name="Ada")
+            await refuses(subject, empty, 1, "it has no messages", SHARED)
+            ada.did = ada.earlier = f"{len(BAD_AFTER) + 1} refused handshakes of Grace and Ada"
+            announced = "A refused client joins or leaves the room. Raise HTTPException before the tab is in the room."
+            await ends(ada, likely=announced)
+            members = Members(subject)
+            await members.are(room, "Ada", after="refused handshakes", likely=announced)
+            await members.eventually_empty(empty, after="a refused handshake for it", likely=announced)
+            await say(ada, "text 3", first=3)
+            cached = "Your code compares after with an old last id. Read the last id of the history for each handshake."
+            async with back(subject, room, "Grace", after=3, likely=cached):
+                await refuses(subject, room, 4, "its last id is 3", cached)
 
     @check(1, "sends a gap for messages before the last 100, and keeps those for an empty room")
     async def test_gap(self, subject: Subject) -> None:
-        room = Members.room()
-        likely = 'the last 100 are kept; {"type": "gap", "missed": n} says how many between after and them are lost'
-        async with back(subject, room, "Ada") as ada:
-            await say(ada, *numbers(1, 130))
-        empty = "Your history of a room ends with its last member. Keep the histories in a dict of the manager."
+        room, quiet, busy = Members.room(), Members.room("quiet"), Members.room("busy")
+        async with back(subject, quiet, "Ada") as ada:
+            await say(ada, *numbers(1, 3))
+        # Two senders: the limit is for the room, not for each name.
+        async with back(subject, room, "Linus") as linus, back(subject, room, "Ada") as ada:
+            await say(ada, *numbers(1, 60))
+            await send_all(linus, [{"type": "message", "text": text} for text in numbers(61, 130)])
+            for number in range(61, 131):
+                await ada.gets(message(number, "Linus", f"text {number}"), likely=REPLAY)
+            await self._gap(subject, room, 29, "130 messages were sent, and two members are there", SIZE)
+        async with back(subject, busy, "Ada") as ada:
+            await say(ada, *numbers(1, KEPT + 10))
         await Members(subject).eventually_empty(
-            room, after="the last member left", likely="a room stays without members"
+            room, after="the last member left", likely="Your code doesn't remove the last tab of a room in leave."
         )
-        for after in (10, 29, 30, 31, 0):
-            missed = max(130 - KEPT - after, 0)
-            left = "130 messages were sent, and all members left"
-            async with back(subject, room, "Grace", after=after, likely=empty, after_this=left) as grace:
-                grace.did = f"a handshake with after={after}; {left}"
-                grace.earlier = grace.did
-                if missed:
-                    gap = {"type": "gap", "missed": missed}
-                    await grace.gets(gap, likely=replayed(empty, wrong=likely, keys={"missed": likely}))
-                cause = replayed(likely if missed else empty)
-                for number in range(after + missed + 1, 131):
-                    await grace.gets(message(number, "Ada", f"text {number}"), likely=cause)
-                await grace.send("no JSON")
-                await grace.gets_error(likely=replayed(likely))
+        happened = "130 messages were sent, and all members left"
+        for after in (10, 29, 30, 31, 129, 0):
+            await self._gap(subject, room, after, happened, EMPTIED if after == 10 else SIZE)
+        async with back(subject, quiet, "Grace", after=0) as grace:
+            grace.did = "a handshake with after=0 for a room with 3 messages, after 110 messages in another room"
+            for number in range(1, 4):
+                await grace.gets(message(number, "Ada", f"text {number}"), likely=replayed(SHARED))
         async with back(subject, room, "Grace") as grace:
-            await say(grace, "next", first=131, who="Grace", likely="ids begin anew when the room was empty")
+            again = "The ids of a room start again when it was empty. Keep its last id in the history, not in the room."
+            await say(grace, "next", first=131, who="Grace", likely=Likely(again, keys={"id": again}))
 
-    @check(1, "replays more than 64 messages to a slow reader, and loses and duplicates nothing")
+    @staticmethod
+    async def _gap(subject: Subject, room: str, after: int, happened: str, likely: str) -> None:
+        missed = max(130 - KEPT - after, 0)
+        async with back(subject, room, "Grace", after=after, likely=EMPTIED, after_this=happened) as grace:
+            grace.did = grace.earlier = f"a handshake with after={after}; {happened}"
+            silent = Likely(likely, surplus=likely, replayed=likely, wrong=likely, keys={"missed": COUNT})
+            if missed:
+                await grace.gets({"type": "gap", "missed": missed}, likely=silent)
+            for number in range(after + missed + 1, 131):
+                await grace.gets(message(number, "Ada" if number <= 60 else "Linus", f"text {number}"), likely=silent)
+            await ends(grace, likely=TWICE)
+
+    @check(1, "replays more than 64 messages to a slow reader, and counts only the new ones")
     async def test_late_reader(self, subject: Subject) -> None:
         room = Members.room()
-        large = "x" * 65_536
+        giant = GIANT[: len(GIANT) // 3]
         async with back(subject, room, "Ada") as ada:
-            await say(ada, *(f"{number} {large}" for number in range(1, KEPT + 1)))
-            async with back(subject, room, "Grace", small_buffers=True, after=0) as grace:
-                grace.stop_reading()
-                await ada.gets(
-                    {"type": "joined", "name": "Grace"}, likely="joined is told when the member is on the list"
-                )
-                counted = "the replay counts as waiting, and the member is dropped"
-                await say(ada, *numbers(KEPT + 1, KEPT + 30), first=KEPT + 1, likely=counted)
+            # The first message fills the buffers of a tab that doesn't read, so the others wait in its queue.
+            await say(ada, giant, *numbers(2, KEPT))
+            async with contextlib.AsyncExitStack() as stack:
+                for name in ("Linus", "Grace"):
+                    grace = await stack.enter_async_context(back(subject, room, name, tiny=True, after=0))
+                    grace.stop_reading()
+                for name in ("Linus", "Grace"):
+                    await ada.gets(joined(name), likely=Likely(NOTICES, surplus=COUNTED))
+                # With the notice that Grace has joined, 64 new messages are queued for Linus.
+                new = LIMIT - 1
+                await say(ada, *numbers(KEPT + 1, KEPT + new), first=KEPT + 1, likely=COUNTED)
                 grace.read_again()
-                grace.did = "a handshake with after=0, 100 messages of 64 KiB to replay, 30 new ones, and then it read"
-                likely = f"{counted}; or {ATOMIC}"
+                # A larger buffer, because the rest would take many small packets.
+                grace.connection.transport.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20
+                )
+                grace.did = f"a handshake with after=0, {KEPT} messages to replay, {new} new ones, and then it read"
                 grace.earlier = grace.did
-                list_first = await grace.next_object(expect="the list of members", likely=likely)
-                if list_first != {"type": "members", "names": ["Ada", "Grace"]}:
-                    raise Failure(after=grace.did, got=show(list_first), expect="the list first", likely=likely)
-                for number in range(1, KEPT + 31):
-                    text = f"{number} {large}" if number <= KEPT else f"text {number}"
-                    await grace.gets(message(number, "Ada", text), likely=replayed(likely))
-                await grace.send("no JSON")
-                await grace.gets_error(likely=replayed(likely))
+                order = Likely(COUNTED, wrong=ATOMIC, surplus=ATOMIC, replayed=ATOMIC, keys={"id": ATOMIC})
+                first = await grace.next_object(expect="the list of members", likely=order)
+                if first != {"type": "members", "names": ["Ada", "Grace", "Linus"]}:
+                    expect = "the list of Ada, Grace and Linus first"
+                    raise Failure(after=grace.did, got=show(first), expect=expect, likely=ATOMIC)
+                for number in range(1, KEPT + new + 1):
+                    await grace.gets(message(number, "Ada", giant if number == 1 else f"text {number}"), likely=order)
+                await ends(grace, likely=TWICE)
+                await self._drops(ada, "Linus", KEPT + new + 1)
+
+    @staticmethod
+    async def _drops(ada: Client, name: str, first: int) -> None:
+        """Check that a tab with 64 queued messages is disconnected at the next ones."""
+        more = numbers(first, first + 3)
+        await send_all(ada, [{"type": "message", "text": text} for text in more])
+        ada.did = f"{len(more)} messages of Ada, when a tab of {name} reads nothing and has 64 new messages queued"
+        for _ in range(len(more) + 1):
+            expect = f"{show(left(name))} next to the messages"
+            value = await ada.next_object(expect=expect, likely=UNLIMITED)
+            if value == left(name):
+                return
+        raise Failure(sent=ada.did, got=f"{len(more)} messages, and {show(value)}", expect=expect, likely=UNLIMITED)
 
     @check(1, "loses and duplicates nothing for a member that joins under load")
     async def test_under_load(self, subject: Subject) -> None:
         room = Members.room()
-        total = 80
+        before, total = 10, 90
         async with back(subject, room, "Ada") as ada, contextlib.AsyncExitStack() as stack:
             later: list[Client] = []
-            texts = numbers(1, total)
-            for number in range(0, total, 20):
+            await say(ada, *numbers(1, before))
+            texts = numbers(before + 1, total)
+            for number in range(0, total - before, 20):
                 paths = [Members.path(room, f"Grace {number} {each}", after="0") for each in range(3)]
                 some = [{"type": "message", "text": text} for text in texts[number : number + 20]]
                 later += await subject.simultaneous_clients(*paths, meanwhile=partial(send_all, ada, some))
             for tab in later:
                 tab.ignored = PING
                 stack.push_async_callback(tab.end)
+            expect = f"the list, messages 1 to {before}, and then the new ones up to {total}: each once, in order"
             for tab in later:
+                tab.did = f"a handshake with after=0, {before} messages to replay, while Ada sent {total - before} more"
                 got: list[int] = []
-                tab.did = "a handshake with after=0, while Ada was sending 80 messages"
+                place = 0
                 while len(got) < total:
-                    value = await tab.next_object(expect="messages 1 to 80, each once, in order", likely=ATOMIC)
-                    if isinstance(value, dict) and value.get("type") == "message":
+                    value = await tab.next_object(expect=expect, likely=ATOMIC)
+                    kind = value.get("type") if isinstance(value, dict) else None
+                    if kind == "message":
                         got.append(value.get("id"))
-                        if got[-1] != len(got):
-                            raise Failure(
-                                after=tab.did,
-                                got=f"message {got[-1]} as number {len(got)}",
-                                expect="messages 1 to 80, each once, in order",
-                                likely=ATOMIC,
-                            )
+                    wrong = got[-1:] not in ([], [len(got)]) or (place == 0) != (kind == "members")
+                    # The first ten messages are in the replay of each of these tabs: nothing comes between.
+                    if wrong or (0 < len(got) < before and kind != "message"):
+                        raise Failure(
+                            after=tab.did, got=f"{show(value)} as number {place + 1}", expect=expect, likely=ATOMIC
+                        )
+                    place += 1
+
+    @check(1, "includes a message that is sent while a handshake is answered")
+    async def test_during_accept(self, subject: Subject) -> None:
+        room = Members.room()
+        own = await subject.probe("accept_probe")
+        async with back(own, room, "Ada") as ada, contextlib.AsyncExitStack() as stack:
+            await say(ada, *numbers(1, 2))
+            coming = stack.enter_async_context(back(own, room, "Grace", after=1, headers={"X-Hold": "1"}))
+            async with running(coming) as (opening,):
+                happened = "Grace's handshake with after=1, when the last id is 2"
+                await own.eventually("/held", lambda count: count == 1, after=happened, expect="1", likely="")
+                await say(ada, "text 3", first=3, likely=Likely("", surplus=""))
+                await own.get("/release", likely="")
+                grace = await opening
+                grace.did = f"{happened}; Ada sent message 3 while the server was in accept()"
+                for number in (2, 3):
+                    await grace.gets(message(number, "Ada", f"text {number}"), likely=replayed(EARLY, wrong=EARLY))
+                await ada.gets(joined("Grace"), likely=NOTICES)
+                await say(ada, "text 4", first=4)
+                await grace.gets(message(4, "Ada", "text 4"), likely=replayed(EARLY))

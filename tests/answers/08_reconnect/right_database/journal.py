@@ -2,9 +2,11 @@
 
 import sqlite3
 
+from .settings import DEDUP_WINDOW
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
-    room TEXT, id INTEGER, sender TEXT, text TEXT, key TEXT, PRIMARY KEY (room, id), UNIQUE (room, sender, key)
+    room TEXT, id INTEGER, sender TEXT, text TEXT, key TEXT, PRIMARY KEY (room, id)
 )
 """
 
@@ -21,9 +23,9 @@ class Journal:
         return self.database.execute("SELECT coalesce(max(id), 0) FROM messages WHERE room = ?", (room,)).fetchone()[0]
 
     def id_of(self, room: str, sender: str, key: str) -> int | None:
-        query = "SELECT id FROM messages WHERE room = ? AND sender = ? AND key = ?"
-        row = self.database.execute(query, (room, sender, key)).fetchone()
-        return row[0] if row else None
+        window = "SELECT id, sender, key FROM messages WHERE room = ? AND key IS NOT NULL ORDER BY id DESC LIMIT ?"
+        query = f"SELECT max(id) FROM ({window}) WHERE sender = ? AND key = ?"
+        return self.database.execute(query, (room, DEDUP_WINDOW, sender, key)).fetchone()[0]
 
     def add(self, room: str, sender: str, text: str, key: str) -> int:
         number = self.last_id(room) + 1

@@ -1,12 +1,13 @@
 """Step 08: what was said in one room, as a list."""
 
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 from starlette.types import Message as ASGIEvent
 
 from .encoding import encode
 from .journal import Record
+from .settings import DEDUP_WINDOW
 
 
 class History:
@@ -22,7 +23,8 @@ class History:
         return self
 
     def get(self, who: tuple[str, str]) -> int | None:
-        known = (r.id for r in reversed(self.records) if r.key and (r.sender, r.key) == who)
+        keyed = (record for record in reversed(self.records) if record.key)
+        known = (r.id for r in islice(keyed, DEDUP_WINDOW) if (r.sender, r.key) == who)
         return next(known, None)
 
     def event(self, record: Record) -> ASGIEvent:
@@ -30,8 +32,6 @@ class History:
 
     def add(self, record: Record) -> ASGIEvent:
         self.records.append(record)
-        if len(self.records) > 2000:
-            del self.records[:500]
         return self.event(record)
 
     def since(self, after: int) -> list[ASGIEvent]:
