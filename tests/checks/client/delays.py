@@ -1,207 +1,438 @@
 """Step 09, TODO 4: the client's delays before each attempt to connect."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from judge.fake_server import FakeServer, fake_server
-from judge.members import message
+from judge.fake_server import ConnectionAttempt, FakeServer, fake_server
+from judge.members import PING, joined, message
 from judge.messages import show
 from judge.model import Failure, check
 from judge.rejoining import ack, error
 from judge.subject import Subject
 
-from .sent import PINGS, accepted, key_in, key_of, keys_are, next_sent
+from .sent import (
+    CONNECTS,
+    DUPLICATE,
+    NEVER_ENDS,
+    NO_ID,
+    NO_ITEM,
+    PINGS,
+    accepted,
+    ends,
+    key_in,
+    key_of,
+    keys_are,
+    next_sent,
+    no_more_sent,
+)
 
 SLOW = 1.0
 """The tolerance for a late attempt, in seconds."""
-TRY = "the next try"
-DELAY = (
-    "delay n is random between half and the whole of min(cap, base * 2**n); n is 0 again when a message or "
-    "an ack has come, and a handshake or a gap alone does not reset it"
-)
-RETRY = (
-    'Your client ignores an error with "retry": true, or ends for it. Wait for the next delay, and send the message '
-    "again on the same connection, with its key."
-)
-RETRY_DELAY = (
-    "Your client sends the message again after another delay than the one before a try to connect. Use the same delay, "
-    "with the same n."
-)
-OTHERS = "Your client sends messages again for which no error came. Send only the one with the key of the error."
-GAP = {"type": "gap", "missed": 1}
 ACCURACY = 0.001
 """The tolerance for the delay that a client passes to its event loop, in seconds."""
+BASE, CAP = 0.02, 0.16
+"""The arguments of most clients here, in seconds."""
+ATTEMPTS = 10
+"""The number of failed attempts of one client."""
+FIRST = (
+    "Your client waits for the back-off delay before its first attempt too. Connect first, and sleep after a "
+    "connection or an attempt that has failed."
+)
+NO_DELAY = "Your client reconnects without a delay. Sleep for the back-off delay before each further attempt."
+NOT_GROWING = (
+    "Your delay doesn't grow with the number of attempts. Count them in self._attempt, add 1 after each delay, and "
+    "multiply base by 2 ** self._attempt."
+)
+RESETS = (
+    "Your client starts again with the shortest delay after this connection. Set self._attempt to 0 for a message and "
+    "for an ack, and nowhere else."
+)
+NEVER_RESET = "Your client doesn't start again with the shortest delay. Set self._attempt to 0 when {what} arrives."
+TOO_EARLY = (
+    "Your n is 1 before the first delay. Compute the delay from self._attempt first, and add 1 to it afterwards."
+)
+TOO_LATE = "Your n grows one attempt too late, so a delay comes twice. Add 1 to self._attempt after each delay."
+ON_TOP = (
+    "Your client adds the random part to the whole delay. Choose the delay between half and all of max_delay, with "
+    "random.uniform(max_delay / 2, max_delay)."
+)
+FROM_ZERO = (
+    "Your random delay can be shorter than half of max_delay. Use random.uniform(max_delay / 2, max_delay), which "
+    "begins at the half."
+)
+NO_CAP = "Your delay grows beyond cap. Let max_delay be min(self.cap, self.base * 2**n)."
+NO_JITTER = (
+    "Your delays aren't random, so all clients reconnect at the same time. Choose each with "
+    "random.uniform(max_delay / 2, max_delay)."
+)
+OTHER_DELAY = (
+    "Your delay isn't computed from min(cap, base * 2**n). Let max_delay be "
+    "min(self.cap, self.base * 2**self._attempt)."
+)
+EVERY = (
+    "Your client makes no further attempt after this one. Catch OSError and WebSocketException around connect(), and "
+    "ConnectionClosed in the reader, and let the loop continue."
+)
+RETRY = (
+    'Your client doesn\'t send the message again after an error with "retry": true. Remove its key from '
+    "self._in_flight, and wake the writer, which sends it after the delay."
+)
+RETRY_CONNECTS = (
+    'Your client ends its connection after an error with "retry": true. Keep the connection, and let the writer send '
+    "the message again on it."
+)
+RETRY_DELAY = (
+    "Your client sends the message again after another delay than the one before an attempt to connect. Use the same "
+    "method for both, with the same n."
+)
+RETRY_NOW = (
+    'Your client sends the message again without a delay after an error with "retry": true. Let the writer sleep for '
+    "the back-off delay before it sends."
+)
+OTHERS = (
+    "Your client sends a message again that no error has named. Remove only the key of the error from the keys that "
+    "this connection has sent."
+)
+BLOCKED = (
+    "While your client waits for a retry delay, it does nothing else. Sleep in the writer, not in the reader, and "
+    "outside of async with self._changed."
+)
+NOT_COUNTED = (
+    "Your client doesn't count a message that's sent again as an attempt. Let both use the same method, which adds 1 "
+    "to self._attempt."
+)
+CANCELED = (
+    "Your client sends a message again whose send() was canceled. Send only keys that are still in "
+    "self._unacknowledged, also after a delay."
+)
+GAP = {"type": "gap", "missed": 1}
+KEEP: dict[str, tuple[dict[str, Any], ...]] = {
+    "an accepted handshake": (),
+    "the list of members": ({"type": "members", "names": ["Ada"]},),
+    "a ping": (PING,),
+    "a gap": (GAP,),
+    "the notice joined": (joined("Grace"),),
+    "a final error with an unknown key": (error("unknown", retry=False),),
+}
+"""What a connection delivers without a reset of the delay."""
+
+
+@dataclass(frozen=True)
+class Delay:
+    """A delay of a client.
+
+    Args:
+        seconds: its length.
+        longest: the longest right delay, in seconds.
+        measured: whether the judge measured it, because the client passed none to its event loop.
+    """
+
+    seconds: float
+    longest: float
+    measured: bool
+
+    @property
+    def is_right(self) -> bool:
+        """Whether it's between half and all of the longest right delay."""
+        # Allow 10 ms less: the client may subtract the time since the end, and it sees the end slightly later.
+        early, late = (0.01, SLOW) if self.measured else (ACCURACY, ACCURACY)
+        return self.longest / 2 - early <= self.seconds <= self.longest + late
+
+
+async def delay(
+    server: FakeServer, wait: float, longest: float, *, client: int = 0, least: float = BASE / 8, most: float = 8 * CAP
+) -> Delay:
+    """Return the delay of a client before its last attempt.
+
+    The delay that the client passes to its event loop is exact. The measured time is late on a busy machine, so it
+    decides only if the client waits in another way.
+
+    Args:
+        server: the fake server that the client connects to.
+        wait: the measured time from the end of the previous attempt to this one, in seconds.
+        longest: the longest right delay, in seconds.
+        client: the client's number.
+        least: timers that are shorter aren't delays, in seconds.
+        most: timers that are longer aren't delays, in seconds.
+    """
+    asked = (await server.ask("waits", "waits", of=client))["seconds"]
+    found = [each for each in asked if least <= each <= most and each <= wait + 0.02]
+    if right := [each for each in found if longest / 2 - ACCURACY <= each <= longest + ACCURACY]:
+        return Delay(right[-1], longest, False)
+    return Delay(max(found), longest, False) if found else Delay(wait, longest, True)
+
+
+def cause(delays: Sequence[Delay]) -> str:
+    """Return the likely cause of a client's delays, of which at least one is wrong."""
+    wrong = next(each for each in delays if not each.is_right)
+    base, cap = delays[0].longest, delays[-1].longest
+    at_cap = [each.seconds for each in delays if each.longest == cap]
+    if max(each.seconds for each in delays) < base / 2:
+        return NO_DELAY
+    if len(delays) > 3 and max(each.seconds for each in delays) <= base + ACCURACY:
+        return NOT_GROWING
+    if wrong.seconds > wrong.longest:
+        if max(at_cap) > cap + ACCURACY:
+            return NO_CAP if max(at_cap) > 2.1 * cap else ON_TOP
+        return TOO_EARLY if wrong is delays[0] else OTHER_DELAY
+    before = [each for each in delays if not each.is_right and each.seconds >= each.longest / 4 - ACCURACY]
+    if before and len(before) == sum(not each.is_right for each in delays) == sum(e.longest < cap for e in delays):
+        return TOO_LATE
+    if wrong.longest == cap and any(each >= cap / 2 for each in at_cap):
+        return FROM_ZERO
+    if wrong.longest > 4 * base and wrong.seconds <= 2 * base:
+        return RESETS
+    return FROM_ZERO
 
 
 class Delays:
-    @check(4, "waits longer after each failed attempt, with jitter")
+    @check(4, "connects immediately, and waits longer after each failed attempt, with jitter")
     async def test_delays(self, subject: Subject) -> None:
-        base, cap = 0.03, 0.24
         async with fake_server(subject) as server:
-            await server.begin(base=base, cap=cap)
-            attempts = [await server.next_attempt(likely="the client connects")]
-            at_cap: list[float] = []
-            for number in range(10):
-                before = attempts[-1]
-                # Refuse, drop, close, or accept and then drop: none of these resets the delay.
-                if number == 3:
-                    # Send events only on the fourth connection: after it, a delay with n = 0 is too short to be right.
-                    await before.accept()
-                    await before.send({"type": "members", "names": ["Ada"]}, {"type": "ping"}, GAP)
-                    await server.does(
-                        "item",
-                        item=GAP,
-                        likely="Your client doesn't deliver a gap as it arrived. Put the gap object into the inbox.",
-                    )
-                    before.drop()
-                elif number == 2:
-                    await before.accept()
-                    await before.close(1013)
-                elif number == 1:
-                    before.abort_handshake()
-                else:
-                    before.refuse(503)
-                ended = asyncio.get_running_loop().time()
-                server.did = f"{number + 1} tries that ended without a message"
-                every = "it tries again: after 5xx, a close, a loss, and when the server dies in the handshake"
-                attempts.append(await server.next_attempt(likely=every))
-                longest = min(cap, base * 2**number)
-                wait = attempts[-1].at - ended
-                asked = await self._waits(server, wait, longest, delays=(base / 2, cap))
-                if longest == cap:
-                    at_cap += asked
-            different = {round(each, 4) for each in at_cap}
-            if 0 < len(different) < 4:
-                likely = "the delay is random between half and the whole, so that not all clients come back together"
-                got = f"seven waits of {', '.join(f'{each} s' for each in sorted(different))}"
-                raise Failure(after=server.did, got=got, expect="waits that differ", likely=likely)
+            await server.begin(99, base=60, cap=60)
+            server.did = "the start of a client with base=60"
+            await server.next_attempt(99, likely=FIRST)
+            await asyncio.gather(self._grows(server), *(self._keeps(server, *each) for each in enumerate(KEEP, 1)))
+
+    async def _grows(self, server: FakeServer) -> None:
+        clock = asyncio.get_running_loop().time
+        await server.begin(base=BASE, cap=CAP)
+        attempt = await server.next_attempt(likely=CONNECTS)
+        delays = []
+        ways = ("HTTP 503", "the end of the connection in the handshake", "an accepted handshake and a close with 1013")
+        for number in range(ATTEMPTS):
+            # Refuse, abort, close, or accept and then drop: none of these resets the delay.
+            if number == 3:
+                await attempt.accept()
+                attempt.drop()
+            elif number == 2:
+                await attempt.accept()
+                await attempt.close(1013)
+            elif number == 1:
+                attempt.abort_handshake()
+            else:
+                attempt.refuse(503)
+            ended = clock()
+            way = ways[number] if 0 < number < 3 else "a lost connection" if number == 3 else ways[0]
+            server.did = f"{number + 1} attempts that ended without a message, the last one with {way}"
+            attempt = await server.next_attempt(likely=EVERY)
+            delays.append(await delay(server, attempt.at - ended, min(CAP, BASE * 2**number)))
+        self._judge(server, delays)
 
     @staticmethod
-    async def _waits(
-        server: FakeServer,
-        wait: float,
-        longest: float,
-        *,
-        delays: tuple[float, float],
-        what: str = TRY,
-        slow: float = SLOW,
-    ) -> list[float]:
-        """Check the delay before an attempt.
+    def _judge(server: FakeServer, delays: list[Delay]) -> None:
+        at_cap = sorted(each.seconds for each in delays if each.longest == CAP and not each.measured)
+        shown = ", ".join(f"{each.seconds:.3f}" for each in delays)
+        server.did = f"{len(delays)} attempts that ended without a message, of a client with base={BASE} and cap={CAP}"
+        longest = ", ".join(f"{each.longest:.3f}" for each in delays[:4])
+        expect = f"each at least half of, and at most: {longest}, and then {CAP:.3f} s"
+        likely = ""
+        if any(not each.is_right for each in delays):
+            likely = cause(delays)
+        elif len(at_cap) > 3 and len({round(each, 4) for each in at_cap}) < 4:
+            likely, expect = NO_JITTER, "random delays: with the same n, each is another one"
+        if likely:
+            raise Failure(after=server.did, got=f"delays of {shown} s", expect=expect, likely=likely)
 
-        The delay that the client passes to its event loop is exact. The measured time is late on a busy machine, so it
-        decides only if the client waits in another way.
-
-        Args:
-            server: the fake server that the client connects to.
-            wait: the measured time from the end of the previous attempt to this one, in seconds.
-            longest: the longest right delay before this attempt, in seconds.
-            delays: the shortest and the longest of all delays, in seconds. A single timer in between is the delay.
-            what: the event after the delay.
-            slow: the tolerance for the measured time, in seconds.
-
-        Returns:
-            The right delays among those that the client passed to its event loop.
-
-        Raises:
-            Failure: the delay is too short or too long.
-        """
-        await server.do("waits")
-        asked = (await server.next(expect="how long it waited", likely="it waits"))["seconds"]
-        fitting = [each for each in asked if longest / 2 - ACCURACY <= each <= longest + ACCURACY]
-        delay = [each for each in asked if delays[0] - ACCURACY <= each <= delays[1] + ACCURACY]
-        # Allow 10 ms less: the client may subtract the time since the end, and it sees the end slightly later.
-        least = longest / 2 - 0.01
-        too_long = any(longest + ACCURACY < each <= wait + 0.01 and each >= 0.8 * wait for each in asked)
-        right = least <= delay[0] < longest if len(delay) == 1 else least <= wait <= longest + slow and not too_long
-        if not fitting and not right:
-            likely = DELAY if what is TRY else RETRY_DELAY
-            got = f"{what} after {delay[0] if len(delay) == 1 else wait:.3f} s"
-            expect = f"a delay from {longest / 2:.3f} to {longest:.3f} s"
-            raise Failure(after=server.did, got=got, expect=expect, likely=likely)
-        return fitting
+    async def _keeps(self, server: FakeServer, client: int, what: str) -> None:
+        """Check that a connection which delivers this doesn't reset the delay."""
+        base, failed = 0.01, 4
+        await server.begin(client, base=base, cap=30)
+        for _ in range(failed):
+            (await server.next_attempt(client, likely=EVERY)).refuse(503)
+        attempt = await accepted(server, client)
+        await server.ask("waits", "waits", of=client)
+        await attempt.send(*KEEP[what])
+        if what == "a gap":
+            await server.does("item", client, item=GAP, likely=NO_ITEM)
+        await server.messages_before_pong(attempt, likely=PINGS)
+        attempt.drop()
+        ended = asyncio.get_running_loop().time()
+        attempt = await server.next_attempt(client, likely=CONNECTS)
+        longest = base * 2**failed
+        got = await delay(server, attempt.at - ended, longest, client=client, least=base / 8)
+        if not got.is_right:
+            raise Failure(
+                after=f"{failed} failed attempts, and a lost connection that had only {what}; base={base}",
+                got=f"a delay of {got.seconds:.3f} s",
+                expect=f"a delay from {longest / 2:.3f} to {longest:.3f} s, with n = {failed}",
+                likely=RESETS if got.seconds < longest / 2 else OTHER_DELAY,
+            )
 
     @check(4, "resets the delay when a message or an ack has arrived")
     async def test_reset(self, subject: Subject) -> None:
-        await asyncio.gather(*(self._begins_anew(subject, with_ack) for with_ack in (False, True)))
-
-    async def _begins_anew(self, subject: Subject, with_ack: bool) -> None:
-        base = 0.01
         async with fake_server(subject) as server:
-            await server.begin(base=base, cap=30)
-            for _ in range(7):
-                (await server.next_attempt(likely="it tries again", seconds=server.patience + 3)).refuse(503)
-            await server.do("waits")
-            await server.next(expect="how long it waited", likely="it waits")
-            attempt = await server.next_attempt(likely="it tries again", seconds=server.patience + 5)
-            await attempt.accept()
-            if with_ack:
-                await server.do("send", text="hello")
-                await attempt.send(ack(await key_of(server, attempt, "hello"), 1))
-                await server.does("sent", text="hello", id=1, likely="send() gives the id")
-            else:
-                await attempt.send(message(1, "Grace", "hello"))
-                await server.does(
-                    "item",
-                    item=message(1, "Grace", "hello"),
-                    likely="Your client doesn't deliver a message. Put each message object into the inbox.",
-                )
+            await asyncio.gather(*(self._resets(server, what) for what in (0, 1)))
+
+    async def _resets(self, server: FakeServer, client: int) -> None:
+        base, failed = 0.01, 6
+        what = ("a message", "an ack")[client]
+        await server.begin(client, base=base, cap=30)
+        for _ in range(failed):
+            (await server.next_attempt(client, likely=EVERY)).refuse(503)
+        attempt = await accepted(server, client)
+        await server.ask("waits", "waits", of=client)
+        if client:
+            await server.do("send", client, text="hello")
+            await attempt.send(ack(await key_of(server, attempt, "hello"), 1))
+            await server.does("sent", client, text="hello", id=1, likely=NO_ID)
+        else:
+            await attempt.send(message(1, "Grace", "hello"))
+            await server.does("item", client, item=message(1, "Grace", "hello"), likely=NO_ITEM)
+        attempt.drop()
+        did = f"{failed} failed attempts, and a connection that was lost after {what}; base={base}"
+        for number in range(3):
             ended = asyncio.get_running_loop().time()
-            attempt.drop()
-            what = "an ack" if with_ack else "a message"
-            server.did = f"seven refused tries, and then {what} before the connection was lost"
-            attempt = await server.next_attempt(
-                likely="a message or an ack sets n to 0 again", seconds=server.patience + 3
-            )
-            # Without a reset, the delay would be longer than 0.6 s.
-            await self._waits(server, attempt.at - ended, base, delays=(base / 2, base), slow=0.5)
+            attempt = await server.next_attempt(client, likely=CONNECTS)
+            longest = base * 2**number
+            got = await delay(server, attempt.at - ended, longest, client=client, least=base / 8)
+            # Without a reset, a delay would be longer than 0.3 s.
+            if not got.is_right and not (got.measured and got.seconds < 0.3):
+                raise Failure(
+                    after=did,
+                    got=f"a delay of {got.seconds:.3f} s",
+                    expect=f"a delay from {longest / 2:.3f} to {longest:.3f} s, with n = {number}",
+                    likely=NEVER_RESET.format(what=what) if got.seconds > 5 * longest else OTHER_DELAY,
+                )
+            attempt.refuse(503)
+            did = f"{did}, and then {number + 1} with HTTP 503"
 
     @check(4, "resends a message after an error with retry, on the same connection, after a delay")
     async def test_retry(self, subject: Subject) -> None:
-        base, cap = 0.03, 0.24
-        clock = asyncio.get_running_loop().time
         async with fake_server(subject) as server:
-            await server.begin(base=base, cap=cap)
-            attempt = await accepted(server)
-            number = 0
-            for text, errors in (("one", 5), ("two", 1)):
-                await server.do("send", text=text)
-                key = await key_of(server, attempt, text)
-                for count in range(errors):
-                    await server.do("waits")
-                    await server.next(expect="how long it waited", likely="it waits")
-                    start = clock()
-                    await attempt.send(error(key, retry=True))
-                    server.did = f"{count + 1} errors with retry for {text!r}"
-                    keys_are(server, [await key_of(server, attempt, text, likely=RETRY)], [key])
-                    longest = min(cap, base * 2**count)
-                    wait = clock() - start
-                    await self._waits(server, wait, longest, delays=(base / 2, cap), what="the message again")
-                number += 1
-                await attempt.send(ack(key, number))
-                await server.does("sent", text=text, id=number, likely=RETRY)
-            # Reject some of the unacknowledged messages, and call send() once more meanwhile.
-            awaited: dict[str, str | None] = dict.fromkeys(("three", "four", "five", "six"))
-            for text in list(awaited)[:3]:
-                await server.do("send", text=text)
-            await server.handled()
-            server.did = "an error with retry for every other one of several messages"
-            sent_now = [await next_sent(server, attempt), *await server.messages_so_far(attempt, likely=PINGS)]
-            keys = {text: key_in(server, got, text) for got, text in zip(sent_now, list(awaited), strict=False)}
-            refused = list(keys)[::2]
-            await attempt.send(*(error(keys[text], retry=True) for text in refused))
-            await server.do("send", text="six")
-            for text in keys:
-                if text in refused:
-                    awaited[text] = keys[text]
-                else:
-                    del awaited[text]
-            while awaited:
-                got = await next_sent(server, attempt, likely=RETRY)
-                text = got.get("text") if isinstance(got, dict) else None
-                if text not in awaited:
-                    expect = f"the messages {', '.join(awaited)} once each"
-                    raise Failure(after=server.did, got=show(got), expect=expect, likely=OTHERS)
-                key = key_in(server, got, text)
-                keys_are(server, [key], [awaited.pop(text) or key])
-                number += 1
-                await attempt.send(ack(key, number))
-                await server.does("sent", text=text, id=number, likely=RETRY)
+            situations = (self._retries, self._rejects_some, self._works_meanwhile, self._loses_meanwhile)
+            await asyncio.gather(*(situation(server, client) for client, situation in enumerate(situations)))
+
+    async def _retries(self, server: FakeServer, client: int) -> None:
+        """Let the delay grow with each error, and with the next attempts to connect."""
+        clock = asyncio.get_running_loop().time
+        await server.begin(client, base=BASE, cap=CAP)
+        attempt = await accepted(server, client)
+        for number, (text, errors) in enumerate((("one", 5), ("two", 1), ("three", 2)), 1):
+            await server.do("send", client, text=text)
+            key = await key_of(server, attempt, text)
+            for count in range(errors):
+                await server.ask("waits", "waits", of=client)
+                start = clock()
+                await attempt.send(error(key, retry=True))
+                did = f"{count + 1} errors with retry for {text!r}, on a client with base={BASE} and cap={CAP}"
+                server.did = did
+                await self._again(server, attempt, text, key)
+                longest = min(CAP, BASE * 2**count)
+                got = await delay(server, clock() - start, longest)
+                if not got.is_right:
+                    raise Failure(
+                        after=did,
+                        got=f"the message again after {got.seconds:.3f} s",
+                        expect=f"it after {longest / 2:.3f} to {longest:.3f} s, with n = {count}",
+                        likely=RETRY_NOW if got.seconds < BASE / 4 else RETRY_DELAY,
+                    )
+            if text == "three":
+                attempt.drop()
+                start = clock()
+                attempt = await accepted(server, client)
+                got = await delay(server, attempt.at - start, BASE * 4)
+                if not got.is_right:
+                    raise Failure(
+                        after=f"two errors with retry, which are attempts 0 and 1, and a lost connection; base={BASE}",
+                        got=f"an attempt to connect after {got.seconds:.3f} s",
+                        expect=f"one after {BASE * 2:.3f} to {BASE * 4:.3f} s, with n = 2",
+                        likely=NOT_COUNTED,
+                    )
+                await key_of(server, attempt, text, key=key)
+            await attempt.send(ack(key, number))
+            await server.does("sent", client, text=text, id=number, likely=NO_ID)
+
+    @staticmethod
+    async def _again(server: FakeServer, attempt: ConnectionAttempt, text: str, key: str) -> None:
+        """Check that a message is sent again on the same connection."""
+        try:
+            got = await next_sent(server, attempt, likely=RETRY, expect=f"the message {text!r} again")
+        except Failure as failure:
+            if "ended the connection" in failure.got:
+                failure.likely = RETRY_CONNECTS
+            raise
+        keys_are(server, [key_in(server, got, text, likely=RETRY, client=attempt.client)], [key])
+
+    async def _rejects_some(self, server: FakeServer, client: int) -> None:
+        """Reject some of the unacknowledged messages, and call send() once more meanwhile."""
+        await server.begin(client, base=BASE, cap=CAP)
+        attempt = await accepted(server, client)
+        awaited: dict[str, str | None] = dict.fromkeys(("three", "four", "five", "six"))
+        for text in list(awaited)[:3]:
+            await server.do("send", client, text=text)
+        await server.handled()
+        sent_now = [await next_sent(server, attempt), *await server.messages_so_far(attempt, likely=PINGS)]
+        keys = {text: key_in(server, got, text, client=client) for got, text in zip(sent_now, awaited, strict=False)}
+        refused = list(keys)[::2]
+        await attempt.send(*(error(keys[text], retry=True) for text in refused))
+        await server.do("send", client, text="six")
+        for text in keys:
+            if text in refused:
+                awaited[text] = keys[text]
+            else:
+                del awaited[text]
+        number = 0
+        while awaited:
+            server.did = f"an error with retry for {' and '.join(refused)}, and meanwhile a call of send()"
+            got = await next_sent(server, attempt, likely=RETRY, expect=f"the messages {', '.join(awaited)}, once each")
+            text = got.get("text") if isinstance(got, dict) else None
+            if text not in awaited:
+                expect = f"the messages {', '.join(awaited)} once each"
+                raise Failure(after=server.did, got=show(got), expect=expect, likely=OTHERS)
+            key = key_in(server, got, text, client=client)
+            keys_are(server, [key], [awaited.pop(text) or key])
+            number += 1
+            await attempt.send(ack(key, number))
+            await server.does("sent", client, text=text, id=number, likely=NO_ID)
+        await no_more_sent(server, attempt, likely=DUPLICATE)
+
+    async def _works_meanwhile(self, server: FakeServer, client: int) -> None:
+        """Use the connection during a retry delay, and end the client in it."""
+        did = "an error with retry, and during its delay a message, the ack of another message, and a ping; base=3"
+        await server.begin(client, base=3)
+        attempt = await accepted(server, client)
+        await server.do("send", client, text="one")
+        keys = [await key_of(server, attempt, "one")]
+        await server.do("send", client, text="two")
+        keys += [await key_of(server, attempt, "two")]
+        await attempt.send(error(keys[0], retry=True))
+        # Let the writer begin its delay.
+        await server.handled()
+        await attempt.send(message(1, "Grace", "hello"), ack(keys[1], 2), PING)
+        server.did = did
+        item = {"event": "item", "item": message(1, "Grace", "hello")}
+        await server.all_of(item, {"event": "sent", "text": "two", "id": 2}, client=client, likely=BLOCKED)
+        got = await server.next_message(attempt, likely=BLOCKED, expect=show({"type": "pong"}))
+        if got != {"type": "pong"}:
+            likely = BLOCKED if isinstance(got, dict) and got.get("key") == keys[0] else OTHERS
+            raise Failure(after=did, got=show(got), expect="a pong before the message again", likely=likely)
+        await server.do("send", client, text="three")
+        await server.handled()
+        server.did = "the end of async with during a retry delay, with two calls of send() that wait"
+        await ends(server, client, sends=2, likely=NEVER_ENDS)
+
+    async def _loses_meanwhile(self, server: FakeServer, client: int) -> None:
+        """Lose the connection during a retry delay, and cancel a send() in another one."""
+        await server.begin(client, base=0.2, cap=0.2)
+        attempt = await accepted(server, client)
+        await server.do("send", client, text="one")
+        key = await key_of(server, attempt, "one")
+        await attempt.send(error(key, retry=True))
+        await server.messages_before_pong(attempt, likely=BLOCKED)
+        attempt.drop()
+        await server.do("send", client, text="two")
+        attempt = await accepted(server, client)
+        server.did = "an error with retry, and a lost connection during its delay"
+        await key_of(server, attempt, "one", key=key)
+        second = await key_of(server, attempt, "two")
+        await attempt.send(ack(key, 1), error(second, retry=True))
+        await server.does("sent", client, text="one", id=1, likely=NO_ID)
+        await server.do("cancel", client, text="two")
+        await server.does("canceled", client, text="two", likely=NO_ID)
+        await server.do("send", client, text="three")
+        server.did = "an error with retry for a message whose send() was canceled during the delay, and a new message"
+        await attempt.send(ack(await key_of(server, attempt, "three", wrong=CANCELED), 2))
+        await server.does("sent", client, text="three", id=2, likely=NO_ID)

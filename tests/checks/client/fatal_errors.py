@@ -13,7 +13,7 @@ from .sent import PINGS, accepted, key_in, key_of, keys_are, next_sent
 
 TRIED_AGAIN = (400, 404, 408, 426, 429, 500, 502, 503, 504)
 """The statuses of a handshake that are transient errors."""
-UNKNOWN_HOST = "chat.invalid"
+UNKNOWN_HOST = "fails-2.invalid"
 """A host that the client's process resolves after two failed attempts; see client_driver.py."""
 UNRESOLVED = (
     "Your client ends when a name can't be resolved. That raises socket.gaierror, which is an OSError. Catch OSError, "

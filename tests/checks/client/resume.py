@@ -1,170 +1,264 @@
 """Step 09, TODO 1: a client that resumes and resends, and loses and duplicates nothing."""
 
+import asyncio
 from typing import Any
 
-from judge.fake_server import PONG, ConnectionAttempt, FakeServer, fake_server
-from judge.members import message
+from judge.fake_server import PONG, ROUNDS, ConnectionAttempt, FakeServer, fake_server
+from judge.members import PING, joined, message
 from judge.messages import show
-from judge.model import Failure, check
+from judge.model import check
 from judge.rejoining import ack
 from judge.subject import Subject
 
-from .sent import CONNECTS, PINGS, accepted, ends, key_of, keys_are
+from .sent import (
+    ANSWERED,
+    CONNECTS,
+    DUPLICATE,
+    IN_ORDER,
+    NO_ID,
+    NO_ITEM,
+    PINGS,
+    SOCKET_LEFT,
+    ends,
+    key_of,
+    next_sent,
+    no_more_sent,
+    unique,
+)
 
-RESUMES = "each connect asks for after= the last id, and leaves the rest of the address as it is"
+AFTER = (
+    "Your client asks for the messages after another id. Set self.after together with each item that you put into the "
+    "inbox: to the id of a message."
+)
+BEHIND = (
+    "Your client asks again for messages that are in its inbox. Set self.after when you put a message into the inbox, "
+    "not when the program takes it."
+)
+NO_AFTER = "Your client connects without after=. Connect to self._resume_url(), and call it before each attempt."
 GAP = (
-    "Your client asks for the messages of a gap again, or delivers them later. They count as delivered: add the gap's "
-    "missed to the id that the next connect asks for."
+    "Your client asks for the messages of a gap, or delivers them later. They count as delivered: when a gap arrives, "
+    "add its missed to self.after."
 )
-AS_IT_ARRIVED = (
-    "Your client changes an item, or delivers it twice. Put each message and gap object into the inbox as it arrived, "
-    "once."
-)
-TWICE = (
-    "Your client delivers a message again, or its send() returns another id than the acknowledgement has. Skip each "
-    "message whose id isn't larger than after."
-)
-SAME_INBOX = "Your client delivers nothing after a reconnect. Let each connection put its messages into the same inbox."
-OWN_KEY = (
-    "Your client uses one key for two messages with the same text, so the server drops the second one. Choose a random "
-    "key in each call of send(), such as uuid.uuid4().hex."
+AGAIN = (
+    "Your client delivers a message again that the server replays. Skip each message whose id isn't larger than "
+    "self.after."
 )
 UNKNOWN = (
-    "Your client ends after an ack with an unknown key, or its send() returns another id. Ignore an unknown key: the "
-    "task that called send() may have been canceled."
+    "After an ack with an unknown key, your client ends, or another send() returns. Look the key up with get(), and "
+    "ignore it if it isn't in self._unacknowledged."
 )
-LATE = (
-    "Your client counts a message as delivered when the reader takes it, so it asks for those in the inbox again. Set "
-    "after in the same step in which you put the message into the inbox."
+TWICE_ACKED = "The second ack of a key has an effect on your client. Ignore an ack whose send() has returned."
+SECOND_READER = (
+    "Your client doesn't deliver messages that arrived before the end of their connection. Receive until recv() "
+    "raises ConnectionClosed: only then is everything read, whatever the writer has met."
 )
+
+
+def gap(missed: int) -> dict[str, Any]:
+    """Return a gap."""
+    return {"type": "gap", "missed": missed}
+
+
+async def resumed(server: FakeServer, after: int, *, client: int = 0, likely: str = AFTER) -> ConnectionAttempt:
+    """Accept the next connection, which must ask for what follows this id.
+
+    Args:
+        server: the fake server.
+        after: the last id that was delivered.
+        client: the client's number.
+        likely: the likely cause of another id.
+
+    Raises:
+        Failure: the client doesn't connect, or asks for something else.
+    """
+    attempt = await server.next_attempt(client, likely=CONNECTS)
+    asked = attempt.query.get("after", [])
+    if asked != [str(after)]:
+        raise server.failure(
+            client,
+            got=f"a handshake for {attempt.target}",
+            expect=f"after={after} in its query, once",
+            likely=likely if asked else NO_AFTER,
+            crash=False,
+        )
+    await attempt.accept()
+    return attempt
 
 
 class Resume:
     @check(1, "resumes after the last id, resends unacknowledged messages, and delivers nothing twice")
     async def test_client(self, subject: Subject) -> None:
         async with fake_server(subject) as server:
-            await server.begin(after=7, base=0.05, cap=0.1)
-            attempt = await self._attempts(server, after="7")
-            server.did = "the server sent messages 8 and 9"
-            items = [message(8, "Grace", "eight"), message(9, "Ada", "nine"), {"type": "gap", "missed": 2}]
-            await attempt.send({"type": "members", "names": ["Ada"]}, *items[:2], {"type": "joined", "name": "Grace"})
-            for item in items[:2]:
-                await server.does(
-                    "item",
-                    item=item,
-                    likely=AS_IT_ARRIVED,
-                )
+            await server.begin(after=7, base=0.02, cap=0.05)
+            attempt = await resumed(server, 7)
+            server.did = "the server sent messages 8 and 9, from other members and from the client itself"
+            items: list[dict[str, Any]] = [message(8, "Grace", "eight"), message(9, "Ada", "nine")]
+            others = ({"type": "members", "names": ["Ada"]}, joined("Grace"), {"type": "left", "name": "Grace"})
+            await attempt.send(others[0], *items, *others[1:], {"type": "direct", "from": "Grace", "text": "psst"})
+            for item in items:
+                await server.does("item", item=item, likely=NO_ITEM)
             attempt.drop()
             server.did += ", and then the connection was lost"
-            attempt = await self._attempts(server, after="9")
+            attempt = await resumed(server, 9)
             # Repeat both items after the reader has taken them; test_late covers a reader that starts late.
-            await attempt.send(items[1], items[0], {"type": "ping"})
+            await attempt.send(items[1], items[0], PING)
             server.did = "the server sent both messages again on a new connection, and a ping"
-            pong = await server.next_message(attempt, likely=PINGS)
+            pong = await server.next_message(attempt, likely=PINGS, expect=show(PONG))
             if pong != PONG:
-                likely = 'a {"type": "ping"} of the server is answered with {"type": "pong"}'
-                raise Failure(after=server.did, got=show(pong), expect='{"type": "pong"}', likely=likely)
-            # Acknowledge one of three messages, and drop the connection: the client sends the others again, in order.
-            for text in ("one", "두", "three"):
-                await server.do("send", text=text)
-            sent = [await key_of(server, attempt, text) for text in ("one", "두", "three")]
-            await attempt.send(ack(sent[0], 10))
-            await server.does("sent", text="one", id=10, likely=TWICE)
-            attempt.drop()
-            server.did = "three messages were sent, one was acknowledged, and the connection was lost"
-            attempt = await self._attempts(server, after="9")
-            again = [await key_of(server, attempt, text) for text in ("두", "three")]
-            keys_are(server, again, sent[1:])
-            await attempt.send(message(10, "Ada", "one"), message(11, "Ada", "두"), ack(sent[1], 11), items[2])
-            for item in (message(10, "Ada", "one"), message(11, "Ada", "두")):
-                await server.does(
-                    "item",
-                    item=item,
-                    likely=SAME_INBOX,
-                )
-                if item["id"] == 11:
-                    break
-            await self._any_order(
-                server,
-                ("sent", {"text": "두", "id": 11}),
-                ("item", {"item": items[2]}),
-                likely="Your client doesn't deliver a gap. Put the gap object into the inbox too.",
-            )
-            # Send without a connection: this message comes after the unacknowledged ones.
-            await attempt.close(1012)
-            server.did = "message 11, a gap of 2, and a close with 1012; one text was sent twice meanwhile"
-            await server.do("send", text="four")
-            await server.do("send", text="four")
-            attempt = await self._attempts(server, after="13", likely=GAP)
-            # Replay message 13 too: it's in the gap, so the client must skip it.
-            fourteen = message(14, "Grace", "fourteen")
-            await attempt.send(message(13, "Grace", "thirteen"), fourteen)
-            await server.does("item", item=fourteen, likely=GAP)
-            await key_of(server, attempt, "three")
-            sent += [await key_of(server, attempt, "four", likely=OWN_KEY) for _ in range(2)]
-            if len({*sent}) != len(sent):
-                expect = "a key of its own for each message"
-                raise Failure(after=server.did, got=f"keys {sent}", expect=expect, likely=OWN_KEY)
-            server.did = "the server acknowledged a key that it never got, and then the three messages"
-            await attempt.send(ack("unknown", 18), ack(sent[2], 15), ack(sent[3], 16), ack(sent[4], 17))
-            await server.does("sent", text="three", id=15, likely=UNKNOWN)
-            for number in (16, 17):
-                await server.does("sent", text="four", id=number, likely="each send() gets the id of its own key")
-
-    async def _attempts(self, server: FakeServer, *, after: str, likely: str = RESUMES) -> ConnectionAttempt:
-        attempt = await server.next_attempt(likely=CONNECTS)
-        if attempt.query != {"name": ["Ada"], "after": [after]}:
-            raise Failure(
-                after=server.did,
-                got=f"a handshake with {attempt.query}",
-                expect=f"name=Ada and after={after}, the last id delivered",
-                likely=likely,
-            )
-        await attempt.accept()
-        return attempt
+                raise server.failure(0, got=show(pong), expect=show(PONG), likely=PINGS, crash=False)
+            await server.quiet(likely=AGAIN)
+            await self._resends(server, attempt)
+            await self._gaps(server)
+            await self._last_messages(server)
 
     @staticmethod
-    async def _any_order(server: FakeServer, *wanted: tuple[str, dict[str, Any]], likely: str) -> None:
-        expected = [{"event": event, "client": 0, **more} for event, more in wanted]
-        got = [await server.next(expect=show(expected), likely=likely) for _ in wanted]
-        if sorted(map(show, got)) != sorted(map(show, expected)):
-            raise Failure(after=server.did, got=show(got), expect=show(expected), likely=likely)
+    async def _resends(server: FakeServer, attempt: ConnectionAttempt) -> None:
+        """Lose connections while messages are unacknowledged, also with a new one in between."""
+        texts = ["one", "두", "one", "four", "five", "six"]
+        for text in texts[:4]:
+            await server.do("send", text=text)
+        server.did = "four messages were sent, of which two have the same text"
+        keys = [await key_of(server, attempt, text, wrong=IN_ORDER) for text in texts[:4]]
+        unique(server, keys)
+        await no_more_sent(server, attempt, likely=DUPLICATE)
+        # Acknowledge the second one only. The acks of the others come later, in another order.
+        await attempt.send(message(10, "Ada", "두"), ack(keys[1], 10))
+        server.did += ", and the second one was acknowledged"
+        both = {"event": "item", "item": message(10, "Ada", "두")}, {"event": "sent", "text": "두", "id": 10}
+        await server.all_of(*both, likely=NO_ID)
+        attempt.drop()
+        server.did += ", and the connection was lost"
+        left = [0, 2, 3]
+        for lost in (1, 2):
+            # Call send() without a connection: this message comes after the unacknowledged ones.
+            await server.do("send", text=texts[3 + lost])
+            await server.handled()
+            attempt = await resumed(server, 10)
+            for place in left:
+                await key_of(server, attempt, texts[place], wrong=IN_ORDER, key=keys[place])
+            keys.append(await key_of(server, attempt, texts[3 + lost], wrong=IN_ORDER))
+            left.append(3 + lost)
+            await no_more_sent(server, attempt, likely=ANSWERED)
+            if lost == 1:
+                await attempt.close(1012)
+                server.did += ", and then the next one too"
+        unique(server, keys)
+        server.did = "five messages were acknowledged in another order, with acks of an unknown key before and after"
+        await attempt.send(ack("unknown", 98))
+        for number, place in enumerate((3, 0, 5, 4, 2), 11):
+            await attempt.send(ack(keys[place], number), ack("unknown", 97))
+            await server.does("sent", text=texts[place], id=number, likely=UNKNOWN)
+        server.did += ", and one of them twice"
+        await attempt.send(ack(keys[3], 99))
+        await server.do("send", text="seven")
+        await attempt.send(ack(await key_of(server, attempt, "seven", likely=TWICE_ACKED), 16))
+        await server.does("sent", text="seven", id=16, likely=TWICE_ACKED)
+        await attempt.close(1001)
+
+    @staticmethod
+    async def _gaps(server: FakeServer) -> None:
+        """Send gaps between messages, ids with holes, and messages again that a gap has covered."""
+        server.did = "the server acknowledged everything, delivered nothing after message 10, and closed with 1001"
+        attempt = await resumed(server, 10)
+        server.did = "gaps of 2 and of 1 in a row, a close, and a replay of message 13, which is in a gap"
+        await attempt.send(gap(2), gap(1))
+        for missed in (2, 1):
+            await server.does("item", item=gap(missed), likely=NO_ITEM)
+        await attempt.close(1012)
+        attempt = await resumed(server, 13, likely=GAP)
+        # The ids of the room's messages may have holes.
+        items = [message(14, "Grace", "fourteen"), gap(3), message(18, "Grace", "fourteen"), message(30, "Ada", "30")]
+        await attempt.send(message(13, "Grace", "thirteen"), items[0], items[0], items[1], message(17, "Ada", "17"))
+        await attempt.send(*items[2:], items[0])
+        for item in items:
+            await server.does("item", item=item, likely=NO_ITEM, wrong=GAP)
+        server.did = "a gap between messages, ids with holes, and messages that were sent twice"
+        await server.messages_so_far(attempt, likely=PINGS)
+        await server.quiet(likely=AGAIN)
+        attempt.drop()
+
+    @staticmethod
+    async def _last_messages(server: FakeServer) -> None:
+        """Send a message, an ack and a close frame in one packet, while a message is unacknowledged."""
+        attempt = await resumed(server, 30)
+        for text in ("eight", "nine"):
+            await server.do("send", text=text)
+        keys = [await key_of(server, attempt, text) for text in ("eight", "nine")]
+        server.did = "a message, the ack of the first of two messages, a gap, and a close with 1012 in one packet"
+        last = message(31, "Ada", "eight")
+        await attempt.burst(last, ack(keys[0], 31), gap(4), code=1012)
+        item, sent = {"event": "item", "item": last}, {"event": "sent", "text": "eight", "id": 31}
+        await server.all_of(item, sent, {"event": "item", "item": gap(4)}, likely=SECOND_READER)
+        attempt = await resumed(server, 35)
+        await key_of(server, attempt, "nine", key=keys[1])
+        # During a close, send() can't send. The client is waiting for the end of the TCP connection then.
+        attempt.begin_close(1012)
+        await server.answer_to_close(attempt, likely=CONNECTS)
+        server.did = "two calls of send() between a close frame and the end of its connection"
+        for text in ("ten", "eleven"):
+            await server.do("send", text=text)
+        await server.handled()
+        attempt.drop()
+        attempt = await resumed(server, 35)
+        await key_of(server, attempt, "nine", key=keys[1])
+        for number, text in enumerate(("ten", "eleven"), 36):
+            await attempt.send(ack(await key_of(server, attempt, text, wrong=IN_ORDER), number))
+            await server.does("sent", text=text, id=number, likely=NO_ID)
+        await no_more_sent(server, attempt, likely=DUPLICATE)
 
     @check(1, "delivers each message once, also to a reader that starts late")
     async def test_late(self, subject: Subject) -> None:
         async with fake_server(subject) as server:
             await server.begin(read=False, base=0.02, cap=0.05)
-            for _ in range(3):
-                attempt = await accepted(server)
-                after = int(attempt.query.get("after", ["0"])[0])
-                await attempt.send(*(message(number, "Grace", f"text {number}") for number in range(after + 1, 4)))
-                await attempt.send({"type": "ping"})
+            for place in range(3):
+                attempt = await resumed(server, 3 * min(place, 1), likely=BEHIND)
+                await attempt.send(*(message(number, "Grace", f"text {number}") for number in range(1, 4)))
                 # Wait for the pong: then the client has received the messages before the ping.
-                await server.next_message(attempt, likely=PINGS)
+                await server.messages_before_pong(attempt, likely=PINGS)
                 attempt.drop()
-            attempt = await accepted(server)
+                server.did = "messages 1 to 3 before a lost connection, while no task iterates over the client"
+            attempt = await resumed(server, 3, likely=BEHIND)
             await attempt.send(message(4, "Grace", "text 4"))
+            await server.messages_before_pong(attempt, likely=PINGS)
             await server.do("read")
             server.did = (
                 "three connections delivered messages 1 to 3, and a fourth one message 4; then a reader started"
             )
             for number in (1, 2, 3, 4):
-                await server.does("item", item=message(number, "Grace", f"text {number}"), likely=LATE)
+                await server.does("item", item=message(number, "Grace", f"text {number}"), likely=NO_ITEM, wrong=AGAIN)
+            await server.quiet(likely=AGAIN)
 
     @check(1, "leaves no task behind, and lets each waiting send() fail")
     async def test_ends(self, subject: Subject) -> None:
-        likely = "at the end of async with: end every task and await it, and let each send() raise ConnectionError"
         async with fake_server(subject) as server:
-            # End a client while it's connected, between two attempts, and before the handshake response.
-            for number in range(3):
-                await server.begin(number, base=5 if number == 1 else 0.05)
-                attempt = await server.next_attempt(number, likely="the client connects")
-                if number < 2:
-                    await attempt.accept()
-                if number == 1:
-                    attempt.drop()
-                await server.do("send", number, text="hello")
-                if number == 0:
-                    await server.next_message(attempt, likely="a message is sent on the connection")
-                server.did = "the client was ended, while a send() waits for its acknowledgement"
-                await ends(server, number, likely=likely)
+            for number in range(4):
+                await self._ends(server, number)
+
+    @staticmethod
+    async def _ends(server: FakeServer, number: int) -> None:
+        """End a client while it's connected, between two attempts, before the handshake response, or during a close."""
+        await server.begin(number, base=5 if number == 1 else 0.05)
+        attempt = await server.next_attempt(number, likely=CONNECTS)
+        if number != 2:
+            await attempt.accept()
+        if number == 1:
+            attempt.drop()
+        for text in ("hello", "second"):
+            await server.do("send", number, text=text)
+        if number in (0, 3):
+            await next_sent(server, attempt)
+        if number == 3:
+            attempt.begin_close(1012)
+            await server.answer_to_close(attempt, likely=CONNECTS)
+        # Let the client notice a lost connection, and begin its delay.
+        for _ in range(ROUNDS):
+            await server.handled()
+        phases = "while it was connected", "before its second attempt", "during its handshake", "during a close"
+        server.did = f"the end of async with {phases[number]}, with two calls of send() that wait"
+        await ends(server, number, sends=2, with_error=number == 0)
+        try:
+            async with asyncio.timeout(server.patience):
+                await attempt.connection.wait_closed()
+        except TimeoutError:
+            got, expect = "its TCP connection is still open", "the end of its TCP connection"
+            raise server.failure(number, got=got, expect=expect, likely=SOCKET_LEFT) from None

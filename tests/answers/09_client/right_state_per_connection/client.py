@@ -75,6 +75,9 @@ class Connection:
             # If the network accepts no data, a close would wait.
             if self.websocket.transport.get_write_buffer_size():
                 self.websocket.transport.abort()
+        # Until Python 3.13, the group loses a cancellation that arrives while it cancels its other tasks.
+        if (task := asyncio.current_task()) and task.cancelling():
+            raise asyncio.CancelledError
 
     async def read(self, tasks: asyncio.TaskGroup) -> None:
         clock = asyncio.get_running_loop().time
