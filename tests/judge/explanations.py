@@ -508,7 +508,16 @@ def _annotation(trouble: Trouble, sent: Sent) -> str | None:
     return None
 
 
+REDIS_OUTAGES = ("OutOfMemoryError", "ReadOnlyError", "MasterDownError")
+"""Error replies of a Redis that can't do its work."""
+
+
 def explain_redis(trouble: Trouble) -> str | None:
+    if re.match("(OOM|MISCONF|READONLY|BUSY|LOADING|MASTERDOWN) ", trouble.message) or trouble.kind in REDIS_OUTAGES:
+        return (
+            f"An error reply of Redis is an outage too, and nothing catches redis.exceptions.{trouble.kind} in this "
+            "line. Catch ResponseError where you catch ConnectionError, and raise BrokerUnavailable."
+        )
     if trouble.kind in ("ResponseError", "NoScriptError", "DataError"):
         return f"Redis rejects this command or script. Correct it: the reason is {trouble.message!r}."
     if trouble.kind in ("ConnectionError", "TimeoutError", "BusyLoadingError"):

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from judge.clients import ClientConnection
 from judge.cluster import NO_REDIS, at, own_cluster
 from judge.members import Members
 from judge.messages import show
@@ -15,7 +14,7 @@ from workshop.redis_server import RedisServer
 
 from ..scale_out.every_process import KEYS, UNJUDGED, are, said
 from .leases import LEASE_RENEW_INTERVAL, LEASE_TTL, SHORT_LEASES
-from .unavailable import REPLIES, gets_an_error, try_until_acknowledged
+from .unavailable import REPLIES, gets_an_error, refuses_for_now, try_until_acknowledged
 
 RENEWS = (
     "The task that renews the lease ends with an error reply, because it catches only lost connections. Catch "
@@ -48,7 +47,7 @@ class ErrorReplies:
                         request = {"type": "message", "text": "hello", "key": key}
                         await gets_an_error(log, request, after=f"{after}; then a message was sent", likely=REPLIES)
                     for host in cluster.servers:
-                        await self._lets_nobody_in(host, room, after)
+                        await refuses_for_now(host, room, after=after, likely=REPLIES)
                     await asyncio.sleep(expired - clock())
                 after = f"Redis answered with OOM for longer than LEASE_TTL, which is {LEASE_TTL} s, and works again"
                 for log, key in senders:
@@ -79,22 +78,6 @@ class ErrorReplies:
                     await said(
                         log, 2, after="Ada and Grace sent a message each, with a key, until it had its ack", likely=KEYS
                     )
-
-    @staticmethod
-    async def _lets_nobody_in(host: Subject, room: str, after: str) -> None:
-        """Check that a handshake is refused with 503, or its connection closed with 1013, so the client tries again."""
-        answer = await host.handshake(Members.path(room, "Linus"))
-        got = f"HTTP {answer}"
-        if isinstance(answer, ClientConnection):
-            got = "the connection still open"
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(2 * host.patience):
-                    await answer.wait_closed()
-                got = f"the connection closed, code {answer.close_code}"
-            await answer.close()
-        if got not in ("HTTP 503", "the connection closed, code 1013"):
-            expect = "HTTP 503, or the connection accepted and closed with 1013: the client tries again after both"
-            raise Failure(sent="a handshake", after=after, got=got, expect=expect, likely=REPLIES)
 
 
 @contextlib.asynccontextmanager

@@ -1,6 +1,7 @@
 """Step 11, TODO 5: the guarantees during and after an outage of Redis."""
 
 import asyncio
+import contextlib
 import itertools
 
 from judge.cluster import NO_REDIS, Cluster, MemberLog, at, own_cluster, say
@@ -9,19 +10,48 @@ from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject, again
 
-from ..scale_out.every_process import EVERYWHERE, KEYS, UNJUDGED, are, said
-from .leases import LEASE_RENEW_INTERVAL, LEASE_TTL, SHORT_LEASES
-from .unavailable import BACK, UNAVAILABLE, gets_an_error, try_until_acknowledged
+from ..scale_out.every_process import EVERYWHERE, IN_REDIS, UNJUDGED, are, said
+from .leases import LEASE_RENEW_INTERVAL, LEASE_TTL, SHORT_LEASES, watch_leases
+from .unavailable import BACK, NOT_RESYNCED, UNAVAILABLE, gets_an_error, try_until_acknowledged
 
-STAYS = "the tasks that renew the lease and send the names go on after BrokerUnavailable and every error of Redis"
+STAYS = (
+    "Your processes treat members as gone although their processes are alive. After an outage, clear "
+    "self.expired_processes, and accept expired processes again LEASE_TTL / 2 later; and go on with both tasks after "
+    "BrokerUnavailable, so the lease is renewed again."
+)
+ENDED = (
+    "The lease of a process expires after the outage, because it isn't renewed any longer. Catch BrokerUnavailable "
+    "inside the loops of the tasks that renew the lease and send the names, and go on."
+)
 RISING = (
     "The empty Redis knows no ids, so yours start again or skip some. After each subscription, restore the largest id "
     "that this process knows, and pass it to PUBLISH too, because publish() may reach the empty Redis first."
+)
+PUBLISH_FIRST = (
+    "Your publish() has reached the empty Redis before the subscription has noticed the restart, so the ids start "
+    "again. Pass self.last_ids.get(room_id, 0) to PUBLISH, and raise KEYS[1] to it before INCR."
 )
 NOT_RESTORED = (
     "Your process doesn't restore the last id of this room in the empty Redis, so it rejects a member that resumes "
     "with 403, which is fatal for its client. After each new subscription and before resync(), restore the ids of all "
     "rooms of which this process has published, received or read messages."
+)
+ONLY_READ = (
+    "Your process doesn't restore the last id of a room that it has only read. Store the largest id in read_history() "
+    "too, not only in publish() and for received messages."
+)
+MISSED_OR_TWICE = (
+    "If messages are missing: after each subscription, await self.listener.resync(), which reads them from the stream. "
+    "If one is there twice: store the key in the script that stores the message, and send no command twice."
+)
+QUIET = (
+    "Your process doesn't notice that its subscription is lost, although its commands reach Redis. Send the ping on "
+    "the subscription's own connection, await pubsub.ping(), and subscribe again if nothing arrives after that."
+)
+MISSED = (
+    "Your process misses a message that's sent while it subscribes again. Either it resyncs first: await the "
+    "confirmation of psubscribe(), and then resync(). Or redis-py subscribes again by itself, so your code doesn't "
+    "resync: pass retry=Retry(NoBackoff(), 0)."
 )
 
 
@@ -29,58 +59,104 @@ class Outages:
     @check(5, "continues with larger ids after Redis has recovered empty")
     async def test_empty(self, subject: Subject) -> None:
         room, left = Members.room(), Members.room("left")
-        async with own_cluster(subject, 2) as cluster:
-            async with at(cluster[0], room, "Ada") as ada, at(cluster[1], room, "Grace") as grace:
+        # A short interval, because a process needs two of them to notice that its subscription is lost.
+        settings = {"LEASE_RENEW_INTERVAL": "0.5"}
+        async with own_cluster(subject, 2, taps=1, **settings) as cluster:
+            async with (
+                at(cluster[0], room, "Ada") as ada,
+                at(cluster[1], room, "Grace") as grace,
+            ):
                 await say(ada, *(f"text {number}" for number in range(1, 21)))
                 for log in (ada, grace):
                     await said(log, 20, after="Ada sent 20 messages", likely=EVERYWHERE)
                 async with at(cluster[0], left, "Zoe") as zoe:
                     await say(zoe, *(f"text {number}" for number in range(1, 21)))
                     await said(zoe, 20, after="Zoe sent 20 messages in another room", likely=EVERYWHERE)
-                await asyncio.to_thread(cluster.redis.kill)
-                for log in (ada, grace):
-                    request = {"type": "message", "text": "in the outage"}
-                    await gets_an_error(log, request, after="Redis was killed, and then a message was sent")
-                cluster.redis.forget()
-                after = "Redis was killed and came back empty, message 20 was the last before"
-                # Suspend the process that published the messages, so the one that only received them reconnects first.
-                with cluster[0].suspended():
-                    await asyncio.to_thread(cluster.redis.start)
-                    await self._resumes(cluster[1], room, after)
-                    other = "Redis was killed and recovered empty; a member had sent 20 messages at another process"
-                    await self._resumes(cluster[1], left, other)
-                    for number in (21, 22):
-                        await self._goes_on(grace, number, after)
-                late = (
-                    f"{after}; Grace sent two more while Ada's process was held up, and nobody has sent anything since"
+                async with subject.another(BROKER=cluster.redis.url, **settings) as third:
+                    cluster.servers.append(third)
+                    async with at(third, left, "Linus", after=0) as linus:
+                        after = "Zoe sent 20 messages, then a process was started, and Linus joined there with after=0"
+                        await said(linus, 20, after=after, likely=IN_REDIS)
+                    await self._unnoticed(cluster, ada, grace)
+                    await self._emptied_again(cluster, room, left, ada, grace)
+
+    async def _unnoticed(self, cluster: Cluster, ada: MemberLog, grace: MemberLog) -> None:
+        """Empty Redis, and let a process publish that hasn't lost its subscription yet."""
+        (tap,) = cluster.taps
+        after = (
+            "Redis was killed and recovered empty, after message 20; Ada's process reached it before it noticed that "
+            "its subscription was lost, and before all other processes"
+        )
+        with cluster[1].suspended(), cluster[2].suspended():
+            tap.keeps_subscriptions = True
+            await asyncio.to_thread(cluster.redis.kill)
+            request = {"type": "message", "text": "in the outage"}
+            await gets_an_error(ada, request, after="Redis was killed, and then a message was sent")
+            cluster.redis.forget()
+            await asyncio.to_thread(cluster.redis.start)
+            await self._goes_on(ada, 21, after, likely=PUBLISH_FIRST)
+        expect = "message 21, which Ada sent"
+        for log, likely, seconds in ((ada, QUIET, 6), (grace, BACK, 4)):
+            await log.until(
+                lambda log=log: len(log.messages) > 20, expect=expect, likely=likely, after=after, seconds=seconds
+            )
+            if log.ids[20:] != [log.ids[20]] or log.ids != sorted(log.ids):
+                raise Failure(after=after, got=str(log), expect=expect, likely=PUBLISH_FIRST)
+        tap.keeps_subscriptions = False
+
+    async def _emptied_again(self, cluster: Cluster, room: str, left: str, ada: MemberLog, grace: MemberLog) -> None:
+        """Empty Redis a second time, and let the processes reconnect one after another."""
+        first = ada.ids[-1]
+        await asyncio.to_thread(cluster.redis.kill)
+        for log in (ada, grace):
+            request = {"type": "message", "text": "in the outage"}
+            await gets_an_error(log, request, after="Redis was killed, and then a message was sent")
+        cluster.redis.forget()
+        after = f"Redis was killed and recovered empty a second time, after message {first}"
+        # Suspend the process that published the messages, so the one that only received them reconnects first.
+        with cluster[0].suspended():
+            with cluster[1].suspended():
+                await asyncio.to_thread(cluster.redis.start)
+                only_read = (
+                    "Redis was killed and recovered empty; this process had only read the room's 20 messages, for a "
+                    "member that left again"
                 )
-                await ada.until(
-                    lambda: len(ada.messages) >= 22, expect="both of them", likely=BACK, after=late, seconds=4
-                )
-                await self._goes_on(ada, 23, f"{late}, but Ada")
-                for log in (ada, grace):
-                    await log.until(
-                        lambda log=log: len(log.messages) >= 23, expect="all new messages", likely=BACK, after=late
-                    )
-                    if log.ids != sorted(set(log.ids)):
-                        raise Failure(after=late, got=str(log), expect="rising ids", likely=RISING)
-                after += "; two more were sent at the one process, and then one at the other"
-                await are(cluster, room, "Ada", "Grace", after=after, likely=BACK)
-                last = ada.ids[-1]
-                async with subject.another(BROKER=cluster.redis.url) as third:
-                    async with at(third, room, "Linus", likely=RISING, after=5) as linus:
-                        expect = f"a gap or messages for 6 to {last}: whatever is not told is counted"
-                        after += f"; {last} was the last, and Linus came with after=5 to a new process"
-                        await linus.until(
-                            lambda: linus.ids and linus.ids[-1] == last, expect=expect, likely=RISING, after=after
-                        )
-                        if len(linus.messages) + sum(linus.gaps) != last - 5:
-                            raise Failure(after=after, got=str(linus), expect=expect, likely=RISING)
+                await self._resumes(cluster[2], left, 20, only_read, likely=ONLY_READ)
+            await self._resumes(cluster[1], room, first, after)
+            other = "Redis was killed and recovered empty; a member had sent 20 messages at another process"
+            await self._resumes(cluster[1], left, 20, other)
+            for number in (22, 23):
+                await self._goes_on(grace, number, after)
+        late = f"{after}; Grace sent two messages while Ada's process was suspended, and nothing was sent since"
+        count = len(grace.messages)
+        await ada.until(
+            lambda: len(ada.messages) >= count,
+            expect="both messages of Grace",
+            likely=BACK,
+            after=late,
+            seconds=4,
+        )
+        await self._goes_on(ada, 24, f"{late}, except by Ada")
+        for log in (ada, grace):
+            await log.until(
+                lambda log=log: len(log.messages) > count, expect="all new messages", likely=BACK, after=late
+            )
+            if log.ids != sorted(set(log.ids)):
+                raise Failure(after=late, got=str(log), expect="increasing ids", likely=RISING)
+        after += "; Grace sent two messages at one process, and then Ada sent one at another process"
+        await are(cluster, room, "Ada", "Grace", after=after, likely=STAYS)
+        last = ada.ids[-1]
+        async with at(cluster[2], room, "Linus", likely=RISING, after=5) as linus:
+            expect = f"messages for the ids 6 to {last}, or a gap that counts the missing ones"
+            after += f"; {last} was the last id, and Linus joined with after=5 at a third process"
+            await linus.until(lambda: linus.ids and linus.ids[-1] == last, expect=expect, likely=RISING, after=after)
+            if len(linus.messages) + sum(linus.gaps) != last - 5:
+                raise Failure(after=after, got=str(linus), expect=expect, likely=RISING)
 
     @staticmethod
-    async def _resumes(host: Subject, room: str, after: str) -> None:
+    async def _resumes(host: Subject, room: str, last: int, after: str, *, likely: str = NOT_RESTORED) -> None:
         """Check that a member can resume after the last id, before any message is sent to the empty Redis."""
-        path = Members.path(room, "Linus", after="20")
+        path = Members.path(room, "Linus", after=str(last))
         end = asyncio.get_running_loop().time() + 4
         async for _ in again():
             answer = await host.handshake(path)
@@ -90,27 +166,29 @@ class Outages:
             # After 503, a client tries again.
             if answer != 503 or asyncio.get_running_loop().time() > end:
                 got, expect = f"HTTP {answer}", "the handshake accepted"
-                sent = "a handshake with after=20, before any message was sent again"
-                raise Failure(sent=sent, after=after, got=got, expect=expect, likely=NOT_RESTORED)
+                sent = f"a handshake with after={last}, before any message was sent again"
+                cause = likely if answer == 403 else NOT_RESYNCED
+                raise Failure(sent=sent, after=after, got=got, expect=expect, likely=cause)
 
     @staticmethod
-    async def _goes_on(log: MemberLog, number: int, after: str) -> None:
+    async def _goes_on(log: MemberLog, number: int, after: str, *, likely: str = RISING) -> None:
         """Check that the next message gets an id above all earlier ones."""
         largest = max(log.ids)
         got = await try_until_acknowledged(log, f"text {number}", f"k{number}", after=after, likely=UNAVAILABLE)
         if got <= largest:
-            got = f"an acknowledgement with the id {got}"
-            raise Failure(after=after, got=got, expect=f"an id above {largest}", likely=RISING)
+            got = f"an ack with the id {got}"
+            raise Failure(after=after, got=got, expect=f"an id above {largest}", likely=likely)
 
     @check(5, "loses and duplicates nothing while Redis is restarted under load" + UNJUDGED)
     async def test_restarted(self, subject: Subject) -> None:
         if NO_REDIS:
             return
         room = Members.room()
-        async with own_cluster(subject, 2, real=True) as cluster:
+        async with own_cluster(subject, 2, real=True, taps=1) as cluster:
             async with at(cluster[0], room, "Ada") as ada, at(cluster[1], room, "Grace") as grace:
                 over = asyncio.Event()
-                after = "Redis was killed and started again twice, while Ada and Grace sent and sent again with keys"
+                first = await self._while_subscribing(cluster, ada, grace)
+                after = "Redis was killed and started again twice, while Ada and Grace sent messages with keys"
                 talking = asyncio.gather(*(self._keep_talking(log, over, after) for log in (ada, grace)))
                 try:
                     await asyncio.sleep(0.5)
@@ -124,23 +202,51 @@ class Outages:
                             await asyncio.sleep(0.01)
                     await asyncio.sleep(0.6)
                     over.set()
-                    acknowledged = [each for some in await talking for each in some]
+                    acknowledged = [first, *(each for some in await talking for each in some)]
                 finally:
                     talking.cancel()
                     await asyncio.gather(talking, return_exceptions=True)
                 total = len(acknowledged)
                 for log in (ada, grace):
-                    likely = f"{BACK}; and {KEYS}"
-                    await said(log, total, after=after, likely=likely, seconds=2)
-                    await log.settles(likely=likely)
+                    after += f"; {total} messages were acknowledged"
+                    await said(log, total, after=after, likely=MISSED_OR_TWICE, seconds=2)
+                    await log.settles(likely=MISSED_OR_TWICE)
                     heard = {each["id"]: each["text"] for each in log.messages}
                     if len(log.messages) != total or heard != dict(acknowledged):
                         expect = f"the {total} acknowledged messages, each once, under the acknowledged ids"
-                        raise Failure(after=after, got=str(log), expect=expect, likely=likely)
+                        raise Failure(after=after, got=str(log), expect=expect, likely=MISSED_OR_TWICE)
                     if any(kind == "left" for kind, _ in log.notices):
-                        got = show(log.notices)
-                        likely = f"members are taken off the list although their processes are alive: {STAYS}"
-                        raise Failure(after=after, got=got, expect="nobody left", likely=likely)
+                        got = f"the notices {show(log.notices)}"
+                        raise Failure(after=after, got=got, expect="no notice that a member left", likely=STAYS)
+
+    @staticmethod
+    async def _while_subscribing(cluster: Cluster, ada: MemberLog, grace: MemberLog) -> tuple[int, str]:
+        """Let Ada's process subscribe again, and send a message while Redis hasn't got that command yet.
+
+        Returns:
+            The id and the text of the message.
+        """
+        (tap,) = cluster.taps
+        text = "while Ada's process subscribes"
+        after = (
+            "the connections of Ada's process to Redis were reset; Grace sent a message when that process had sent "
+            "PSUBSCRIBE, and before Redis got it"
+        )
+        # An answer may receive its events without a subscription.
+        if before := tap.subscribing:
+            tap.holds_subscriptions = True
+            tap.cut()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(4):
+                    async for _ in again():
+                        if tap.subscribing > before:
+                            break
+        number = await try_until_acknowledged(grace, text, text, after=after, likely=UNAVAILABLE)
+        tap.holds_subscriptions = False
+        for log in (grace, ada):
+            likely = MISSED if before else EVERYWHERE
+            await said(log, 1, after=after, likely=likely, seconds=4)
+        return number, text
 
     @staticmethod
     async def _restart(cluster: Cluster) -> None:
@@ -166,24 +272,28 @@ class Outages:
         clock = asyncio.get_running_loop().time
         async with own_cluster(subject, 2, **SHORT_LEASES) as cluster:
             async with at(cluster[0], room, "Ada") as ada, at(cluster[1], room, "Grace") as grace:
-                await are(cluster, room, "Ada", "Grace", after="Ada and Grace came to two processes")
+                await are(cluster, room, "Ada", "Grace", after="Ada and Grace joined at two processes")
                 await asyncio.to_thread(cluster.redis.kill)
                 # Wait until every lease has expired.
                 await asyncio.sleep(LEASE_TTL + 0.1)
                 await asyncio.to_thread(cluster.redis.start)
-                after = f"Redis was away for longer than LEASE_TTL, which is {LEASE_TTL} s, and is there again"
-                await try_until_acknowledged(ada, "hello", "k", after=after, likely=BACK)
+                after = f"Redis was down for longer than LEASE_TTL, which is {LEASE_TTL} s, and is available again"
+                await try_until_acknowledged(ada, "hello", "k", after=after, likely=UNAVAILABLE)
                 await are(cluster, room, "Ada", "Grace", after=after, likely=STAYS)
                 back = clock()
                 async with (
                     subject.another(BROKER=cluster.redis.url, **SHORT_LEASES) as third,
                     at(third, room, "Linus") as linus,
                 ):
-                    after += "; then Linus came to a new process"
+                    after += "; then Linus joined at a new process"
                     cluster.servers.append(third)
                     await are(cluster, room, "Ada", "Grace", "Linus", after=after, likely=STAYS)
-                    # Wait longer than a lease: one that was renewed only once after the outage expires meanwhile.
-                    await asyncio.sleep(back + LEASE_TTL + 1.5 * LEASE_RENEW_INTERVAL - clock())
-                    await are(cluster, room, "Ada", "Grace", "Linus", after=after, likely=STAYS)
+                    # Watch for longer than a lease: one that was renewed only once after the outage expires meanwhile.
+                    rest = back + LEASE_TTL + 1.5 * LEASE_RENEW_INTERVAL - clock()
+                    await watch_leases(cluster, rest, processes=3, after=after)
+                    await are(cluster, room, "Ada", "Grace", "Linus", after=after, likely=ENDED)
                     for log in (ada, grace, linus):
-                        await log.settles(likely=STAYS)
+                        await log.settles(likely=ENDED)
+                        if any(kind == "left" for kind, _ in log.notices):
+                            got = f"the notices {show(log.notices)}"
+                            raise Failure(after=after, got=got, expect="no notice that a member left", likely=STAYS)

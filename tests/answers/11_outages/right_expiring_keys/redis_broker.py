@@ -85,6 +85,7 @@ class RedisBroker:
             pipeline.get(last)
             pipeline.xrange(messages, f"{after + 1}-0", "+")
             last_id, entries = await pipeline.execute()
+        self.last_ids[room_id] = max(int(last_id or 0), self.last_ids.get(room_id, 0))
         stored = [StoredMessage(int(entry.partition("-")[0]), text_event(fields["event"])) for entry, fields in entries]
         return HistoryPage(int(last_id or 0), stored)
 

@@ -82,7 +82,8 @@ class RedisBroker:
                 await transaction.watch(last)
                 if key and (known := await transaction.zscore(known_keys, dedup_key)):
                     return int(known)
-                message_id = int(await transaction.get(last) or 0) + 1
+                last_id = int(await transaction.get(last) or 0)
+                message_id = max(last_id, self.last_ids.get(room_id, 0)) + 1
                 stored = json.dumps({"type": "message", "id": message_id, "from": sender, "text": text})
                 transaction.multi()
                 transaction.set(last, message_id)
@@ -94,7 +95,10 @@ class RedisBroker:
                 try:
                     await transaction.execute()
                     return message_id
-                except WatchError:
+                except WatchError as error:
+                    # redis-py raises it for a lost connection too, and then Redis may have run the transaction.
+                    if "Watched variable changed" not in str(error):
+                        raise
                     await asyncio.sleep(random.uniform(0, 0.005))
 
     async def read_history(self, room_id: str, after: int) -> HistoryPage:
@@ -103,6 +107,7 @@ class RedisBroker:
             pipeline.get(last)
             pipeline.xrange(messages)
             last_id, entries = await pipeline.execute()
+        self.last_ids[room_id] = max(int(last_id or 0), self.last_ids.get(room_id, 0))
         stored = [
             StoredMessage(int(fields["id"]), text_event(fields["event"]))
             for _, fields in entries
