@@ -6,14 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from judge.clients import Client, anything
-from judge.members import Members, joined, left, members_list, message
+from judge.members import PING, Members, joined, left, members_list, message
 from judge.messages import is_error, parsed, show
 from judge.model import Failure, Likely
 from judge.sessions import read_on
-from judge.slow_readers import GIANT
 from judge.subject import Subject
 
-from .room import STALLS, WAITING
+from .room import BLOCK, STALLS, WAITING
 
 FULL = "Linus reads nothing, and a large message has filled his connection"
 AS_BEFORE = "The list of members isn't the first message of a new tab. Send it first, as in step 05."
@@ -101,7 +100,7 @@ class Backlog:
     async def fill(self) -> None:
         """Stop reading as Linus, and send a message that's larger than all buffers of his connection."""
         self.linus.stop_reading()
-        await self._say(GIANT)
+        await self._say(BLOCK)
         await self._until_mark([], "a large message")
 
     async def add(self, count: int) -> None:
@@ -314,6 +313,8 @@ async def backlog(subject: Subject, kind: str = "messages", room: str | None = N
     members = Members(subject)
     room = room or members.room()
     async with members.tab(room, "Ada") as ada, members.tab(room, "Linus", tiny=True) as linus:
+        # The server may send pings, if it's not one of QUIET.
+        ada.ignored = linus.ignored = PING
         await members_list(ada, Members.path(room, "Ada"), likely=AS_BEFORE)
         await members_list(linus, Members.path(room, "Linus"), likely=AS_BEFORE)
         await ada.gets(joined("Linus"), likely=AS_BEFORE)

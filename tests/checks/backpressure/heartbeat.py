@@ -6,15 +6,16 @@ import itertools
 import time
 from typing import Any
 
-from judge.clients import Client
+from judge.clients import Client, anything
 from judge.members import PING, Members, members_list, message
 from judge.messages import parsed, show
-from judge.model import Failure, check
+from judge.model import Failure, Likely, check
+from judge.sessions import read_on
 from judge.subject import Subject
 from judge.tasks import running, spawn, stop
 from websockets.exceptions import ConnectionClosed
 
-from .room import BEAT, CLOSING, FILLING, HUGE, IDS, let_go
+from .room import BEAT, BLOCK, CLOSING, HELD_BRIEFLY, IDS, let_go
 
 LONG_BEAT = 1.0
 """Heartbeat interval for a machine that's too busy for the others, in seconds."""
@@ -24,7 +25,16 @@ SHORT_BEAT = 0.1
 """Heartbeat interval in seconds if no member must stay connected, so a busy machine can't be too slow for it."""
 OFF_THE_LIST = 1.0
 """Seconds by which a busy machine may be late when it removes a silent member from the list."""
-PINGS = '{"type": "ping"} goes to every member every HEARTBEAT_INTERVAL seconds, from one task that lifespan starts'
+PINGS = (
+    "No ping is sent in an interval. Start one task in lifespan that sleeps for HEARTBEAT_INTERVAL, and then sends "
+    '{"type": "ping"} to every tab of every room, as long as the server runs.'
+)
+TOO_MANY_PINGS = (
+    "A tab gets more than one ping in an interval, or an interval is shorter than HEARTBEAT_INTERVAL. Let one task "
+    "send the pings, and send one to each tab."
+)
+PONGED = "Something is sent for a pong. It only shows that the member lives, so send nothing."
+EACH_TAB = "Only one tab of a name gets the pings. Send them to every tab of every name."
 LATE = {"pong": 0.7, "binary": 0.5}
 """When some silent members send their last message, as a fraction of an interval after a ping. The others send it right
 after a ping."""
@@ -36,6 +46,12 @@ TALKS = (
     "A member that has just sent something gets no ping, or a later one. Every member gets each ping: send it to all "
     "tabs at each interval, and count."
 )
+SPARSELY = 3
+"""How many times a member answers every second ping."""
+CLOSE_TIMEOUT = 2.0
+"""CLOSE_TIMEOUT by default, in seconds."""
+SPEED = 20
+"""Speed of the clock in loop/fast.py, as a multiple of real time."""
 PHASES = (0.4, 0.55, 0.7)
 """When members that send nothing join, as fractions of an interval after a ping. One interval too few is then far below
 three. There are several, because a busy machine may be late for one of them."""
@@ -43,7 +59,51 @@ EARLY = (
     "Your code closes a silent member one interval too early, or doesn't accept joining as a sign of life. "
     "Count the pings since the last sign of life from 0, and close at the ping after the third."
 )
-LIFE = "every frame is a sign of life, a binary or a bad one too, and nothing else is: not the join alone, not pongs"
+LIFE = (
+    "A member that answered each ping is disconnected. Reset its count of unanswered pings with every event that its "
+    "endpoint receives."
+)
+NO_LIFE = {
+    "message": "A message isn't a sign of life in your code. Reset the count before you look at the event.",
+    "pong": "A pong isn't a sign of life in your code. Reset the count before you look at the event.",
+    "direct": "A direct message isn't a sign of life in your code. Reset the count before you look at the event.",
+    "no JSON": "A frame that isn't valid is no sign of life in your code. Reset the count before you parse the frame.",
+    "binary": "A binary frame is no sign of life in your code. Reset the count before you parse the frame.",
+    "nothing": "An empty frame is no sign of life in your code. Reset the count before you parse the frame.",
+}
+NEVER_CLOSED = (
+    "No silent member is closed. Either nothing counts the unanswered pings, or protocol pongs reset the count: only "
+    "events that the endpoint receives are signs of life."
+)
+OTHER_TAB = (
+    "The silent tab of a member isn't closed, because another tab of its name, or another member, sends something. "
+    "Count the unanswered pings of each tab, and reset the count of the tab whose endpoint received the event."
+)
+TOO_LATE = (
+    "A silent member is closed later than four intervals after its last frame. Close it at the ping after the third "
+    "one without an answer, and let nothing else reset the count."
+)
+WRONG_CODE = "The silent member is closed with another code. Close it with 4408, with the function for a full queue."
+NOT_CLOSED_ALONE = (
+    "The wrong members leave, or left is sent too rarely or twice. Remove each silent tab, once, and send left to the "
+    "others when it was the last tab of its name."
+)
+SPARSE = (
+    "A member that answers every second ping is disconnected: the unanswered pings add up. Set the count to 0 with "
+    "each event, and don't subtract 1."
+)
+SILENT_LISTED = (
+    "A silent member stays on the list until its connection ends. Remove it from the room, notify the others, and "
+    "close the connection after that."
+)
+SILENT_QUEUE = (
+    "A silent member that reads on doesn't get its queue and then 4408. Put the close behind the queued messages, and "
+    "abort only if its client reads nothing for CLOSE_TIMEOUT."
+)
+OLD_TAB = (
+    "The end of a silent tab removes the new tab of its name. When an endpoint ends, remove its own tab, and look "
+    "whether it's still in the room."
+)
 
 
 class Heartbeat:
@@ -64,10 +124,11 @@ class Heartbeat:
             members.tab(room, "Ada") as ada,
             members.tab(room, "Grace") as grace,
             members.tab(members.room(), "Linus") as talker,
-            running(Heartbeat._talk(talker)),
+            members.tab(room, "Ada") as two,
+            running(Heartbeat._talk(talker), Heartbeat._talk(two)),
         ):
             await grace.send({"type": "message", "text": "here"})
-            for tab in (ada, grace):
+            for tab in (ada, grace, two):
                 tab.patience += BEAT
                 # A ping may have arrived among the join events.
                 while await tab.next_object(expect="message 1", likely=IDS) != message(1, "Grace", "here"):
@@ -76,7 +137,7 @@ class Heartbeat:
             times: list[float] = []
             # A busy machine may be late once, but not each time.
             for _ in range(7):
-                await ada.gets(PING, likely=PINGS)
+                await ada.gets(PING, likely=Likely(PINGS, wrong=PONGED if times else PINGS, surplus=PONGED))
                 times.append(time.perf_counter())
                 await ada.send({"type": "pong"})
                 await ada.send({"type": "pong", "more": [1]})
@@ -88,24 +149,27 @@ class Heartbeat:
                     break
             else:
                 got = f"{times[-1] - times[-3]:.2f} s from one ping to the next but one"
-                likely = TALKS if times[-1] - times[-3] > 3 * BEAT else PINGS
+                likely = TALKS if times[-1] - times[-3] > 3 * BEAT else TOO_MANY_PINGS
                 raise Failure(after=f"HEARTBEAT_INTERVAL={BEAT}", got=got, expect=f"{2 * BEAT:.1f} s", likely=likely)
-            talker.did, talker.after = (
-                "a pong three times an interval",
-                f"Ada got {len(times)} pings; HEARTBEAT_INTERVAL={BEAT}",
-            )
+            for tab in (talker, two):
+                tab.did, tab.after = (
+                    "a pong three times an interval",
+                    f"Ada's first tab got {len(times)} pings; HEARTBEAT_INTERVAL={BEAT}",
+                )
             await members_list(talker, "", likely=PINGS)
             for _ in range(len(times) - 1):
-                await talker.gets(PING, likely=TALKS)
+                await talker.gets(PING, likely=Likely(TALKS, surplus=TOO_MANY_PINGS))
+                await two.gets(PING, likely=Likely(EACH_TAB, wrong=PONGED, surplus=TOO_MANY_PINGS))
 
     @staticmethod
-    async def _talk(tab: Client) -> None:
+    async def _talk(tab: Client, beat: float = BEAT) -> None:
         """Send three pongs per interval."""
-        while True:
-            await tab.connection.send('{"type": "pong"}')
-            await asyncio.sleep(BEAT / 3)
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await tab.connection.send('{"type": "pong"}')
+                await asyncio.sleep(beat / 3)
 
-    @check(3, "takes every frame for a sign of life, and nothing else")
+    @check(3, "disconnects a member three to four intervals after its last frame, whatever the frame is")
     async def test_silence(self, subject: Subject) -> None:
         other_room = self._in_another_room(subject)
         async with running(self._after_a_sign(subject), self._after_joining(subject), other_room) as judging:
@@ -227,6 +291,7 @@ class Heartbeat:
             "direct": {"type": "direct", "to": "Nobody", "text": "hello"},
             "no JSON": "hello",
             "binary": b"\x00",
+            "nothing": "",
         }
         late: list[str] = []
         beats: list[float] = []
@@ -257,22 +322,40 @@ class Heartbeat:
                 await self._closes(tab, kind, last, beat)
                 return kind in LATE and _is_steady(beats[number - 1 :], last, beat)
 
+            async def second_tab() -> bool:
+                tab = await stack.enter_async_context(members.tab(room, "watching"))
+                await self._closes(tab, "", time.perf_counter(), beat, never=OTHER_TAB)
+                return False
+
+            async def sparse() -> bool:
+                # It answers every second ping, and leaves when the others have fallen silent.
+                tab = await stack.enter_async_context(members.tab(room, "sparse"))
+                tab.patience += beat
+                for _ in range(SPARSELY):
+                    for _ in range(2):
+                        while await tab.next_object(expect="a ping, and no close", likely=SPARSE) != PING:
+                            pass
+                    await tab.send("no JSON")
+                    tab.did = f"a frame after every second ping; HEARTBEAT_INTERVAL={beat}"
+                await tab.leave()
+                return False
+
             living = spawn(self._live(watching, beats, asyncio.Event(), beat))
             try:
-                async with running(*map(fall_silent, signs)) as silent:
+                async with running(*map(fall_silent, signs), second_tab(), sparse()) as silent:
                     conclusive = any(await asyncio.gather(*silent))
-                likely = "a member whose time is over is off the list when its connection is closed"
-                await members.are(room, "watching", after="all others were closed with 4408", likely=likely)
+                await members.are(room, "watching", after="all others were closed with 4408", likely=SILENT_LISTED)
                 await watching.send({"type": "message", "text": "alone"})
                 gone = await living
             finally:
                 living.cancel()
                 await asyncio.gather(living, return_exceptions=True)
-            if sorted(gone) != sorted([*signs, *late]):
-                got = f"left of {', '.join(gone) or 'nobody'}"
-                raise Failure(
-                    after="members fell silent, one after another", got=got, expect="one left for each", likely=likely
-                )
+            names = [*signs, *late, "sparse"]
+            if sorted(gone) != sorted(names):
+                got = f"left of {', '.join(gone) or 'no member'}"
+                after = "members fell silent or left, and a second tab of the name watching fell silent"
+                expect = f"left of {', '.join(names)}, once each"
+                raise Failure(after=after, got=got, expect=expect, likely=NOT_CLOSED_ALONE)
         return conclusive
 
     @staticmethod
@@ -301,7 +384,7 @@ class Heartbeat:
                 case {"type": "message", "text": "alone"}:
                     return gone
 
-    async def _closes(self, tab: Client, kind: str, last: float, beat: float) -> None:
+    async def _closes(self, tab: Client, kind: str, last: float, beat: float, never: str = NEVER_CLOSED) -> None:
         """Read until a silent member is closed, and check the time of the close.
 
         Args:
@@ -309,13 +392,14 @@ class Heartbeat:
             kind: the kind of its last message; empty if it sent none.
             last: the time of that message or of the join, in seconds.
             beat: the heartbeat interval, in seconds.
+            never: the cause, if it stays connected.
 
         Raises:
             Failure: the member is closed too early, too late or in another way, or stays connected.
         """
         async with running(self._pong(tab, beat)):
             pings, gap = await self._pings(tab, beat)
-        self._is_due(kind, tab, time.perf_counter() - last, pings, gap, beat)
+        self._is_due(kind, tab, time.perf_counter() - last, pings, gap, beat, never)
 
     @staticmethod
     async def _pong(tab: Client, beat: float) -> None:
@@ -337,7 +421,7 @@ class Heartbeat:
         return pings, time.perf_counter() - last
 
     @staticmethod
-    def _is_due(kind: str, tab: Client, took: float, pings: int, gap: float, beat: float) -> None:
+    def _is_due(kind: str, tab: Client, took: float, pings: int, gap: float, beat: float, never: str) -> None:
         """Check when a silent member was closed.
 
         Three pings arrive in three intervals. A fourth may arrive at the end of the fourth interval, together with the
@@ -346,38 +430,101 @@ class Heartbeat:
         sent = f"{f'a last frame ({kind})' if kind else 'only the handshake'}; HEARTBEAT_INTERVAL={beat}"
         expect = f"close code 4408 between {3 * beat:.2f} and {4 * beat:.2f} s after it"
         if tab.connection.close_code is None:
-            got = f"the connection still open after {took:.2f} s"
-            likely = "nobody looks for silent members, or protocol pongs are taken for a sign of life"
+            got, likely = f"the connection still open after {took:.2f} s", never
         elif tab.connection.close_code != 4408:
-            got = f"close code {tab.connection.close_code}"
-            likely = "the close code for a silent member is 4408"
+            got, likely = f"close code {tab.connection.close_code}", WRONG_CODE
         elif pings < 2 or (pings == 2 and took < EARLIEST * beat):
             # If the message isn't accepted as a heartbeat, there's time for one more ping.
-            likely = EARLY if pings == 2 or not kind else LIFE
+            likely = EARLY if pings == 2 or not kind else NO_LIFE[kind]
             got = f"4408 after {took:.2f} s, and {pings} pings"
         elif took > 4.5 * beat and (pings > 4 or (pings == 4 and gap > beat / 2)):
-            got, likely = f"4408 after {took:.2f} s", "it is closed later than four intervals after the last frame"
+            got, likely = f"4408 after {took:.2f} s, and {pings} pings", TOO_LATE
         else:
             return
         raise Failure(sent=sent, got=got, expect=expect, likely=likely)
 
-    @check(3, "lets go of the socket of a silent member that takes nothing")
+    @check(3, "releases the connection of a silent member that reads nothing, and sends its queue if it reads on")
     async def test_silent_and_stuck(self, subject: Subject) -> None:
-        own = await subject.under(HEARTBEAT_INTERVAL=str(SHORT_BEAT), CLOSE_TIMEOUT=CLOSING)
+        async with subject.another(counting=True, HEARTBEAT_INTERVAL=str(SHORT_BEAT), CLOSE_TIMEOUT=CLOSING) as own:
+            before = await own.unfinished()
+            talking = self._sends_its_queue(Members(await subject.under(HEARTBEAT_INTERVAL=str(BEAT))))
+            await asyncio.gather(self._is_released(own), talking)
+            await own.eventually_idle(before, after="silent members were disconnected, and the others left")
+
+    async def _is_released(self, own: Subject) -> None:
+        """Check that a silent member that reads nothing is off the list, can rejoin, and is released."""
         members = Members(own)
         room = members.room()
-        async with members.tab(room, "Linus", small_buffers=True) as linus:
-            linus.stop_reading()
-            # The server sends a member's own messages back to it, so no other member needs to send.
-            for _ in range(FILLING):
-                await linus.send({"type": "message", "text": HUGE})
-            start = time.perf_counter()
-            after = f"Linus sends nothing more and reads nothing; HEARTBEAT_INTERVAL={SHORT_BEAT}"
-            while (await own.get(members.list_path(room), likely=PINGS)).status_code != 404:
-                if time.perf_counter() > start + 4 * SHORT_BEAT + OFF_THE_LIST:
-                    raise Failure(after=after, got="Linus still on the list", expect="Linus off the list", likely=PINGS)
-                await asyncio.sleep(SHORT_BEAT / 5)
-            await let_go(own, linus, after=after)
+        after = f"Linus sends nothing more and reads nothing; HEARTBEAT_INTERVAL={SHORT_BEAT}"
+        async with members.tab(room, "Linus", tiny=True) as linus:
+            await self._is_off_the_list(members, room, linus, SHORT_BEAT)
+            async with members.tab(room, "Linus") as new, running(self._talk(new, SHORT_BEAT)):
+                await members.enters(new, "Linus", likely="The name can't rejoin after 4408.")
+                await let_go(own, linus, after=after, held=HELD_BRIEFLY)
+                await members.are(room, "Linus", after=f"{after}; Linus has rejoined with a new tab", likely=OLD_TAB)
+
+    async def _sends_its_queue(self, members: Members) -> None:
+        """Check that a silent member that reads on gets its queue, and then the close code."""
+        for _ in range(3):
+            room = members.room()
+            async with members.tab(room, "Linus", tiny=True) as linus:
+                start = time.perf_counter()
+                await self._is_off_the_list(members, room, linus, BEAT)
+                read_on(linus)
+                linus.did = f"nothing; Linus was silent, and reads on; HEARTBEAT_INTERVAL={BEAT}"
+                likely = Likely(SILENT_QUEUE, closed=SILENT_QUEUE)
+                try:
+                    came = await linus.is_closed(4408, likely=likely, besides=anything)
+                except Failure:
+                    # A busy machine may be late, and then the connection is rightly aborted.
+                    if time.perf_counter() - start < 3 * BEAT + CLOSE_TIMEOUT:
+                        raise
+                    continue
+                # On a busy machine, he may be silent before the server has read his message.
+                if any(len(frame) > len(BLOCK) for frame in came):
+                    if parsed(came[-1]) != PING:
+                        got = f"{len(came)} messages, the last one {show(came[-1])}, and then 4408"
+                        expect = "the queued message and the queued pings, and then 4408"
+                        raise Failure(sent=linus.did, got=got, expect=expect, likely=SILENT_QUEUE)
+                    return
+
+    @staticmethod
+    async def _is_off_the_list(members: Members, room: str, linus: Client, beat: float) -> None:
+        """Let Linus, who is alone in a room, fill his connection and fall silent, and wait until he's off the list."""
+        linus.stop_reading()
+        # The server sends a member's own messages back to it, so no other member needs to send.
+        await linus.send({"type": "message", "text": BLOCK})
+        start = time.perf_counter()
+        while (await members.subject.get(members.list_path(room), likely=PINGS)).status_code != 404:
+            if time.perf_counter() > start + 4 * beat + OFF_THE_LIST:
+                raise Failure(
+                    after=f"Linus sends nothing more and reads nothing; HEARTBEAT_INTERVAL={beat}",
+                    got="Linus still on the list",
+                    expect="Linus off the list within four intervals",
+                    likely=NEVER_CLOSED,
+                )
+            await asyncio.sleep(beat / 5)
+
+    @check(3, "sends pings every 10 s by default, and disconnects a silent member after 30 to 40 s", hard=True)
+    async def test_default(self, subject: Subject) -> None:
+        # The clock of this server runs fast: 10 s take 0.5 s.
+        async with subject.another(fast=True) as own:
+            members = Members(own)
+            room = members.room()
+            beat = 10 / SPEED
+            async with members.tab(room, "Ada") as ada, members.tab(room, "Linus") as linus:
+                beats: list[float] = []
+                async with running(self._live(ada, beats, asyncio.Event(), beat)):
+                    await self._closes(linus, "", time.perf_counter(), beat)
+                gaps = [later - earlier for earlier, later in itertools.pairwise(beats)]
+                if not any(0.7 * beat < gap < 1.3 * beat for gap in gaps):
+                    shown = ", ".join(f"{gap * SPEED:.0f} s" for gap in gaps) or "no pings"
+                    raise Failure(
+                        after="HEARTBEAT_INTERVAL isn't set",
+                        got=f"{shown} from one ping to the next",
+                        expect="10 s from one ping to the next",
+                        likely="The interval isn't that of settings.py, whose default is 10. Import it from there.",
+                    )
 
 
 def _is_steady(beats: list[float], last: float, beat: float) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator
 from functools import cache
@@ -11,7 +12,7 @@ from judge.clients import Client
 from judge.members import PING, Members, message
 from judge.messages import parsed, same, show
 from judge.model import Failure, Likely
-from judge.slow_readers import LARGE, in_one_piece, releases
+from judge.slow_readers import GIANT, LARGE, in_one_piece, releases
 from judge.subject import Subject
 
 WAITING = 64
@@ -33,8 +34,10 @@ HELD = 6.0
 """Seconds for which the process may hold the TCP socket of a disconnected member."""
 HELD_BRIEFLY = 2.5
 """Seconds for the same with `CLOSING`, five times as long."""
-QUIET = {"HEARTBEAT_INTERVAL": "600"}
-"""Settings of servers whose heartbeat is rarer than a check is long, so that no ping is counted or is missed."""
+QUIET = {"HEARTBEAT_INTERVAL": "600", "CLOSE_TIMEOUT": "20"}
+"""Settings of servers that send no ping while a check runs, and that wait for a client even on a busy machine."""
+BLOCK = "x" * 300_000 if hasattr(socket, "TCP_MAXSEG") else GIANT
+"""A text that's larger than the buffers of a tiny member that reads nothing, and small enough to be read soon."""
 IDS = (
     "The id is missing, isn't an integer, or isn't the next one of this room. Send the keys type, id, from and text, "
     "and count the messages of each room from 1."

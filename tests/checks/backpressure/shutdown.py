@@ -9,58 +9,124 @@ import time
 
 from judge.clients import anything
 from judge.members import Members
-from judge.model import Failure, check
+from judge.model import Failure, Likely, check
+from judge.sessions import read_on
 from judge.subject import Subject
 
-from .room import CLOSING, FILLING, HUGE, a_room
+from .backlog import backlog
+from .room import BLOCK, CLOSING, WAITING, a_room
 
 GONE_AFTER = 3.0
 """Maximum number of seconds from SIGTERM to the end of the process."""
-SHUTDOWN = (
-    "uvicorn waits for the stuck connection before lifespan hears of the end: its endpoint does get "
-    "websocket.disconnect, with code 1012; abort the transport a moment later"
+READS_ON_AFTER = 0.3
+"""Seconds after SIGTERM when a member that has paused reads on."""
+RARE = "600"
+"""Heartbeat interval in seconds, longer than a check."""
+CROWD = 30
+"""Members of a hard case that read nothing."""
+IN_LIFESPAN = (
+    "lifespan doesn't end: after its yield, it waits for a task that doesn't end, such as the one of the pings. Cancel "
+    "the task, and then wait for it, as supervised() does."
+)
+IN_ENDPOINT = (
+    "All connections are closed, and an endpoint doesn't end: it waits for a task that nothing cancels, or for a send. "
+    "In finally, cancel the writer, and wait for no client."
+)
+IN_CONNECTION = (
+    "uvicorn waits for the connection of a client that reads nothing, and lifespan only goes on after that. Its "
+    "endpoint gets websocket.disconnect: in finally of the endpoint, start the timer that aborts the transport."
+)
+NO_CODE = Likely(
+    silence="A member's connection stays open after SIGTERM. uvicorn closes it with 1012 by itself, if your code does "
+    "nothing else with the signal.",
+    closed="A member that reads is aborted, or the process ends before uvicorn has closed all connections. uvicorn "
+    "closes them with 1012 by itself: leave the signal to it, and abort only a connection whose client reads nothing.",
 )
 
 
 class Shutdown:
-    @check(4, "ends within 3 s of SIGTERM, whoever is stuck, and tells who reads")
+    @check(4, "closes the members that read with 1012 at SIGTERM, and ends within 3 s")
     async def test_terminates(self, subject: Subject) -> None:
         if sys.platform == "win32":
             return  # A process on Windows can't receive SIGTERM.
-        await asyncio.gather(*(self._terminate(subject, kind) for kind in ("nobody", "one", "dropped")))
+        kinds = ("all members read", "Linus stopped reading", "Linus stopped reading, and was disconnected")
+        judging = (self._terminates(subject, kind, CLOSE_TIMEOUT=CLOSING) for kind in kinds)
+        await asyncio.gather(*judging, self._closes_a_slow_one(subject))
+
+    @check(4, f"ends within 3 s of SIGTERM with {CROWD} members that read nothing, and the default timeout", hard=True)
+    async def test_crowd(self, subject: Subject) -> None:
+        if sys.platform != "win32":
+            await self._terminates(subject, f"{CROWD} members stopped reading, and CLOSE_TIMEOUT isn't set")
 
     @staticmethod
-    async def _terminate(subject: Subject, kind: str) -> None:
+    async def _terminates(subject: Subject, kind: str, **settings: str) -> None:
         async with (
-            subject.another(CLOSE_TIMEOUT=CLOSING) as own,
-            a_room(own, "Ada") as (room, talk),
+            subject.another(HEARTBEAT_INTERVAL=RARE, **settings) as own,
+            a_room(own, "Ada", "Ada") as (room, talk),
             a_room(own, "Grace") as (_, elsewhere),
             contextlib.AsyncExitStack() as stack,
         ):
-            after = "everybody reads"
-            if kind != "nobody":
-                linus = await stack.enter_async_context(Members(own).tab(room, "Linus", small_buffers=True))
-                linus.stop_reading()
-                after = "Linus stopped reading"
-                if kind == "one":
-                    for _ in range(FILLING):
-                        await talk.say(HUGE, after=after)
-                else:
-                    await talk.fill("Linus", since=0, after=after)
-                    after += ", and was dropped"
-            os.kill(own.server.pid, signal.SIGTERM)
-            start = time.perf_counter()
+            members = Members(own)
+            if kind.startswith("Linus"):
+                linus = await stack.enter_async_context(backlog(own))
+                if "disconnected" in kind:
+                    await linus.add(WAITING)
+                    await linus.overflows()
+                    # And one that DELETE has removed.
+                    other = await stack.enter_async_context(backlog(own))
+                    await members.remove(other.room, "Linus", likely="DELETE isn't answered.")
+            elif kind.startswith(str(CROWD)):
+                for number in range(CROWD):
+                    tab = await stack.enter_async_context(members.tab(room, f"stuck {number}", tiny=True))
+                    tab.stop_reading()
+                await talk.say(BLOCK, after=kind)
+            await talk.say("hello", after=kind)
+            start = _sigterm(own)
             for tab in (*talk.all, *elsewhere.all):
-                tab.did, tab.after = "nothing; SIGTERM went to the process", after
-                await tab.is_closed(
-                    1012, likely="uvicorn closes with 1012 by itself, if the endpoint lets it", besides=anything
-                )
-            # It returns when the process has closed its output.
-            await asyncio.to_thread(own.server.wait_for, lambda log: False, GONE_AFTER - (time.perf_counter() - start))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(2):
-                    while own.server.exit_code is None:
-                        await asyncio.sleep(0.01)
-            if own.server.exit_code is None:
-                got = f"the process still running after {GONE_AFTER:g} s"
-                raise Failure(sent="SIGTERM to the process", after=after, got=got, expect="its end", likely=SHUTDOWN)
+                tab.did, tab.after = "nothing; SIGTERM was sent to the process", kind
+                await tab.is_closed(1012, likely=NO_CODE, besides=anything)
+            await _ends(own, start, after=kind)
+
+    @staticmethod
+    async def _closes_a_slow_one(subject: Subject) -> None:
+        """Check that a member that pauses during SIGTERM and reads on gets the close code."""
+        after = "Linus paused, and reads on 0.3 s after SIGTERM"
+        async with subject.another(HEARTBEAT_INTERVAL=RARE) as own, backlog(own) as linus:
+            await linus.add(5)
+            start = _sigterm(own)
+            await asyncio.sleep(READS_ON_AFTER)
+            read_on(linus.linus)
+            for tab in (linus.ada, linus.linus):
+                tab.did, tab.after = "nothing; SIGTERM was sent to the process", after
+                await tab.is_closed(1012, likely=NO_CODE, besides=anything)
+            await _ends(own, start, after=after)
+
+
+def _sigterm(own: Subject) -> float:
+    """Send SIGTERM, and return the time."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(own.server.pid, signal.SIGTERM)
+    return time.perf_counter()
+
+
+async def _ends(own: Subject, start: float, *, after: str) -> None:
+    """Wait until the process has ended.
+
+    Raises:
+        Failure: it's still running `GONE_AFTER` seconds after the start.
+    """
+    # It returns when the process has closed its output.
+    await asyncio.to_thread(own.server.wait_for, lambda log: False, GONE_AFTER - (time.perf_counter() - start))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(2):
+            while own.server.exit_code is None:
+                await asyncio.sleep(0.01)
+    if own.server.exit_code is None:
+        log = "\n".join(own.server.log)
+        likely = IN_CONNECTION
+        if "Waiting for application shutdown" in log:
+            likely = IN_LIFESPAN
+        elif "Waiting for background tasks" in log:
+            likely = IN_ENDPOINT
+        got = f"the process still running after {GONE_AFTER:g} s"
+        raise Failure(sent="SIGTERM to the process", after=after, got=got, expect="its end", likely=likely)

@@ -128,7 +128,7 @@ class StepFive:
     async def test_messages(self, subject: Subject) -> None:
         messages = Messages()
         await as_before(subject, messages.test_message, messages.test_bad, messages.test_last_message)
-        await as_before(subject, messages.test_vanished, messages.test_burst)
+        await as_before(subject, messages.test_vanished)
 
     @check(1, "keeps the direct messages of step 05")
     async def test_direct(self, subject: Subject) -> None:
