@@ -168,7 +168,7 @@ class AuthClient:
             if response.status_code in (404, 405):
                 likely = f"No route of your app answers POST {path}. Declare it, with @router.post({show(path)})."
             raise Failure(
-                sent=f"POST {path} with {what}",
+                sent=f"POST {path.partition('?')[0]} with {what}",
                 after=after,
                 got=f"status {response.status_code}, {show(response.text)}",
                 expect=f"status {status}",
@@ -284,6 +284,12 @@ class AuthClient:
                 client = await stack.enter_async_context(self.subject.client(path, headers=sent))
             except Failure as failure:
                 failure.after = after
+                scheme = sent.get("Authorization", "").partition(" ")[0]
+                failure.sent = f"a handshake for /ws/{room} with a valid {'ticket' if ticket else 'token'}"
+                if scheme not in ("", "Bearer"):
+                    failure.sent += f" and the scheme {scheme}"
+                if origin:
+                    failure.sent += f" and Origin: {origin}"
                 if failure.got in ("HTTP 401", "HTTP 403"):
                     failure.likely = likely or failure.likely
                 raise

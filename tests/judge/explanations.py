@@ -194,6 +194,11 @@ def _no_loop(trouble: Trouble) -> str:
 RUNTIME_ERRORS: tuple[tuple[str, str | Callable[[Trouble], str]], ...] = (
     (r'Need to call "accept" first', _not_connected),
     (
+        r"Cannot change state of \w+ Timeout",
+        "Your code reschedules a timeout whose block has already ended, so its connection has too. "
+        "Remove each timeout from its set in finally, before any await, and skip one that's expired().",
+    ),
+    (
         r"Expected ASGI message \"websocket\.accept\"",
         "Your endpoint sends before it has accepted the connection. Call await websocket.accept() first.",
     ),

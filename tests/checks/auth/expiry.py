@@ -55,11 +55,16 @@ BESIDE = (
     "Before it closes the connection, your code notifies the other members, and one of them reads nothing, so that "
     "send waits. Start both together: asyncio.gather(manager.leave(...), close(...))."
 )
+WHILE_JOINING = (
+    "The time limit of the connection starts after join(), which waits for a member that reads nothing. "
+    "Put join() into the block of the timeout too."
+)
 OLD_TICKET = (
     "redeem() doesn't look at the expiry of the token that the ticket was issued for. "
     "Check principal.is_valid there, or compare principal.expires_at with time.time()."
 )
 OLD_TOKEN = "decode() accepts an expired token. Let jwt.decode() verify exp, without leeway."
+OLD_ON_HTTP = "A handshake with this token was refused, and this route accepts it. Let both call the same decode()."
 LEFT_LISTED = "The name stays on the list after its last tab's token has expired. Call manager.leave() then."
 
 
@@ -220,16 +225,38 @@ class Expiry:
             auth.subject.client("/ws/lab", headers=bearer(ada), small_buffers=True, who="Ada") as expiring,
             # The server sends Ada's messages back to her connections until it can't write.
             flooding(stuck),
-            flooding(expiring),
+            flooding(expiring) as sent,
         ):
-            how = "silent, beside a member that reads nothing and whose buffers are full"
-            ended, _ = await asyncio.gather(
-                self._closes(how, beside, expiry := float(claims_of(grace)["exp"])), self._is_off_the_list(auth, ada)
-            )
-            code, late = ended
+            await auth.subject.stands_still(lambda: sum(sent))
+            # The notice that she has joined can't be sent, so she's still joining when her token expires.
+            async with auth.member("lab", token=grace) as joining:
+                await self._end_beside(auth, beside, joining, ada, grace, later)
+
+    async def _end_beside(
+        self, auth: AuthClient, beside: Member, joining: Member, ada: str, grace: str, later: str
+    ) -> None:
+        """Check two members beside one that reads nothing, and that one, when their tokens expire.
+
+        Args:
+            auth: a client of the server.
+            beside: Grace's connection in the lobby.
+            joining: Grace's connection in the lab.
+            ada: the token of Ada's connection in the lab.
+            grace: the token of Grace's connections.
+            later: a token of Ada that expires later.
+        """
+        expiry = float(claims_of(grace)["exp"])
+        members = {
+            "silent, beside a member that reads nothing and whose buffers are full": (beside, BESIDE),
+            "silent, in a room that it joined after the buffers of another member were full": (joining, WHILE_JOINING),
+        }
+        closing = (self._closes(how, member, expiry) for how, (member, _) in members.items())
+        *ends, _ = await asyncio.gather(*closing, self._is_off_the_list(auth, ada))
+        for (how, (_, likely)), (code, late) in zip(members.items(), ends, strict=True):
             if code != 4401 or late < -0.1:
-                raise self._not_closed({how: ended}, how, "with a token of its own", BESIDE if code is None else "")
-            await self._is_off_the_list_too(auth, later, expiry)
+                likely = likely if code is None else ""
+                raise self._not_closed({how: (code, late)}, how, "with a token of its own", likely)
+        await self._is_off_the_list_too(auth, later, expiry)
 
     @staticmethod
     async def _is_off_the_list_too(auth: AuthClient, token: str, end: float) -> None:
@@ -289,7 +316,7 @@ class Expiry:
         headers = bearer(token)
         await auth.refuses("/ws/lobby", "a token that has expired", headers=headers, after=after, likely=OLD_TOKEN)
         for path in ("/ticket", "/logout"):
-            await auth.answers(401, path, "a token that has expired", headers, after=after, likely=OLD_TOKEN)
+            await auth.answers(401, path, "a token that has expired", headers, after=after, likely=OLD_ON_HTTP)
 
     async def _all_close(self, members: dict[str, Member], end: float, settings: str) -> None:
         """Check that connections are closed with 4401 within two seconds after their token expires, and not before.
@@ -373,17 +400,23 @@ class Expiry:
 
 
 @contextlib.asynccontextmanager
-async def flooding(member: Client) -> AsyncIterator[None]:
-    """Let a member that reads nothing send more than the buffers on the way back to it can hold."""
+async def flooding(member: Client) -> AsyncIterator[list[int]]:
+    """Let a member that reads nothing send more than the buffers on the way back to it can hold.
+
+    Yields:
+        A list that gets a 1 for each message that the server, or the buffers before it, have accepted.
+    """
     member.stop_reading()
+    sent: list[int] = []
 
     async def send() -> None:
         with contextlib.suppress(ConnectionClosed):
             for _ in range(MANY):
                 await member.connection.send(json.dumps({"type": "message", "text": LARGE}))
+                sent.append(1)
 
     async with running(send()):
-        yield
+        yield sent
 
 
 async def _closed_at(member: Member) -> float:

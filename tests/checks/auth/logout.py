@@ -23,6 +23,10 @@ WHOLE_SECONDS = (
     "If your code notes whole seconds, a token and a logout of the same second can't be told apart. "
     "Put iat with its fraction, or a number that increases, into each token."
 )
+SECOND = (
+    "The first logout revokes tokens, and the second one of the same user doesn't: your code keeps what the first one "
+    "noted. Note the time again at each logout: _logged_out[user.name] = time.time()."
+)
 COME_BACK = (
     "The old token was refused after the logout, and is valid again after the new login: a login removes what the "
     "logout has noted. Keep it, and compare it with the time of issue in each token."
@@ -34,6 +38,10 @@ ONLY_OLDER = (
 ONLY_NEWER = (
     "The logout was sent with a newer token of the user, and this older one is still valid: your code revokes only the "
     "token that was sent. Note the time of the logout for the user, and compare it with each token's time of issue."
+)
+ON_HTTP = (
+    "The logout is compared for handshakes only. Do that in decode(), which handshakes and HTTP routes share, or call "
+    "the same check in get_current_principal."
 )
 SOCKETS = (
     "The logout doesn't end this connection. Keep a set per user of what can end the user's connections, whether token "
@@ -82,15 +90,24 @@ class Logout:
             token = await self._logs_out_and_in(auth, token, "a logout and a login right after a login")
             # The response to the login takes a few hundredths of a second at most, unless the machine is busy.
             if int(issued - 0.05) == int(time.time()):
-                return
+                return await self._logs_out_again(auth, token)
         # Leave out the first login where a hash takes much of a second.
         second = int(issued)
         for _ in range(4):
             if int(time.time()) == second:
-                return
+                break
             await asyncio.sleep(1 - time.time() % 1)
             second = int(time.time())
             token = await self._logs_out_and_in(auth, token, "a logout and a login, in one second")
+        await self._logs_out_again(auth, token)
+
+    @staticmethod
+    async def _logs_out_again(auth: AuthClient, token: str) -> None:
+        """Log out once more, with the token of a login that came after a logout."""
+        after = "the user has logged out, logged in, and logged out again"
+        await auth.answers(204, "/logout", "the new token", bearer(token), after=after, likely=STATUS)
+        what = "the token of the second login"
+        await auth.refuses("/ws/lobby", what, headers=bearer(token), after=after, likely=SECOND)
 
     @staticmethod
     async def _logs_out_and_in(auth: AuthClient, token: str, after: str) -> str:
@@ -218,7 +235,8 @@ class Logout:
         headers = bearer(token)
         await auth.refuses("/ws/lobby", what, headers=headers, after=after, likely=likely)
         for path in ("/ticket", "/logout"):
-            await auth.answers(401, path, what, headers, after=after, likely=likely)
+            refused = f"{after}, and a handshake with this token was refused"
+            await auth.answers(401, path, what, headers, after=refused, likely=ON_HTTP)
         for method, path in (
             ("GET", "/rooms/lobby/members"),
             ("GET", "/debug/sessions"),
@@ -228,10 +246,10 @@ class Logout:
             if response.status_code not in (401, 403) and not is_missing(response):
                 raise Failure(
                     sent=f"{method} {path} with {what}",
-                    after=after,
+                    after=f"{after}, and a handshake with this token was refused",
                     got=f"status {response.status_code}, {show(response.text)}",
                     expect="status 401 or 403",
-                    likely=likely,
+                    likely=ON_HTTP,
                     broken=response.status_code == 500,
                 )
 
@@ -283,13 +301,18 @@ class HardLogouts:
     @check(7, "logs out a user with many connections, one of which reads nothing", hard=True)
     async def test_stuck_logout(self, subject: Subject) -> None:
         auth = AuthClient(await subject.under(**WEST))
-        ada, linus = await auth.log_in("Ada"), await auth.log_in("Linus", fresh=True)
+        ada, grace, linus = [await auth.log_in(name, fresh=True) for name in ("Ada", "Grace", "Linus")]
         async with contextlib.AsyncExitStack() as stack:
             members = [await stack.enter_async_context(auth.member("lobby", token=linus)) for _ in range(MANY)]
             stuck = await stack.enter_async_context(
                 auth.subject.client("/ws/lobby", headers=bearer(linus), small_buffers=True, who="Linus")
             )
-            await stack.enter_async_context(flooding(stuck))
+            sent = await stack.enter_async_context(flooding(stuck))
+            await auth.subject.stands_still(lambda: sum(sent))
+            joining = await stack.enter_async_context(auth.member("lobby", token=grace))
+            joining.did = "POST /logout of Grace, who joined after the buffers of another member were full"
+            await auth.answers(204, "/logout", "a valid token", bearer(grace), after=joining.did, likely=STATUS)
+            await joining.is_closed(4401, likely=WHILE_JOINING, besides=anything)
             after = f"the user has {MANY} connections, and one more that reads nothing and whose buffers are full"
             await auth.answers(204, "/logout", "a valid token", bearer(linus), after=after, likely=STATUS)
             for number, member in enumerate(members):
@@ -338,5 +361,9 @@ class HardLogouts:
             await own.eventually_idle(before, after="15 connections were opened, and each has ended")
 
 
+WHILE_JOINING = (
+    "Your code registers a connection for the logout after join(), which waits for a member that reads nothing. "
+    "Register it before, so that a logout ends the wait too."
+)
 MANY = 30
 """The number of connections of one user."""

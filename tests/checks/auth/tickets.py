@@ -51,12 +51,16 @@ HEADER_ONLY = (
 )
 TOO_LATE = (
     "A ticket is still valid after its time. Remove it after TICKET_SECONDS with loop.call_later(), or store its "
-    "deadline and compare it in redeem()."
+    "deadline and compare it in redeem(). If you do, look whether a newer ticket of the user, which was issued "
+    "meanwhile, prolongs the older ones: each has its own deadline."
 )
-RESTARTED = "Issuing another ticket prolongs the older one. Store a deadline for each ticket."
 TOO_EARLY = (
-    "A ticket ends before TICKET_SECONDS have passed: your code computes its end from another number, or removes the "
-    "user's other tickets with one that expires. Remove each ticket after its own TICKET_SECONDS."
+    "A ticket ends before TICKET_SECONDS have passed, so your code computes its end from another number. "
+    "Use TICKET_SECONDS of settings.py as it is."
+)
+REMOVED_WITH = (
+    "When a ticket expires, your code also removes the user's newer tickets. "
+    "Remove only this one, TICKET_SECONDS after it was issued: call_later(TICKET_SECONDS, _tickets.pop, ticket, None)."
 )
 ENDS_SOCKET = (
     "The connection ends with the ticket that opened it. A ticket's time is only for the handshake: end the connection "
@@ -189,8 +193,8 @@ class Tickets:
         """
         settings = f"with TICKET_SECONDS={seconds:g}"
 
-        async def enter(ticket: str, after: str) -> Member:
-            member = auth.member("lobby", ticket=ticket, after=f"{after}, {settings}", likely=TOO_EARLY)
+        async def enter(ticket: str, after: str, likely: str = TOO_EARLY) -> Member:
+            member = auth.member("lobby", ticket=ticket, after=f"{after}, {settings}", likely=likely)
             try:
                 return await stack.enter_async_context(member)
             except Failure as failure:
@@ -207,7 +211,8 @@ class Tickets:
         await asyncio.sleep(issued + seconds + 0.1 - time.monotonic())
         what = f"a ticket issued {time.monotonic() - issued:.1f} s before, {settings}"
         await auth.refuses(f"/ws/lobby?ticket={unused}", what, likely=TOO_LATE)
-        await enter(newer, f"an older ticket of the user has expired, and this one was issued {age:g} s after it")
+        after = f"an older ticket of the user has expired, and this one was issued {age:g} s after it"
+        await enter(newer, after, REMOVED_WITH)
         # Wait for an endpoint that closes a connection when its ticket expires.
         await asyncio.sleep(0.5)
         what = f"a message on a connection whose ticket has expired, and whose token hasn't, {settings}"
