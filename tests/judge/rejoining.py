@@ -6,9 +6,12 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+import unicodedata
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
+from html import unescape
 from typing import Any
+from urllib.parse import unquote_plus
 
 from . import pool
 from .clients import Client
@@ -125,13 +128,16 @@ NO_COPY = (
 )
 
 
-async def both(tab: Client, *wanted: dict[str, Any], likely: str | Likely = "") -> None:
+async def both(
+    tab: Client, *wanted: dict[str, Any], likely: str | Likely = "", senders: Sequence[tuple[str, str]] = ()
+) -> None:
     """Check that the next messages are these, in any order.
 
     Args:
         tab: a member's tab.
         wanted: the message and its ack.
         likely: the mistake, if others arrive. By default, it's found from the received messages.
+        senders: by id from 1 on, the name and the key of each message of the room, up to this one.
 
     Raises:
         Failure: others arrive, or too few.
@@ -152,9 +158,46 @@ async def both(tab: Client, *wanted: dict[str, Any], likely: str | Likely = "") 
         kind = value.get("type") if isinstance(value, dict) else None
         alike = next((each for each in left if each["type"] == kind), left[0])
         cause = causes.keys.get(only_key(alike, frame)) or causes.wrong or difference(alike, frame)
+        if (
+            kind == "ack"
+            and isinstance(number := value.get("id"), int)
+            and 0 < number < len(senders)
+            and senders[number - 1][1]
+        ):
+            cause = confused(senders[number - 1], senders[-1]) or cause
         if not cause and kind == "error":
             cause = "Your code refuses a valid message. Look at the key: every string of 1 to 64 characters is valid."
         raise Failure(sent=tab.did, after=tab.after, got=got, expect=expect, likely=cause or silent)
+
+
+CHANGES: dict[str, Callable[[str], str]] = {
+    "strip()": str.strip,
+    "lower() or casefold()": str.casefold,
+    "lower() and strip()": lambda text: text.strip().casefold(),
+    "unicodedata.normalize()": lambda text: unicodedata.normalize("NFKC", text),
+    "normalize() and casefold()": lambda text: unicodedata.normalize("NFKC", text).casefold().strip(),
+    "unquote()": unquote_plus,
+    "html.unescape()": unescape,
+    "int() or float()": lambda text: str(float(text)),
+    "a slice, which cuts off its end": lambda text: text[:12],
+}
+"""Functions that make two similar strings equal, by what a failure calls them."""
+
+
+def confused(one: tuple[str, str], other: tuple[str, str]) -> str:
+    """Explain why a server takes the second sender and key for the first; empty if no cause is known."""
+    if one[0] != other[0] and one[1] != other[1]:
+        pairs = " and ".join(f"the name {quoted(name)} with the key {quoted(key)}" for name, key in (one, other))
+        return f"Your code joins name and key to one string, which is equal for {pairs}. Use the tuple (name, key)."
+    kind, first, second = ("key", one[1], other[1]) if one[0] == other[0] else ("name", one[0], other[0])
+    for change, function in CHANGES.items():
+        with contextlib.suppress(ValueError):
+            if first != second and function(first) == function(second):
+                return (
+                    f"Your code takes the {kind} {quoted(second)} for {quoted(first)}, as after {change}. Look it up "
+                    "and store it unchanged."
+                )
+    return ""
 
 
 async def send_keyed(tab: Client, keyed: Mapping[str, str], *, first: int, likely: Likely, who: str = "Ada") -> None:
@@ -171,9 +214,11 @@ async def send_keyed(tab: Client, keyed: Mapping[str, str], *, first: int, likel
         Failure: others arrive.
     """
     await tab.send_burst(*({"type": "message", "text": text, "key": key} for key, text in keyed.items()))
+    senders = [("", "")] * (first - 1)
     for number, (key, text) in enumerate(keyed.items(), first):
         tab.did = f"{len(keyed)} messages with different keys in one packet, one of them with the key {quoted(key)}"
-        await both(tab, message(number, who, text), ack(key, number), likely=likely)
+        senders.append((who, key))
+        await both(tab, message(number, who, text), ack(key, number), likely=likely, senders=senders)
 
 
 OTHER_ID = "Your code stores or returns a wrong id for the key. Store the id of the message when you first accept it."
@@ -298,7 +343,7 @@ async def back(
 
 @contextlib.asynccontextmanager
 async def full_disk(own: Subject) -> AsyncIterator[None]:
-    """Let JOURNAL grow by ten bytes and no more, until the end of this block.
+    """Let JOURNAL grow by ten bytes and no more, until the end of this block; see `fill_up`.
 
     Args:
         own: a server that was started with `full`. Windows has no such limit.
@@ -310,6 +355,12 @@ async def full_disk(own: Subject) -> AsyncIterator[None]:
     await _limit(own, signal.SIGUSR1)
     yield
     await _limit(own, signal.SIGUSR2)
+
+
+async def fill_up(own: Subject) -> None:
+    """Let JOURNAL not grow at all, in a block of `full_disk`: the next write fails, and no longer is a short one."""
+    assert sys.platform != "win32"
+    await _limit(own, signal.SIGUSR1)
 
 
 async def _limit(own: Subject, number: int) -> None:

@@ -21,6 +21,7 @@ from judge.rejoining import (
     back,
     both,
     ends,
+    fill_up,
     full_disk,
     keys,
     numbers,
@@ -66,6 +67,11 @@ RESTORED = (
     "After the start, the replay or the last id isn't that of before the kill. Either a message was broadcast before "
     "append(), or the start doesn't add all records that read() returns to the history of their room."
 )
+APPENDED = (
+    "After the start, the room has another number of messages. If the gap is 2 too large, the two duplicates before "
+    "the kill were appended as lines: look up the key before you call append(). Otherwise, the start doesn't keep "
+    "exactly the last 100."
+)
 FORGOTTEN = (
     "After the start, a key is unknown, or has another id. Store the key in the record, and at the start add it to the "
     "history of its room, as for a new message: also the keys of messages that are no longer kept."
@@ -108,7 +114,7 @@ IDS = (
 class Journal:
     @check(3, "continues after a kill: ids, the last 100 messages, and the last 1000 keys")
     async def test_journal(self, subject: Subject) -> None:
-        room = Members.room("lobby 한글")
+        room, quiet = Members.room("lobby 한글"), Members.room("quiet")
         killed = "1006 messages with 1001 keys were sent, then kill -9, and a start on the same file"
         keyed: list[dict[str, Any]] = [
             {"type": "message", "text": f"text {number}", "key": f"k{number}"} for number in range(2, WINDOW + 2)
@@ -120,6 +126,8 @@ class Journal:
         with tempfile.TemporaryDirectory() as folder:
             journal = str(Path(folder) / "journal")
             async with subject.another(JOURNAL=journal) as own:
+                async with back(own, quiet, "Ada") as ada:
+                    await say(ada, "early")
                 async with back(own, room, "Grace") as grace:
                     await grace.send({"type": "message", "text": "text 1", "key": "first"})
                     await both(grace, message(1, "Grace", "text 1"), ack("first", 1))
@@ -160,6 +168,11 @@ class Journal:
                         (grace, "k1001", last),
                     ):
                         await self._known(tab, key, number, f"a key of message {number}; {twice}", AGAIN)
+                    async with back(own, quiet, "Ada", after=0, likely=RESTORED, after_this=twice) as early:
+                        early.did = (
+                            f"a handshake with after=0 for a room that was quiet before the 1006 messages; {twice}"
+                        )
+                        await early.gets(message(1, "Ada", "early"), likely=replayed(RESTORED))
                     last += 1
                     await say(ada, "next", first=last, likely=Likely(AGAIN, keys={"id": AGAIN}))
 
@@ -173,7 +186,8 @@ class Journal:
     @staticmethod
     async def _replays(tab: Client, wanted: list[dict[str, Any]], missed: int, did: str, likely: str) -> None:
         tab.did = tab.earlier = did
-        cause = Likely(likely, surplus=likely, replayed=likely, wrong=likely, keys={"missed": likely, "id": likely})
+        keys = {"missed": APPENDED, "id": likely}
+        cause = Likely(likely, surplus=likely, replayed=likely, wrong=likely, keys=keys)
         for value in ({"type": "gap", "missed": missed}, *wanted):
             await tab.gets(value, likely=cause)
         tab.earlier = None
@@ -265,6 +279,7 @@ class Journal:
         await ada.send({"type": "message", "text": "no key"})
         ada.did = "a message without a key, when the file stores nothing"
         await ada.gets_error(likely=FULL)
+        await fill_up(own)
         for key in ("k3", "k2", "k2", "k3"):
             await ada.send(two | {"key": key})
             ada.did = f"a message with the key {key}, again or for the first time, when the file stores nothing"
@@ -319,10 +334,15 @@ class Journal:
                         await say(other, "more", first=starts + 1, likely=replayed(IDS, keys={"id": IDS}))
                         own.server.kill()
             journal.write_bytes(lines[0][:20])
+            half = "a start on a file that has only half a line"
             async with _started(subject, journal) as own, back(own, room, "Ada", after=0, likely=DAMAGED) as ada:
-                ada.did = "a start on a file that has only half a line, and a handshake with after=0"
+                ada.did = f"{half}, and a handshake with after=0"
                 await ends(ada, likely=DAMAGED)
                 await say(ada, "first", likely=replayed(IDS, keys={"id": IDS}))
+                own.server.kill()
+            async with _started(subject, journal) as own, back(own, room, "Ada", after=0) as ada:
+                ada.did = f"{half}, a message, kill -9, a start, and a handshake with after=0"
+                await ada.gets(message(1, "Ada", "first"), likely=replayed(GLUED))
 
     @staticmethod
     async def _replay(own: Subject, room: str, after: int, replay: list[dict[str, Any]], damage: str) -> None:
@@ -377,6 +397,6 @@ def _damaged(lines: list[bytes]) -> bytes:
     changed[2] = lines[2][: middle - 8] + bytes(16) + lines[2][middle + 8 :]
     changed[4] = lines[4].replace(b"text", b"\xff\xfe\xed\xa0")
     changed[5] = b"\n"
-    changed[7] = b"{}\n"
+    changed[7] = b"null\n{}\n"
     # End inside a character of several bytes.
     return b"".join([*changed, lines[9][: lines[9].index("한".encode()) + 1]])

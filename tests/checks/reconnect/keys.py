@@ -50,14 +50,22 @@ RACE = (
 VALID = Likely(
     "The text is valid JSON with a key, and isn't accepted. Parse the JSON, and ignore keys that you don't need."
 )
+CLEARED = (
+    "Your code has forgotten a key of one of the last 60 messages, so it removes many keys together. Remove only the "
+    "oldest key when there are more than 1000."
+)
+WITH_MESSAGES = (
+    "Your code forgets a key together with its message, after 100 more messages. Keep the keys in a dict of their own, "
+    "and remove the oldest key only when there are more than 1000."
+)
 TOO_SOON = (
-    "Your code removes keys too early: with the last 100 messages, for all rooms together, or all at once. Give each "
-    "room its own dict of keys, and remove only the oldest key when there are more than 1000."
+    "Your code removes the oldest key too early: when there are exactly 1000 keys, or by counting messages that have "
+    "no key. Remove it after adding a key, if there are more than 1000."
 )
-TOO_LATE = (
-    "Your code knows more than the last 1000 keys of the room: it removes none, counts them for each sender, or "
-    "removes one too late. When a new key makes more than 1000, remove the oldest."
-)
+NEVER = "Your code removes no key. When a new key makes more than 1000 in the room, remove the oldest one."
+TOO_LATE = "Your code keeps one key too many. Remove the oldest key after adding one, if there are more than 1000."
+EACH_SENDER = "Your code counts the keys of each sender apart. Count all keys of the room, in one dict by (name, key)."
+ALL_ROOMS = "Keys of another room have displaced the key of this room. Give each room its own dict of keys."
 RENEWED = "A duplicate makes its key newer. Leave the stored key where it is: only a new key is added at the end."
 BAD_TEXTS: tuple[dict[str, Any], ...] = (
     *({}, {"text": None}, {"text": 1}, {"text": True}, {"text": ["x"]}, {"text": {"text": "x"}}),
@@ -106,12 +114,15 @@ class Keys:
         ):
             await grace.gets(joined("Ada"), likely=NOTICES)
             sent: list[tuple[str, str]] = []
+            senders: list[tuple[str, str]] = []
 
             async def accepted(what: str, text: str, key: str, frame: str, likely: Likely) -> None:
                 await ada.send(frame)
                 ada.did = f"{cut(frame)}: {what}"
                 sent.append((what, text))
-                await both(ada, message(len(sent), "Ada", text), ack(key, len(sent)), likely=likely)
+                senders.append(("Ada", key))
+                wanted = message(len(sent), "Ada", text), ack(key, len(sent))
+                await both(ada, *wanted, likely=likely, senders=senders)
 
             for what, key in {
                 "a key": "k",
@@ -268,6 +279,7 @@ class Keys:
             joining = {f"b{separator}c": "x" for separator in SEPARATORS}
             await send_keyed(ada, joining, first=last + 1, likely=cause, who="a")
             last += len(joining)
+            senders = [("a", key) for key in (*by_key, *joining)]
         base = pool.names()["composed characters"]
         names = {f"a{separator}b": f"a joined with {quoted(separator)}" for separator in SEPARATORS}
         names |= {base: "itself"} | {name: f"similar to {quoted(base)}" for name in pool.neighbors(base)[:12]}
@@ -280,7 +292,8 @@ class Keys:
                     "Your code takes two senders or keys for the same one. Use the tuple (name, key) as the key of a "
                     "dict: don't join the strings, and don't change them."
                 )
-                await both(tab, message(last, name, "x"), ack("c", last), likely=Likely(likely, wrong=likely))
+                senders.append((name, "c"))
+                await both(tab, message(last, name, "x"), ack("c", last), likely=likely, senders=senders)
         likely = (
             "Your code takes two rooms or senders for the same one. Keep the keys in a dict of each room, by "
             "(name, key): don't join the strings."
@@ -309,25 +322,27 @@ class Keys:
             await grace.leave()
             await ada.gets(left("Grace"), likely=NOTICES)
             # Send some without a key between: the window counts keys, not messages.
-            frames = [{"type": "message", "text": "", "key": f"k{number}"} for number in range(WINDOW)]
+            frames = [{"type": "message", "text": "", "key": f"k{number}"} for number in range(WINDOW + 3)]
             frames[500:500] = [{"type": "message", "text": ""}] * 5
             ids = {each["key"]: number for number, each in enumerate(frames, 2) if "key" in each}
             await acknowledged(ada, frames)
             last = len(frames) + 1
-            # Now the window is k0 to k999. A duplicate of the oldest key doesn't renew it.
-            for key in ("k0", "k1", "k499", "k500", "k999"):
-                await self._known(ada, key, ids[key], f"{WINDOW} keys after it at most", TOO_SOON)
-            await self._new(ada, "Ada", "k1000", last + 1, "the last of 1002 keys", TOO_LATE)
-            await self._new(
-                ada, "Ada", "k0", last + 2, "1000 keys were newer, and it was sent again before the last one", RENEWED
-            )
-            await self._known(ada, "k2", ids["k2"], "999 keys are newer", TOO_SOON)
-            await self._new(ada, "Ada", "k1", last + 3, "1000 keys were newer", TOO_LATE)
-            await self._known(ada, "k1000", last + 1, "two keys are newer", TOO_SOON)
+            # Now the window is k3 to k1002.
+            for newer, likely in ((0, CLEARED), (50, CLEARED), (200, WITH_MESSAGES), (999, TOO_SOON)):
+                key = f"k{WINDOW + 2 - newer}"
+                await self._known(ada, key, ids[key], f"{newer} keys are newer", likely)
+            await self._new(ada, "Ada", "k0", last + 1, "1002 keys were newer", NEVER)
+            await self._new(ada, "Ada", "k3", last + 2, "1000 keys were newer", TOO_LATE)
+            await self._known(ada, "k5", ids["k5"], "999 keys are newer", TOO_SOON)
             async with back(subject, room, "Grace") as grace:
                 await ada.gets(joined("Grace"), likely=NOTICES)
-                await self._new(grace, "Grace", "first", last + 4, "1003 keys of Ada were newer", TOO_LATE)
-            await self._known(other, "k0", 1, "it's the only key of its room", TOO_SOON)
+                await self._new(grace, "Grace", "first", last + 3, "1005 keys of Ada were newer", EACH_SENDER)
+                await ada.gets(message(last + 3, "Grace", ""), likely=NOTICES)
+            await ada.gets(left("Grace"), likely=NOTICES)
+            await self._known(ada, "k6", ids["k6"], "999 keys are newer", TOO_SOON)
+            await self._new(ada, "Ada", "extra", last + 4, "it's new", NO_ACK)
+            await self._new(ada, "Ada", "k6", last + 5, "1000 keys were newer, but it was sent again before", RENEWED)
+            await self._known(other, "k0", 1, "it's the only key of its room", ALL_ROOMS)
 
     @staticmethod
     async def _known(tab: Client, key: str, number: int, why: str, likely: str) -> None:

@@ -136,33 +136,6 @@ class Replay:
         for notice in (joined(name), left(name)):
             await tab.gets(notice, likely=Likely(NOTICES, surplus=OTHERS, replayed=OTHERS, wrong=OTHERS))
 
-    @check(1, "replays every text, name and room unchanged")
-    async def test_values(self, subject: Subject) -> None:
-        room = pool.rooms()["characters of URLs"]
-        said: list[tuple[str, str, str]] = []
-        async with back(subject, room, "Ada") as ada:
-            for kind, text in texts().items():
-                await say(ada, text, first=len(said) + 1)
-                said.append((kind, "Ada", text))
-        for kind, name in pool.names().items():
-            async with back(subject, room, name) as tab:
-                await say(tab, f"from {kind}", first=len(said) + 1, who=name)
-                said.append((f"a name with {kind}", name, f"from {kind}"))
-        async with back(subject, room, "Grace", after=0) as grace:
-            for number, (kind, name, text) in enumerate(said, 1):
-                grace.did = f"a handshake with after=0, when the last id is {len(said)}; message {number} is {kind}"
-                await grace.gets(message(number, name, text), likely=replayed(REPLAY))
-        for kind, each in pool.rooms().items():
-            async with back(subject, each, "Ada", after=0, likely=SHARED) as ada:
-                await say(ada, kind, likely=SHARED)
-                ada.did = f"a second tab with after=0, in the room {quoted(each)}"
-                async with back(subject, each, "Ada", after=0) as again:
-                    await again.gets(message(1, "Ada", kind), likely=replayed(REPLAY))
-            similar = pool.neighbors(each)
-            for name in similar if kind in ("upper case", "blanks") else similar[:1]:
-                likely = f"Your code takes the room {quoted(name)} for {quoted(each)}. Use the room's name unchanged."
-                await refuses(subject, name, 1, f"only {quoted(each)} has a message", likely)
-
     @check(1, "refuses an after that isn't an id of the room")
     async def test_refused(self, subject: Subject) -> None:
         room, empty, busy = Members.room(), Members.room("empty"), Members.room("busy")
@@ -225,6 +198,33 @@ class Replay:
                 await grace.gets(message(number, "Ada" if number <= 60 else "Linus", f"text {number}"), likely=silent)
             await ends(grace, likely=TWICE)
 
+    @check(1, "replays every text, name and room unchanged")
+    async def test_values(self, subject: Subject) -> None:
+        room = pool.rooms()["characters of URLs"]
+        said: list[tuple[str, str, str]] = []
+        async with back(subject, room, "Ada") as ada:
+            for kind, text in texts().items():
+                await say(ada, text, first=len(said) + 1)
+                said.append((kind, "Ada", text))
+        for kind, name in pool.names().items():
+            async with back(subject, room, name) as tab:
+                await say(tab, f"from {kind}", first=len(said) + 1, who=name)
+                said.append((f"a name with {kind}", name, f"from {kind}"))
+        async with back(subject, room, "Grace", after=0) as grace:
+            for number, (kind, name, text) in enumerate(said, 1):
+                grace.did = f"a handshake with after=0, when the last id is {len(said)}; message {number} is {kind}"
+                await grace.gets(message(number, name, text), likely=replayed(REPLAY))
+        for kind, each in pool.rooms().items():
+            async with back(subject, each, "Ada", after=0, likely=SHARED) as ada:
+                await say(ada, kind, likely=SHARED)
+                ada.did = f"a second tab with after=0, in the room {quoted(each)}"
+                async with back(subject, each, "Ada", after=0) as again:
+                    await again.gets(message(1, "Ada", kind), likely=replayed(REPLAY))
+            similar = pool.neighbors(each)
+            for name in similar if kind in ("upper case", "blanks") else similar[:1]:
+                likely = f"Your code takes the room {quoted(name)} for {quoted(each)}. Use the room's name unchanged."
+                await refuses(subject, name, 1, f"only {quoted(each)} has a message", likely)
+
     @check(1, "replays more than 64 messages to a slow reader, and counts only the new ones")
     async def test_late_reader(self, subject: Subject) -> None:
         room = Members.room()
@@ -282,7 +282,9 @@ class Replay:
             for number in range(0, total - before, 20):
                 paths = [Members.path(room, f"Grace {number} {each}", after="0") for each in range(3)]
                 some = [{"type": "message", "text": text} for text in texts[number : number + 20]]
-                later += await subject.simultaneous_clients(*paths, meanwhile=partial(send_all, ada, some))
+                # Both orders: the messages reach the server before the handshakes, or after them.
+                order = "first" if number % 40 else "meanwhile"
+                later += await subject.simultaneous_clients(*paths, **{order: partial(send_all, ada, some)})
             for tab in later:
                 tab.ignored = PING
                 stack.push_async_callback(tab.end)

@@ -2,7 +2,8 @@
 
     PYTHONPATH=tests/judge/loop uvicorn exercise.main:app --loop full:new_loop
 
-SIGUSR1 sets the limit, SIGUSR2 removes it, and both print it. Windows has no such limit.
+SIGUSR1 sets the limit, SIGUSR2 removes it, and both print it. A second SIGUSR1 lowers the limit to the size that the
+file had at the first one, so no byte can be written. Windows has no such limit.
 """
 
 import asyncio
@@ -31,6 +32,25 @@ def size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
+sizes: list[int] = []
+"""The size of the file at the first SIGUSR1."""
+
+
+def fill_up(journal: Path) -> None:
+    """Leave a few bytes for the file, and none at the second call."""
+    if sizes:
+        set_limit(sizes[0])
+    else:
+        sizes.append(size_of(journal))
+        set_limit(sizes[0] + LEFT)
+
+
+def free(most: int) -> None:
+    """Remove the limit."""
+    sizes.clear()
+    set_limit(most)
+
+
 def new_loop() -> asyncio.AbstractEventLoop:
     """Return the loop that uvicorn would choose, with handlers for the two signals."""
     try:
@@ -41,6 +61,6 @@ def new_loop() -> asyncio.AbstractEventLoop:
         loop = uvloop.new_event_loop()
     journal = Path(os.environ["JOURNAL"])
     most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    loop.add_signal_handler(signal.SIGUSR1, lambda: set_limit(size_of(journal) + LEFT))
-    loop.add_signal_handler(signal.SIGUSR2, set_limit, most)
+    loop.add_signal_handler(signal.SIGUSR1, fill_up, journal)
+    loop.add_signal_handler(signal.SIGUSR2, free, most)
     return loop
