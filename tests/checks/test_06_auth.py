@@ -11,12 +11,12 @@
 The classes `Hard...` of these modules have the hard cases.
 """
 
-from .auth.expiry import Expiry
+from .auth.expiry import Expiry, HardExpiry
 from .auth.login import HardLogins, Login
 from .auth.logout import HardLogouts, Logout
 from .auth.origins import HardOrigins, Origins
 from .auth.permissions import Permissions
-from .auth.tickets import Tickets
+from .auth.tickets import HardTickets, Tickets
 from .auth.tokens import HardTokens, Tokens
 
 
@@ -30,7 +30,9 @@ class TestExercise(
     Logout,
     HardLogins,
     HardTokens,
+    HardTickets,
     HardOrigins,
+    HardExpiry,
     HardLogouts,
 ):
     """All checks of step 06."""

@@ -8,8 +8,9 @@ import time
 from collections.abc import AsyncIterator
 
 from judge.auth import KEY, KEYED, WEST, AuthClient, Member, bearer, claims_of, forged
-from judge.clients import Client, ClientConnection
+from judge.clients import Client, ClientConnection, anything
 from judge.flood import LARGE, MANY
+from judge.members import joined, left, said
 from judge.messages import show
 from judge.model import Failure, Likely, check
 from judge.subject import Subject
@@ -55,6 +56,11 @@ BESIDE = (
     "Before it closes the connection, your code notifies the other members, and one of them reads nothing, so that "
     "send waits. Start both together: asyncio.gather(manager.leave(...), close(...))."
 )
+AFTERWARDS = {
+    "after": "an older token of the same user has expired",
+    "likely": "The expiry of one token ends other tokens or tickets of its user. Let it end its own connections only: "
+    "each token and ticket has an expiry of its own.",
+}
 WHILE_JOINING = (
     "The time limit of the connection starts after join(), which waits for a member that reads nothing. "
     "Put join() into the block of the timeout too."
@@ -65,6 +71,11 @@ OLD_TICKET = (
 )
 OLD_TOKEN = "decode() accepts an expired token. Let jwt.decode() verify exp, without leeway."
 OLD_ON_HTTP = "A handshake with this token was refused, and this route accepts it. Let both call the same decode()."
+TOO_SOON = (
+    "Your code sends left when a token expires, although another tab of the same member is in the room. "
+    "Leave through manager.leave(), which sends it with the last tab."
+)
+SNAPSHOT = "The list or the notice doesn't fit. Keep join() and leave() of step 05: a name joins with its first tab."
 LEFT_LISTED = "The name stays on the list after its last tab's token has expired. Call manager.leave() then."
 
 
@@ -103,7 +114,8 @@ class Expiry:
                 return await stack.enter_async_context(auth.member(room, **how))
 
             try:
-                one, two, unused = await asyncio.gather(*(auth.create_ticket(token) for _ in range(3)))
+                creating = (auth.create_ticket(each) for each in (token, token, token, newer))
+                one, two, unused, spare = await asyncio.gather(*creating)
                 ways: dict[str, dict[str, str]] = {
                     "silent, opened with its token": {"token": token},
                     "silent, in another room, opened with a ticket": {"ticket": one, "room": "lab"},
@@ -121,6 +133,8 @@ class Expiry:
                 await self._all_close(members, end, "with exp up to two seconds ahead")
                 await self._are_refused(auth, token, unused)
                 await staying.is_open("Ada", STAYING, likely=Likely(BY_NAME, closed=NEWER))
+                await enter(ticket=spare, **AFTERWARDS)
+                await enter(token=newer, **AFTERWARDS)
             except Failure:
                 return False
         return True
@@ -149,14 +163,15 @@ class Expiry:
                 "talking, opened with a ticket": await enter(ticket=await auth.create_ticket(token)),
             }
 
-            async def enter_anew() -> tuple[Member, float, asyncio.Task[float]]:
+            async def enter_anew() -> tuple[Member, float, asyncio.Task[float], dict[str, str]]:
                 # Two tokens of the same second may be equal.
                 await asyncio.sleep(end - time.time() - 1.3)
                 newer = await auth.log_in("Ada", fresh=True)
+                spare = await auth.create_ticket(newer)
                 member = await enter(token=newer)
                 closes = spawn(_closed_at(member))
                 stack.callback(closes.cancel)
-                return member, float(claims_of(newer)["exp"]), closes
+                return member, float(claims_of(newer)["exp"]), closes, {"ticket": spare, "token": newer}
 
             entering = spawn(enter_anew())
             stack.callback(entering.cancel)
@@ -179,7 +194,7 @@ class Expiry:
                 elif time.time() > end:
                     saw_all = False
             await asyncio.gather(entering, self._all_close(members, end, "with TOKEN_SECONDS=3"))
-            staying, its_end, closes = entering.result()
+            staying, its_end, closes, newer = entering.result()
             if closes.done() and closes.result() < its_end - 0.2:
                 raise Failure(
                     sent="nothing, on a connection of a newer token of the same user, which hasn't expired",
@@ -193,6 +208,9 @@ class Expiry:
                 saw_all = False
             else:
                 await staying.is_open("Ada", STAYING, likely=Likely(BY_NAME, closed=NEWER))
+                for credential, value in newer.items():
+                    if time.time() < its_end - 0.5:
+                        await enter(**{credential: value}, **AFTERWARDS)
         await self._are_refused(auth, token, unused[0])
         return saw_all
 
@@ -397,6 +415,42 @@ class Expiry:
             await stop(closed, reading)
         # Allow a tenth of a second, because two processes read the clock.
         return member.connection.close_code, time.time() - end
+
+
+class HardExpiry:
+    @check(6, "notifies the others when the last tab of a member has expired, and not before", hard=True)
+    async def test_last_tab(self, subject: Subject) -> None:
+        auth = AuthClient(await subject.under(TOKEN_SECONDS="6"))
+        tokens = [await auth.log_in("Grace", fresh=True)]
+        for name in ("Grace", "Ada"):
+            # Each token must expire later than the one before, in whole seconds.
+            await asyncio.sleep(1.1)
+            tokens.append(await auth.log_in(name, fresh=True))
+        first, second, ada = map(bearer, tokens)
+        async with (
+            auth.subject.client("/ws/lobby", headers=ada, who="Ada") as other,
+            auth.subject.client("/ws/lobby", headers=second, who="Grace, in her second tab") as staying,
+        ):
+            await other.gets({"type": "members", "names": ["Ada"]}, likely=SNAPSHOT)
+            other.did = "a handshake of Grace"
+            await other.gets(joined("Grace"), likely=SNAPSHOT)
+            await staying.gets({"type": "members", "names": ["Ada", "Grace"]}, likely=SNAPSHOT)
+            async with auth.subject.client("/ws/lobby", headers=first, who="Grace, in her first tab") as expiring:
+                # This is as long as a token lives.
+                expiring.patience = 6
+                expiring.did = "nothing, until the token of this tab had expired, with TOKEN_SECONDS=6"
+                await expiring.is_closed(4401, likely=NO_TIMER, besides=anything)
+            await staying.send({"type": "message", "text": "still here"})
+            staying.did = "a message of Grace's second tab, after the token of her first one has expired"
+            await staying.gets(said("Grace", "still here"), likely=BY_NAME)
+            other.did = staying.did
+            other.earlier = "nothing, until the token of Grace's first tab had expired"
+            await other.gets(said("Grace", "still here"), likely=Likely(BY_NAME, wrong=TOO_SOON, surplus=TOO_SOON))
+            staying.patience = 6
+            staying.did = "nothing, until the token of this tab had expired, with TOKEN_SECONDS=6"
+            await staying.is_closed(4401, likely=NO_TIMER)
+            other.did = "nothing, and the token of Grace's last tab has expired"
+            await other.gets(left("Grace"), likely=LEFT_LISTED)
 
 
 @contextlib.asynccontextmanager

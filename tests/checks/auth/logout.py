@@ -10,7 +10,8 @@ from judge.handshakes import connected, handshake
 from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
-from judge.tasks import running
+from judge.tasks import spawn, stop
+from websockets import ConnectionClosed
 
 from .expiry import flooding
 from .permissions import WAITS, is_missing
@@ -259,9 +260,10 @@ class Logout:
         auth = AuthClient(await subject.under(**WEST))
         token = await auth.log_in("Linus", fresh=True)
         url = auth.subject.server.ws("/ws/lobby")
-        tickets = [await auth.create_ticket(token) for _ in range(3)]
-        ways = [("token", url, bearer(token)), *(("ticket", f"{url}?ticket={ticket}", {}) for ticket in tickets)]
-        ways.append(ways[0])
+        tickets = [await auth.create_ticket(token) for _ in range(4)]
+        by_ticket = [("ticket", f"{url}?ticket={ticket}", dict[str, str]()) for ticket in tickets]
+        # Some before the logout, and some after it.
+        ways = [("token", url, bearer(token)), *by_ticket, *([("token", url, bearer(token))] * 3)]
         asked = [asyncio.Event() for _ in ways]
         sockets = [await connected(url) for _ in ways]
         host, port = url.split("/")[2].split(":")
@@ -274,18 +276,27 @@ class Logout:
             patience = auth.subject.patience
             return await handshake(where, patience, headers=headers, sock=sockets[place], asked=asked[place])
 
+        opening: list[asyncio.Task[ClientConnection | int]] = []
+
+        async def send_handshakes(*places: int) -> None:
+            opening.extend(spawn(connect(place)) for place in places)
+            await asyncio.gather(*(asked[place].wait() for place in places))
+
         with contextlib.closing(writer):
-            async with running(*(connect(place) for place in range(len(ways)))) as opening:
-                # The server receives the handshakes and the logout at the same time.
+            try:
+                # The server receives the handshakes and the logout at the same time, in this order.
                 with auth.subject.suspended():
-                    await asyncio.gather(*(event.wait() for event in asked))
+                    await send_handshakes(0, 1)
                     request = f"POST /logout HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
                     writer.write(f"{request}Content-Length: 0\r\nConnection: close\r\n\r\n".encode())
                     await writer.drain()
+                    await send_handshakes(*range(2, len(ways)))
                 with contextlib.suppress(TimeoutError, OSError):
                     async with asyncio.timeout(auth.subject.patience):
                         await reader.read()
                 answers = await asyncio.gather(*opening, return_exceptions=True)
+            finally:
+                await stop(*opening)
         opened = [answer for answer in answers if isinstance(answer, ClientConnection)]
         try:
             for (kind, _, _), answer in zip(ways, answers, strict=True):
@@ -314,11 +325,34 @@ class HardLogouts:
             await auth.answers(204, "/logout", "a valid token", bearer(grace), after=joining.did, likely=STATUS)
             await joining.is_closed(4401, likely=WHILE_JOINING, besides=anything)
             after = f"the user has {MANY} connections, and one more that reads nothing and whose buffers are full"
-            await auth.answers(204, "/logout", "a valid token", bearer(linus), after=after, likely=STATUS)
-            for number, member in enumerate(members):
-                member.did = f"POST /logout of Linus; this is connection {number + 1} of {MANY}"
-                await member.is_closed(4401, likely=SOCKETS, besides=anything)
+            try:
+                await auth.answers(204, "/logout", "a valid token", bearer(linus), after=after, likely=STATUS)
+            except Failure as failure:
+                if failure.got.startswith("no answer"):
+                    failure.after, failure.likely, failure.certain = after, CLOSES, True
+                raise
+            codes = await asyncio.gather(*(self._close_code(member) for member in members))
+            if any(code != 4401 for code in codes):
+                still_open = codes.count(None)
+                others = sorted({code for code in codes if code not in (None, 4401)})
+                raise Failure(
+                    sent="POST /logout with a valid token of Linus",
+                    after=after,
+                    got=f"{codes.count(4401)} of {MANY} connections closed with 4401, {still_open} still open"
+                    + (f", others closed with {others}" if others else ""),
+                    expect=f"all {MANY} connections that read closed with 4401",
+                    likely=SOME if 4401 in codes else SOCKETS,
+                )
             await self._linus_is_off_the_list(auth, ada)
+
+    @staticmethod
+    async def _close_code(member: Member) -> int | None:
+        """Read until the connection is closed, at most for twice the patience, and return the close code."""
+        with contextlib.suppress(TimeoutError, ConnectionClosed):
+            async with asyncio.timeout(2 * member.patience):
+                async for _ in member.connection:
+                    pass
+        return member.connection.close_code
 
     @staticmethod
     async def _linus_is_off_the_list(auth: AuthClient, token: str) -> None:
@@ -361,6 +395,14 @@ class HardLogouts:
             await own.eventually_idle(before, after="15 connections were opened, and each has ended")
 
 
+CLOSES = (
+    "POST /logout waits until each connection is closed, and one client reads nothing. "
+    "End the wait of each connection's own endpoint instead, as an expiry does, and let the endpoint close it."
+)
+SOME = (
+    "The logout ends some of the user's connections only, so your code keeps a limited number of them, or the set "
+    "changes while the loop runs over it. Keep all in one set, and loop over a copy."
+)
 WHILE_JOINING = (
     "Your code registers a connection for the logout after join(), which waits for a member that reads nothing. "
     "Register it before, so that a logout ends the wait too."

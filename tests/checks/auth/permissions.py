@@ -18,6 +18,10 @@ NO_PERMISSION = (
     "Your code accepts a user without a permission in this room. If room_id, as it is in the path, isn't in "
     "principal.user.permissions, raise HTTPException(403) before accept()."
 )
+SIMILAR = (
+    "Your code changes the room's name before it looks it up, or compares a part of it: a room without any permission "
+    "was refused. Look room_id up in principal.user.permissions as it is."
+)
 BY_TICKET = (
     "Your code asks for the permission only where it decodes the token. "
     "Do that at the end of authenticate_socket, where token and ticket come together."
@@ -85,10 +89,11 @@ class Permissions:
                     auth.member(room, ticket=await auth.create_ticket(token), likely=likely),
                 ):
                     pass
-            for room in sorted({"lab", "attic", "Lobby", "lobby%20"} - set(rooms)):
+            for room in (each for each in ("attic", "lab", "Lobby", "lobby%20") if each not in rooms):
                 what = f"a valid token of {name}"
                 headers = bearer(token)
-                await auth.refuses(f"/ws/{room}", what, headers=headers, statuses=(403,), likely=NO_PERMISSION)
+                likely = NO_PERMISSION if room in ("attic", "lab") else SIMILAR
+                await auth.refuses(f"/ws/{room}", what, headers=headers, statuses=(403,), likely=likely)
                 ticket, what = await auth.create_ticket(token), f"a valid ticket of {name}"
                 after = f"a valid token of {name} was refused with 403 for this room"
                 await auth.refuses(f"/ws/{room}?ticket={ticket}", what, statuses=(403,), after=after, likely=BY_TICKET)
@@ -97,7 +102,7 @@ class Permissions:
         token = await auth.log_in("Ada")
         for room in sorted(similar):
             what = "a valid token of Ada, who may write in lobby and lab"
-            await auth.refuses(f"/ws/{room}", what, headers=bearer(token), statuses=(403,), likely=NO_PERMISSION)
+            await auth.refuses(f"/ws/{room}", what, headers=bearer(token), statuses=(403,), likely=SIMILAR)
 
     @check(4, "sends everything to a user who may only read, and answers each of the user's messages with an error")
     async def test_reader(self, subject: Subject) -> None:
@@ -118,9 +123,10 @@ class Permissions:
                 for member in (other, reader):
                     member.did = f"a direct message of Ada to Grace, who may only read, with {how}"
                     await member.gets_message("Ada", "psst", kind="direct", likely=RECEIVES)
-                direct = {"type": "direct", "text": f"{auth.mark} no"}
+                no = f"{auth.mark} no, with {how}"
+                direct = {"type": "direct", "text": no}
                 frames = (
-                    {"type": "message", "text": f"{auth.mark} no"},
+                    {"type": "message", "text": no},
                     direct | {"to": "Ada"},
                     direct | {"to": "Grace"},
                     direct | {"to": "Nobody"},
@@ -143,7 +149,7 @@ class Permissions:
             await writer.says("hello")
             writer.did = "a message of Grace in the lobby, where she may write, with another connection in the lab"
             await writer.gets_message("Grace", "hello", likely=WRITES)
-            await reader.send({"type": "message", "text": f"{auth.mark} no"})
+            await reader.send({"type": "message", "text": f"{auth.mark} not here"})
             reader.did = "a message of Grace in the lab, where she may only read, after one in the lobby"
             await reader.gets_error(likely=MAY_NOT)
 
@@ -233,6 +239,8 @@ class Permissions:
                 if is_missing(response):
                     continue  # A route that wasn't kept.
                 if response.status_code != status:
+                    if response.status_code == 404 and likely in (ROOM, ITSELF):
+                        likely = LOOKS_FIRST
                     raise Failure(
                         sent=f"{method} {path} with a valid token of {who}",
                         got=f"status {response.status_code}, {show(response.text)}",
@@ -257,6 +265,10 @@ REMOVING = WEST | {"TICKET_SECONDS": "31"}
 OWN = "/rooms/lobby/members/Linus"
 WAITS = "The route waits for something, or blocks the event loop. Look for the call that takes long."
 SPELLED = "DELETE changes the name before it compares it with the user's. Compare it as it is in the path."
+LOOKS_FIRST = (
+    "Your code looks up the room or the member before the permission, so its 404 reveals who is there. "
+    "Raise 403 first: in the dependency of the route, and before you look at manager.tabs()."
+)
 REMOVES = (
     "DELETE answers 204, and the member's connection stays open. "
     "Keep the route of step 05: remove the member, and close its tabs with 1008."

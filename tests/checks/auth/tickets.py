@@ -291,6 +291,20 @@ class Tickets:
                 )
 
 
+class HardTickets:
+    @check(3, "accepts a ticket after nine seconds of twelve", hard=True)
+    async def test_old_ticket(self, subject: Subject) -> None:
+        auth = AuthClient(await subject.under(**KEYED | {"TICKET_SECONDS": "12"}))
+        token = await auth.log_in("Ada")
+        ticket = await auth.create_ticket(token)
+        async with auth.member("lobby", ticket=await auth.create_ticket(token)) as member:
+            await asyncio.sleep(9)
+            after = "this ticket was issued 9 s before, with TICKET_SECONDS=12"
+            async with auth.member("lobby", ticket=ticket, after=after, likely=TOO_EARLY):
+                pass
+            await member.is_open("Ada", "a message after 9 s of silence, with TOKEN_SECONDS=600", likely=ENDS_SOCKET)
+
+
 class _NotInTime(Exception):
     """A ticket was refused during its lifetime: the machine may be busy, or the answer may round the lifetime."""
 
