@@ -34,6 +34,8 @@ class Tap:
         """The number of times that a part in `lose` was sent since it was set."""
         self.reject = b""
         """A part of the commands that Redis rejects with `error`, without running them."""
+        self.rejected = 0
+        """The number of times that commands were rejected."""
         self.error = b""
         """The error reply for them, such as `READONLY You can't write against a read only replica.`"""
         self.holds_subscriptions = False
@@ -125,6 +127,7 @@ class _Connection:
                     self.loses = tap.sent == 1
                 if tap.reject and tap.reject in data:
                     data = rejected(data, tap.reject)
+                    tap.rejected += 1
                 self.to_redis.write(data)
                 await self.to_redis.drain()
 

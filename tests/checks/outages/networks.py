@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from judge.cluster import at, own_cluster, say
+from judge.cluster import MemberLog, at, own_cluster, say
 from judge.members import Members
 from judge.messages import show
 from judge.model import Failure, check
@@ -11,10 +11,12 @@ from judge.subject import Subject, again
 
 from ..scale_out.every_process import EVERYWHERE, KEYS, are, said
 from .leases import LEASE_TTL
-from .unavailable import gets_an_error, try_until_acknowledged
+from .unavailable import gets_an_error, refuses_for_now, try_until_acknowledged, unavailable_over_http
 
 DELAY = 0.09
 """The one-way delay to Redis over the slow network, in seconds."""
+BYTES_PER_SECOND = 7000
+"""The bandwidth of each connection to Redis over the slow network."""
 SLOW_RENEW_INTERVAL = 0.6
 """The setting of these servers, in seconds. A process that sends a ping to Redis waits this long for the reply."""
 SLOW_LEASES = {"LEASE_TTL": str(LEASE_TTL), "LEASE_RENEW_INTERVAL": str(SLOW_RENEW_INTERVAL)}
@@ -33,6 +35,12 @@ TIMEOUT = (
     "socket_timeout=None. Pass socket_timeout=3. If you pass it already, redis-py retries by itself: pass "
     "retry=Retry(NoBackoff(), 0)."
 )
+STOPS = (
+    "A process that stops keeps its names on the list until its lease expires. In stop(), end the tasks, and then send "
+    "[] for each room of this process, before self.redis.aclose()."
+)
+ANSWERED_WITHIN = 6.0
+"""The time for an answer over HTTP while Redis doesn't answer, in seconds. A timeout of 3 s fits in."""
 RECEIVED_WITHIN = 6.0
 """The limit for a process to resubscribe and read the missed messages, in seconds. A timeout of 3 s fits in."""
 
@@ -51,6 +59,8 @@ class Networks:
             )
             await are(cluster, rooms[0], "Ada", "Grace", after=after, likely=RENEWED_LATE)
             cluster.links[0].network.delay = DELAY
+            # The names of all rooms take longer than a lease at this rate, and a renewal doesn't.
+            cluster.links[0].network.bytes_per_second = BYTES_PER_SECOND
             # Wait until a lease expires that isn't renewed while the names are sent: it may be renewed once more, after
             # one interval, and Grace's process detects the end within another one.
             await asyncio.sleep(LEASE_TTL + 4 * SLOW_RENEW_INTERVAL)
@@ -67,7 +77,11 @@ class Networks:
         # Set a lease longer than the outage, because this check is about the subscription.
         settings = {"LEASE_TTL": "12", "LEASE_RENEW_INTERVAL": str(SLOW_RENEW_INTERVAL)}
         async with own_cluster(subject, 2, links=1, **settings) as cluster:
-            async with at(cluster[0], room, "Ada") as ada, at(cluster[1], room, "Grace") as grace:
+            async with (
+                at(cluster[0], room, "Ada") as ada,
+                at(cluster[0], room, "Zoe") as zoe,
+                at(cluster[1], room, "Grace") as grace,
+            ):
                 await say(ada, "text 1")
                 for log in (ada, grace):
                     await said(log, 1, after="Ada sent a message", likely=EVERYWHERE)
@@ -77,8 +91,7 @@ class Networks:
                 after = "the network between Ada's process and Redis delivered nothing more, and closed nothing"
                 await say(grace, *(f"text {number}" for number in range(2, 7)))
                 await said(grace, 6, after=f"{after}; then Grace sent 5 messages", likely=EVERYWHERE)
-                request = {"type": "message", "text": "text 7", "key": "k"}
-                await gets_an_error(ada, request, after=f"{after}; then Ada sent a message", likely=TIMEOUT)
+                await self._all_get_an_answer(cluster[0], room, ada, zoe, after)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(4):
                         async for _ in again():
@@ -97,8 +110,33 @@ class Networks:
                 )
                 for log in (ada, grace):
                     await said(log, 7, after=after, likely=KEYS)
-                await are(cluster, room, "Ada", "Grace", after=after, likely=ASKS)
+                await are(cluster, room, "Ada", "Grace", "Zoe", after=after, likely=ASKS)
                 for log in (ada, grace):
                     await log.settles(likely=ASKS)
                     if any(kind == "left" for kind, _ in log.notices):
-                        raise Failure(after=after, got=show(log.notices), expect="no one left", likely=ASKS)
+                        got = f"the notices {show(log.notices)}"
+                        raise Failure(after=after, got=got, expect="no notice that a member left", likely=ASKS)
+                await asyncio.to_thread(cluster[1].server.stop, 4)
+                after = "Grace's process was stopped by SIGTERM, with a LEASE_TTL of 12 s"
+                await ada.until(
+                    lambda: ("left", "Grace") in ada.notices, expect="left Grace", likely=STOPS, after=after, seconds=4
+                )
+
+    @staticmethod
+    async def _all_get_an_answer(host: Subject, room: str, ada: MemberLog, zoe: MemberLog, after: str) -> None:
+        """Send every kind of request to a process whose Redis doesn't answer, all at the same time."""
+        message = {"type": "message", "text": "text 7", "key": "k"}
+        direct = {"type": "direct", "to": "Ada", "text": "psst"}
+        path = Members.list_path(room)
+        patient = Subject(host.server, ANSWERED_WITHIN, host.folder)
+        results = await asyncio.gather(
+            gets_an_error(ada, message, after=f"{after}; then Ada sent a message", likely=TIMEOUT),
+            gets_an_error(zoe, direct, after=f"{after}; then Zoe sent a direct message", likely=TIMEOUT),
+            unavailable_over_http(patient, "GET", path, after=after, likely=TIMEOUT),
+            unavailable_over_http(patient, "DELETE", f"{path}/Ada", after=after, likely=TIMEOUT),
+            refuses_for_now(patient, room, after=after, likely=TIMEOUT),
+            return_exceptions=True,
+        )
+        for failure in results:
+            if isinstance(failure, BaseException):
+                raise failure
