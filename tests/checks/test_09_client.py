@@ -1,6 +1,7 @@
 """Step 09: the checks of the exercise. Those of each TODO are in a module of `tests/checks/client/`:
 
-1. `resume.py`: a client that resumes and resends, and loses and duplicates nothing
+1. `resume.py`: a client that resumes and resends, and loses and duplicates nothing; `values.py`: texts of every class,
+   URLs, and several clients of one program
 2. `limits.py`: its limits for unacknowledged messages and for its inbox
 3. `silence.py`: networks that deliver nothing, and close no connection
 4. `delays.py`: its delays before each attempt to connect
@@ -16,7 +17,8 @@ from .client.kills import Kills
 from .client.limits import Limits
 from .client.resume import Resume
 from .client.silence import Silence
+from .client.values import Values
 
 
-class TestExercise(Resume, Limits, Silence, Delays, FatalErrors, Kills):
+class TestExercise(Values, Resume, Limits, Silence, Delays, FatalErrors, Kills):
     """All checks of step 09."""

@@ -283,7 +283,10 @@ class FakeServer:
         before = list(self.delivered.get(client, ()))
         got = await self.next(client, expect=expect, likely=likely, seconds=seconds)
         if got != wanted:
-            raise self.differs(client, got, wanted, before, likely=wrong or likely)
+            failure = self.differs(client, got, wanted, before, likely=wrong or likely)
+            if wrong and got["event"] == "over":
+                failure.likely = wrong
+            raise failure
 
     def differs(
         self,

@@ -1,50 +1,108 @@
 """Step 09, TODO 5: fatal errors stop the client, and transient errors don't."""
 
 import asyncio
+from http import HTTPStatus
 
-from judge.fake_server import fake_server
+from judge.client_evidence import OVERFLOW
+from judge.fake_server import ROUNDS, FakeServer, fake_server
 from judge.members import Members, message
-from judge.messages import show
 from judge.model import Failure, check
 from judge.rejoining import ack, error
 from judge.subject import Subject
 
-from .sent import PINGS, accepted, key_in, key_of, keys_are, next_sent
+from .limits import INBOX
+from .resume import SECOND_READER
+from .sent import (
+    ANSWERED,
+    CONNECTS,
+    LATE_WAITS,
+    NO_ID,
+    NO_ITEM,
+    PINGS,
+    READER_WAITS,
+    accepted,
+    ends,
+    key_in,
+    key_of,
+    keys_are,
+    next_sent,
+    no_more_sent,
+)
 
-TRIED_AGAIN = (400, 404, 408, 426, 429, 500, 502, 503, 504)
-"""The statuses of a handshake that are transient errors."""
-UNKNOWN_HOST = "fails-2.invalid"
-"""A host that the client's process resolves after two failed attempts; see client_driver.py."""
+FATAL = (1008, 4401, 401, 403)
+"""The close codes and the HTTP statuses that stop a client."""
+STATUSES = tuple(each.value for each in HTTPStatus if each >= 200 and each not in (*FATAL, 204, 205, 206, 304))
+"""The statuses of a handshake that are transient errors; 200 is the page of a proxy, for example."""
+CLOSE_CODES = (1000, 1001, 1002, 1003, 1007, 1010, 1011, 1012, 1013, 1014, 3000, 4000, 4400, 4403, 4404, 4408, 4999)
+"""The close codes that are transient errors, whether or not a message is unacknowledged."""
+GROUPS = 4
+"""The clients among which they're divided."""
+LEFT_OVER = 5
+"""More unfinished tasks than on the first connection are left from earlier ones."""
+ATTEMPTS = 1030
+"""Failed attempts, more than a float allows for the power of 2."""
 UNRESOLVED = (
     "Your client ends when a name can't be resolved. That raises socket.gaierror, which is an OSError. Catch OSError, "
     "and try again."
 )
+GOES_ON = "Your client doesn't stop for this code. Set self.stopped to it, and end the loop that reconnects: {how}."
+HOW_CLOSED = "after the connection, look at websocket.close_code"
+HOW_REFUSED = "except InvalidStatus as error, look at error.response.status_code"
+STILL_WAITS = (
+    "Your client has stopped, and a send() still waits. After the loop, set ConnectionError as the exception of every "
+    "future in self._unacknowledged that isn't done."
+)
+OTHER_CODE = "Your client sets stopped to another value. Set it to the code itself, as an int."
 STOPS = (
-    "Your client goes on after the close code 1008. Set stopped to it, end the loop, and let each waiting send() raise "
-    "ConnectionError."
+    "Your client stops for a transient error. Compare with the close codes 1008 and 4401 and with HTTP 401 and 403 "
+    "only, and let the loop continue for every other code."
+)
+TASKS_STAY = (
+    "Each connection of your client leaves a task behind. Cancel and await the tasks of a connection when it ends, or "
+    "create them in a TaskGroup."
 )
 KEPT = (
     "Your client ends the iteration, or empties its inbox, when it stops. Return the items in the inbox first, and "
-    "raise StopAsyncIteration when it's empty."
+    "raise StopAsyncIteration only when it's empty."
 )
 HALF_EMOJI = "\ud83d"
 MAX_SIZE = 1 << 15
 """The size limit for a message in one check, in bytes. By default, uvicorn accepts 16 MiB."""
-FINAL = (
-    'Your client doesn\'t end a send() after an error with "retry": false, or it ends more than that. Let the send() '
-    "with this key raise ValueError, and go on."
+NOT_RAISED = (
+    'After an error with "retry": false, the send() of its key still waits. Set a ValueError as the exception of the '
+    "future with this key, and remove the key."
+)
+OTHER_REJECTED = (
+    "Another send() raises ValueError than the one whose message was rejected. Look up the key of the error, and set "
+    "the exception of that future only."
+)
+REJECTED_AGAIN = (
+    'Your client sends a message again that an error with "retry": false has rejected. Remove its key from '
+    "self._unacknowledged."
 )
 UNENCODABLE = (
-    "Your client accepts a text that can't be encoded, and fails later, when it sends the text. Call text.encode() in "
-    "send(), because that raises a ValueError."
+    "Your send() accepts half an emoji. json.dumps() escapes it, so nothing fails in your client. Call text.encode() "
+    "first in send(): it raises UnicodeEncodeError, which is a ValueError."
+)
+UNENCODABLE_LATE = (
+    "Your send() waits before it raises ValueError for half an emoji. Call text.encode() in its first line, before it "
+    "waits for a place or for the connection."
 )
 ONE_AT_A_TIME = (
     "After a close with 1009, your client sends several messages without waiting, so it can't know which one is too "
     "large. Send each one after the acknowledgement of the one before."
 )
 TOO_LARGE = (
-    "Your client sends a message again that got 1009 alone, or lets another send() fail. Let the send() of this one "
-    "message raise ValueError, and go on with the others."
+    "Your client doesn't reject the message that got 1009 alone. If exactly one message was sent on the connection and "
+    "isn't acknowledged, set a ValueError as the exception of its future."
+)
+NOT_ALONE = (
+    "Your client rejects a message after a 1009, although others were unacknowledged too. Reject it only if it's the "
+    "only one; otherwise send them one at a time."
+)
+NOT_AGAIN = (
+    "After a close with 1009, your client doesn't send the remaining messages. Reconnect, and send them one at a time, "
+    "from the first one on."
 )
 
 
@@ -52,103 +110,183 @@ class FatalErrors:
     @check(5, "stops on fatal errors, and on no others")
     async def test_stops(self, subject: Subject) -> None:
         async with fake_server(subject) as server:
-            for number, code in enumerate((1008, 4401, 401, 403)):
-                await server.begin(number, base=0.02, cap=0.05)
-                attempt = await server.next_attempt(number, likely="the client connects")
-                if code > 999:
-                    await attempt.accept()
-                    await attempt.send(message(1, "Grace", "hello"))
-                    await server.do("send", number, text="hello")
-                    await key_of(server, attempt, "hello")
-                    await attempt.close(code)
-                    wanted = [("item", None), ("failed", None), ("over", code)]
-                else:
-                    attempt.refuse(code)
-                    wanted = [("over", code)]
-                server.did = f"the server {'closed with' if code > 999 else 'answered the handshake with HTTP'} {code}"
-                likely = f"{code} is final: the iteration ends, send() raises ConnectionError, and stopped is {code}"
-                got = [await server.next(number, expect="an end", likely=likely) for _ in wanted]
-                ends = sorted((event["event"], event.get("stopped")) for event in got)
-                if ends != sorted(wanted, key=str) and sorted(map(str, ends)) != sorted(map(str, wanted)):
-                    raise Failure(after=server.did, got=show(ends), expect=show(sorted(wanted, key=str)), likely=likely)
-                await server.do("send", number, text="too late")
-                await server.does("failed", number, text="too late", likely=likely)
-            await server.begin(9, base=0.02, cap=0.05)
-            going_on = (
-                "Your client stops for a code that isn't final. Stop on the close codes 1008 and 4401 and on HTTP 401 "
-                "and 403, and try again after everything else."
-            )
-            for code in (1000, 1001, 1009, 1011, 1012, 1013, 4408, *TRIED_AGAIN):
-                attempt = await server.next_attempt(9, likely=going_on)
-                server.did = f"the server {'closed with' if code > 999 else 'answered the handshake with HTTP'} {code}"
-                if code > 999:
-                    await attempt.accept()
-                    await attempt.close(code)
-                else:
-                    attempt.refuse(code)
-            attempt = await server.next_attempt(9, likely=going_on)
+            stopping = [(code, later) for later in (False, True) for code in FATAL]
+            await asyncio.gather(*(self._stops(server, client, *each) for client, each in enumerate(stopping)))
+            first = len(stopping)
+            await asyncio.gather(*(self._continues(server, first + group, group) for group in range(GROUPS)))
+
+    @staticmethod
+    async def _stops(server: FakeServer, client: int, code: int, later: bool) -> None:
+        """Stop a client in its first connection, or in its third, with an acknowledged and another message."""
+        await server.begin(client, base=0.02, cap=0.05)
+        for text in ("one", "two"):
+            await server.do("send", client, text=text)
+        if later:
+            (await server.next_attempt(client, likely=CONNECTS)).refuse(503)
+            (await accepted(server, client)).drop()
+        attempt = await server.next_attempt(client, likely=CONNECTS)
+        events = [{"event": "failed", "text": "two"}, {"event": "over", "stopped": code}]
+        how = HOW_CLOSED if code > 999 else HOW_REFUSED
+        which = "the third attempt" if later else "the first attempt"
+        if code > 999:
             await attempt.accept()
+            keys = [await key_of(server, attempt, text) for text in ("one", "two")]
+            item = message(1, "Ada", "one")
+            await attempt.burst(item, ack(keys[0], 1), code=code)
+            events += [{"event": "item", "item": item}, {"event": "sent", "text": "one", "id": 1}]
+            did = f"{which}, a message, the ack of the first of two messages, and a close with {code} in one packet"
+        else:
+            attempt.refuse(code)
+            events.append({"event": "failed", "text": "one"})
+            did = f"HTTP {code} for {which}, while two calls of send() wait"
+        left = [each | {"client": client} for each in events]
+        while left:
+            server.did = did
+            try:
+                got = await server.next(client, expect=f"an end with stopped = {code}", likely=GOES_ON.format(how=how))
+            except Failure as failure:
+                if server.attempts(client).empty() and {each["event"] for each in left} == {"failed"}:
+                    failure.likely = STILL_WAITS
+                elif {each["event"] for each in left} == {"over"}:
+                    failure.likely = READER_WAITS
+                raise
+            if got not in left:
+                likely = SECOND_READER
+                if got["event"] == "over":
+                    likely = OTHER_CODE
+                wanted = next((each for each in left if each["event"] == got["event"]), left[0])
+                failure = server.differs(client, got, wanted, [], likely=likely)
+                failure.likely = likely
+                raise failure
+            left.remove(got)
+        await server.do("send", client, text="too late")
+        await server.does("failed", client, text="too late", likely=LATE_WAITS)
+        await ends(server, client, sends=0, stopped=code)
+        if not server.attempts(client).empty():
+            raise server.failure(client, got="a further attempt", expect="none", likely=GOES_ON.format(how=how))
+
+    @staticmethod
+    async def _continues(server: FakeServer, client: int, group: int) -> None:
+        """Close connections and refuse handshakes with transient errors, while a message is unacknowledged."""
+        await server.begin(client, base=0.01, cap=0.01)
+        codes = [*CLOSE_CODES[group::GROUPS], *STATUSES[group::GROUPS]]
+        before = None
+        if group == 0:
+            # No message is sent: with one, 1009 rejects it.
+            codes += [1009]
+        else:
+            await server.do("send", client, text="hello")
+        for code in codes:
+            attempt = await server.next_attempt(client, likely=STOPS)
+            server.did = f"the server {'closed with' if code > 999 else 'answered the handshake with HTTP'} {code}"
+            if code > 999:
+                await attempt.accept()
+                if before is None:
+                    before = (await server.ask("state", "state", of=client))["tasks"]
+                await attempt.close(code)
+            else:
+                attempt.refuse(code)
+        attempt = await accepted(server, client, likely=STOPS)
+        if group:
+            await attempt.send(ack(await key_of(server, attempt, "hello"), 1))
+            await server.does("sent", client, text="hello", id=1, likely=NO_ID)
+        else:
             await attempt.send(message(1, "Grace", "hello"))
-            await server.does("item", 9, item=message(1, "Grace", "hello"), likely=going_on)
+            await server.does("item", client, item=message(1, "Grace", "hello"), likely=NO_ITEM)
+        state = await server.ask("state", "state", of=client)
+        server.did = f"{len(codes)} connections and handshakes that ended with transient errors"
+        if state["stopped"] is not None:
+            got = f"stopped is {state['stopped']!r} while the client runs"
+            raise server.failure(client, got=got, expect="stopped is None", likely=STOPS)
+        if len(state["tasks"]) > len(before or ()) + LEFT_OVER:
+            got = f"{len(state['tasks'])} unfinished tasks, such as {state['tasks'][-1]}"
+            expect = f"about {len(before or ())}, as on the first connection"
+            raise server.failure(client, got=got, expect=expect, likely=TASKS_STAY)
+        server.did += ", and then HTTP 403"
+        attempt.drop()
+        (await server.next_attempt(client, likely=CONNECTS)).refuse(403)
+        await server.does("over", client, stopped=403, likely=GOES_ON.format(how=HOW_REFUSED))
 
     @check(5, "delivers the items in the inbox after a stop, and then ends")
     async def test_inbox_after_stop(self, subject: Subject) -> None:
         async with fake_server(subject) as server:
-            await server.begin(read=False, base=0.02, cap=0.05)
-            attempt = await accepted(server)
-            items = [message(number, "Grace", f"text {number}") for number in (1, 2, 3)]
-            await attempt.send(*items)
-            await attempt.close(1008)
-            server.did = "the server sent messages 1 to 3, and closed with 1008, before a reader started"
-            # Wait until this send() fails: then the client has stopped.
-            await server.do("send", text="too late")
-            await server.does("failed", text="too late", likely=STOPS)
-            await server.do("read")
-            for item in items:
-                await server.does("item", item=item, likely=KEPT)
-            await server.does("over", stopped=1008, likely=STOPS)
+            for client, count in enumerate((3, INBOX)):
+                await server.begin(client, read=False, base=0.02, cap=0.05)
+                attempt = await accepted(server, client)
+                items = [message(number, "Grace", f"text {number}") for number in range(1, count + 1)]
+                await attempt.send(*items[:-1])
+                await server.messages_before_pong(attempt, likely=PINGS)
+                await attempt.send(items[-1])
+                # Let the client receive the last one. If its inbox is full then, it may receive nothing more.
+                for _ in range(ROUNDS):
+                    await server.handled()
+                await attempt.close(1008)
+                server.did = f"the server sent messages 1 to {count}, and closed with 1008, before a reader started"
+                # Wait until this send() fails: then the client has stopped.
+                await server.do("send", client, text="too late")
+                await server.does("failed", client, text="too late", likely=GOES_ON.format(how=HOW_CLOSED))
+                await server.do("read", client)
+                for item in items:
+                    await server.does("item", client, item=item, likely=KEPT, wrong=KEPT)
+                await server.does("over", client, stopped=1008, likely=READER_WAITS)
 
     @check(5, "tries again while the server's name can't be resolved")
     async def test_name(self, subject: Subject) -> None:
         async with fake_server(subject) as server:
-            await server.begin(host=UNKNOWN_HOST, base=0.02, cap=0.05)
-            server.did = "two tries to resolve the name of the server that failed"
-            attempt = await accepted(server, likely=UNRESOLVED)
-            await attempt.send(message(1, "Grace", "hello"))
-            await server.does(
-                "item",
-                item=message(1, "Grace", "hello"),
-                likely="Your client doesn't deliver a message. Put each message object into the inbox.",
-            )
+            for client, failing in enumerate((2, ATTEMPTS)):
+                delay = 1e-6 if failing > 2 else 0.02
+                await server.begin(client, host=f"fails-{failing}.invalid", base=delay, cap=delay)
+                server.did = f"{failing} attempts whose name couldn't be resolved, with cap={delay:g}"
+                likely = UNRESOLVED if failing == 2 else OVERFLOW
+                attempt = await accepted(server, client, likely=likely)
+                await attempt.send(message(1, "Grace", "hello"))
+                await server.does("item", client, item=message(1, "Grace", "hello"), likely=NO_ITEM)
 
     @check(5, "raises ValueError for a message that's rejected for good, and continues")
     async def test_never_accepted(self, subject: Subject) -> None:
         async with fake_server(subject) as server:
             await server.begin(base=0.02, cap=0.05)
-            attempt = await accepted(server)
+            attempt = await server.next_attempt(likely=CONNECTS)
+            server.did = f"a call of send() with {HALF_EMOJI!r}, which is half an emoji, before the first connection"
+            await server.do("send", text=HALF_EMOJI)
+            await server.handled()
+            await server.handled()
+            early = not server.events(0).empty()
+            await attempt.accept()
             texts = ["one", "never", "three"]
             for text in texts:
                 await server.do("send", text=text)
-            server.did = 'an error with "retry": false for the second of three messages'
-            for number, text in enumerate(texts, 1):
-                key = await key_of(server, attempt, text, likely=FINAL)
-                if text == "never":
-                    await attempt.send(error(key, retry=False))
-                    await server.does("rejected", text=text, likely=FINAL)
-                else:
-                    await attempt.send(ack(key, number))
-                    await server.does("sent", text=text, id=number, likely=FINAL)
-            server.did = f"a call of send() with {HALF_EMOJI!r}, which is half an emoji, and a further one"
-            for text in (HALF_EMOJI, "after it"):
-                await server.do("send", text=text)
-            got = await next_sent(server, attempt, likely=UNENCODABLE)
-            if isinstance(got, dict) and got.get("text") == HALF_EMOJI:
-                # The client may send it escaped in JSON. Then the server rejects it.
-                await attempt.send(error(key_in(server, got, HALF_EMOJI), retry=False))
-                got = await next_sent(server, attempt, likely=UNENCODABLE)
+            if not early:
+                got = await next_sent(server, attempt)
+                sent = isinstance(got, dict) and got.get("text") == HALF_EMOJI
+                likely = UNENCODABLE if sent else UNENCODABLE_LATE
+                got = "the message with half an emoji" if sent else "no exception before the first connection"
+                raise server.failure(0, got=got, expect="send() raises ValueError immediately", likely=likely)
             await server.does("rejected", text=HALF_EMOJI, likely=UNENCODABLE)
-            await attempt.send(ack(key_in(server, got, "after it", likely=UNENCODABLE), 5))
-            await server.does("sent", text="after it", id=5, likely=UNENCODABLE)
+            server.did = 'an error with "retry": false for the second of three messages, and one with an unknown key'
+            keys: dict[str, str] = {}
+            # A client may send the next message only after the answer to the one before.
+            while len(keys) < len(texts):
+                sent_now = [await next_sent(server, attempt), *await server.messages_so_far(attempt, likely=PINGS)]
+                for got in sent_now:
+                    text = texts[len(keys)]
+                    keys[text] = key_in(server, got, text)
+                if "never" in keys and "three" not in keys:
+                    break
+                if "never" not in keys:
+                    await attempt.send(ack(keys["one"], 1))
+                    await server.does("sent", text="one", id=1, likely=NO_ID)
+            await attempt.send(error("unknown", retry=False), error(keys["never"], retry=False))
+            await server.does("rejected", text="never", likely=NOT_RAISED, wrong=OTHER_REJECTED)
+            attempt.drop()
+            server.did += ", and a lost connection"
+            attempt = await accepted(server)
+            for number, text in ((1, "one"), (2, "three")):
+                key = await key_of(server, attempt, text, wrong=REJECTED_AGAIN)
+                await attempt.send(ack(key, number))
+                await server.does("sent", text=text, id=number, likely=NO_ID)
+            await no_more_sent(server, attempt, likely=ANSWERED)
+            await server.quiet(likely=OTHER_REJECTED)
 
     @check(5, "finds the message that's too large for the server, and sends the others")
     async def test_too_large(self, subject: Subject) -> None:
@@ -156,7 +294,7 @@ class FatalErrors:
 
     @staticmethod
     async def _too_large(subject: Subject) -> None:
-        texts = ["one", "large", "three"]
+        texts = ["one", "large", "three", "four"]
         async with fake_server(subject) as server:
             await server.begin(base=0.02, cap=0.05)
             attempt = await accepted(server)
@@ -171,7 +309,7 @@ class FatalErrors:
                 keys += [key_in(server, got, text) for got, text in zip(sent, texts[len(keys) :], strict=False)]
                 if len(keys) < 2:
                     await attempt.send(ack(keys[0], 1))
-                    await server.does("sent", text="one", id=1, likely=TOO_LARGE)
+                    await server.does("sent", text="one", id=1, likely=NO_ID)
                     acknowledged = 1
             await attempt.close(1009)
             server.did = f"{len(keys) - acknowledged} messages without an acknowledgement, and a close with 1009"
@@ -179,22 +317,34 @@ class FatalErrors:
                 await server.does("rejected", text="large", likely=TOO_LARGE)
                 acknowledged = 2
             attempt = await accepted(server)
+            lost = found = False
             while acknowledged < len(texts):
                 text = texts[acknowledged]
-                key = await key_of(server, attempt, text, likely=TOO_LARGE)
+                key = await key_of(server, attempt, text, likely=NOT_AGAIN, wrong=NOT_AGAIN)
                 keys_are(server, [key], keys[acknowledged : acknowledged + 1] or [key])
-                if more := await server.messages_so_far(attempt, likely=PINGS):
+                # When the message is found, the client may send the others together.
+                if not found and (more := await server.messages_so_far(attempt, likely=PINGS)):
                     expect = f"no other message before the acknowledgement of {text!r}"
-                    raise Failure(after=server.did, got=show(more), expect=expect, likely=ONE_AT_A_TIME)
+                    got = f"the message {more[0].get('text') if isinstance(more[0], dict) else more[0]!r} too"
+                    raise server.failure(0, got=got, expect=expect, likely=ONE_AT_A_TIME, crash=False)
+                await server.quiet(likely=NOT_ALONE)
+                if text == "one" and not lost:
+                    # A lost connection doesn't end the search.
+                    lost = True
+                    attempt.drop()
+                    server.did += ", and a lost connection while its messages are sent one at a time"
+                    attempt = await accepted(server)
+                    continue
                 acknowledged += 1
                 if text == "large":
+                    found = True
                     await attempt.close(1009)
-                    server.did = "a close with 1009, and again one for the second message alone"
-                    await server.does("rejected", text=text, likely=TOO_LARGE)
+                    server.did = f"a close with 1009 for several messages, and another one for {text!r} alone"
+                    await server.does("rejected", text=text, likely=TOO_LARGE, wrong=NOT_ALONE)
                     attempt = await accepted(server)
                 else:
                     await attempt.send(ack(key, acknowledged))
-                    await server.does("sent", text=text, id=acknowledged, likely=TOO_LARGE)
+                    await server.does("sent", text=text, id=acknowledged, likely=NO_ID, wrong=NOT_ALONE)
             await server.do("send", text="large, alone")
             await key_of(server, attempt, "large, alone")
             await attempt.close(1009)
@@ -202,8 +352,9 @@ class FatalErrors:
             await server.does("rejected", text="large, alone", likely=TOO_LARGE)
             attempt = await accepted(server)
             await server.do("send", text="after it")
-            await attempt.send(ack(await key_of(server, attempt, "after it", likely=TOO_LARGE), 4))
-            await server.does("sent", text="after it", id=4, likely=TOO_LARGE)
+            await attempt.send(ack(await key_of(server, attempt, "after it", wrong=ANSWERED), 4))
+            await server.does("sent", text="after it", id=4, likely=NO_ID)
+            await no_more_sent(server, attempt, likely=ANSWERED)
 
     @staticmethod
     async def _too_large_for_uvicorn(subject: Subject) -> None:
@@ -215,6 +366,6 @@ class FatalErrors:
             for text, times in (("one", 1), ("large ", MAX_SIZE), ("three", 1)):
                 await server.do("send", text=text, times=times)
             server.did = f"three messages, of which the second one is above {MAX_SIZE} bytes, the server's limit"
-            await server.does("sent", text="one", id=1, likely=TOO_LARGE)
-            await server.does("rejected", text="large ", likely=TOO_LARGE)
-            await server.does("sent", text="three", id=2, likely=TOO_LARGE)
+            await server.does("sent", text="one", id=1, likely=NOT_AGAIN, wrong=NOT_ALONE)
+            await server.does("rejected", text="large ", likely=TOO_LARGE, wrong=NOT_ALONE)
+            await server.does("sent", text="three", id=2, likely=NOT_AGAIN, wrong=NOT_ALONE)

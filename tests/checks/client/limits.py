@@ -1,95 +1,215 @@
 """Step 09, TODO 2: the limits of a client, for unacknowledged messages and for its inbox."""
 
-from judge.fake_server import PONG, fake_server
+import asyncio
+
+from judge.fake_server import ConnectionAttempt, FakeServer, fake_server
 from judge.members import PING, joined, message
-from judge.messages import show
-from judge.model import Failure, check
+from judge.model import check
 from judge.rejoining import ack
 from judge.subject import Subject
 from judge.tasks import running
 
-from .sent import IN_ORDER, PINGS, accepted, key_in, key_of, keys_are
+from .resume import AGAIN, gap
+from .sent import ANSWERED, IN_ORDER, NO_ID, PINGS, accepted, ends, key_in, key_of, keys_are, next_sent, no_more_sent
 
 WINDOW = 100
 """The limit for unacknowledged messages of a client."""
 TOO_MANY = (
-    "Your client sends a message although 100 are unacknowledged, or lets its send() fail. Let send() wait for a "
-    "place, such as with asyncio.Semaphore(100), which becomes free with an acknowledgement."
+    "Your client sends a message although 100 are unacknowledged. Let send() wait for a place in "
+    "asyncio.Semaphore(100), and release the place after the acknowledgement."
+)
+TOO_FEW = (
+    "Your client sends nothing more although fewer than 100 messages are unacknowledged. Release a place when a "
+    "message is acknowledged, and only then: async with self._window: around all of send()."
+)
+NO_PLACE = (
+    "A canceled send() keeps its place among the 100. Release the place however send() ends, such as with "
+    "async with self._window: around all of it."
+)
+WINDOW_ENDS = (
+    "A send() that waited for a place doesn't see that the client has ended. Test self._ended again after the wait, "
+    "and raise ConnectionError."
+)
+CANCELED = (
+    "Your client sends a message whose send() was canceled. Remove its key from self._unacknowledged in a finally in "
+    "send(), and let the writer skip keys that aren't in it."
 )
 INBOX = 2000
 """The limit for items in the inbox of a client."""
+MORE = 100
+"""The items that have no room in the inbox."""
 FULL = (
-    "Your client takes more than 2000 items into its inbox, or drops those that it has no room for. Wait until there's "
-    "room before you receive again, such as with the put() of an asyncio.Queue(2000)."
+    "Your client receives more although 2,000 items are in its inbox. Wait until there's room before you append an "
+    "item, and before you receive again: self._changed.wait_for(lambda: len(self._inbox) < MAX_INBOX)."
+)
+TOO_SMALL = (
+    "Your client doesn't receive although fewer than 2,000 items are in its inbox, or its reader is blocked. Wait only "
+    "while len(self._inbox) is at least MAX_INBOX."
+)
+NOT_WOKEN = (
+    "Your client received nothing more after its inbox was full, because no one wakes the waiting reader. Call "
+    "self._changed.notify_all() in __anext__() when it takes an item."
+)
+DROPPED = (
+    "Your client drops an item for which its inbox has no room. Wait for room before you append it; a deque with "
+    "maxlen drops the oldest item."
+)
+LOST_WHILE_FULL = (
+    "Your client lost an item that waited for room when the connection ended. Set self.after only when the item is in "
+    "the inbox, after the wait for room."
 )
 
 
 class Limits:
     @check(2, "has at most 100 unacknowledged messages, and sends the next when one is acknowledged")
     async def test_window(self, subject: Subject) -> None:
-        texts = [f"text {number}" for number in range(2 * WINDOW)]
         async with fake_server(subject) as server:
-            await server.begin(base=0.02, cap=0.05)
-            attempt = await accepted(server)
-            for text in texts:
-                await server.do("send", text=text)
-            await server.handled()
-            server.did = f"{len(texts)} calls of send()"
-            # Collect the keys in order. The client may send any number up to 100 before the first acknowledgement.
-            keys: list[str] = []
-            acknowledged = 0
-            while len(keys) < WINDOW + 30:
-                # If every message is acknowledged, the client must send the next one.
-                first = [await server.next_message(attempt, likely=IN_ORDER)] if len(keys) == acknowledged else []
-                for got in first + await server.messages_so_far(attempt, likely=PINGS):
-                    if len(keys) == acknowledged + WINDOW:
-                        expect = f"{WINDOW} at most"
-                        got = f"{WINDOW + 1} unacknowledged messages"
-                        raise Failure(after=server.did, got=got, expect=expect, likely=TOO_MANY)
-                    keys.append(key_in(server, got, texts[len(keys)]))
-                if not acknowledged:
-                    attempt.drop()
-                    server.did = f"{len(keys)} messages, and a lost connection"
-                    attempt = await accepted(server)
-                    keys_are(server, [await key_of(server, attempt, text) for text in texts[: len(keys)]], keys)
-                for _ in range(max(1, (len(keys) - acknowledged) // 4)):
-                    await attempt.send(ack(keys[acknowledged], acknowledged + 1))
-                    await server.does("sent", text=texts[acknowledged], id=acknowledged + 1, likely=TOO_MANY)
-                    acknowledged += 1
-                server.did = f"{len(texts)} calls of send(), a lost connection, and {acknowledged} acknowledgements"
-            await server.do("end")
-            server.did += ", and the end of the client"
-            likely = "A send() that waits for its place goes on waiting. Wake it at the end, and raise ConnectionError."
-            failed = []
-            while (event := await server.next(expect="the end", likely=likely))["event"] != "ended":
-                failed += [event["text"]] if event["event"] == "failed" else []
-            if sorted(failed) != sorted(texts[acknowledged:]):
-                expect = f"in all {len(texts) - acknowledged} that wait"
-                got = f"ConnectionError in {len(failed)} calls of send()"
-                raise Failure(after=server.did, got=got, expect=expect, likely=likely)
+            await asyncio.gather(self._fills(server), self._cancels(server, 1))
+
+    @staticmethod
+    async def _fills(server: FakeServer) -> None:
+        texts = [f"text {number}" for number in range(2 * WINDOW)]
+        await server.begin(base=0.02, cap=0.05)
+        attempt = await accepted(server)
+        for text in texts:
+            await server.do("send", text=text)
+        await server.handled()
+        # Collect the keys in order. The client may send any number up to 100 before the first acknowledgement.
+        keys: list[str] = []
+        acknowledged = 0
+        while len(keys) < WINDOW + 30:
+            server.did = f"{len(texts)} calls of send(), a lost connection, and {acknowledged} acknowledgements"
+            # If every message is acknowledged, the client must send the next one.
+            likely = TOO_FEW if keys else IN_ORDER
+            first = [await next_sent(server, attempt, likely=likely)] if len(keys) == acknowledged else []
+            for got in first + await server.messages_so_far(attempt, likely=PINGS):
+                if len(keys) == acknowledged + WINDOW:
+                    got, expect = f"{WINDOW + 1} unacknowledged messages", f"{WINDOW} at most"
+                    raise server.failure(0, got=got, expect=expect, likely=TOO_MANY, crash=False)
+                keys.append(key_in(server, got, texts[len(keys)]))
+            if not acknowledged:
+                attempt.drop()
+                server.did = f"{len(keys)} messages, and a lost connection"
+                attempt = await accepted(server)
+                for text, key in zip(texts, keys, strict=False):
+                    await key_of(server, attempt, text, wrong=IN_ORDER, key=key)
+                await no_more_sent(server, attempt, likely=TOO_MANY)
+            for _ in range(max(1, (len(keys) - acknowledged) // 4)):
+                await attempt.send(ack(keys[acknowledged], acknowledged + 1))
+                await server.does("sent", text=texts[acknowledged], id=acknowledged + 1, likely=NO_ID)
+                acknowledged += 1
+        server.did += ", and the end of the client"
+        await ends(server, sends=len(texts) - acknowledged, likely=WINDOW_ENDS)
+
+    @staticmethod
+    async def _cancels(server: FakeServer, client: int) -> None:
+        """Cancel calls of send(): before the first connection, while they wait for an ack, and for a place."""
+        await server.begin(client, base=0.02, cap=0.05)
+        attempt = await server.next_attempt(client, likely=IN_ORDER)
+        texts = [f"number {number}" for number in range(WINDOW + 10)]
+        for text in texts:
+            await server.do("send", client, text=text)
+        await server.handled()
+        # All that have a place, and one that waits for one.
+        canceled = [*texts[:WINDOW], texts[WINDOW + 5]]
+        for text in canceled:
+            await server.do("cancel", client, text=text)
+            await server.does("canceled", client, text=text, likely=NO_ID)
+        await attempt.accept()
+        did = f"{len(texts)} calls of send() before the first connection, of which {len(canceled)} were canceled then"
+        server.did = did
+        left = [text for text in texts if text not in canceled]
+        # A canceled call leaves its place to the next one.
+        keys = [await key_of(server, attempt, text, likely=NO_PLACE, wrong=CANCELED) for text in left[:2]]
+        await server.do("cancel", client, text=left[0])
+        await server.does("canceled", client, text=left[0], likely=NO_ID)
+        for got, text in zip(await server.messages_so_far(attempt, likely=PINGS), left[2:], strict=False):
+            keys.append(key_in(server, got, text, likely=CANCELED, client=client))
+        server.did = (
+            f"{did}, and a canceled send() whose message was sent, before its ack arrived, and a lost connection"
+        )
+        attempt.drop()
+        attempt = await accepted(server, client)
+        again = left[1:]
+        acknowledged = 0
+        while again:
+            got = await next_sent(server, attempt, likely=NO_PLACE, expect=f"the message {again[0]!r}")
+            key = key_in(server, got, again[0], likely=CANCELED, client=client)
+            if acknowledged + 1 < len(keys):
+                keys_are(server, [key], keys[acknowledged + 1 : acknowledged + 2])
+            if not acknowledged:
+                # The late ack of a canceled message.
+                await attempt.send(ack(keys[0], 1))
+            acknowledged += 1
+            await attempt.send(ack(key, acknowledged + 1))
+            await server.does("sent", client, text=again.pop(0), id=acknowledged + 1, likely=NO_ID)
+        await no_more_sent(server, attempt, likely=ANSWERED)
 
     @check(2, "has at most 2000 items in its inbox, and loses no later ones")
     async def test_inbox(self, subject: Subject) -> None:
-        items = [message(number, "Grace", "hello") for number in range(1, INBOX + 101)]
         async with fake_server(subject) as server:
-            attempts = []
-            for number in range(2):
-                await server.begin(number, read=False)
-                attempts.append(await accepted(server, number))
-            late, other = attempts
-            server.did = f"{len(items)} messages and a ping, to a client without a reader"
-            async with running(server.next_message(late, likely=PINGS)) as (pong,):
-                await late.send(*items, PING)
-                # Send as many events to a second client, which has no reason to wait. Once it has received them, the
-                # first one has had time for a pong.
-                await other.send(*[joined("Grace")] * len(items))
-                await server.messages_so_far(other, likely=PINGS)
-                if pong.done():
-                    got = f"{show(pong.result())} though no item was taken"
-                    raise Failure(after=server.did, got=got, expect="no pong before that", likely=FULL)
-                await server.do("read")
-                server.did += ", which then begins to read"
-                for item in items:
-                    await server.does("item", item=item, likely=FULL)
-                if (got := await pong) != PONG:
-                    raise Failure(after=server.did, got=show(got), expect=show(PONG), likely=PINGS)
+            for number in range(3):
+                await server.begin(number, read=False, base=0.02, cap=0.05)
+            attempts = [await accepted(server, number) for number in range(3)]
+            await self._fills_inbox(server, *attempts[:2])
+            await self._loses_full(server, attempts[2])
+
+    @staticmethod
+    async def _fills_inbox(server: FakeServer, late: ConnectionAttempt, other: ConnectionAttempt) -> None:
+        items = [message(number, "Grace", "hello") for number in range(1, INBOX + MORE)]
+        items.insert(INBOX + 50, gap(2))
+        items[INBOX + 51 :] = [each | {"id": each["id"] + 2} for each in items[INBOX + 51 :]]
+        await late.send(*items[: INBOX - 1])
+        server.did = f"{INBOX - 1} messages and a ping, to a client without a reader"
+        await server.messages_before_pong(late, likely=TOO_SMALL)
+        server.did = f"{len(items)} items and a ping, to a client without a reader"
+        async with running(server.next_message(late, likely=NOT_WOKEN)) as (pong,):
+            await late.send(*items[INBOX - 1 :], PING)
+            # Send as many events to a second client, which has no reason to wait. Once it has received them, the
+            # first one has had time for a pong.
+            await other.send(*[joined("Grace")] * len(items))
+            await server.messages_so_far(other, likely=PINGS)
+            if pong.done():
+                pong.result()
+                expect = "no pong before an item was taken"
+                raise server.failure(0, got="a pong, although no item was taken", expect=expect, likely=FULL)
+            await server.do("read")
+            server.did += ", which then begins to read"
+            for number, item in enumerate(items):
+                likely = NOT_WOKEN if number >= INBOX - 1 else DROPPED
+                await server.does("item", item=item, likely=likely, wrong=DROPPED)
+            await pong
+        await server.quiet(likely=AGAIN)
+
+    @staticmethod
+    async def _loses_full(server: FakeServer, attempt: ConnectionAttempt) -> None:
+        """Lose a connection while the inbox is full, and another one in the same state after a send()."""
+        items = [message(number, "Grace", "hello") for number in range(1, INBOX + MORE)]
+        client = attempt.client
+        await attempt.send(*items[:INBOX])
+        for item in items[INBOX:]:
+            await attempt.send(item)
+        # The client has received a part of them by then, and it can't deliver it.
+        await server.do("send", client, text="one")
+        key = await key_of(server, attempt, "one")
+        attempt.drop()
+        server.did = (
+            f"{len(items)} messages and a lost connection, to a client without a reader; then it begins to read"
+        )
+        await server.do("send", client, text="two")
+        await server.handled()
+        await server.do("read", client)
+
+        async def replay() -> None:
+            while True:
+                again = await accepted(server, client)
+                after = int(again.query.get("after", ["0"])[0])
+                await again.send(*items[after:])
+                await key_of(server, again, "one", key=key)
+                await again.connection.wait_closed()
+
+        async with running(replay()):
+            for number, item in enumerate(items):
+                likely = LOST_WHILE_FULL if number >= INBOX else DROPPED
+                await server.does("item", client, item=item, likely=likely, wrong=likely)
+        await server.quiet(client, likely=AGAIN)

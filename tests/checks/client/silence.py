@@ -5,48 +5,80 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from judge.fake_server import PONG, ROUNDS, ConnectionAttempt, FakeServer, fake_server
-from judge.members import PING, message
+from judge.conversation import pause
+from judge.fake_server import DRIVER_ITSELF, PONG, ROUNDS, ConnectionAttempt, FakeServer, fake_server
+from judge.members import PING, joined, message
 from judge.messages import show
 from judge.model import Failure, check
-from judge.rejoining import ack
+from judge.rejoining import ack, error
 from judge.subject import Subject
 from judge.tasks import running
 from websockets.exceptions import ConnectionClosed
 from workshop.network import Network
 
-from .sent import CONNECTS, PINGS, accepted, ends, key_in, key_of, keys_are
+from .limits import DROPPED, INBOX, NOT_WOKEN
+from .resume import AFTER, gap
+from .sent import CLOSED_AGAIN, CONNECTS, NO_ITEM, PINGS, accepted, ends, key_in, key_of, keys_are
 
 SHORT = 1.0
 """The time without a message after which a client reconnects, in seconds."""
-LONG = 2.0
-"""The same, for a client that receives pings and must not reconnect, in seconds."""
-PAUSE = 0.4
-"""The interval between two pings, in seconds."""
+LONG = 1.5
+"""The same, for clients that receive something in time and must not reconnect, in seconds."""
+PAUSE = 0.65
+"""The time between two messages to such a client, as a part of its `silence`."""
+BUSY = 0.85
+"""If the judge is later than this part of `silence`, the machine is too busy for a decision."""
+TOO_LONG = 1.8
+"""The time after which a silent connection is late, as a part of `silence`."""
+PING_INTERVAL = 0.4
+"""The time between two pings to a client whose messages aren't read, in seconds."""
 LONGEST = 25.0
 """The limit for a client to reconnect, send and receive, in seconds."""
 HUGE = 5_000_000
 """The characters of a message that exceeds all buffers between a client and a server that reads nothing."""
-CLOSED_WITHIN = 13.0
-"""The limit for a client with a suspended send to reconnect, in seconds. The library may spend 10 s of it on the
-wait for the reply to its close frame."""
+CLOSED_WITHIN = SHORT + 5.0
+"""The limit for a client to end such a connection, in seconds. Make allows two seconds after `silence`."""
 SILENCE = (
-    "Your client waits for the next frame without a limit, but a network can end without a close frame. "
-    "Receive within asyncio.timeout(silence), and reconnect after it."
+    "Your client waits for the next message without a limit, and such a network reports no error. Put "
+    "async with asyncio.timeout(self.silence): around recv(), and reconnect after its TimeoutError."
+)
+LATE = (
+    "Your client waits longer than silence seconds. Use self.silence itself as the timeout of recv(), and let it start "
+    "with the last received message."
 )
 HANDSHAKE = (
-    "Your client waits for the answer to its handshake for longer than silence. Connect with an open_timeout that is "
-    "at most that."
+    "Your client waits for the answer to its handshake for longer than silence. Pass an open_timeout= to connect() "
+    "that is at most self.silence, and catch its TimeoutError, which is an OSError."
 )
 STUCK = (
-    "Your client waits without a limit for what it has sent, because the network takes nothing: in the send() of "
-    "websockets, or in its close(), which ignores its close_timeout then. Call websocket.transport.abort()."
+    "Your client waits without a limit for data that the network doesn't accept: in send(), or at the end of "
+    "async with connect(...), whose close() ignores its close_timeout then. Call websocket.transport.abort() before it."
 )
 UNREAD = (
     "Your client waits in send() without a limit as long as pings arrive. Put a timeout of silence seconds around each "
     "send, also around the send of a pong, and reconnect after it."
 )
-IS_ALIVE = "Your client ends a connection on which pings come. Every frame counts: start to wait again after each one."
+UNANSWERED = (
+    "At its end, your client waits too long for the answer to its close frame. Pass close_timeout=1 to connect()."
+)
+IS_ALIVE = (
+    "Your client ends a connection on which {what} has arrived in time. Every received message starts the time again: "
+    "put the timeout around each recv(), whatever it returns."
+)
+SLOW_PROGRAM = (
+    "Your client reconnects while its inbox is full: its timeout for silence covers the wait for room. Put the timeout "
+    "around recv() only, and deliver outside of it."
+)
+ALIVE: dict[str, dict[str, Any]] = {
+    "a ping": PING,
+    "a message": message(1, "Grace", "hello"),
+    "a gap": gap(1),
+    "the list of members": {"type": "members", "names": ["Ada"]},
+    "the notice joined": joined("Grace"),
+    "an ack": ack("unknown", 1),
+    "an error": error("unknown", retry=False),
+}
+"""What the server sends before the silence is too long."""
 
 
 async def _reconnects(
@@ -105,7 +137,7 @@ async def half_open(subject: Subject, silence: float = SHORT) -> None:
             await server.does(
                 "item",
                 item=message(1, "Grace", "hello"),
-                likely="Your client doesn't deliver a message. Put each message object into the inbox.",
+                likely=NO_ITEM,
             )
             await server.do("send", text="one")
             key = await key_of(server, attempt, "one")
@@ -120,9 +152,7 @@ async def half_open(subject: Subject, silence: float = SHORT) -> None:
         async def sends_again(attempt: ConnectionAttempt) -> None:
             if attempt.query.get("after") != ["1"]:
                 got, expect = f"a handshake with {attempt.query}", "after=1, the last id delivered"
-                raise Failure(
-                    after=server.did, got=got, expect=expect, likely="each connect asks for after= the last id"
-                )
+                raise Failure(after=server.did, got=got, expect=expect, likely=AFTER)
             again = key_in(server, await server.receive_from(attempt, likely=SILENCE), "one")
             keys_are(server, [again], [key])
             await attempt.send(ack(key, 2))
@@ -165,46 +195,107 @@ async def stuck_with_pings(subject: Subject) -> None:
         attempt.connection.transport.pause_reading()
         await server.do("send", text="x", times=HUGE)
         server.did = (
-            f"a message of {HUGE:,} characters to a server that reads nothing, and sends a ping every {PAUSE} s"
+            f"a message of {HUGE:,} characters to a server that reads nothing, and sends a ping every {PING_INTERVAL} s"
         )
 
         async def ping() -> None:
             with contextlib.suppress(ConnectionClosed):
                 while True:
-                    await asyncio.sleep(PAUSE)
+                    await asyncio.sleep(PING_INTERVAL)
                     await attempt.send(PING)
 
         async with running(ping(), server.next_attempt(likely=UNREAD, seconds=CLOSED_WITHIN)) as (_, again):
             await again
 
 
-async def pinged(subject: Subject) -> None:
-    """Check that a client stays connected while it receives only pings, for longer than `silence`."""
+async def stays(server: FakeServer, client: int, what: str) -> None:
+    """Check that a client stays connected when this arrives in time, and the next ping too."""
     clock = asyncio.get_running_loop().time
+    await server.begin(client, silence=LONG, base=0.02, cap=0.05)
+    attempt = await accepted(server, client)
+    before = clock()
+    after = f"{what} {PAUSE * LONG:.1f} s after the handshake, and a ping as long after it, with silence={LONG:g}"
+    try:
+        for arriving in (ALIVE[what], PING):
+            await pause(PAUSE * LONG)
+            await attempt.send(arriving)
+            before, waited = clock(), clock() - before
+            if waited > BUSY * LONG:
+                return
+        got = await server.receive_from(attempt, likely=PINGS)
+        if got != PONG and what != "a ping":
+            raise Failure(after=after, got=show(got), expect=show(PONG), likely=PINGS)
+    except ConnectionClosed:
+        if clock() - before < BUSY * LONG:
+            got = "the client ended the connection"
+            likely = IS_ALIVE.format(what=what)
+            raise Failure(after=after, got=got, expect="a pong on the same connection", likely=likely) from None
+
+
+async def silent(server: FakeServer, client: int) -> None:
+    """Check that a client ends a connection on which nothing arrives, and reconnects."""
+    await server.begin(client, silence=LONG, base=0.02, cap=0.05)
+    attempt = await accepted(server, client)
+    await attempt.send(message(1, "Grace", "hello"))
+    await server.does("item", client, item=message(1, "Grace", "hello"), likely=NO_ITEM)
+    # A timer in the client's process: a busy machine delays both.
+    await server.do("timer", DRIVER_ITSELF, of=client, seconds=TOO_LONG * LONG)
+    after = f"a message, and then nothing on a connection with silence={LONG:g}"
+    late = server.next(client, expect="an event", likely="", seconds=LONGEST)
+    async with running(attempt.connection.wait_closed(), late) as (closed, _):
+        await asyncio.wait([closed, _], return_when=asyncio.FIRST_COMPLETED)
+        if not closed.done():
+            got = f"the connection is still open after {TOO_LONG * LONG:.1f} s, and no new one"
+            likely = SILENCE
+            if not server.attempts(client).empty():
+                got, likely = "a new connection, and the old one is still open", CLOSED_AGAIN
+            elif await has_timer(server, client):
+                likely = LATE
+            raise Failure(after=after, got=got, expect=f"a new connection after {LONG:g} s", likely=likely)
+    await accepted(server, client, likely=SILENCE)
+
+
+async def has_timer(server: FakeServer, client: int) -> bool:
+    """Return whether a client has passed a delay to its event loop that's longer than `silence`, and not much."""
+    asked = (await server.ask("waits", "waits", of=client))["seconds"]
+    return any(1.05 * LONG < each <= 10 * LONG and each != 10 for each in asked)
+
+
+async def slow_program(subject: Subject) -> None:
+    """Check that a client with a full inbox keeps its connection, however long its program reads nothing."""
+    items = [message(number, "Grace", "hello") for number in range(1, INBOX + 100)]
     async with fake_server(subject) as server:
-        await server.begin(silence=LONG)
+        await server.begin(silence=SHORT, read=False, base=0.02, cap=0.05)
         attempt = await accepted(server)
-        server.did = f"nothing but a ping every {PAUSE} s, to a client with silence={LONG:g}"
-        answered = [clock()]
+        await attempt.send(*items, PING)
+        await pause(2 * SHORT)
+        await server.do("read")
+        server.did = (
+            f"{len(items)} messages and a ping, to a client with silence={SHORT:g} that reads after {2 * SHORT} s"
+        )
+        if attempt.is_closed or not server.attempts(0).empty():
+            got, expect = "the client reconnected meanwhile", "the same connection"
+            raise Failure(after=server.did, got=got, expect=expect, likely=SLOW_PROGRAM)
+        for number, item in enumerate(items):
+            await server.does("item", item=item, likely=NOT_WOKEN if number >= INBOX else DROPPED)
         try:
-            while answered[-1] - answered[0] < 1.2 * LONG:
-                await asyncio.sleep(PAUSE)
-                await attempt.send(PING)
-                if (got := await server.receive_from(attempt, likely=PINGS)) != PONG:
-                    raise Failure(after=server.did, got=show(got), expect=show(PONG), likely=PINGS)
-                answered.append(clock())
+            await server.receive_from(attempt, likely=NOT_WOKEN)
         except ConnectionClosed:
-            longest = max(later - earlier for earlier, later in zip(answered, [*answered[1:], clock()], strict=True))
-            # Fail only if every ping was in time: a busy machine may delay one.
-            if longest < LONG * 0.8:
-                got = f"the client ended the connection after {len(answered) - 1} pings"
-                raise Failure(after=server.did, got=got, expect="the same connection", likely=IS_ALIVE) from None
+            got, expect = "the client ended the connection", "a pong on the same connection"
+            raise Failure(after=server.did, got=got, expect=expect, likely=SLOW_PROGRAM) from None
+
+
+async def alive(subject: Subject) -> None:
+    """Check both sides of `silence`, with a client for each kind of message."""
+    async with fake_server(subject) as server:
+        kept = (stays(server, client, what) for client, what in enumerate(ALIVE))
+        await asyncio.gather(*kept, silent(server, len(ALIVE)))
 
 
 class Silence:
     @check(3, "reconnects when nothing arrives, and stays connected while pings arrive")
     async def test_silence(self, subject: Subject) -> None:
-        situations = (half_open, without_answer, stuck, pinged)
+        situations = (half_open, without_answer, stuck, alive, slow_program)
         await asyncio.gather(*(situation(subject) for situation in situations))
 
     @check(3, "ends while the network accepts nothing")
@@ -217,6 +308,13 @@ class Silence:
                 await server.handled()
             server.did = "the client was ended, while it sends into a network that takes nothing"
             await ends(server, likely=STUCK, seconds=CLOSED_WITHIN)
+            # A server that never answers the close frame.
+            await server.begin(1)
+            attempt = await accepted(server, 1)
+            attempt.connection.transport.pause_reading()
+            await server.do("send", 1, text="hello")
+            server.did = "the end of async with, on a connection whose close frame isn't answered"
+            await ends(server, 1, likely=UNANSWERED, seconds=CLOSED_WITHIN)
 
     @check(3, "reconnects when its messages aren't read, although pings arrive")
     async def test_unread(self, subject: Subject) -> None:

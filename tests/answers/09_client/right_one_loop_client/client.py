@@ -105,12 +105,17 @@ class ResilientClient:
         else:
             future.set_result(result)
 
+    def address(self) -> str:
+        address, _, query = self.url.partition("?")
+        kept = [part for part in query.split("&") if part and part.partition("=")[0] != "after"]
+        return f"{address}?{'&'.join([*kept, f'after={self.after}'])}"
+
     async def once(self) -> None:
         self.sent.clear()
         self.send_at = 0.0
         loop = asyncio.get_running_loop()
         async with connect(
-            f"{self.url}{'&' if '?' in self.url else '?'}after={self.after}",
+            self.address(),
             max_size=None,
             open_timeout=self.silence,
             ping_interval=None,
