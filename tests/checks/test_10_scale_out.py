@@ -3,17 +3,25 @@
 - 1 and 2: `broadcast.py`, messages in every process, over one subscription per process
 - 3: `history.py`, a history that every process replays
 - 4: `keys.py`, idempotency keys that every process deduplicates, and the broker without Redis
+- 1 and 3: `rooms.py`, names of rooms
+- 1, 3 and 4: `between.py`, what other processes do between two commands of a process
 
-`every_process.py` has helpers for several of them, and for those of step 11.
+`every_process.py` has helpers for several of them, and for those of step 11. `diagnosis.py` explains failures.
 """
+
+from .scale_out.between import Between
 
 from .scale_out.broadcast import Broadcast
 from .scale_out.history import History
 from .scale_out.keys import Keys
+from .scale_out.rooms import Rooms
 
 
-class TestExercise(Broadcast, History, Keys):
+class TestExercise(Keys, Between, History, Rooms, Broadcast):
     """All checks of step 10."""
+
+    is_step_10 = True
+    """Whether a failure may belong to another TODO than its check; see `diagnosis.explained`."""
 
     least_patience = 1.5
     """Minimum timeout, in seconds: in parallel, the checks of this step keep several processes busy. A right answer

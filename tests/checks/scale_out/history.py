@@ -4,112 +4,202 @@ import asyncio
 import contextlib
 import itertools
 
-from judge.cluster import MemberLog, at, say, shared_cluster
+from judge import pool
+from judge.cluster import Cluster, MemberLog, at, say, shared_cluster
 from judge.members import Members, message
 from judge.model import Failure, check
 from judge.subject import Subject
 from judge.tasks import spawn
 from redis.asyncio import Redis
 
-from .every_process import APART, EVERYWHERE, IN_REDIS, said
+from .diagnosis import explained, shared_key
+from .every_process import APART, EVERYWHERE, IN_REDIS, Causes, compare, has_no_time_limit, receives, said
 
 KEPT = 100
-TRIMMED = "what is said goes to a stream, by XADD with MAXLEN"
 STARTED_LATER = (
     "Your read_history() returns what this process has received since its start. Store each message in a stream in "
     "Redis, and read the stream with XRANGE."
 )
-JOINING = "between the reading of the stream and the first message that is passed on, nothing may be lost or doubled"
+JOINING = (
+    "A message that's sent during a handshake is lost or sent twice: your read_history() reads the stream and the last "
+    "id at two moments. Read both in one transaction."
+)
+STORED_OTHERWISE = (
+    "The stream has another text than the one that was published, or read_history() returns another one. Add the same "
+    "JSON to the stream that you publish, and return it unchanged."
+)
+NO_ID = (
+    "Your read_history() returns a last id that isn't the room's, so chat.py compares `after` with it. Return the "
+    "value of the counter's key, or 0 if the room has no message."
+)
+NOT_TRIMMED = "Your stream isn't trimmed. Call XADD with MAXLEN and HISTORY_SIZE."
+ABOUT = (
+    "Your stream is trimmed to about 100 entries: MAXLEN with ~ removes only whole blocks of entries, and XTRIM before "
+    "XADD leaves one more. Trim with XADD and MAXLEN 100, without the ~."
+)
+NO_STREAM = "No stream in Redis has the messages of this room. Add each message with XADD, in the script."
+TRIMMED = (
+    "The stream of this room lacks one of the last 100 messages, or read_history() returns only some of them. Trim it "
+    "to exactly HISTORY_SIZE entries, and read it without a COUNT."
+)
+NOT_BY_ID = "Your read_history() returns the messages in another order. Return them as XRANGE does, the oldest first."
+REPLAY = Causes(
+    missing=IN_REDIS,
+    gap=IN_REDIS,
+    twice="Your read_history() returns messages that aren't after `after`, or an entry twice. Start at after + 1.",
+    order=NOT_BY_ID,
+    number=(
+        "A replayed message has another id: XADD with * chooses ids of its own. Pass the message's id to XADD, or "
+        "store it as a field, and return it in StoredMessage."
+    ),
+    wrong=STORED_OTHERWISE,
+)
 
 
 class History:
     @check(3, "replays at another process than before")
+    @explained
     async def test_elsewhere(self, subject: Subject) -> None:
         cluster = await shared_cluster(subject)
-        room = Members.room()
+        room, other = Members.room(), Members.room("elsewhere")
+        texts = list(pool.texts().values())[::-1]
+        last = len(texts)
+        wanted = [message(number, "Ada", text) for number, text in enumerate(texts, 1)]
         async with (
             at(cluster[0], room, "Ada") as ada,
-            at(cluster[0], Members.room("elsewhere"), "Zoe", after=0, likely=APART) as zoe,
+            at(cluster[0], other, "Zoe", after=0, likely=APART) as zoe,
         ):
-            await say(zoe, "nobody is here")
-            await said(zoe, 1, after="Zoe sent the first message of another room", likely=APART)
-            await say(ada, *(f"text {number}" for number in range(1, 6)))
-            await said(ada, 5, after="Ada sent 5 messages, and Zoe one in another room", likely=IN_REDIS)
-            for host, last in itertools.product(cluster, (2, 0, 5)):
-                after = f"a handshake with after={last} at another process than Ada's; 5 messages are there"
-                async with at(host, room, "Grace", likely=IN_REDIS, after=last) as grace:
-                    await grace.until(
-                        lambda grace=grace, last=last: len(grace.messages) >= 5 - last,
-                        expect=f"messages {last + 1} to 5" if last < 5 else "nothing",
-                        likely=IN_REDIS,
-                        after=after,
-                    )
-                    await grace.settles(likely=IN_REDIS)
-                    wanted = [message(number, "Ada", f"text {number}") for number in range(last + 1, 6)]
-                    if grace.messages != wanted or grace.gaps:
-                        likely = APART if any(each["from"] == "Zoe" for each in grace.messages) else IN_REDIS
-                        raise Failure(after=after, got=str(grace), expect=f"messages {last + 1} to 5", likely=likely)
-            for host, bad in itertools.product(cluster, ("6", "-1", "x")):
-                answer = await host.handshake(Members.path(room, "Grace", after=bad))
-                if answer != 403:
-                    if not isinstance(answer, int):
-                        await answer.close()
-                    got = f"HTTP {answer}" if isinstance(answer, int) else "the socket accepted"
-                    sent = f"a handshake with after={bad}, when the last id is 5"
-                    likely = "as in step 08, what is no id of the room is refused before accept"
-                    raise Failure(sent=sent, got=got, expect="HTTP 403", likely=likely)
+            await say(zoe, "no other member is here")
+            hello = [message(1, "Zoe", "no other member is here")]
+            await receives(zoe, hello, after="Zoe sent the first message of another room", causes=REPLAY)
+            await say(ada, *texts)
+            await receives(ada, wanted, after=f"Ada sent {last} messages, and Zoe one in another room", causes=REPLAY)
+            # The first text is long: replay it once only.
+            for host, since in [(cluster[2], 0), *itertools.product(cluster, (last, 2, last - 1, 1))]:
+                after = f"Ada sent {last} messages, and Grace joined at another process with after={since}"
+                async with at(host, room, "Grace", likely=NO_ID, after=since) as grace:
+                    try:
+                        await receives(grace, wanted[since:], after=after, causes=REPLAY)
+                        await grace.settles(likely=IN_REDIS)
+                        compare(grace, wanted[since:], after=after, causes=REPLAY)
+                    except Failure as failure:
+                        if any(each["from"] == "Zoe" for each in grace.messages):
+                            failure.number, failure.likely = await shared_key(cluster) or (None, APART)
+                        raise
+            for host, (bad, where) in itertools.product(
+                cluster, ((str(last + 1), room), ("-1", room), ("x", room), ("1", Members.room("empty")), ("2", other))
+            ):
+                ids = {room: last, other: 1}.get(where, 0)
+                await self._rejects(host, where, bad, f"the last id of the room is {ids}")
+        async with at(cluster[1], Members.room("empty"), "Grace", likely=NO_ID, after=0) as grace:
+            await grace.settles(likely=IN_REDIS)
+            compare(grace, [], after="Grace joined a room without messages, with after=0", causes=REPLAY)
+
+    @staticmethod
+    async def _rejects(host: Subject, room: str, bad: str, when: str) -> None:
+        answer = await host.handshake(Members.path(room, "Grace", after=bad))
+        if answer != 403:
+            if not isinstance(answer, int):
+                await answer.close()
+            got = f"HTTP {answer}" if isinstance(answer, int) else "the handshake accepted"
+            sent = f"a handshake with after={bad}; {when}"
+            raise Failure(sent=sent, got=got, expect="HTTP 403", likely=NO_ID)
 
     @check(3, "replays at a process that was started later")
+    @explained
     async def test_started_later(self, subject: Subject) -> None:
         cluster = await shared_cluster(subject)
         room = Members.room()
+        sent = [message(number, "Ada", f"text {number}") for number in (1, 2, 3)]
+        causes = Causes(
+            missing=STARTED_LATER, gap=STARTED_LATER, twice=STARTED_LATER, order=REPLAY.order, number=REPLAY.number
+        )
         async with at(cluster[0], room, "Ada") as ada:
             await say(ada, "text 1", "text 2", "text 3")
-            await said(ada, 3, after="Ada sent 3 messages", likely=EVERYWHERE)
-            async with (
-                subject.another(BROKER=cluster.redis.url) as later,
-                at(later, room, "Grace", likely=STARTED_LATER, after=0) as grace,
-            ):
-                after = "Ada sent 3 messages, then a process was started, and Grace joined there with after=0"
-                await said(grace, 3, after=after, likely=STARTED_LATER)
-                await say(ada, "text 4")
-                for log in (ada, grace):
-                    await said(log, 4, after=f"{after}; then Ada sent another one", likely=STARTED_LATER)
+            await receives(ada, sent, after="Ada sent 3 messages", causes=REPLAY)
+            after = "Ada sent 3 messages, then a process was started"
+            async with subject.another(BROKER=cluster.redis.url) as later:
+                # The process knows nothing of the room before this.
+                await self._rejects(later, room, "4", f"{after}; the last id of the room is 3")
+                async with (
+                    at(later, room, "Grace", likely=STARTED_LATER, after=0) as grace,
+                    at(later, room, "Linus", likely=STARTED_LATER, after=3) as linus,
+                ):
+                    after += ", and Grace joined there with after=0, and Linus with after=3"
+                    await receives(grace, sent, after=after, causes=causes)
+                    await say(ada, "text 4")
+                    await ada.until(lambda: len(ada.messages) > 3, expect="message 4", likely=EVERYWHERE, after=after)
+                    await say(grace, "text 5")
+                    sent += [message(4, "Ada", "text 4"), message(5, "Grace", "text 5")]
+                    after += "; then Ada sent one, and Grace one"
+                    for log, first in ((ada, 0), (grace, 0), (linus, 3)):
+                        await receives(log, sent[first:], after=after, causes=causes)
 
-    @check(3, "keeps the last 100 messages in a stream, and sends a gap for earlier ones")
+    @check(3, "keeps exactly the last 100 messages of each room in a stream, and sends a gap for earlier ones")
+    @explained
     async def test_trimmed(self, subject: Subject) -> None:
         cluster = await shared_cluster(subject)
-        room = Members.room()
-        async with at(cluster[0], room, "Ada") as ada:
-            await say(ada, *(f"{room}: {number}" for number in range(1, 251)))
-            await said(ada, 250, after="Ada sent 250 messages", likely=EVERYWHERE)
-        for host, last in ((cluster[1], 10), (cluster[2], 149), (cluster[2], 150), (cluster[0], 151)):
-            missed = max(250 - KEPT - last, 0)
-            after = f"250 messages were sent, all had left, and Grace came with after={last}"
-            likely = "XADD with MAXLEN 100, exactly; and what after= asks for and the stream has not is told as a gap"
-            async with at(host, room, "Grace", likely=IN_REDIS, after=last) as grace:
-                wanted = list(range(last + missed + 1, 251))
-                expect = f"a gap of {missed} and then " * bool(missed) + f"messages {wanted[0]} to 250"
-                await grace.until(
-                    lambda grace=grace, wanted=wanted: len(grace.messages) >= len(wanted),
-                    expect=expect,
-                    likely=likely,
-                    after=after,
-                )
-                if grace.ids != wanted or sum(grace.gaps) != missed:
-                    raise Failure(after=after, got=str(grace), expect=expect, likely=likely)
-        redis = Redis.from_url(cluster.redis.url, decode_responses=True)
-        try:
+        room, quiet = pool.unique("lobby"), pool.unique("lobby")
+        async with at(cluster[0], room, "Ada") as ada, at(cluster[0], quiet, "Zoe") as zoe:
+            await say(zoe, "one", "two")
+            pair = [message(1, "Zoe", "one"), message(2, "Zoe", "two")]
+            await receives(zoe, pair, after="Zoe sent two messages", causes=REPLAY)
+            texts = [f"{room}: {number}" for number in range(1, 131)]
+            wanted = [message(number, "Ada", text) for number, text in enumerate(texts, 1)]
+            # At each process the first time, because it has no copy of the history then.
+            for host, count in ((cluster[1], KEPT - 1), (cluster[2], KEPT)):
+                await say(ada, *texts[len(ada.messages) : count])
+                await self._has_all(ada, wanted, count)
+                await self._replays(host, room, wanted[:count], 0)
+            async with subject.another(BROKER=cluster.redis.url) as later:
+                await say(ada, texts[KEPT])
+                await self._has_all(ada, wanted, KEPT + 1)
+                await self._replays(later, room, wanted[: KEPT + 1], 0)
+                await self._replays(later, room, wanted[: KEPT + 1], 1)
+                await say(ada, *texts[KEPT + 1 :])
+                await self._has_all(ada, wanted, len(wanted))
+                after = "Zoe sent two messages, then 130 were sent in another room, and Linus joined Zoe's with after=0"
+                async with at(later, quiet, "Linus", likely=NO_ID, after=0) as linus:
+                    likely = "All rooms share the limit of 100 messages. Trim the stream of each room on its own."
+                    causes = Causes(missing=likely, gap=likely, twice=likely, order=likely, number=likely)
+                    await receives(linus, pair, after=after, causes=causes)
+        await has_no_time_limit(cluster, room, "stream")
+        for host, last in ((cluster[1], 10), (cluster[2], 29), (cluster[2], 30), (cluster[0], 31)):
+            await self._replays(host, room, wanted, last)
+        await self._is_stored(cluster, room)
+
+    @staticmethod
+    async def _has_all(log: MemberLog, wanted: list[dict[str, object]], count: int) -> None:
+        await receives(log, wanted[:count], after=f"Ada sent {count} messages", causes=REPLAY)
+
+    @staticmethod
+    async def _replays(host: Subject, room: str, sent: list[dict[str, object]], last: int) -> None:
+        missed = max(len(sent) - KEPT - last, 0)
+        after = f"{len(sent)} messages were sent, and Grace joined at another process with after={last}"
+        async with at(host, room, "Grace", likely=NO_ID, after=last) as grace:
+            wanted = sent[last + missed :]
+            ids = f"messages {wanted[0]['id']} to {len(sent)}"
+            expect = f"a gap of {missed}, then {ids}" if missed else f"{ids}, and no gap"
+            enough = lambda: len(grace.messages) >= len(wanted)  # noqa: E731
+            await grace.until(enough, expect=expect, likely=TRIMMED, after=after)
+            if grace.messages != wanted or sum(grace.gaps) != missed:
+                raise Failure(after=after, got=str(grace), expect=expect, likely=TRIMMED)
+
+    @staticmethod
+    async def _is_stored(cluster: Cluster, room: str) -> None:
+        async with Redis.from_url(cluster.redis.url, decode_responses=True) as redis:
             # Read all streams, because an answer may have others for other purposes.
-            streams = [await redis.xrange(key) async for key in redis.scan_iter(_type="stream", count=1000)]
-        finally:
-            await redis.aclose()
-        lengths = [sum(f"{room}: " in str(entry) for entry in entries) for entries in streams]
-        if not any(KEPT <= length <= 2 * KEPT for length in lengths):
-            got = f"{max(lengths, default=0)} of them in a stream"
-            raise Failure(after="250 messages in one room", got=got, expect="the last 100", likely=TRIMMED)
+            streams = {key: await redis.xrange(key) async for key in redis.scan_iter(_type="stream", count=1000)}
+        lengths = {key: sum(f"{room}: " in str(entry) for entry in some) for key, some in streams.items()}
+        if KEPT not in lengths.values():
+            key, most = max(lengths.items(), key=lambda item: item[1], default=("", 0))
+            got = f'the stream "{key}" with {most} messages of this room' if most else "no stream with one of them"
+            likely = NO_STREAM if not most else NOT_TRIMMED if most >= 130 else ABOUT
+            expect = "a stream with exactly the last 100"
+            raise Failure(after="130 messages in one room", got=got, expect=expect, likely=likely)
 
     @check(3, "loses and duplicates nothing for a member that joins under load")
+    @explained
     async def test_under_load(self, subject: Subject) -> None:
         cluster = await shared_cluster(subject)
         room = Members.room()

@@ -3,28 +3,109 @@
 import asyncio
 import contextlib
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from judge import pool
 from judge.clients import anything
-from judge.cluster import Cluster, MemberLog, at, say, separate_cluster, shared_cluster, shortened
-from judge.members import Members
+from judge.cluster import Cluster, MemberLog, at, say, separate_cluster, shared_cluster
+from judge.members import Members, message
+from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
 
-from .every_process import APART, KEYS, said
+from .diagnosis import explained
+from .every_process import KEYS, Causes, has_no_time_limit, receives, said
 
-HASHED = f"{KEYS}; and hash() gives another number for the same string in each process"
-
+HASHED = (
+    "Each process finds only the keys that it has stored itself: they're in its memory, or their names contain hash(), "
+    "which returns another number for the same string in each process. Store the pair of sender and key in Redis."
+)
+NOT_AS_ONE = (
+    "Your code looks the key up before the script that stores it, so another process stores it in between. Look it up "
+    "and store it in the script that assigns the id."
+)
+JOINED = (
+    "Your code takes two pairs of sender and key for one, because joining them with a separator gives the same string. "
+    "Use json.dumps([sender, key])."
+)
+KEY_CHANGED = (
+    "Your code takes two keys for one, because it changes a key, cuts it, or converts it to a number. Use the key "
+    "unchanged."
+)
+OF_ANY_SENDER = (
+    "The key is stored without its sender, or the sender's name is changed. Store the pair: json.dumps([sender, key])."
+)
+OF_ANY_ROOM = (
+    "The keys of all rooms are in one place. Store the keys of each room in its own sorted set: the key of it is "
+    'redis_keys(room_id, "keys").'
+)
+NOT_KNOWN = (
+    "Your code doesn't find this pair of sender and key again, at another process. Store and look up the same string, "
+    "and leave out what differs from one request to the next."
+)
+NOT_ITS_ID = (
+    "For a known key, your code returns another id than the one of its message, such as the room's last one. Return "
+    "the id that's stored with the key."
+)
+SENT_AGAIN = (
+    "For a known key, your code returns the id of the first message, and sends the message again nevertheless. Return "
+    "before INCR, XADD and PUBLISH."
+)
+ID_LOST = (
+    "For a known key, your code increments the counter, so no message gets this id. Look the key up first, and call "
+    "INCR only for a new message."
+)
+WITHOUT_KEY = (
+    "Messages without a key are taken for duplicates, because an empty key is stored too. Look up and store a key only "
+    "if there is one."
+)
 WINDOW = 1000
 """The number of keys of a room that a server knows."""
 FORGOTTEN = (
-    "Your server has forgotten one of the last 1000 keys of the room. Keep DEDUP_WINDOW keys, and remove the oldest "
-    "ones first, those with the smallest ids: ZREMRANGEBYRANK with 0 and -1 - DEDUP_WINDOW."
+    "Your server has forgotten one of the last 1000 keys of the room, and sent its message again. Keep DEDUP_WINDOW "
+    "keys, whatever the stream still has, and remove the oldest ones first: ZREMRANGEBYRANK with 0 and "
+    "-1 - DEDUP_WINDOW."
 )
+NEVER_REMOVED = (
+    "Your code keeps more than the last 1000 keys of the room, or a number of keys for each sender. Remove the oldest "
+    "one from the room's sorted set when it has more than DEDUP_WINDOW keys."
+)
+SHARED_WINDOW = (
+    "The keys of one room push out those of another one, because all rooms share one set. Store the keys of each room "
+    "in its own."
+)
+SEPARATORS = (":", "|", "/", " ", "-", ",", ", ", "\n", "\0", "_", ".", "#", "\x1f", '","', '", "', "::", "")
+"""Strings that a sender and a key may be joined with."""
+
+
+@dataclass
+class _Talk:
+    """The messages of a room, in order."""
+
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def last(self) -> int:
+        """The last id."""
+        return len(self.messages)
+
+    def sends(self, name: str, text: str) -> None:
+        """Note a message that's new."""
+        self.messages.append(message(self.last + 1, name, text))
+
+
+def _causes(likely: str) -> Causes:
+    return Causes(missing=likely, gap=likely, twice=likely, order=likely, number=likely)
+
+
+KNOWN = Causes(missing=NOT_KNOWN, gap=ID_LOST, twice=SENT_AGAIN, order=KEYS, number=ID_LOST)
 
 
 class Keys:
     @check(4, "deduplicates by key across all processes")
+    @explained
     async def test_key(self, subject: Subject) -> None:
         await self.deduplicates(await separate_cluster(subject))
 
@@ -38,77 +119,149 @@ class Keys:
         async with contextlib.AsyncExitStack() as stack:
             adas = [await stack.enter_async_context(at(host, room, "Ada")) for host in cluster]
             grace = await stack.enter_async_context(at(cluster[2], room, "Grace"))
+            talk = _Talk()
             after = "Ada sent one key at three processes, one after another"
+            talk.sends("Ada", "k")
             for ada in adas:
                 await say(ada, "k", key="k")
-                await self._acknowledged(ada, "k", after)
-            self._has_one_id(adas, "k", after, HASHED)
-            after = "Ada sent one key at three processes, all at once, and then the next"
-            for number in range(20):
-                key = f"all at once {number}"
+                await self._has_id(ada, "k", 1, after, HASHED)
+            after = "Ada sent one key at three processes at the same time, and then the next one"
+            for number in range(8):
+                key = f"at the same time {number}"
+                talk.sends("Ada", key)
+                await asyncio.gather(*(say(ada, key, key=key) for ada in adas))
                 for ada in adas:
-                    await say(ada, key, key=key)
-                for ada in adas:
-                    await self._acknowledged(ada, key, after)
-                self._has_one_id(adas, key, after)
-            await say(grace, "mine", key="k")
-            await self._acknowledged(grace, "k", "Grace sent a key that Ada had used")
+                    await self._has_id(ada, key, talk.last, after, NOT_AS_ONE)
+            await say(grace, "k", key="k")
+            talk.sends("Grace", "k")
+            await self._has_id(grace, "k", talk.last, "Grace sent a key that Ada had used", OF_ANY_SENDER)
             elsewhere = await stack.enter_async_context(at(cluster[1], Members.room("elsewhere"), "Ada"))
             await say(elsewhere, "k", key="k")
             after = "Ada sent a key in another room which she had used in this one"
-            await self._acknowledged(elsewhere, "k", after)
-            await said(elsewhere, 1, after=after, likely=APART)
-            # Use names and keys that equal another pair when they're joined, with or without a colon.
-            for name, key in (("Ad", "ak"), ("Ada:k", "k"), ("Ada", "k:k")):
-                async with at(cluster[0], room, name) as another:
-                    await say(another, f"{name}, {key}", key=key)
-                    await self._acknowledged(another, key, f"{name} sent the key {key}")
-            for number in range(150):
-                await say(grace, f"text {number}", key=f"g{number}")
-            await self._acknowledged(grace, "g149", "Grace sent 150 messages with keys")
-            await say(adas[1], "k", key="k")
+            await self._has_id(elsewhere, "k", 1, after, OF_ANY_ROOM)
+            own = [message(1, "Ada", "k")]
+            await receives(elsewhere, own, after=after, causes=_causes(OF_ANY_ROOM))
+            await self._all_keys(cluster, adas, talk)
+            await self._all_senders(cluster, room, talk)
+            for text in ("the same text", "the same text"):
+                talk.sends("Ada", text)
+                await say(adas[0], text)
+            after = "Ada sent the same text twice without a key"
+            await receives(grace, talk.messages, after=after, causes=_causes(WITHOUT_KEY))
+            for number in range(100):
+                talk.sends("Grace", f"text {number}")
+            await say(grace, *(f"text {number}" for number in range(100)))
+            after = "Grace sent 100 messages without a key"
+            await receives(grace, talk.messages, after=after, causes=_causes(WITHOUT_KEY))
             del adas[1].acks["k"]
-            await self._acknowledged(adas[1], "k", "Ada sent her first key again, 173 keys later")
+            await say(adas[1], "k", key="k")
+            after = "Ada sent her first key again, when its message wasn't in the stream any longer"
+            await adas[1].until(lambda: "k" in adas[1].acks, expect="an ack", likely=NOT_ITS_ID, after=after)
+            forgotten = adas[1].acks["k"] > talk.last
+            await self._has_id(adas[1], "k", 1, after, FORGOTTEN if forgotten else NOT_ITS_ID)
+            talk.sends("Ada", "last")
+            await say(adas[1], "last")
             for log in (grace, *adas):
-                after = "175 messages of different senders or with different keys were sent, and some of them again"
-                await log.settles(likely=KEYS)
-                await said(log, 175, after=after, likely=KEYS)
+                await receives(log, talk.messages, after="many messages, some of them with a known key", causes=KNOWN)
+
+    async def _all_keys(self, cluster: Cluster, adas: list[MemberLog], talk: "_Talk") -> None:
+        """Send keys of many kinds, each of them at two processes."""
+        keys = {kind: text for kind, text in pool.texts(long=False).items() if 1 <= len(text) <= 64}
+        near = [each for each in pool.neighbors(" Cafe\u0301 \ufb01+%41<i>&amp;*?") if each.strip()]
+        some = [*keys.values(), *near, "7", "07", "7.0", "1e3", "1000", "0", "false", "K", "k ", "x" * 64, "x" * 63]
+        new = [key for key in dict.fromkeys(some) if key not in adas[0].acks]
+        for key in new:
+            talk.sends("Ada", f"with the key {key}")
+            await say(adas[0], f"with the key {key}", key=key)
+        await self._have_ids(adas[0], new, talk, "Ada sent the key {}, and others that are similar", KEY_CHANGED)
+        for key in new:
+            await say(adas[1], f"with the key {key}", key=key)
+        after = "Ada sent the key {} at one process and then at another one"
+        await self._have_ids(adas[1], new, talk, after, NOT_KNOWN)
+
+    async def _all_senders(self, cluster: Cluster, room: str, talk: "_Talk") -> None:
+        """Send one key as members with many kinds of names, and pairs that equal another pair when they're joined."""
+        joined = [f"x{each}x" for each in SEPARATORS]
+        async with at(cluster[0], room, "x") as log:
+            for key in joined:
+                talk.sends("x", f"with the key {key}")
+                await say(log, f"with the key {key}", key=key)
+            await self._have_ids(log, joined, talk, 'the member "x" sent the key {}', KEY_CHANGED)
+        for name in joined:
+            talk.sends(name, "with the key x")
+            async with at(cluster[0], room, name) as log:
+                await say(log, "with the key x", key="x")
+                after = f"the member {show(name)} sent the key x, when the member x had sent the key {show(name)}"
+                await self._has_id(log, "x", talk.last, after, JOINED)
+        senders = list(dict.fromkeys([*pool.names().values(), *pool.neighbors("Ada")[:4]]))
+        for name in senders:
+            talk.sends(name, "with the key k")
+            async with at(cluster[0], room, name) as log:
+                await say(log, "with the key k", key="k")
+                after = f"the member {show(name)} sent the key k, which Ada and others had sent"
+                await self._has_id(log, "k", talk.last, after, OF_ANY_SENDER)
+
+    async def _have_ids(self, log: MemberLog, keys: list[str], talk: "_Talk", after: str, likely: str) -> None:
+        first = talk.last - len(keys)
+        for number, key in enumerate(keys, 1):
+            await self._has_id(log, key, first + number, after.format(show(key)), likely)
 
     @staticmethod
-    def _has_one_id(logs: list[MemberLog], key: str, after: str, likely: str = KEYS) -> None:
-        ids = [log.acks[key] for log in logs]
-        if len(set(ids)) > 1:
-            raise Failure(after=after, got=f"the ids {shortened(ids)}", expect="one id", likely=likely)
+    async def _has_id(log: MemberLog, key: str, number: int, after: str, likely: str) -> None:
+        expect = f"an ack of {show(key)} with the id {number}"
+        await log.until(lambda: key in log.acks, expect=expect, likely=likely, after=after)
+        if log.acks[key] != number:
+            raise Failure(after=after, got=f"an ack with the id {log.acks[key]}", expect=expect, likely=likely)
 
-    @staticmethod
-    async def _acknowledged(log: MemberLog, key: str, after: str) -> None:
-        await log.until(lambda: key in log.acks, expect=f"an ack of {key}", likely=KEYS, after=after)
-
-    @check(4, "keeps the last 1000 keys of a room")
+    @check(4, "knows the last 1000 keys of a room, and no older ones")
+    @explained
     async def test_window(self, subject: Subject) -> None:
         cluster = await shared_cluster(subject)
-        room = Members.room()
-        async with at(cluster[0], room, "Ada") as ada:
+        room, quiet = pool.unique("lobby"), Members.room("quiet")
+        async with (
+            at(cluster[0], room, "Ada") as ada,
+            at(cluster[1], room, "Grace") as grace,
+            at(cluster[0], quiet, "Zoe") as zoe,
+        ):
+            await say(zoe, "quiet", key="k1")
+            await self._has_id(zoe, "k1", 1, "Zoe sent a key", KEYS)
+            # The ids of messages without a key aren't keys.
+            await say(ada, *(f"without a key {number}" for number in range(5)))
             for number in range(1, WINDOW + 1):
                 await say(ada, f"text {number}", key=f"k{number}")
-            after = f"Ada sent {WINDOW} messages with a key each"
-            await ada.until(
-                lambda: len(ada.acks) == WINDOW, expect=f"{WINDOW} acks", likely=KEYS, after=after, seconds=8
-            )
-            async with at(cluster[1], room, "Ada") as again:
-                await say(again, "text 1", key="k1")
-                after += ", and then the first one again, at another process"
-                await again.until(
-                    lambda: again.acks, expect="the ack of k1, with the id 1", likely=FORGOTTEN, after=after
-                )
-                if again.acks != {"k1": 1}:
-                    got, expect = f"an ack with the id {again.acks.get('k1')}", "the ack of k1, with the id 1"
-                    raise Failure(after=after, got=got, expect=expect, likely=FORGOTTEN)
+            after = f"Ada sent 5 messages without a key and {WINDOW} with a key each"
+            expect = f"acks of {WINDOW} keys"
+            await ada.until(lambda: len(ada.acks) == WINDOW, expect=expect, likely=KEYS, after=after, seconds=8)
+            async with at(cluster[1], room, "Ada") as second:
+                await say(ada, *(f"without a key {number}" for number in range(5, 10)))
+                await ada.settles(likely=KEYS)
+                await say(second, "text 1", key="k1")
+                after += ", 5 more without a key, and then the first key again, at another process"
+                likely = FORGOTTEN if ada.acks["k1"] == 6 else KEYS
+                await self._has_id(second, "k1", 6, after, likely)
+            await say(zoe, "quiet", key="k1")
+            zoe.acks.clear()
+            await self._has_id(zoe, "k1", 1, f"{after}; and Zoe sent her key again in her room", SHARED_WINDOW)
+            await say(grace, "one more", key="one more")
+            await say(grace, "and one", key="and one")
+            after = f"Ada sent {WINDOW} keys, Grace two more, and Ada"
+            await grace.until(lambda: "and one" in grace.acks, expect="two acks", likely=KEYS, after=after)
+            async with at(cluster[2], room, "Ada") as third:
+                await say(third, "text 5", key="k5")
+                await self._has_id(third, "k5", 10, f"{after} her fifth one again", FORGOTTEN)
+                last = grace.acks["and one"]
+                await say(third, "text 2", key="k2")
+                await self._has_id(third, "k2", last + 1, f"{after} her second one again", NEVER_REMOVED)
+        await has_no_time_limit(cluster, room, "string", "zset", "hash", "set", "list")
 
     @check(4, "does what step 08 does without Redis")
+    @explained
     async def test_memory(self, subject: Subject) -> None:
         room = Members.room()
-        likely = "memory:// is the default, and does what step 08 did"
+        likely = (
+            "Without a Redis, the server must still work, and use its journal: BROKER is memory:// by default. Keep "
+            "memory.py, and the choice of the broker in main.py, as they are."
+        )
         with tempfile.TemporaryDirectory() as folder:
             journal = str(Path(folder) / "journal")
             async with subject.another(JOURNAL=journal) as before:

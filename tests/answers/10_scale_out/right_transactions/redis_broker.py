@@ -65,7 +65,10 @@ class RedisBroker:
                 try:
                     await transaction.execute()
                     return message_id
-                except WatchError:
+                except WatchError as error:
+                    # redis-py also raises it for a lost connection, and Redis may have run the transaction.
+                    if "Watched variable changed" not in str(error):
+                        raise
                     await asyncio.sleep(random.uniform(0, 0.005))
 
     async def read_history(self, room_id: str, after: int) -> HistoryPage:

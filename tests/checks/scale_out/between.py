@@ -1,0 +1,280 @@
+"""Step 10: what other processes do between two commands of a process, or before it gets what is published."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+from judge import pool
+from judge.cluster import Cluster, MemberLog, at, say, shared_cluster
+from judge.members import message
+from judge.messages import show
+from judge.model import Failure, check
+from judge.redis_proxy import RedisProxy, redis_proxy
+from judge.subject import Subject
+
+from .diagnosis import explained
+from .every_process import Causes, compare, listed, receives
+
+PLACES = 6
+"""The number of commands of a process before which another process does something."""
+TWO_STEPS = (
+    "Your process assigns the id and publishes the message in several commands, and another process can publish a "
+    "larger id between them. Call INCR and PUBLISH in the script, which Redis runs in one step."
+)
+ORDER = Causes(missing=TWO_STEPS, gap=TWO_STEPS, twice=TWO_STEPS, order=TWO_STEPS, number=TWO_STEPS)
+STORED_LATER = (
+    "Your process publishes a message before it's in the stream, so a member that joins in between misses it. Call "
+    "XADD in the script, before PUBLISH."
+)
+STORED = Causes(missing=STORED_LATER, gap=STORED_LATER, twice=STORED_LATER, order=STORED_LATER, number=STORED_LATER)
+READ_TWICE = (
+    "Your read_history() reads the entries first, and then a newer last id, so it lacks the messages in between. Read "
+    "both in one transaction, with async with self.redis.pipeline(); or take the last id first."
+)
+READ_WRONG = (
+    "Your read_history() returns other messages than those after the id `after`, when that isn't 0. Read from the "
+    "entry after + 1: its place in the stream is another number, because the stream is trimmed."
+)
+LOOKED_UP = (
+    "Your process looks the key up, stores it, and publishes the message in several commands, and another process gets "
+    "the same key between them. Do all of it in the script, which Redis runs in one step."
+)
+PUBLISHED_LATER = (
+    "Your process publishes the message in a command of its own, after the script. If it loses its connection in "
+    "between, the message has an id, and no member gets it. Call PUBLISH in the script."
+)
+RETRIED = (
+    "Redis has run the command, and only its reply was lost. Your Redis client sends the command again, so the "
+    "message is published twice. Switch retries off: retry=Retry(NoBackoff(), 0)."
+)
+
+
+@dataclass
+class Scene:
+    """A room with a member at a process behind a proxy, and one at another process."""
+
+    proxy: RedisProxy
+    behind: Subject
+    """The process behind the proxy."""
+    room: str
+    ada: MemberLog
+    """The member there."""
+    zoe: MemberLog
+    """The other member."""
+    after: str
+    causes: Causes
+    sent: list[tuple[str, str]] = field(default_factory=list)
+    """The senders and texts of all messages."""
+
+    async def zoe_says(self, text: str) -> None:
+        """Let Zoe send a message, and wait until she receives it. She has received all earlier ones then."""
+        self.sent.append(("Zoe", text))
+        await say(self.zoe, text)
+        await self.zoe.until(
+            lambda: any(each["text"] == text for each in self.zoe.messages),
+            expect=f'the message "{text}"',
+            likely=self.causes.missing,
+            after=self.after,
+        )
+
+    async def ada_says(self, text: str) -> None:
+        """Let Ada send a message with a key, and wait until her process acknowledges it, after its last command."""
+        self.sent.append(("Ada", text))
+        await say(self.ada, text, key=text)
+        expect = f'an ack of the key "{text}"'
+        await self.ada.until(lambda: text in self.ada.acks, expect=expect, likely=self.causes.missing, after=self.after)
+
+    async def agree(self, *logs: MemberLog) -> None:
+        """Wait until the members have received all messages, each once, without gaps, in one order.
+
+        Raises:
+            Failure: they haven't.
+        """
+        for log in logs:
+            enough = lambda log=log: len(log.messages) >= len(self.sent) or bool(log.gaps)  # noqa: E731
+            wanted = [message(number, *each) for number, each in enumerate(self.sent, 1)]
+            with contextlib.suppress(Failure):
+                await log.until(enough, expect=listed(wanted), likely=self.causes.missing, after=self.after)
+            texts = sorted((each["from"], each["text"]) for each in log.messages)
+            ids = list(range(1, len(self.sent) + 1))
+            if texts != sorted(self.sent) or log.ids != ids or log.gaps:
+                compare(log, wanted, after=self.after, causes=self.causes)
+            if log.messages != logs[0].messages:
+                got = f"{show(log.messages[-4:])} and {show(logs[0].messages[-4:])} at another process"
+                expect = "the same messages in the same order at both"
+                raise Failure(after=self.after, got=got, expect=expect, likely=self.causes.order)
+
+    async def before_each(
+        self, act: Callable[[int], Awaitable[None]], meanwhile: Callable[[int], Awaitable[None]]
+    ) -> None:
+        """Do something at the process, several times; each time, do something else before its next command.
+
+        Args:
+            act: causes a number of commands, and waits until they have run.
+            meanwhile: runs before the first command in the first round, before the second one in the second round ...
+        """
+        for place in range(1, PLACES + 1):
+            stop = self.proxy.stop_before(self.room, place, lambda place=place: meanwhile(place))
+            try:
+                await act(place)
+                if stop.failed:
+                    raise stop.failed
+            except Failure as failure:
+                failure = stop.failed if isinstance(stop.failed, Failure) else failure
+                failure.got += f". Commands of Ada's process: {', '.join(stop.commands[:PLACES])}"
+                raise failure from None
+            if not stop.ran:
+                return
+
+
+@contextlib.asynccontextmanager
+async def _scene(subject: Subject, after: str, causes: Causes, *, own: bool = False) -> AsyncIterator[Scene]:
+    """Enter a room.
+
+    Args:
+        subject: the answer.
+        after: the events, for the message of a failure.
+        causes: the likely causes of a failure.
+        own: whether the process behind the proxy is only for this check, which may end it.
+    """
+    cluster = await shared_cluster(subject)
+    room = pool.unique("lobby")
+    async with contextlib.AsyncExitStack() as stack:
+        if own:
+            proxy = await stack.enter_async_context(redis_proxy(cluster.redis))
+            # Noisy: a lost reply ends the endpoint of its sender with a traceback.
+            behind = await stack.enter_async_context(subject.another(BROKER=proxy.url, noisy=True))
+        else:
+            proxy = await subject.share("proxy", lambda: _serve(subject, cluster))
+            behind = await subject.under(BROKER=proxy.url)
+        zoe = await stack.enter_async_context(at(cluster[1], room, "Zoe"))
+        ada = await stack.enter_async_context(at(behind, room, "Ada"))
+        scene = Scene(proxy, behind, room, ada, zoe, after, causes)
+        await scene.zoe_says("first")
+        yield scene
+
+
+async def _serve(subject: Subject, cluster: Cluster) -> RedisProxy:
+    """Start a proxy that ends with the subject."""
+    proxy, loop = RedisProxy(cluster.redis), asyncio.get_running_loop()
+    await proxy.start()
+    # It's called in a thread.
+    subject.at_end.append(lambda: loop.call_soon_threadsafe(proxy.close))
+    return proxy
+
+
+class Between:
+    @check(1, "assigns ids and publishes in one step, whatever other processes do in between")
+    @explained
+    async def test_ids_between(self, subject: Subject) -> None:
+        after = "Ada and Zoe sent messages at two processes, Zoe between two commands of Ada's process"
+        async with _scene(subject, after, ORDER) as scene:
+
+            async def act(place: int) -> None:
+                await scene.ada_says(f"Ada {place}")
+                await scene.agree(scene.zoe, scene.ada)
+
+            await scene.before_each(act, lambda place: scene.zoe_says(f"Zoe {place}"))
+
+    @check(1, "publishes a message once, although the reply of Redis is lost")
+    @explained
+    async def test_lost_reply(self, subject: Subject) -> None:
+        after = "Ada sent a message, and her process lost its connection to Redis before the reply"
+        causes = Causes(missing=PUBLISHED_LATER, gap=PUBLISHED_LATER, twice=RETRIED, order=RETRIED, number=RETRIED)
+        async with _scene(subject, after, causes, own=True) as scene:
+            scene.proxy.loses_reply = True
+            scene.sent.append(("Ada", "no reply"))
+            await say(scene.ada, "no reply")
+            await scene.agree(scene.zoe)
+            # If the message is published a second time, it's before the next one.
+            with contextlib.suppress(Failure):
+                await scene.ada.settles(likely=RETRIED)
+            await scene.zoe_says("last")
+            await scene.agree(scene.zoe)
+
+    @check(3, "stores each message before another process delivers it")
+    @explained
+    async def test_stored_between(self, subject: Subject) -> None:
+        cluster = await shared_cluster(subject)
+        after = "Ada sent a message, and Grace joined at another process with after=0, between two commands of Ada's"
+        async with _scene(subject, after, STORED) as scene, contextlib.AsyncExitStack() as stack:
+            joined: list[MemberLog] = []
+
+            async def join(place: int) -> None:
+                await scene.zoe_says(f"Zoe {place}")
+                grace = await stack.enter_async_context(at(cluster[2], scene.room, f"Grace {place}", after=0))
+                joined.append(grace)
+                await receives(grace, list(scene.zoe.messages), after=after, causes=STORED)
+
+            async def act(place: int) -> None:
+                await scene.ada_says(f"Ada {place}")
+                await scene.agree(scene.zoe, scene.ada, *joined)
+
+            await scene.before_each(act, join)
+
+    @check(3, "loses and duplicates nothing if published messages arrive later than the history")
+    @explained
+    async def test_late(self, subject: Subject) -> None:
+        causes = Causes(
+            missing=READ_WRONG, gap=READ_TWICE, twice=READ_WRONG, order=READ_WRONG, number=READ_WRONG, wrong=READ_WRONG
+        )
+        after = (
+            "the room had 130 messages; Zoe sent more, which Ada's process didn't get from Redis yet, and Grace joined "
+            "there with after=100, while Zoe sent another one"
+        )
+        async with _scene(subject, after, causes) as scene, contextlib.AsyncExitStack() as stack:
+            texts = [f"old {number}" for number in range(2, 131)]
+            await say(scene.zoe, *texts)
+            scene.sent += [("Zoe", text) for text in texts]
+            await scene.agree(scene.zoe, scene.ada)
+            joined: list[MemberLog] = []
+
+            async def act(place: int) -> None:
+                with scene.proxy.late(scene.room):
+                    for number in (1, 2, 3):
+                        await scene.zoe_says(f"late {place} {number}")
+                    path = at(scene.behind, scene.room, f"Grace {place}", after=100)
+                    joined.append(grace := await stack.enter_async_context(path))
+                    await grace.settles(likely=READ_WRONG)
+                await scene.zoe_says(f"then {place}")
+                await scene.agree(scene.zoe, scene.ada)
+                await receives(grace, scene.zoe.messages[100:], after=after, causes=causes)
+
+            await scene.before_each(act, lambda place: scene.zoe_says(f"between {place}"))
+            for log in joined:
+                await receives(log, scene.zoe.messages[100:], after=after, causes=causes)
+                await log.settles(likely=READ_WRONG)
+                compare(log, scene.zoe.messages[100:], after=after, causes=causes)
+
+    @check(4, "publishes a key once, if another process gets it between two commands")
+    @explained
+    async def test_key_between(self, subject: Subject) -> None:
+        cluster = await shared_cluster(subject)
+        after = (
+            "Ada sent a message with a key, and the same again at another process, between two commands of the first"
+        )
+        causes = Causes(missing=LOOKED_UP, gap=LOOKED_UP, twice=LOOKED_UP, order=LOOKED_UP, number=LOOKED_UP)
+        async with _scene(subject, after, causes) as scene, at(cluster[2], scene.room, "Ada") as second:
+
+            async def again(place: int) -> None:
+                key = f"Ada {place}"
+                await say(second, key, key=key)
+                await second.until(lambda: key in second.acks, expect=f"an ack of {key}", likely=LOOKED_UP, after=after)
+
+            async def act(place: int) -> None:
+                key = f"Ada {place}"
+                await scene.ada_says(key)
+                if key not in second.acks:
+                    await again(place)
+                await scene.zoe_says(f"after {place}")
+                await scene.agree(scene.zoe, scene.ada)
+                await receives(second, scene.zoe.messages[1:], after=after, causes=causes)
+                ids = [each["id"] for each in scene.zoe.messages if each["text"] == key]
+                if ids != [scene.ada.acks[key]] or ids != [second.acks[key]]:
+                    got = (
+                        f"the message with the id {ids[0]}, and acks with {scene.ada.acks[key]} and {second.acks[key]}"
+                    )
+                    raise Failure(after=after, got=got, expect=f"both acks with the id {ids[0]}", likely=LOOKED_UP)
+
+            await scene.before_each(act, again)
