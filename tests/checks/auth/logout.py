@@ -13,7 +13,7 @@ from judge.subject import Subject
 from judge.tasks import spawn, stop
 from websockets import ConnectionClosed
 
-from .expiry import flooding
+from .expiry import flooding, until_stuck
 from .permissions import WAITS, is_missing
 
 LOGGED_OUT = (
@@ -314,12 +314,13 @@ class HardLogouts:
         auth = AuthClient(await subject.under(**WEST))
         ada, grace, linus = [await auth.log_in(name, fresh=True) for name in ("Ada", "Grace", "Linus")]
         async with contextlib.AsyncExitStack() as stack:
-            members = [await stack.enter_async_context(auth.member("lobby", token=linus)) for _ in range(MANY)]
             stuck = await stack.enter_async_context(
                 auth.subject.client("/ws/lobby", headers=bearer(linus), small_buffers=True, who="Linus")
             )
             sent = await stack.enter_async_context(flooding(stuck))
-            await auth.subject.stands_still(lambda: sum(sent))
+            await until_stuck(auth.subject, sent)
+            # They join later, so that they don't get the large messages.
+            members = [await stack.enter_async_context(auth.member("lobby", token=linus)) for _ in range(MANY)]
             joining = await stack.enter_async_context(auth.member("lobby", token=grace))
             joining.did = "POST /logout of Grace, who joined after the buffers of another member were full"
             await auth.answers(204, "/logout", "a valid token", bearer(grace), after=joining.did, likely=STATUS)
