@@ -13,8 +13,21 @@ def show(message: object) -> str:
     if isinstance(message, bytes):
         return f"a binary frame {cut(repr(message))}"
     if isinstance(message, str):
+        if len(message) > 120 and is_error(message, _more(message)):
+            # Shorten the sentence, so that the keys after it are shown too.
+            message = json.dumps(
+                {**parsed(message), "detail": f"{parsed(message)['detail'][:20]}..."}, ensure_ascii=False
+            )
         return f'the text "{cut(message)}"' if message else "an empty text"
     return cut(json.dumps(message, ensure_ascii=False))
+
+
+def _more(frame: str) -> dict[str, Any]:
+    """Return the further keys of an error."""
+    value = parsed(frame) if len(frame) <= 1000 else None
+    return (
+        {key: each for key, each in value.items() if key not in ("type", "detail")} if isinstance(value, dict) else {}
+    )
 
 
 def cut(text: str) -> str:

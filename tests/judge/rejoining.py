@@ -20,7 +20,6 @@ from .members import PING, Members, members_list, message
 from .messages import cut, is_message, only_key, parsed, show
 from .model import Failure, Likely
 from .subject import Subject
-from .tasks import running
 from .troubles import LIMITED
 
 REPLAY = (
@@ -34,8 +33,31 @@ LINES = {
     "a line of JSON": '"}\n{"room": "lab", "id": 1, "sender": "Eve", "text": "x"}\n',
 }
 """Texts that end a line for some functions, but not in the journal."""
-SEPARATORS = ("", ":", "|", "/", ",", ";", " ", "-", "_", ".", "#", "@", "\x00", "\x1f")
+SEPARATORS = ("", ":", "|", "/", ",", " ", "-", "_", ".", "\x00")
 """Strings that may join a room, a name and a key to one string. Other names and keys can then give the same string."""
+
+
+CHANGES: dict[str, Callable[[str], str]] = {
+    "strip()": str.strip,
+    "lower() or casefold()": str.casefold,
+    "lower() and strip()": lambda text: text.strip().casefold(),
+    "unicodedata.normalize()": lambda text: unicodedata.normalize("NFKC", text),
+    "normalize() and casefold()": lambda text: unicodedata.normalize("NFKC", text).casefold().strip(),
+    "unquote()": unquote_plus,
+    "html.unescape()": unescape,
+    "int() or float()": lambda text: str(float(text)),
+    "a slice, which cuts off its end": lambda text: text[:12],
+}
+"""Functions that make two similar strings equal, by what a failure calls them."""
+
+
+def alike(kind: str, name: str) -> list[str]:
+    """Return the neighbors of a string that differ from it by what its class is about; see `pool.neighbors`."""
+    change = str.casefold if "case" in kind else str.strip if "blanks" in kind else None
+    others = (
+        [change] if change else [CHANGES[what] for what in ("unicodedata.normalize()", "unquote()", "html.unescape()")]
+    )
+    return [each for each in pool.neighbors(name) if any(other(each) == other(name) for other in others)]
 
 
 def texts(*, long: bool = True) -> dict[str, str]:
@@ -51,10 +73,9 @@ def keys() -> dict[str, str]:
     found |= {
         f"like {number}": text for number, text in enumerate(("7", "07", "7.0", "+7", " 7", "7 ", "false", "0.0"))
     }
-    for kind in ("upper and lower case", "composed characters", "decomposed characters", "compatibility characters"):
-        similar = pool.neighbors(found[kind])
+    for kind, text in list(found.items()):
         found |= {
-            f"{kind}, neighbor {number}": each for number, each in enumerate(similar) if each not in found.values()
+            f"{kind}, neighbor {number}": each for number, each in enumerate(alike(kind, text)) if len(each) <= 64
         }
     by_key = {key: kind for kind, key in found.items()}
     return {kind: key for key, kind in by_key.items()}
@@ -93,8 +114,8 @@ async def send_all(tab: Client, frames: list[dict[str, Any]]) -> None:
 
 async def say(tab: Client, *texts: str, first: int = 1, who: str = "Ada", likely: str | Likely = REPLAY) -> None:
     """Send these texts, and wait until the sender receives its copy of each."""
-    for text in texts:
-        await tab.send({"type": "message", "text": text})
+    frames = [{"type": "message", "text": text} for text in texts]
+    await (tab.send(frames[0]) if len(frames) == 1 else tab.send_burst(*frames))
     tab.did = f"{len(texts)} messages of {who}" if len(texts) > 1 else f"a message of {who}: {show(texts[0])}"
     for number, text in enumerate(texts, first):
         await tab.gets(message(number, who, text), likely=replayed(likely) if isinstance(likely, str) else likely)
@@ -170,20 +191,6 @@ async def both(
         raise Failure(sent=tab.did, after=tab.after, got=got, expect=expect, likely=cause or silent)
 
 
-CHANGES: dict[str, Callable[[str], str]] = {
-    "strip()": str.strip,
-    "lower() or casefold()": str.casefold,
-    "lower() and strip()": lambda text: text.strip().casefold(),
-    "unicodedata.normalize()": lambda text: unicodedata.normalize("NFKC", text),
-    "normalize() and casefold()": lambda text: unicodedata.normalize("NFKC", text).casefold().strip(),
-    "unquote()": unquote_plus,
-    "html.unescape()": unescape,
-    "int() or float()": lambda text: str(float(text)),
-    "a slice, which cuts off its end": lambda text: text[:12],
-}
-"""Functions that make two similar strings equal, by what a failure calls them."""
-
-
 def confused(one: tuple[str, str], other: tuple[str, str]) -> str:
     """Explain why a server takes the second sender and key for the first; empty if no cause is known."""
     if one[0] != other[0] and one[1] != other[1]:
@@ -238,18 +245,18 @@ async def acknowledged(tab: Client, frames: list[dict[str, Any]], *, first: int 
     acks = [ack(each["key"], number) for number, each in enumerate(frames, first) if "key" in each]
     expect = f"{len(acks)} acks and {len(frames)} messages, both in the order of their ids"
     count = copies = 0
-    async with running(send_all(tab, frames)) as (sending,):
-        while count < len(acks) or copies < len(frames):
-            tab.did = f"{len(frames)} messages, one after another, of which {count} acks and {copies} copies arrived"
-            frame = await tab.next(expect=expect, likely=NO_ACK if copies == len(frames) else NO_COPY)
-            value = parsed(frame)
-            if count < len(acks) and value == acks[count]:
-                count += 1
-            elif copies < len(frames) and isinstance(value, dict) and value.get("id") == first + copies:
-                copies += 1
-            else:
-                raise Failure(sent=tab.did, got=show(frame), expect=expect, likely=OTHER_ID)
-        await sending
+    await tab.send_burst(*frames)
+    sent = f"{len(frames)} messages in one packet"
+    while count < len(acks) or copies < len(frames):
+        tab.did = f"{sent}; {count} acks and {copies} copies have arrived"
+        frame = await tab.next(expect=expect, likely=NO_ACK if copies == len(frames) else NO_COPY)
+        value = parsed(frame)
+        if count < len(acks) and value == acks[count]:
+            count += 1
+        elif copies < len(frames) and isinstance(value, dict) and value.get("id") == first + copies:
+            copies += 1
+        else:
+            raise Failure(sent=tab.did, got=show(frame), expect=expect, likely=OTHER_ID)
 
 
 async def refuses(subject: Subject, room: str, after: int | str, why: str, likely: str, *, name: str = "Grace") -> None:

@@ -5,6 +5,7 @@ import json
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from judge import pool
 from judge.clients import Client
 from judge.members import Members, joined, message
-from judge.messages import cut
+from judge.messages import cut, is_message, parsed, show
 from judge.model import Failure, Likely, check
 from judge.rejoining import (
     REPLAY,
@@ -49,8 +50,8 @@ FULL = Likely(
     closed="An OSError of append() ends the endpoint, and with it the connection. Catch OSError, whatever its errno, "
     "and send an error to [tab].",
     keys={
-        "key": "The error has another key than its message. Pass the key of the message to error(): an empty one "
-        "leaves out key and retry.",
+        "key": "The error lacks the key of its message, so the client doesn't know what to send again; or it has one, "
+        "and the message has none. Pass the message's key to error(): an empty one leaves out key and retry.",
         "retry": 'Without "retry": true in the error, the client discards the message. Call error() with retry=True.',
     },
     certain=True,
@@ -68,13 +69,17 @@ RESTORED = (
     "append(), or the start doesn't add all records that read() returns to the history of their room."
 )
 APPENDED = (
-    "After the start, the room has another number of messages. If the gap is 2 too large, the two duplicates before "
-    "the kill were appended as lines: look up the key before you call append(). Otherwise, the start doesn't keep "
-    "exactly the last 100."
+    "The two duplicates that were sent before the kill are in the file as lines. Look up the key before you call "
+    "append(): a duplicate needs no line."
+)
+LOST = (
+    "The last messages before the kill are lost, though they were acknowledged: they weren't in the file. Call "
+    "append() before the broadcast, without a task in between. If you have changed the journal, write without a buffer."
 )
 FORGOTTEN = (
-    "After the start, a key is unknown, or has another id. Store the key in the record, and at the start add it to the "
-    "history of its room, as for a new message: also the keys of messages that are no longer kept."
+    "After the start, a key is unknown, or has another id. Store the sender and the key itself, not its hash(), which "
+    "differs in each process. At the start, add the keys of all records to their rooms, also of messages that are no "
+    "longer kept."
 )
 TOO_MANY = (
     "After the start, your server knows a key that isn't one of the last 1000 of the room. Remove the oldest key at "
@@ -186,10 +191,18 @@ class Journal:
     @staticmethod
     async def _replays(tab: Client, wanted: list[dict[str, Any]], missed: int, did: str, likely: str) -> None:
         tab.did = tab.earlier = did
-        keys = {"missed": APPENDED, "id": likely}
-        cause = Likely(likely, surplus=likely, replayed=likely, wrong=likely, keys=keys)
-        for value in ({"type": "gap", "missed": missed}, *wanted):
-            await tab.gets(value, likely=cause)
+        cause = Likely(likely, surplus=likely, replayed=likely, wrong=likely, keys={"id": likely})
+        gap = {"type": "gap", "missed": missed}
+        frame = await tab.next(expect=show(gap), likely=cause)
+        if not is_message(frame, gap):
+            value = parsed(frame)
+            other = value.get("missed") if isinstance(value, dict) else None
+            # Two duplicates were sent before the kill.
+            if isinstance(other, int):
+                likely = LOST if other < missed else APPENDED if other == missed + 2 else likely
+            raise Failure(sent=did, got=show(frame), expect=show(gap), likely=likely)
+        for each in wanted:
+            await tab.gets(each, likely=cause)
         tab.earlier = None
 
     @check(3, "restores every room, name, text and key unchanged")
@@ -223,11 +236,8 @@ class Journal:
                         ada.did = f"{len(said)} known keys in one packet, one of them {quoted(key)}; {happened}"
                         await ada.gets(ack(key, number), likely=replayed(CHANGED, wrong=CHANGED, keys={"id": CHANGED}))
                     await ends(ada, likely=AGAIN)
-                own.server.kill()
-            async with subject.another(JOURNAL=journal) as own:
-                # These rooms were quiet since before the first kill.
                 for kind, each in rooms.items():
-                    did = f"a handshake with after=0 for the room {quoted(each)}; {happened}, twice"
+                    did = f"a handshake with after=0 for the room {quoted(each)}; {happened}"
                     async with back(own, each, "Ada", after=0, likely=CHANGED, after_this=did) as ada:
                         ada.did = did
                         await ada.gets(message(1, "Ada", kind), likely=replayed(CHANGED, wrong=CHANGED))
@@ -280,10 +290,11 @@ class Journal:
         ada.did = "a message without a key, when the file stores nothing"
         await ada.gets_error(likely=FULL)
         await fill_up(own)
-        for key in ("k3", "k2", "k2", "k3"):
+        for key, count in (("k3", "for the first time"), ("k2", "again"), ("k2", "again"), ("k3", "again")):
             await ada.send(two | {"key": key})
-            ada.did = f"a message with the key {key}, again or for the first time, when the file stores nothing"
-            await ada.gets_error({"key": key, "retry": True}, likely=FULL)
+            ada.did = f"a message with the key {key}, {count}, when the file stores nothing"
+            likely = replace(FULL, wrong=GOES_ON) if count == "again" else FULL
+            await ada.gets_error({"key": key, "retry": True}, likely=likely)
         await ada.send({"type": "message", "text": "one", "key": "k1"})
         ada.did = "a duplicate of message 1, which is in the file, when the file stores nothing more"
         await ada.gets(ack("k1", 1), likely=Likely(STORED, wrong=STORED, closed=STORED))
@@ -302,28 +313,38 @@ class Journal:
         room, lab = Members.room(), Members.room("lab")
         with tempfile.TemporaryDirectory() as folder:
             journal = Path(folder) / "journal"
+            async with subject.another(JOURNAL=str(journal)) as own, back(own, room, "Ada") as ada:
+                await say(ada, "text 0")
+                own.server.kill()
+            if len(lines := _lines(journal)) != 1:
+                return  # Skip an answer with its own format: the check doesn't know how to damage it.
+            journal.write_bytes(lines[0][:-9])
+            half = "a start on a file that has only one line, without its end"
             async with (
-                subject.another(JOURNAL=str(journal)) as own,
-                back(own, room, "Ada") as ada,
+                _started(subject, journal, half) as own,
+                back(own, room, "Ada", after=0, likely=DAMAGED) as ada,
                 back(own, lab, "Ada") as other,
             ):
-                await say(ada, *numbers(1, 9))
+                ada.did = f"{half}, and a handshake with after=0"
+                await ends(ada, likely=DAMAGED)
+                await say(ada, *numbers(1, 10), likely=Likely(IDS, keys={"id": IDS}))
                 await say(other, "한글 " * 9)
                 own.server.kill()
-            if not (lines := _lines(journal, 10)):
-                return  # Skip an answer with its own format: the check doesn't know how to damage it.
+            if len(lines := _lines(journal)) != 11:
+                got = f"a file in which {len(lines)} lines are the JSON of a message"
+                raise Failure(after=f"{half}, 11 messages, and kill -9", got=got, expect="11 of them", likely=GLUED)
             journal.write_bytes(_damaged(lines))
-            replay: list[dict[str, Any]] = []
-            for id_, missed in ((2, 1), (4, 1), (7, 2), (9, 1)):
+            replay: list[dict[str, Any]] = [message(1, "Ada", "text 1")]
+            for id_, missed in ((3, 1), (5, 1), (8, 2), (10, 1)):
                 replay += [{"type": "gap", "missed": missed}, message(id_, "Ada", f"text {id_}")]
             for starts in (1, 2):
                 count = "a start" if starts == 1 else "two starts"
-                damage = f"messages 1 to 9, kill -9, damage to the lines of 1, 3, 5, 6 and 8, and {count} on the file"
-                async with _started(subject, journal) as own:
-                    for after, left_out in ((0, 0), (1, 1), (5, 4), (8, 7)):
+                damage = f"messages 1 to 10, kill -9, damage to the lines of 2, 4, 6, 7 and 9, and {count} on the file"
+                async with _started(subject, journal, damage) as own:
+                    for after, left_out in ((0, 0), (2, 2), (6, 5), (9, 8)):
                         await self._replay(own, room, after, replay[left_out:], damage)
                     async with back(own, room, "Ada") as ada, back(own, lab, "Ada", after=0, likely=DAMAGED) as other:
-                        number = 9 + starts
+                        number = 10 + starts
                         replay.append(message(number, "Ada", f"text {number}"))
                         ada.after = damage
                         await say(ada, f"text {number}", first=number, likely=replayed(IDS, keys={"id": IDS}))
@@ -333,25 +354,16 @@ class Journal:
                             await other.gets(message(each, "Ada", text), likely=replayed(GLUED))
                         await say(other, "more", first=starts + 1, likely=replayed(IDS, keys={"id": IDS}))
                         own.server.kill()
-            journal.write_bytes(lines[0][:20])
-            half = "a start on a file that has only half a line"
-            async with _started(subject, journal) as own, back(own, room, "Ada", after=0, likely=DAMAGED) as ada:
-                ada.did = f"{half}, and a handshake with after=0"
-                await ends(ada, likely=DAMAGED)
-                await say(ada, "first", likely=replayed(IDS, keys={"id": IDS}))
-                own.server.kill()
-            async with _started(subject, journal) as own, back(own, room, "Ada", after=0) as ada:
-                ada.did = f"{half}, a message, kill -9, a start, and a handshake with after=0"
-                await ada.gets(message(1, "Ada", "first"), likely=replayed(GLUED))
 
     @staticmethod
     async def _replay(own: Subject, room: str, after: int, replay: list[dict[str, Any]], damage: str) -> None:
-        if after == 5:
+        if after == 6:
             replay = [{"type": "gap", "missed": 1}, *replay[1:]]
-        async with back(own, room, "Grace", after=after, likely=DAMAGED, after_this=damage) as grace:
+        likely = IDS if after else DAMAGED
+        async with back(own, room, "Grace", after=after, likely=likely, after_this=damage) as grace:
             grace.did = grace.earlier = f"a handshake with after={after}; {damage}"
             for value in replay:
-                new = value.get("id", 0) > 9
+                new = value.get("id", 0) > 10
                 cause = GLUED if new else GAP
                 silent = GLUED if new else DAMAGED
                 keys = {"missed": GAP, "id": GAP}
@@ -360,7 +372,7 @@ class Journal:
 
 
 @contextlib.asynccontextmanager
-async def _started(subject: Subject, journal: Path) -> AsyncIterator[Subject]:
+async def _started(subject: Subject, journal: Path, damage: str) -> AsyncIterator[Subject]:
     """Start the answer's server on a damaged file.
 
     Raises:
@@ -370,33 +382,30 @@ async def _started(subject: Subject, journal: Path) -> AsyncIterator[Subject]:
         try:
             own = await stack.enter_async_context(subject.another(JOURNAL=str(journal)))
         except Failure as failure:
-            failure.after = "damage to some lines, and half a line at the end of the file"
+            failure.after = damage
             failure.expect, failure.likely = "a start on the file", DAMAGED
             raise
         yield own
 
 
-def _lines(journal: Path, count: int) -> list[bytes]:
-    """Return the lines of a journal, or none if it hasn't one line of JSON for each message, as in `journal.py`."""
-    data = journal.read_bytes() if journal.is_file() else b""
-    lines = data.splitlines(keepends=True)
-    try:
-        for line in lines:
-            json.loads(line)
-    except ValueError:
-        return []
-    right = len(lines) == count and data.endswith(b"\n") and all(b"text" in line for line in lines)
-    return lines if right else []
+def _lines(journal: Path) -> list[bytes]:
+    """Return the lines of a journal that are the JSON of a message, as `journal.py` writes them."""
+    lines = []
+    for line in journal.read_bytes().split(b"\n")[:-1] if journal.is_file() else ():
+        with contextlib.suppress(ValueError):
+            if isinstance(json.loads(line), dict) and b'"text' in line:
+                lines.append(line + b"\n")
+    return lines
 
 
 def _damaged(lines: list[bytes]) -> bytes:
     """Return lines with the damage that a power cut or a bad disk may cause, and half a line at their end."""
     changed = list(lines)
-    changed[0] = lines[0][:20] + b"\n"
-    middle = len(lines[2]) // 2
-    changed[2] = lines[2][: middle - 8] + bytes(16) + lines[2][middle + 8 :]
-    changed[4] = lines[4].replace(b"text", b"\xff\xfe\xed\xa0")
-    changed[5] = b"\n"
-    changed[7] = b"null\n{}\n"
+    changed[1] = lines[1][:20] + b"\n"
+    middle = len(lines[3]) // 2
+    changed[3] = lines[3][: middle - 8] + bytes(16) + lines[3][middle + 8 :]
+    changed[5] = lines[5].replace(b"text", b"\xff\xfe\xed\xa0")
+    changed[6] = b"\n"
+    changed[8] = b"null\n{}\n"
     # End inside a character of several bytes.
-    return b"".join([*changed, lines[9][: lines[9].index("한".encode()) + 1]])
+    return b"".join([*changed, lines[10][: lines[10].index("한".encode()) + 1]])

@@ -11,6 +11,7 @@ from judge.model import Likely, check
 from judge.rejoining import (
     NO_ACK,
     OTHER_ID,
+    REPLAY,
     SEPARATORS,
     ack,
     acknowledged,
@@ -29,6 +30,7 @@ from judge.subject import Subject
 WINDOW = 1000
 NOTICES = "The messages of step 07 change. Keep what join, leave and post_message send, and add the ack."
 KEY_SHOWN = "Your code broadcasts the key too. Send it only in the ack: the broadcast has type, id, from and text."
+REPLAYED_KEY = 'The replay has the key of a message. Store the event that you broadcast, without "key".'
 ACK_SPREAD = "The ack goes to other connections too. Send it to [tab], the connection that sent the message."
 ACK_FIRST = (
     "The ack of a duplicate goes to the connection that sent the first one. Send it to [tab], the connection that sent "
@@ -47,9 +49,11 @@ RACE = (
     "Two messages with one key arrived at the same time, and both were accepted. Look up the key and store it without "
     "an await in between, or hold a lock for both."
 )
-VALID = Likely(
-    "The text is valid JSON with a key, and isn't accepted. Parse the JSON, and ignore keys that you don't need."
+OTHER_FORM = (
+    "This message is valid, in another form of JSON or with further keys, and it isn't accepted. Parse the JSON, and "
+    "ignore the keys that you don't need."
 )
+VALID = Likely(OTHER_FORM, wrong=OTHER_FORM)
 CLEARED = (
     "Your code has forgotten a key of one of the last 60 messages, so it removes many keys together. Remove only the "
     "oldest key when there are more than 1000."
@@ -154,6 +158,11 @@ class Keys:
                     cause = Likely(NOTICES, surplus=ACK_SPREAD, wrong=ACK_SPREAD, keys={"key": KEY_SHOWN})
                     await tab.gets(message(number, "Ada", text), likely=cause)
                 await ends(tab, likely=ACK_SPREAD)
+            last = len(sent)
+            async with back(subject, room, "Linus", after=last - 4) as linus:
+                linus.did = f"a handshake with after={last - 4}, after messages with and without a key"
+                for number, (_, text) in enumerate(sent[-4:], last - 3):
+                    await linus.gets(message(number, "Ada", text), likely=replayed(REPLAY, keys={"key": REPLAYED_KEY}))
 
     @check(2, "answers an invalid message with its key and retry false, or without an invalid key")
     async def test_errors(self, subject: Subject) -> None:
@@ -164,29 +173,34 @@ class Keys:
             back(subject, room, "Ada") as ada,
         ):
             await grace.gets(joined("Ada"), likely=NOTICES)
-            some = {"blanks": "  a key ", "upper case": "KEY Straße", "quotes": "\"k\" 'k' \\n <b>", "long": "🙂" * 64}
+            some = {
+                "blanks": "  a key ",
+                "Korean": "열쇠",
+                "upper case": "KEY Straße",
+                "quotes": "\"k\" 'k' \\n <b>",
+                "long": "🙂" * 64,
+            }
             for number, bad in enumerate((*BAD_TEXTS, *({"text": 1} for _ in some))):
-                key = f"열쇠 {number}" if number < len(BAD_TEXTS) else list(some.values())[number - len(BAD_TEXTS)]
-                # Send JSON with escapes, because UTF-8 can't encode half an emoji.
+                key = f"key {number}" if number < len(BAD_TEXTS) else list(some.values())[number - len(BAD_TEXTS)]
                 await self._fails(ada, {"type": "message", "key": key} | bad, {"key": key, "retry": False}, FINAL)
             for bad in BAD_KEYS:
                 for text in ("x", 1):
                     await self._fails(ada, {"type": "message", "text": text, "key": bad}, {}, NO_KEY)
             for value in (
-                {"type": "direct", "to": "Nobody", "text": "x", "key": "열쇠 0"},
-                {"type": "whisper", "text": "x", "key": "열쇠 0"},
-                {"text": "x", "key": "열쇠 0"},
-                [{"type": "message", "text": 1, "key": "열쇠 0"}],
+                {"type": "direct", "to": "Nobody", "text": "x", "key": "key 0"},
+                {"type": "whisper", "text": "x", "key": "key 0"},
+                {"text": "x", "key": "key 0"},
+                [{"type": "message", "text": 1, "key": "key 0"}],
             ):
                 await self._fails(ada, value, {}, NO_KEY)
             for frame in (*BAD, '{"type": "message", "text": 1, "key": "k"'):
                 await ada.send(frame)
                 await ada.gets_error(likely=NO_KEY)
-            await ada.send({"type": "message", "text": "valid", "key": "열쇠 0"})
+            await ada.send({"type": "message", "text": "valid", "key": "key 0"})
             ada.did = "a valid message with the key of an invalid one"
-            await both(ada, message(1, "Ada", "valid"), ack("열쇠 0", 1), likely=Likely(USED_UP, wrong=USED_UP))
+            await both(ada, message(1, "Ada", "valid"), ack("key 0", 1), likely=Likely(USED_UP, wrong=USED_UP))
             # The key is known now, and the message is still invalid.
-            await self._fails(ada, {"type": "message", "key": "열쇠 0"}, {"key": "열쇠 0", "retry": False}, FINAL)
+            await self._fails(ada, {"type": "message", "key": "key 0"}, {"key": "key 0", "retry": False}, FINAL)
             await ends(ada, likely=NO_ACK)
             for tab in (grace, other):
                 tab.did = "many invalid messages of Ada, and then a valid one"
@@ -195,8 +209,9 @@ class Keys:
 
     @staticmethod
     async def _fails(ada: Client, value: Any, more: dict[str, Any], likely: Likely) -> None:
+        # Send JSON with escapes, because UTF-8 can't encode half an emoji.
         await ada.send(json.dumps(value))
-        ada.did = cut(json.dumps(value))
+        ada.did = cut(json.dumps(value, ensure_ascii=False))
         await ada.gets_error(more, likely=likely)
 
     @check(2, "broadcasts a message once, however often its key arrives")
