@@ -17,11 +17,12 @@ from .room import BLOCK, STALLS, WAITING
 FULL = "Linus reads nothing, and a large message has filled his connection"
 AS_BEFORE = "The list of members isn't the first message of a new tab. Send it first, as in step 05."
 KINDS = ("messages", "direct messages", "errors", "notices", "messages of four kinds")
+HIGHEST = 310
+"""Messages to queue, to find out whether a queue has a limit at all."""
 UNLIMITED = {
     "messages": (
-        "The queue of a member that reads nothing has no limit, a higher one than 64 messages, or a limit that counts "
-        "something else, or it loses messages when it's full. Compare the number of queued messages with 64 before you "
-        "queue one, and disconnect the tab instead of queueing the next."
+        "The queue of a member that reads nothing has no limit. Compare the number of queued messages with 64 before "
+        "you queue one, and disconnect the tab instead of queueing the next."
     ),
     "direct messages": (
         "Direct messages to a member that reads nothing are queued without a limit, or with a higher one than the "
@@ -40,6 +41,14 @@ UNLIMITED = {
         "tab, and count all its messages."
     ),
 }
+TOO_MANY = (
+    "The limit of a queue is higher than 64 messages, or counts something else, such as bytes. Compare the number of "
+    "queued messages of this tab with 64 before you queue one, and disconnect the tab instead of queueing the next."
+)
+LOSES = (
+    "Messages are lost when a queue is full, and the member stays. Disconnect the tab instead, and leave what is "
+    "queued as it is."
+)
 TOO_FEW = (
     "The queue of a tab holds fewer than 64 messages. Let 64 wait, not counting what the operating system and asyncio "
     "have taken, and disconnect the tab at the next."
@@ -157,6 +166,7 @@ class Backlog:
         self.number += 1
         self.queued.append(message(self.number, "Ada", text))
         await self.ada.send({"type": "message", "text": text})
+        self.ada.did = f"a message of {len(text):,} characters"
         await self.ada.gets(self.queued[-1], likely=STALLS)
 
     def _next_mark(self) -> str:
@@ -176,7 +186,8 @@ class Backlog:
         self.ada.after, self.ada.did = FULL, what
         while True:
             wanted = rest[0] if rest else last
-            value = await self.ada.next_object(expect=show(wanted), likely=STALLS)
+            expect = show(wanted) + (", Ada's direct message to herself" if wanted is last and not or_left else "")
+            value = await self.ada.next_object(expect=expect, likely=STALLS)
             if value == left("Linus"):
                 if self.is_left:
                     raise Failure(sent=what, after=FULL, got=f"{show(value)} twice", expect="once", likely=TWICE)
@@ -225,9 +236,29 @@ class Backlog:
         if listed != {"names": ["Ada"]} or not self.is_left:
             got = "left of Linus" if self.is_left else "no left of Linus"
             got += f", and GET {path} returns {show(listed)}"
-            likely = LISTED if self.is_left or listed == {"names": ["Ada"]} else UNLIMITED[self.kind]
+            likely = LISTED
+            if not self.is_left and listed != {"names": ["Ada"]}:
+                more, likely = await self._why_not()
+                got += more
             expect = f'left of Linus, and {{"names": ["Ada"]}}: {WAITING} messages may wait, and one be sent'
             raise Failure(after=after, got=got, expect=expect, likely=likely)
+
+    async def _why_not(self) -> tuple[str, str]:
+        """Find out why a queue doesn't overflow: return what Linus gets further on, and the cause."""
+        if self.kind != "messages":
+            return "", UNLIMITED[self.kind]
+        while not self.is_left and len(self.queued) < HIGHEST:
+            await self.add(1)
+        if self.is_left:
+            return f"; left of Linus after {len(self.queued) - 1} messages", TOO_MANY
+        read_on(self.linus)
+        got = []
+        while (frame := await self.linus.receives_any()) is not None:
+            got.append(parsed(frame))
+        missing = [each for each in self.queued if each not in got]
+        if missing and self.linus.connection.close_code is None:
+            return f"; {len(missing)} of {len(self.queued)} messages never reach Linus", LOSES
+        return f"; no left after {len(self.queued) - 1} messages either", UNLIMITED[self.kind]
 
     async def reads_on(
         self, code: int = 1013, reason: str | None = None, *, did: str = "", closed: str = CODE.closed

@@ -15,10 +15,8 @@ from judge.subject import Subject
 from judge.tasks import running, spawn, stop
 from websockets.exceptions import ConnectionClosed
 
-from .room import BEAT, BLOCK, CLOSING, HELD_BRIEFLY, IDS, let_go
+from .room import BEAT, BLOCK, CLOSING, HELD_BRIEFLY, IDS, LONG_BEAT, let_go
 
-LONG_BEAT = 1.0
-"""Heartbeat interval for a machine that's too busy for the others, in seconds."""
 EARLIEST = 2.9
 """Intervals after which a silent member may be closed, minus a tolerance for two clocks."""
 SHORT_BEAT = 0.1
@@ -109,31 +107,31 @@ OLD_TAB = (
 class Heartbeat:
     @check(3, "sends a ping every HEARTBEAT_INTERVAL seconds, and answers no pong")
     async def test_ping(self, subject: Subject) -> None:
-        members = Members(await subject.under(HEARTBEAT_INTERVAL=str(BEAT)))
-        for attempt in range(3):
+        for beat in (BEAT, BEAT, LONG_BEAT):
+            members = Members(await subject.under(HEARTBEAT_INTERVAL=str(beat)))
             try:
-                return await self._are_pinged(members, members.room())
+                return await self._are_pinged(members, members.room(), beat)
             except Failure as failure:
-                # On a busy machine, a member may seem silent, but not each time.
-                if attempt == 2 or "4408" not in failure.got:
+                # On a busy machine, a member may seem silent, but not with long intervals.
+                if beat == LONG_BEAT or "4408" not in failure.got:
                     raise
 
     @staticmethod
-    async def _are_pinged(members: Members, room: str) -> None:
+    async def _are_pinged(members: Members, room: str, beat: float) -> None:
         async with (
             members.tab(room, "Ada") as ada,
             members.tab(room, "Grace") as grace,
             members.tab(members.room(), "Linus") as talker,
             members.tab(room, "Ada") as two,
-            running(Heartbeat._talk(talker), Heartbeat._talk(two)),
+            running(Heartbeat._talk(talker, beat), Heartbeat._talk(two, beat)),
         ):
             await grace.send({"type": "message", "text": "here"})
             for tab in (ada, grace, two):
-                tab.patience += BEAT
+                tab.patience += beat
                 # A ping may have arrived among the join events.
                 while await tab.next_object(expect="message 1", likely=IDS) != message(1, "Grace", "here"):
                     pass
-                tab.did = f"nothing yet; HEARTBEAT_INTERVAL={BEAT}"
+                tab.did = f"nothing yet; HEARTBEAT_INTERVAL={beat}"
             times: list[float] = []
             # A busy machine may be late once, but not each time.
             for _ in range(7):
@@ -145,16 +143,16 @@ class Heartbeat:
                     pass  # Skip the error.
                 await grace.send({"type": "pong"})
                 await grace.send("no JSON")
-                if times[2:] and abs(times[-1] - times[-3] - 2 * BEAT) < BEAT / 2:
+                if times[2:] and abs(times[-1] - times[-3] - 2 * beat) < beat / 2:
                     break
             else:
                 got = f"{times[-1] - times[-3]:.2f} s from one ping to the next but one"
-                likely = TALKS if times[-1] - times[-3] > 3 * BEAT else TOO_MANY_PINGS
-                raise Failure(after=f"HEARTBEAT_INTERVAL={BEAT}", got=got, expect=f"{2 * BEAT:.1f} s", likely=likely)
+                likely = TALKS if times[-1] - times[-3] > 3 * beat else TOO_MANY_PINGS
+                raise Failure(after=f"HEARTBEAT_INTERVAL={beat}", got=got, expect=f"{2 * beat:.1f} s", likely=likely)
             for tab in (talker, two):
                 tab.did, tab.after = (
                     "a pong three times an interval",
-                    f"Ada's first tab got {len(times)} pings; HEARTBEAT_INTERVAL={BEAT}",
+                    f"Ada's first tab got {len(times)} pings; HEARTBEAT_INTERVAL={beat}",
                 )
             await members_list(talker, "", likely=PINGS)
             for _ in range(len(times) - 1):
@@ -507,6 +505,15 @@ class Heartbeat:
 
     @check(3, "sends pings every 10 s by default, and disconnects a silent member after 30 to 40 s", hard=True)
     async def test_default(self, subject: Subject) -> None:
+        for attempt in range(3):
+            try:
+                return await self._has_defaults(subject)
+            except Failure:
+                # A busy machine is late on a fast clock, but not each time.
+                if attempt == 2:
+                    raise
+
+    async def _has_defaults(self, subject: Subject) -> None:
         # The clock of this server runs fast: 10 s take 0.5 s.
         async with subject.another(fast=True) as own:
             members = Members(own)

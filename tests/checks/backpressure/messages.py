@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from typing import Any
 
+from judge import pool
 from judge.clients import Client
 from judge.members import PING, Members, message
 from judge.messages import show
@@ -12,50 +13,76 @@ from judge.subject import Subject
 
 from .room import IDS, messages_of
 
-ONE_ORDER = "the order differs when something is awaited between two members: number it and queue it for all at once"
-
+ONE_ORDER = (
+    "Members get messages in different orders, because something is awaited between two queues. Take the id and put "
+    "the message into all queues without an await in between."
+)
 EMPTIED = (
     "The last id is stored with the members of the room, and deleted with the last of them. Keep it apart from them: "
     "ids 1, 2, 3, ... in each room go on when the room was empty."
 )
+NOT_A_MESSAGE = (
+    "An error, a direct message, a pong or a notice took an id. Take one in the place where a message is sent to the "
+    "room, and nowhere else."
+)
+ONE_COUNT = "Messages of other rooms take ids of this one. Keep a count for each room, by its exact name."
+NO_ERROR = "A frame that isn't valid isn't answered with an error, or something is sent for a pong, as in step 05."
+NO_ID = "A direct message isn't sent as in step 05. It has the keys type, from and text, and no id."
+KEPT = "A room is kept when its last member has left. Remove it with its last name, and keep only its last id."
+TASKS = (
+    "Messages of one sender overtake each other. Handle each before you receive the next, without a task for each: "
+    "tasks keep no order, and a queue does."
+)
 
 
 class Messages:
-    @check(1, "numbers the messages of each room, also when it was empty")
+    @check(1, "counts the ids of messages from 1 in each room, and goes on after the room was empty")
     async def test_ids(self, subject: Subject) -> None:
         members = Members(subject, PING)
         room, lab = members.room(), members.room("lab")
-        for first in (1, 4):
+        for first in (1, 4, 7):
             async with members.tab(room, "Ada") as ada, members.tab(lab, "Linus") as linus:
                 await self._skip(ada, 1)
                 await self._skip(linus, 1)
                 cause = EMPTIED if first > 1 else IDS
-                ada.after = "three messages, and then the last member left" if first > 1 else None
+                ada.after = f"{first - 1} messages, and then the last member left" if first > 1 else None
                 for number in range(first, first + 3):
                     await ada.send({"type": "message", "text": f"text {number}", "id": 7, "from": "Linus"})
                     await ada.gets(message(number, "Ada", f"text {number}"), likely=Likely(cause, keys={"id": cause}))
-                    ada.after, cause = None, "what was no message took a number, or another room's message did"
+                    ada.after, cause = None, NOT_A_MESSAGE
                     await ada.send("no JSON")
-                    await ada.gets_error(likely="what cannot be read is answered with an error")
+                    await ada.gets_error(likely=NO_ERROR)
+                    await ada.send({"type": "direct", "to": "Nobody", "text": "note"})
+                    await ada.gets_error(likely=NO_ERROR)
                     await ada.send({"type": "direct", "to": "Ada", "text": "note"})
-                    await ada.gets({"type": "direct", "from": "Ada", "text": "note"}, likely="a direct one has no id")
+                    await ada.gets({"type": "direct", "from": "Ada", "text": "note"}, likely=NO_ID)
+                    await ada.send({"type": "pong"})
                     await linus.send({"type": "message", "text": "there"})
-                    one_count = "each room counts for itself"
-                    likely = Likely(one_count, keys={"id": one_count})
+                    likely = Likely(ONE_COUNT, keys={"id": ONE_COUNT})
                     await linus.gets(message(number, "Linus", "there"), likely=likely)
-                await ada.leave()
-                await linus.leave()
-                likely = "an empty room is no room any more, but its count stays"
+                for name, tab in ((room, ada), (lab, linus)):
+                    # The room is emptied in two ways.
+                    if first == 1:
+                        await tab.leave()
+                    else:
+                        await members.remove(name, "Ada" if tab is ada else "Linus", likely="DELETE isn't answered.")
                 for name in (room, lab):
-                    await members.eventually_empty(name, after="the last member left", likely=likely)
+                    await members.eventually_empty(name, after="the last member left, or was removed", likely=KEPT)
+        for similar in pool.neighbors(room):
+            async with members.tab(similar, "Ada") as ada:
+                await self._skip(ada, 1)
+                await ada.send({"type": "message", "text": "similar"})
+                ada.after = f"the room {show(room)} has had 9 messages; this is the room {show(similar)}"
+                likely = f"The rooms {show(similar)} and {show(room)} share one count. {ONE_COUNT}"
+                await ada.gets(message(1, "Ada", "similar"), likely=Likely(likely, keys={"id": likely}))
 
     @staticmethod
     async def _skip(tab: Client, count: int) -> None:
         """Skip the presence snapshot and the events that another check judges."""
         for _ in range(count):
-            await tab.next(expect="the list of members, or a notice", likely="this is as in step 05")
+            await tab.next(expect="the list of members, or a notice", likely="A new tab gets no list, as in step 05.")
 
-    @check(1, "tells all members the same, in one order")
+    @check(1, "sends all members the same messages, in one order")
     async def test_order(self, subject: Subject) -> None:
         members = Members(subject, PING)
         room = members.room()
@@ -79,10 +106,9 @@ class Messages:
             for mine, other in zip(one, seen[0], strict=True):
                 if mine != other:
                     got = f"one member got {show(mine)}, another one at that place {show(other)}"
-                    raise Failure(after=after, got=got, expect="one order", likely=ONE_ORDER)
+                    raise Failure(after=after, got=got, expect="the same message at the same place", likely=ONE_ORDER)
         for name in names:
             texts = [message["text"] for message in seen[0] if message["from"] == name]
             if texts != [f"{name}: {number}" for number in range(20)]:
-                expect = "what one member sent, in the order in which it was sent"
-                likely = "a task for each message: tasks do not keep an order, a queue does"
-                raise Failure(after=after, got=show(texts), expect=expect, likely=likely)
+                expect = f"the 20 messages of {name}, in the order in which they were sent"
+                raise Failure(after=after, got=show(texts), expect=expect, likely=TASKS)

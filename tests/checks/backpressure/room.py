@@ -28,12 +28,14 @@ DROPPED_BY = 300
 """Messages until a member that reads nothing must be disconnected, however many the operating system buffers."""
 BEAT = 0.25
 """Heartbeat interval of most servers whose pings are judged, in seconds."""
+LONG_BEAT = 1.0
+"""Heartbeat interval for a machine that's too busy for the others, in seconds."""
 CLOSING = "0.5"
 """CLOSE_TIMEOUT of servers that wait for it, in seconds. The others use the default."""
 HELD = 6.0
 """Seconds for which the process may hold the TCP socket of a disconnected member."""
-HELD_BRIEFLY = 2.5
-"""Seconds for the same with `CLOSING`, five times as long."""
+HELD_BRIEFLY = 4.0
+"""Seconds for the same with `CLOSING`, eight times as long."""
 QUIET = {"HEARTBEAT_INTERVAL": "600", "CLOSE_TIMEOUT": "20"}
 """Settings of servers that send no ping while a check runs, and that wait for a client even on a busy machine."""
 BLOCK = "x" * 300_000 if hasattr(socket, "TCP_MAXSEG") else GIANT
