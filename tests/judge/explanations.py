@@ -547,9 +547,17 @@ def explain_jwt(trouble: Trouble) -> str | None:
     )
 
 
+def _broker_unavailable(trouble: Trouble, sent: Sent) -> str | None:
+    return (
+        "Nothing catches the BrokerUnavailable in this line, so its task has ended. In a background task, catch it "
+        "inside the loop, and go on; stop() ignores it."
+    )
+
+
 EXPLAIN: dict[str, Callable[[Trouble, Sent], str | None]] = {
     "AssertionError": _assertion,
     "AttributeError": _attribute_error,
+    "BrokerUnavailable": _broker_unavailable,
     "ClientDisconnected": _disconnect,
     "FastAPIError": _annotation,
     "FileNotFoundError": _not_found,

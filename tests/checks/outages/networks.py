@@ -23,8 +23,9 @@ SLOW_LEASES = {"LEASE_TTL": str(LEASE_TTL), "LEASE_RENEW_INTERVAL": str(SLOW_REN
 ROOMS = 20
 """The number of rooms. With one round trip for each, sending the names to Redis takes longer than a lease."""
 RENEWED_LATE = (
-    "The lease is renewed late, because the same task sends the names of all rooms, and waits for Redis once for each "
-    "room. Renew the lease in a task of its own, and let update_presence() send all its rooms in one pipeline."
+    "The lease is renewed late, because it waits until the names of all rooms are sent: in the same task, in the same "
+    "pipeline, or in one round trip for each room. Renew the lease in a separate task and a separate command, and let "
+    "update_presence() send all its rooms in one pipeline."
 )
 ASKS = (
     "Your subscription only waits for messages, so it doesn't notice that its connection is lost. When get_message() "
@@ -54,8 +55,8 @@ class Networks:
                 await stack.enter_async_context(at(cluster[0], room, "Ada"))
             grace = await stack.enter_async_context(at(cluster[1], rooms[0], "Grace"))
             after = (
-                f"Ada came to {ROOMS} rooms at a process where Redis takes {2000 * DELAY:.0f} ms to answer, and Grace "
-                "to one of these rooms at another process"
+                f"Ada joined {ROOMS} rooms at a process where Redis takes {2000 * DELAY:.0f} ms to answer, over a "
+                f"network of {BYTES_PER_SECOND // 1000} kB/s; Grace joined one of these rooms at another process"
             )
             await are(cluster, rooms[0], "Ada", "Grace", after=after, likely=RENEWED_LATE)
             cluster.links[0].network.delay = DELAY
@@ -66,8 +67,8 @@ class Networks:
             await asyncio.sleep(LEASE_TTL + 4 * SLOW_RENEW_INTERVAL)
             await grace.settles(likely=RENEWED_LATE)
             if grace.notices:
-                got = f"in a room of both, Grace got {show(grace.notices)}"
-                expect = "no notice: Ada is still connected"
+                got = f"in this room, Grace got the notices {show(grace.notices)}"
+                expect = "no notice to Grace, because Ada is still connected"
                 after += f"; LEASE_TTL is {LEASE_TTL} and LEASE_RENEW_INTERVAL is {SLOW_RENEW_INTERVAL}"
                 raise Failure(after=after, got=got, expect=expect, likely=RENEWED_LATE)
 
@@ -88,7 +89,7 @@ class Networks:
                 link = cluster.links[0]
                 before = link.network.accepted
                 link.half_open()
-                after = "the network between Ada's process and Redis delivered nothing more, and closed nothing"
+                after = "the network between Ada's process and Redis delivered nothing, and closed no connection"
                 await say(grace, *(f"text {number}" for number in range(2, 7)))
                 await said(grace, 6, after=f"{after}; then Grace sent 5 messages", likely=EVERYWHERE)
                 await self._all_get_an_answer(cluster[0], room, ada, zoe, after)
@@ -103,7 +104,7 @@ class Networks:
                 after += ", and Ada sent hers again until it had its ack"
                 await ada.until(
                     lambda: ada.messages[-1]["text"] == "text 7",
-                    expect="messages 1 to 7",
+                    expect="the messages 1 to 7 at both processes, each once",
                     likely=ASKS,
                     after=after,
                     seconds=RECEIVED_WITHIN,

@@ -1,1 +1,1 @@
-"""A key with a time to live for each room and process says who is there; the time is the version."""
+"""A key that expires is the lease of each process, and the time is the version of a list."""

@@ -21,6 +21,7 @@ from .settings import DEDUP_WINDOW, HISTORY_SIZE, LEASE_RENEW_INTERVAL, LEASE_TT
 from .supervision import supervised
 
 CHANNEL = "chat:room:"
+LEASE = "chat:lease:"
 
 
 def redis_keys(room_id: str, *kinds: str) -> list[str]:
@@ -38,6 +39,7 @@ class RedisBroker:
         self.last_ids: dict[str, int] = {}
         self.rooms: set[str] = set()
         self.connected = False
+        self.grace_started = 0.0
         self.exit_stack = contextlib.AsyncExitStack()
 
         self._publish_script = self.redis.register_script(scripts.PUBLISH)
@@ -97,7 +99,7 @@ class RedisBroker:
                 mine, processes = self._names_key(room_id), redis_keys(room_id, "processes")[0]
                 writing.get(mine)
                 if here:
-                    writing.set(mine, json.dumps(here), ex=LEASE_TTL)
+                    writing.set(mine, json.dumps(here), ex=3600)
                 else:
                     writing.delete(mine)
                 writing.sadd(processes, self.process)
@@ -129,10 +131,12 @@ class RedisBroker:
             found = [(room_id, process) for room_id, some in zip(room_ids, processes, strict=True) for process in some]
             for room_id, process in found:
                 reading.get(self._names_key(room_id, process))
+                reading.exists(LEASE + process)
             names = await reading.execute()
+        in_grace = asyncio.get_running_loop().time() < self.grace_started + LEASE_TTL / 2
         presences = {room_id: Presence(int(seconds) * 1_000_000 + int(microseconds), {}) for room_id in room_ids}
-        for (room_id, process), text in zip(found, names, strict=True):
-            if text:
+        for (room_id, process), text, has_lease in zip(found, names[::2], names[1::2], strict=True):
+            if text and (has_lease or in_grace or process == self.process):
                 presences[room_id].names_by_process[process] = json.loads(text)
         return presences
 
@@ -182,6 +186,8 @@ class RedisBroker:
                 # Never assign an id twice.
                 await self._ensure_last_id_script(redis_keys(room_id, "last"), [last_id], client=pipeline)
             await pipeline.execute()
+        self.grace_started = asyncio.get_running_loop().time()
+        await self.redis.set(LEASE + self.process, 1, ex=LEASE_TTL)
         self.connected = True
         await self.listener.resync()
 
@@ -198,14 +204,14 @@ class RedisBroker:
         await asyncio.sleep(0)
 
     async def _renew_leases(self) -> None:
-        """Let the names of this process live on. What has expired, _refresh() writes again."""
+        """Renew the lease of this process. The names of a process without a lease aren't read."""
         while True:
             await asyncio.sleep(LEASE_RENEW_INTERVAL)
-            with contextlib.suppress(BrokerUnavailable):
-                async with self._require_redis(), self.redis.pipeline(transaction=False) as pipeline:
-                    for room_id in self.rooms:
-                        pipeline.expire(self._names_key(room_id), LEASE_TTL)
-                    await pipeline.execute()
+            try:
+                async with self._require_redis():
+                    await self.redis.set(LEASE + self.process, 1, ex=LEASE_TTL)
+            except BrokerUnavailable:
+                self.grace_started = asyncio.get_running_loop().time()
 
     async def _refresh_presence(self) -> None:
         while True:
