@@ -19,7 +19,7 @@ from .model import Failure, Likely
 from .subject import Subject
 
 PASSWORDS = {"Ada": "lovelace", "Grace": "hopper", "Linus": "torvalds"}
-HASHING = 10.0
+HASHING = 20.0
 """Seconds for a login: several hashes are computed at the same time, perhaps on a busy machine."""
 KEY = "a key for the checks, long enough for HS256"
 """SECRET_KEY of servers whose tokens the checks and the tests of the lesson forge."""
@@ -291,7 +291,14 @@ class AuthClient:
                 if origin:
                     failure.sent += f" and Origin: {origin}"
                 if failure.got in ("HTTP 401", "HTTP 403"):
-                    failure.likely = likely or failure.likely
+                    # The probe of `why_refused` has no credentials, so it can't find the cause.
+                    failure.likely = likely or (
+                        "Your code refuses a valid ticket. Look at what redeem() returns for it, and at the conditions "
+                        "in authenticate_socket."
+                        if ticket
+                        else "Your code refuses a valid token. Look at what decode() returns for it, and at the "
+                        "conditions in authenticate_socket."
+                    )
                 raise
             # Replace the client by the member, so that only one of the two reads the connection.
             client.conversation.clients.remove(client)
