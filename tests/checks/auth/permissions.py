@@ -55,7 +55,8 @@ RECEIVES = (
     "the permission only matters for what it sends."
 )
 MAY_NOT = Likely(
-    "A message of a member that may only read gets no answer. Send the error to that member, and go on with the loop.",
+    "A message of a member that may only read isn't answered with an error. If another member received it, your code "
+    "asks for the permission for one kind of message only: ask before you parse it, and send the error to the sender.",
     wrong="Your code handles a message of a member that may only read. If "
     'principal.user.permissions[room_id] isn\'t "write", send an error and continue, before you parse the message.',
     closed="The connection ends after a message that isn't allowed. Answer with an error, and go on with the loop.",
@@ -239,7 +240,7 @@ class Permissions:
                 if is_missing(response):
                     continue  # A route that wasn't kept.
                 if response.status_code != status:
-                    if response.status_code == 404 and likely in (ROOM, ITSELF):
+                    if response.status_code == 404 and path.endswith(("attic/members", "Nobody")):
                         likely = LOOKS_FIRST
                     raise Failure(
                         sent=f"{method} {path} with a valid token of {who}",
