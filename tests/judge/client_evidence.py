@@ -51,6 +51,10 @@ REJECTS = "Your send() raises ValueError although no answer has rejected this me
 ENDS = (
     "Your client ends its iteration while it should run. Set self._ended only when the loop that reconnects has ended."
 )
+STOPS = (
+    "Your client stops for {code}, which isn't fatal. Compare with the close codes 1008 and 4401 and with HTTP 401 and "
+    "403 only, and reconnect after every other code."
+)
 TWO_SENT = "Another call of send() returned. Set only the future of the key that the server's answer has."
 CANCELS = (
     "Your send() raises CancelledError, although nobody canceled its task: your client cancels the future. Call "
@@ -157,6 +161,7 @@ def changed(expected: dict[str, Any], got: Any) -> str:
         .replace("Your code also sends", "Your client also delivers")
         .replace("Send it", "Deliver it")
         .replace("your code sends", "your client delivers")
+        .replace("the dict that you send", "what you put into the inbox")
     )
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import threading
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 from workshop.process import end, start_module
 
-from .client_evidence import Crash, cause_of, show_event
+from .client_evidence import STOPS, Crash, cause_of, show_event
 from .members import PING
 from .model import Failure
 from .subject import Subject
@@ -67,16 +68,21 @@ class ConnectionAttempt:
 
     def refuse(self, status: int) -> None:
         """Answer the handshake with this status."""
-        self._answer.set_result(HTTPStatus(status))
+        self._decide(HTTPStatus(status))
 
     def abort_handshake(self) -> None:
         """End the connection in the middle of the handshake."""
         self.connection.transport.abort()
-        self._answer.set_result(HTTPStatus.SERVICE_UNAVAILABLE)
+        self._decide(HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def _decide(self, status: HTTPStatus | None) -> None:
+        # It's done if the client has ended the connection meanwhile.
+        if not self._answer.done():
+            self._answer.set_result(status)
 
     async def accept(self) -> None:
         """Accept the handshake. The connection may be lost before it's open."""
-        self._answer.set_result(None)
+        self._decide(None)
         async with running(self._open.wait(), self.connection.wait_closed()) as first:
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
 
@@ -134,8 +140,8 @@ class FakeServer:
     def __init__(self, patience: float) -> None:
         self.patience = patience
         self.port = 0
-        self.did = "it was started"
-        """The last event, for the message of a failure."""
+        # Per task: clients that a check runs side by side have their own.
+        self._did: ContextVar[str] = ContextVar("did", default="it was started")
         self._attempts: dict[int, asyncio.Queue[ConnectionAttempt]] = {}
         self._over: dict[int, asyncio.Future[int | None]] = {}
         self._events: dict[int, asyncio.Queue[dict[str, Any]]] = {}
@@ -149,6 +155,15 @@ class FakeServer:
         """By client: the items that a check has read from its events."""
         self.texts: dict[int, list[str]] = {}
         """By client: the texts of the calls of send()."""
+
+    @property
+    def did(self) -> str:
+        """The last events, for the message of a failure in this task."""
+        return self._did.get()
+
+    @did.setter
+    def did(self, events: str) -> None:
+        self._did.set(events)
 
     async def decide(self, connection: ServerConnection, request: Request) -> Response | None:
         """Decide about a handshake, as the library's process_request."""
@@ -249,6 +264,8 @@ class FakeServer:
             if coming.done():
                 return coming.result()
         got = f"the iteration ended, and stopped is {over.result()}"
+        if (code := over.result()) is not None and code not in FATAL:
+            likely = STOPS.format(code=code)
         raise self.failure(client, got=got, expect="the client connects", likely=likely, broken=True)
 
     async def next(self, client: int = 0, *, expect: str, likely: str, seconds: float = 0) -> dict[str, Any]:
@@ -445,6 +462,8 @@ class FakeServer:
             raise self.failure(client, got=got, expect=expect, likely=likely, broken=True) from None
 
 
+FATAL = (1008, 4401, 401, 403)
+"""The close codes and the HTTP statuses that stop a client."""
 DRIVER_ITSELF = -1
 """Used instead of a client's number."""
 ROUNDS = 5

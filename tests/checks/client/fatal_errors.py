@@ -4,7 +4,7 @@ import asyncio
 from http import HTTPStatus
 
 from judge.client_evidence import OVERFLOW
-from judge.fake_server import ROUNDS, FakeServer, fake_server
+from judge.fake_server import FATAL, ROUNDS, FakeServer, fake_server
 from judge.members import Members, message
 from judge.model import Failure, check
 from judge.rejoining import ack, error
@@ -29,8 +29,6 @@ from .sent import (
     no_more_sent,
 )
 
-FATAL = (1008, 4401, 401, 403)
-"""The close codes and the HTTP statuses that stop a client."""
 STATUSES = tuple(each.value for each in HTTPStatus if each >= 200 and each not in (*FATAL, 204, 205, 206, 304))
 """The statuses of a handshake that are transient errors; 200 is the page of a proxy, for example."""
 CLOSE_CODES = (1000, 1001, 1002, 1003, 1007, 1010, 1011, 1012, 1013, 1014, 3000, 4000, 4400, 4403, 4404, 4408, 4999)
@@ -53,9 +51,9 @@ STILL_WAITS = (
     "future in self._unacknowledged that isn't done."
 )
 OTHER_CODE = "Your client sets stopped to another value. Set it to the code itself, as an int."
-STOPS = (
-    "Your client stops for a transient error. Compare with the close codes 1008 and 4401 and with HTTP 401 and 403 "
-    "only, and let the loop continue for every other code."
+CONTINUES = (
+    "Your client doesn't reconnect after this code. Let the loop continue after every code except 1008, 4401, and HTTP "
+    "401 and 403."
 )
 TASKS_STAY = (
     "Each connection of your client leaves a task behind. Cancel and await the tasks of a connection when it ends, or "
@@ -177,7 +175,7 @@ class FatalErrors:
         else:
             await server.do("send", client, text="hello")
         for code in codes:
-            attempt = await server.next_attempt(client, likely=STOPS)
+            attempt = await server.next_attempt(client, likely=CONTINUES)
             server.did = f"the server {'closed with' if code > 999 else 'answered the handshake with HTTP'} {code}"
             if code > 999:
                 await attempt.accept()
@@ -186,7 +184,7 @@ class FatalErrors:
                 await attempt.close(code)
             else:
                 attempt.refuse(code)
-        attempt = await accepted(server, client, likely=STOPS)
+        attempt = await accepted(server, client, likely=CONTINUES)
         if group:
             await attempt.send(ack(await key_of(server, attempt, "hello"), 1))
             await server.does("sent", client, text="hello", id=1, likely=NO_ID)
@@ -197,7 +195,7 @@ class FatalErrors:
         server.did = f"{len(codes)} connections and handshakes that ended with transient errors"
         if state["stopped"] is not None:
             got = f"stopped is {state['stopped']!r} while the client runs"
-            raise server.failure(client, got=got, expect="stopped is None", likely=STOPS)
+            raise server.failure(client, got=got, expect="stopped is None", likely=CONTINUES)
         if len(state["tasks"]) > len(before or ()) + LEFT_OVER:
             got = f"{len(state['tasks'])} unfinished tasks, such as {state['tasks'][-1]}"
             expect = f"about {len(before or ())}, as on the first connection"

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from judge.client_evidence import REPEATED
 from judge.fake_server import FakeServer, fake_server
 from judge.members import message
 from judge.messages import show
@@ -14,13 +15,23 @@ from judge.model import Failure, check
 from judge.subject import Subject
 from judge.tasks import running
 
-from ..reconnect.journal import WRITTEN
-
 KILLS = 10
 """The number of times that the check ends the server."""
 LONGEST_KILLS = 12.0
 """The time after which the check ends no more servers on a slow machine, in seconds."""
 
+LOST = (
+    "A message of your client got no ack after a restart of the server: it wasn't sent on the new connection, or its "
+    "ack was ignored. Print the keys that each connection sends, and those of the acks."
+)
+MISSED = (
+    "Your client misses a message after a restart of the server. Print the after= of each handshake next to the ids in "
+    "the inbox: they differ if self.after is set too early."
+)
+RESENT = (
+    "Two calls of send() got the same id, or a message is in the room twice. In the first case, an ack set the wrong "
+    "future; in the second, a message was sent again with a new key. Compare the keys of both sends."
+)
 NAMES = ("Ada", "Grace", "Linus")
 """The members' names, by the numbers of their clients."""
 
@@ -49,7 +60,6 @@ class Talk:
         Raises:
             Failure: a message isn't acknowledged.
         """
-        likely = "every send() ends with an id at last, whatever becomes of the server meanwhile"
         number = 0
         while not self.enough:
             number += 1
@@ -57,13 +67,14 @@ class Talk:
             await self.server.do("send", self.client, text=text)
             while text not in self.ids:
                 expect = f"the acknowledgement of {text!r}"
-                event = await self.server.next(self.client, expect=expect, likely=likely)
+                event = await self.server.next(self.client, expect=expect, likely=LOST)
                 if event["event"] == "item":
                     self.items.append(event["item"])
                 elif event["event"] == "sent" and event["text"] == text:
                     self.ids[text] = event["id"]
                 else:
-                    raise Failure(got=show(event), expect=expect, likely=likely)
+                    wanted = {"event": "sent", "text": text}
+                    raise self.server.differs(self.client, event, wanted, self.items, likely=LOST, expect=expect)
             self._acknowledged.set()
             await asyncio.sleep(0.015)
 
@@ -103,16 +114,16 @@ async def agree(talks: list[Talk], *, after: str, likely: str) -> None:
 async def _has_all(talk: Talk, expected: dict[int, str], after: str) -> None:
     """Check that this reader has every message once, in order and without a gap."""
     items, name = talk.items, NAMES[talk.client]
-    likely = "after= the last id delivered, a replay without holes, and keys that survive the kill"
     while len(items) < len(expected):
         expect = f"{len(expected)} messages for {name}"
-        event = await talk.server.next(talk.client, expect=expect, likely=likely)
+        event = await talk.server.next(talk.client, expect=expect, likely=MISSED)
         items.append(event.get("item"))
     for number, item in enumerate(items, 1):
         text = expected.get(number, "nothing more")
         who = NAMES[int(text[0])] if number in expected else ""
         if item != message(number, who, text):
             expect = show(message(number, who, text))
+            likely = REPEATED if item in items[: number - 1] else MISSED
             raise Failure(after=after, got=f"{name}'s client delivered {show(item)}", expect=expect, likely=likely)
 
 
@@ -151,4 +162,4 @@ class Kills:
                     talking.cancel()
                     await asyncio.gather(talking, return_exceptions=True)
                 after = f"three clients talked, while the server was ended and started again {KILLS} times"
-                await agree(talks, after=after, likely=WRITTEN)
+                await agree(talks, after=after, likely=RESENT)

@@ -19,8 +19,8 @@ TOO_MANY = (
     "asyncio.Semaphore(100), and release the place after the acknowledgement."
 )
 TOO_FEW = (
-    "Your client sends nothing more although fewer than 100 messages are unacknowledged. Release a place when a "
-    "message is acknowledged, and only then: async with self._window: around all of send()."
+    "Your client doesn't send the next message although fewer than 100 are unacknowledged. Let 100 calls of send() in, "
+    "release a place for each acknowledgement, and create the semaphore in __init__, so each client has its own."
 )
 NO_PLACE = (
     "A canceled send() keeps its place among the 100. Release the place however send() ends, such as with "
@@ -74,30 +74,25 @@ class Limits:
         for text in texts:
             await server.do("send", text=text)
         await server.handled()
-        # Collect the keys in order. The client may send any number up to 100 before the first acknowledgement.
-        keys: list[str] = []
+        server.did = f"{len(texts)} calls of send()"
+        keys = [await key_of(server, attempt, text, likely=TOO_FEW, wrong=IN_ORDER) for text in texts[:WINDOW]]
+        await no_more_sent(server, attempt, likely=TOO_MANY)
+        attempt.drop()
+        server.did += ", and a lost connection"
+        attempt = await accepted(server)
+        for text, key in zip(texts, keys, strict=False):
+            await key_of(server, attempt, text, likely=TOO_FEW, wrong=IN_ORDER, key=key)
+        await no_more_sent(server, attempt, likely=TOO_MANY)
         acknowledged = 0
-        while len(keys) < WINDOW + 30:
-            server.did = f"{len(texts)} calls of send(), a lost connection, and {acknowledged} acknowledgements"
-            # If every message is acknowledged, the client must send the next one.
-            likely = TOO_FEW if keys else IN_ORDER
-            first = [await next_sent(server, attempt, likely=likely)] if len(keys) == acknowledged else []
-            for got in first + await server.messages_so_far(attempt, likely=PINGS):
-                if len(keys) == acknowledged + WINDOW:
-                    got, expect = f"{WINDOW + 1} unacknowledged messages", f"{WINDOW} at most"
-                    raise server.failure(0, got=got, expect=expect, likely=TOO_MANY, crash=False)
-                keys.append(key_in(server, got, texts[len(keys)]))
-            if not acknowledged:
-                attempt.drop()
-                server.did = f"{len(keys)} messages, and a lost connection"
-                attempt = await accepted(server)
-                for text, key in zip(texts, keys, strict=False):
-                    await key_of(server, attempt, text, wrong=IN_ORDER, key=key)
-                await no_more_sent(server, attempt, likely=TOO_MANY)
-            for _ in range(max(1, (len(keys) - acknowledged) // 4)):
+        for count in (1, 30, 2):
+            for _ in range(count):
                 await attempt.send(ack(keys[acknowledged], acknowledged + 1))
                 await server.does("sent", text=texts[acknowledged], id=acknowledged + 1, likely=NO_ID)
                 acknowledged += 1
+            server.did = f"{len(texts)} calls of send(), a lost connection, and {acknowledged} acknowledgements"
+            for text in texts[len(keys) : WINDOW + acknowledged]:
+                keys.append(await key_of(server, attempt, text, likely=TOO_FEW, wrong=IN_ORDER))
+            await no_more_sent(server, attempt, likely=TOO_MANY)
         server.did += ", and the end of the client"
         await ends(server, sends=len(texts) - acknowledged, likely=WINDOW_ENDS)
 

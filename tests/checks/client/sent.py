@@ -1,6 +1,7 @@
 """Readers for the messages that an answer's client sends to the fake server, for the checks of step 09."""
 
 import json
+import unicodedata
 from typing import Any
 
 from judge.differences import difference
@@ -119,7 +120,9 @@ def key_in(server: FakeServer, got: Any, text: str, *, likely: str = NOT_SENT, c
         return str(key)
     wanted = {"type": "message", "text": text, "key": key if is_key else "..."}
     found = got.get("text") if isinstance(got, dict) else None
-    if found in server.texts.get(client, ()) and found != text:
+    if isinstance(found, str) and found != text and _folded(found) == _folded(text):
+        likely = difference(wanted, json.dumps(got)) or likely
+    elif found in server.texts.get(client, ()) and found != text:
         likely = IN_ORDER if likely == NOT_SENT else likely
     elif any(found in texts for other, texts in server.texts.items() if other != client):
         likely = SHARED
@@ -129,6 +132,11 @@ def key_in(server: FakeServer, got: Any, text: str, *, likely: str = NOT_SENT, c
         likely = difference(wanted, json.dumps(got)) or likely
     expect = show({"type": "message", "text": text, "key": "..."})
     raise server.failure(client, got=show(got), expect=expect, likely=likely, crash=False)
+
+
+def _folded(text: str) -> str:
+    """Return a text without its case, its accents' form, and the white space at its ends."""
+    return unicodedata.normalize("NFKD", text).casefold().strip()
 
 
 def keys_are(server: FakeServer, got: list[str], expect: list[str]) -> None:
