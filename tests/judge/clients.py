@@ -136,6 +136,10 @@ class Client:
         self._unread.appendleft(frame)
         return frame
 
+    async def peek(self) -> str | bytes | None:
+        """Return the next message but leave it unread, or None if none arrives within the patience."""
+        return await self._look_ahead(self.patience)
+
     async def next(self, *, expect: str, likely: str | Likely) -> str | bytes:
         """Return the next message.
 

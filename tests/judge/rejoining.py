@@ -17,7 +17,7 @@ from . import pool
 from .clients import Client
 from .differences import difference
 from .members import PING, Members, members_list, message
-from .messages import cut, is_message, only_key, parsed, show
+from .messages import cut, is_error, is_message, only_key, parsed, show
 from .model import Failure, Likely
 from .subject import Subject
 from .troubles import LIMITED
@@ -112,13 +112,54 @@ async def send_all(tab: Client, frames: list[dict[str, Any]]) -> None:
         await tab.send(frame)
 
 
-async def say(tab: Client, *texts: str, first: int = 1, who: str = "Ada", likely: str | Likely = REPLAY) -> None:
+UNSENT = Likely(
+    "Your code doesn't broadcast this message, which has no key. If you look up or store an empty key, the second "
+    "message without a key counts as a duplicate of the first: do both only if key isn't empty."
+)
+
+
+async def say(tab: Client, *texts: str, first: int = 1, who: str = "Ada", likely: str | Likely = UNSENT) -> None:
     """Send these texts, and wait until the sender receives its copy of each."""
     frames = [{"type": "message", "text": text} for text in texts]
     await (tab.send(frames[0]) if len(frames) == 1 else tab.send_burst(*frames))
     tab.did = f"{len(texts)} messages of {who}" if len(texts) > 1 else f"a message of {who}: {show(texts[0])}"
     for number, text in enumerate(texts, first):
         await tab.gets(message(number, who, text), likely=replayed(likely) if isinstance(likely, str) else likely)
+
+
+TWICE = (
+    "After the replay, your server sends one message more: a message a second time, or something that isn't a message "
+    "to the room. Queue each stored message once, and store only what post_message broadcasts."
+)
+
+
+async def replays(tab: Client, wanted: Sequence[dict[str, Any]], *, likely: Likely) -> None:
+    """Check that a new tab gets these messages after the list of members, and nothing more.
+
+    Args:
+        tab: a tab that has read its list of members.
+        wanted: the messages of its replay.
+        likely: the mistake, if others arrive.
+
+    Raises:
+        Failure: others arrive, or too few.
+    """
+    did = tab.earlier = tab.did
+    # Its answer follows the replay, so the check needn't wait for a message that never arrives.
+    await tab.send({"type": "direct", "to": "Nobody", "text": "end"})
+    tab.did = did
+    for place, value in enumerate(wanted):
+        frame = await tab.peek()
+        if frame is not None and is_error(frame):
+            got = f"{place} of {len(wanted)} messages" if place else "no message"
+            raise Failure(sent=did, got=f"{got}, and nothing more", expect=show(value), likely=likely.silence)
+        await tab.gets(value, likely=likely)
+    tab.did = f"{did}; then a direct message to Nobody, who isn't in the room"
+    await tab.gets_error(likely=Likely(ABSENT, wrong=TWICE, surplus=TWICE, replayed=TWICE))
+    tab.earlier, tab.did = None, did
+
+
+ABSENT = "A direct message to an absent member isn't answered as in step 07. Send its sender an error."
 
 
 async def ends(tab: Client, *, likely: str) -> None:
@@ -134,8 +175,7 @@ async def ends(tab: Client, *, likely: str) -> None:
     earlier = tab.earlier or tab.did
     await tab.send({"type": "direct", "to": "Nobody", "text": "end"})
     tab.earlier, tab.did = earlier, f"{earlier}; then a direct message to Nobody, who isn't in the room"
-    direct = "A direct message to an absent member isn't answered as in step 07. Send its sender an error."
-    await tab.gets_error(likely=Likely(direct, wrong=likely, surplus=likely, replayed=likely))
+    await tab.gets_error(likely=Likely(ABSENT, wrong=likely, surplus=likely, replayed=likely))
     tab.earlier = None
 
 

@@ -120,11 +120,11 @@ class Journal:
     @check(3, "continues after a kill: ids, the last 100 messages, and the last 1000 keys")
     async def test_journal(self, subject: Subject) -> None:
         room, quiet = Members.room("lobby 한글"), Members.room("quiet")
-        killed = "1006 messages with 1001 keys were sent, then kill -9, and a start on the same file"
+        killed = "1111 messages with 1001 keys were sent, then kill -9, and a start on the same file"
         keyed: list[dict[str, Any]] = [
             {"type": "message", "text": f"text {number}", "key": f"k{number}"} for number in range(2, WINDOW + 2)
         ]
-        keyed[500:500] = [{"type": "message", "text": "no key"}] * 5
+        keyed[500:500] = [{"type": "message", "text": "no key"}] * 110
         wanted = [message(number, "Ada", each["text"]) for number, each in enumerate(keyed, 2)]
         ids = {each["key"]: number for number, each in enumerate(keyed, 2) if "key" in each}
         last = len(wanted) + 1
@@ -143,8 +143,10 @@ class Journal:
                     own.server.kill()
             # Start a new Python: there, hash() returns other values for strings, and the file must not depend on them.
             async with subject.another(JOURNAL=journal, cold=True) as own:
-                old = dict(likely=RESTORED, after_this=killed)
-                async with back(own, room, "Grace", after=10, **old) as grace, back(own, room, "Ada") as ada:
+                async with (
+                    back(own, room, "Grace", after=10, likely=RESTORED, after_this=killed) as grace,
+                    back(own, room, "Ada") as ada,
+                ):
                     await self._replays(
                         grace, wanted[-100:], last - 110, f"a handshake with after=10; {killed}", RESTORED
                     )
@@ -162,8 +164,10 @@ class Journal:
             # Start again: this start reads the file as the first one has left it.
             twice = f"{killed}, 2 more messages, and again kill -9 and a start"
             async with subject.another(JOURNAL=journal) as own:
-                old = dict(likely=AGAIN, after_this=twice)
-                async with back(own, room, "Ada", after=10, **old) as ada, back(own, room, "Grace") as grace:
+                async with (
+                    back(own, room, "Ada", after=10, likely=AGAIN, after_this=twice) as ada,
+                    back(own, room, "Grace") as grace,
+                ):
                     await self._replays(ada, wanted[-100:], last - 110, f"a handshake with after=10; {twice}", AGAIN)
                     await ada.gets(joined("Grace"), likely=AGAIN)
                     for tab, key, number in (
@@ -175,7 +179,7 @@ class Journal:
                         await self._known(tab, key, number, f"a key of message {number}; {twice}", AGAIN)
                     async with back(own, quiet, "Ada", after=0, likely=RESTORED, after_this=twice) as early:
                         early.did = (
-                            f"a handshake with after=0 for a room that was quiet before the 1006 messages; {twice}"
+                            f"a handshake with after=0 for a room that was quiet before the 1111 messages; {twice}"
                         )
                         await early.gets(message(1, "Ada", "early"), likely=replayed(RESTORED))
                     last += 1

@@ -264,6 +264,12 @@ class Keys:
                 senders = "Your code takes a key of one sender for known from another. Look up sender and key together."
                 await both(grace, message(3, "Grace", "mine"), ack("k", 3), likely=Likely(senders, wrong=senders))
                 await again.gets(message(3, "Grace", "mine"), likely=Likely(senders, surplus=AGAIN))
+        emptied = "Your code forgets the keys of a room with its last member. Keep them in the room's history."
+        await Members(subject).eventually_empty(lab, after="its only member left", likely=NOTICES)
+        async with back(subject, lab, "Ada") as again:
+            await again.send({"type": "message", "text": "here", "key": "k"})
+            again.did = "the known key k, after its room was empty"
+            await again.gets(ack("k", 1), likely=Likely(emptied, wrong=emptied, keys={"id": emptied}))
 
     @staticmethod
     async def _same_moment(subject: Subject, *tabs: Client) -> None:
@@ -297,6 +303,7 @@ class Keys:
             senders = [("a", key) for key in (*by_key, *joining)]
         base = pool.names()["composed characters"]
         names = {f"a{separator}b": f"a joined with {quoted(separator)}" for separator in SEPARATORS}
+        names |= {"n" * 20: "as long as allowed", "n" * 19 + "m": "with another end"}
         names |= {base: "itself"} | {name: f"similar to {quoted(base)}" for name in pool.neighbors(base)[:12]}
         for name in [*names, "A", " a"]:
             async with back(subject, room, name) as tab:
@@ -347,15 +354,14 @@ class Keys:
                 key = f"k{WINDOW + 2 - newer}"
                 await self._known(ada, key, ids[key], f"{newer} keys are newer", likely)
             await self._new(ada, "Ada", "k0", last + 1, "1002 keys were newer", NEVER)
-            await self._new(ada, "Ada", "k3", last + 2, "1000 keys were newer", TOO_LATE)
-            await self._known(ada, "k5", ids["k5"], "999 keys are newer", TOO_SOON)
+            await self._new(ada, "Ada", "extra", last + 2, "it's new", NO_ACK)
+            await self._new(ada, "Ada", "k4", last + 3, "1000 keys were newer", TOO_LATE)
+            await self._known(ada, "k6", ids["k6"], "999 keys are newer", TOO_SOON)
             async with back(subject, room, "Grace") as grace:
                 await ada.gets(joined("Grace"), likely=NOTICES)
-                await self._new(grace, "Grace", "first", last + 3, "1005 keys of Ada were newer", EACH_SENDER)
-                await ada.gets(message(last + 3, "Grace", ""), likely=NOTICES)
+                await self._new(grace, "Grace", "first", last + 4, "1006 keys of Ada were newer", EACH_SENDER)
+                await ada.gets(message(last + 4, "Grace", ""), likely=NOTICES)
             await ada.gets(left("Grace"), likely=NOTICES)
-            await self._known(ada, "k6", ids["k6"], "999 keys are newer", TOO_SOON)
-            await self._new(ada, "Ada", "extra", last + 4, "it's new", NO_ACK)
             await self._new(ada, "Ada", "k6", last + 5, "1000 keys were newer, but it was sent again before", RENEWED)
             await self._known(other, "k0", 1, "it's the only key of its room", ALL_ROOMS)
 
