@@ -293,17 +293,9 @@ class AuthClient:
                 if failure.got in ("HTTP 401", "HTTP 403"):
                     # The probe of `why_refused` has no credentials, so it finds another cause if they're refused.
                     found = failure.likely if failure.got == "HTTP 403" and " raises " in failure.likely else ""
-                    failure.likely = (
-                        likely
-                        or found
-                        or (
-                            "Your code refuses a valid ticket. Look at what redeem() returns for it, and at the conditions "
-                            "in authenticate_socket."
-                            if ticket
-                            else "Your code refuses a valid token. Look at what decode() returns for it, and at the "
-                            "conditions in authenticate_socket."
-                        )
-                    )
+                    what, source = ("ticket", "redeem()") if ticket else ("token", "decode()")
+                    default = f"Your code refuses a valid {what}: {source}, or a condition in authenticate_socket."
+                    failure.likely = likely or found or default
                 raise
             # Replace the client by the member, so that only one of the two reads the connection.
             client.conversation.clients.remove(client)
