@@ -16,7 +16,9 @@ from .room import BLOCK, STALLS, WAITING
 
 FULL = "Linus reads nothing, and a large message has filled his connection"
 AS_BEFORE = "The list of members isn't the first message of a new tab. Send it first, as in step 05."
-KINDS = ("messages", "direct messages", "errors", "notices", "messages of four kinds")
+KINDS = ("messages", "direct messages", "errors", "notices", "notices that members left", "messages of four kinds")
+LARGER = 30
+"""Large messages, 9 MB, to find out whether a limit counts bytes."""
 HIGHEST = 310
 """Messages to queue, to find out whether a queue has a limit at all."""
 UNLIMITED = {
@@ -35,6 +37,10 @@ UNLIMITED = {
     "notices": (
         "joined and left are queued for a member that reads nothing without a limit, or with a higher one than the "
         "messages to the room. Let them go through the same function."
+    ),
+    "notices that members left": (
+        "left is queued for a member that reads nothing without a limit, or with a higher one than the messages to the "
+        "room. Let it go through the same function."
     ),
     "messages of four kinds": (
         "Each kind of message has a limit of its own: 16 of each of four kinds were queued. Keep one queue for each "
@@ -61,6 +67,10 @@ LISTED = (
     "A disconnected tab stays on the list until its connection ends. Remove it from the room when its queue "
     "overflows, and notify the others."
 )
+NO_LEFT = (
+    "A disconnected tab is off the list, and the others get no left of its name. Disconnect it with the function that "
+    "also notifies them."
+)
 CODE = Likely(
     silence="A disconnected tab that reads on isn't closed: its writer ends before the close, or the close isn't "
     "queued. Put the close event into the queue, behind the messages.",
@@ -68,8 +78,16 @@ CODE = Likely(
     "its writer is canceled. Let the writer send the queue and then the close, and abort only after CLOSE_TIMEOUT.",
 )
 EMPTIED = (
-    "What was queued for the tab is thrown away when it's disconnected. Leave the queue as it is, and put the close "
-    "behind it: the writer sends both."
+    "What was queued for the tab isn't sent: the queue is emptied when the tab is closed, or the close overtakes it. "
+    "Leave the queue as it is, and put the close at its end."
+)
+LOST_SOME = (
+    "A queued message is lost: a send to a tab that pauses is canceled after a time, or a message makes room for the "
+    "close. Don't limit the time of a send, leave the queue as it is, and put the close at its end."
+)
+REMOVED_BY_OLD = (
+    "A tab is off the list, and no left was sent: the end of another tab of its name removed it. When an endpoint "
+    "ends, remove its own tab, and look whether that one is still in the room."
 )
 SHUFFLED = "The queue isn't sent in its order. Take the oldest message first, and send the close last."
 AGAIN = "The tab gets a message of its queue twice. Take each off the queue once, when the writer sends it."
@@ -104,7 +122,10 @@ class Backlog:
         self.is_left = False
         """Whether Ada got `left` of Linus."""
         self._marks = 0
-        self._trailing: list[dict[str, Any]] = []
+        self._visits = 0
+        self._visitors: dict[str, Client] = {}
+        self.stack = contextlib.AsyncExitStack()
+        """The connections of the visitors."""
 
     async def fill(self) -> None:
         """Stop reading as Linus, and send a message that's larger than all buffers of his connection."""
@@ -118,7 +139,7 @@ class Backlog:
         if self.kind != KINDS[-1]:
             await self._add(self.kind, count, what)
         else:
-            for place, kind in enumerate(KINDS[:-1]):
+            for place, kind in enumerate(KINDS[:4]):
                 share = count // 4 + (place < count % 4)
                 if share:
                     await self._add(kind, share, what)
@@ -142,32 +163,46 @@ class Backlog:
             # This arrives unless Linus is removed before.
             await self._until({"type": "direct", "from": "Linus", "text": mark}, [], what, or_left=True)
             return
-        elif self._trailing:
-            # The visitor of the last call has left meanwhile.
-            expected = [self._trailing.pop()]
+        elif kind == KINDS[-2] and count > 1:
+            for _ in range(2):
+                expected += [await self._visit()]
+            self.queued += expected
+            await self._until_mark(expected, what)
+            return await self._add("messages", count - 2, what)
+        elif kind == KINDS[-2]:
+            expected.append(await self._visitor_leaves())
             self.queued += expected
         else:
-            for place in range(count // 2 + count % 2):
-                name = f"visitor {len(self.queued)}.{place}"
-                async with self.subject.client(Members.path(self.room, name)) as visitor:
-                    await members_list(visitor, "", likely=AS_BEFORE)
-                    expected.append(joined(name))
-                    if 2 * place + 1 == count:
-                        # Look before the visitor leaves: that would be one more.
-                        self.queued.append(joined(name))
-                        await self._until_mark(expected, what)
-                        self._trailing.append(left(name))
-                        return
-                expected.append(left(name))
-                self.queued += [joined(name), left(name)]
+            for _ in range(count // 2):
+                expected += [await self._visit(), await self._visitor_leaves()]
+            if count % 2:
+                # This one stays, so that nothing but joined is queued.
+                expected.append(await self._visit())
+            self.queued += expected
         await self._until_mark(expected, what)
+
+    async def _visit(self) -> dict[str, Any]:
+        """Let a visitor join, and return the notice."""
+        self._visits += 1
+        name = f"visitor {self._visits}"
+        visitor = await self.stack.enter_async_context(self.subject.client(Members.path(self.room, name)))
+        visitor.ignored = PING
+        await members_list(visitor, Members.path(self.room, name), likely=AS_BEFORE)
+        self._visitors[name] = visitor
+        return joined(name)
+
+    async def _visitor_leaves(self) -> dict[str, Any]:
+        """Let the first visitor leave, and return the notice."""
+        name = next(iter(self._visitors))
+        await self._visitors.pop(name).leave()
+        return left(name)
 
     async def _say(self, text: str) -> None:
         self.number += 1
         self.queued.append(message(self.number, "Ada", text))
         await self.ada.send({"type": "message", "text": text})
         self.ada.did = f"a message of {len(text):,} characters"
-        await self.ada.gets(self.queued[-1], likely=STALLS)
+        await self.ada.gets(self.queued[-1], likely=Likely(STALLS, wrong=STILL_HEARD))
 
     def _next_mark(self) -> str:
         self._marks += 1
@@ -216,7 +251,7 @@ class Backlog:
             got = f"left of Linus after at most {queued} {self.kind}"
             raise Failure(sent=self.ada.did, after=FULL, got=got, expect=expect, likely=likely)
         after = f"{FULL}, and {queued} {self.kind} are queued for him"
-        await self.members.are(self.room, "Ada", "Linus", after=after, likely=likely)
+        await self.members.are(self.room, "Ada", "Linus", *self._visitors, after=after, likely=REMOVED_BY_OLD)
 
     async def overflows(self) -> None:
         """Queue more messages than the limit, and check that Linus is off the list immediately.
@@ -233,14 +268,15 @@ class Backlog:
         after = f"{FULL}, and {before} {self.kind} are queued for him; then comes one more"
         path = Members.list_path(self.room)
         listed = await self.subject.get_json(path, likely=LISTED)
-        if listed != {"names": ["Ada"]} or not self.is_left:
+        names = ["Ada", *sorted(self._visitors)]
+        if listed != {"names": names} or not self.is_left:
             got = "left of Linus" if self.is_left else "no left of Linus"
             got += f", and GET {path} returns {show(listed)}"
-            likely = LISTED
-            if not self.is_left and listed != {"names": ["Ada"]}:
+            likely = LISTED if self.is_left else NO_LEFT
+            if not self.is_left and listed != {"names": names}:
                 more, likely = await self._why_not()
                 got += more
-            expect = f'left of Linus, and {{"names": ["Ada"]}}: {WAITING} messages may wait, and one be sent'
+            expect = f"left of Linus, and {show({'names': names})}: {WAITING} messages may wait, and one be sent"
             raise Failure(after=after, got=got, expect=expect, likely=likely)
 
     async def _why_not(self) -> tuple[str, str]:
@@ -251,6 +287,11 @@ class Backlog:
             await self.add(1)
         if self.is_left:
             return f"; left of Linus after {len(self.queued) - 1} messages", TOO_MANY
+        for _ in range(LARGER):
+            await self._say(BLOCK)
+            await self._until_mark([], "a large message")
+            if self.is_left:
+                return f"; left of Linus after {len(self.queued) - 1} messages, some of them large", TOO_MANY
         read_on(self.linus)
         got = []
         while (frame := await self.linus.receives_any()) is not None:
@@ -302,6 +343,8 @@ class Backlog:
             likely = SHUFFLED if got[place] in self.queued[place:] and len(got) >= len(self.queued) - 1 else EMPTIED
             if got[place] in self.queued[:place] and got[place] is not None:
                 likely = AGAIN
+            elif got[place:] == self.queued[place + 1 : place + 1 + len(got[place:])]:
+                likely = LOST_SOME
         else:
             expect = f"the {len(self.queued) - may_lack} messages that were queued, in order, {then}"
             likely = EMPTIED if len(got) < len(self.queued) else STILL_QUEUED
@@ -309,9 +352,10 @@ class Backlog:
 
     async def says(self, *notices: dict[str, Any]) -> None:
         """Check that Ada gets only these notices, and then the next message."""
-        for notice in (*self._trailing, *notices):
+        while self._visitors:
+            notices = (*notices, await self._visitor_leaves())
+        for notice in notices:
             await self.ada.gets(notice, likely=TWICE)
-        self._trailing.clear()
         self.number += 1
         await self.ada.send({"type": "message", "text": "still here"})
         likely = Likely(STALLS, wrong=TWICE, surplus=TWICE, keys={"id": STILL_HEARD})
@@ -351,4 +395,5 @@ async def backlog(subject: Subject, kind: str = "messages", room: str | None = N
         await ada.gets(joined("Linus"), likely=AS_BEFORE)
         filled = Backlog(subject, room, ada, linus, kind)
         await filled.fill()
-        yield filled
+        async with filled.stack:
+            yield filled

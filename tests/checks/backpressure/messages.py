@@ -34,6 +34,14 @@ TASKS = (
     "tasks keep no order, and a queue does."
 )
 
+MANY = 20
+"""Further rooms."""
+FORGOTTEN = "The count of a room is lost when there are many other rooms. Keep all counts, without a limit."
+EMPTY_AFTER = {
+    4: "3 messages, and then the last member left",
+    7: "6 messages, and then DELETE removed the last member",
+}
+
 
 class Messages:
     @check(1, "counts the ids of messages from 1 in each room, and goes on after the room was empty")
@@ -45,7 +53,7 @@ class Messages:
                 await self._skip(ada, 1)
                 await self._skip(linus, 1)
                 cause = EMPTIED if first > 1 else IDS
-                ada.after = f"{first - 1} messages, and then the last member left" if first > 1 else None
+                ada.after = EMPTY_AFTER.get(first)
                 for number in range(first, first + 3):
                     await ada.send({"type": "message", "text": f"text {number}", "id": 7, "from": "Linus"})
                     await ada.gets(message(number, "Ada", f"text {number}"), likely=Likely(cause, keys={"id": cause}))
@@ -68,13 +76,19 @@ class Messages:
                         await members.remove(name, "Ada" if tab is ada else "Linus", likely="DELETE isn't answered.")
                 for name in (room, lab):
                     await members.eventually_empty(name, after="the last member left, or was removed", likely=KEPT)
-        for similar in pool.neighbors(room):
+        # And many other rooms, which mustn't replace the count of this one.
+        for similar in (*pool.neighbors(room), *(members.room("many") for _ in range(MANY))):
             async with members.tab(similar, "Ada") as ada:
                 await self._skip(ada, 1)
                 await ada.send({"type": "message", "text": "similar"})
                 ada.after = f"the room {show(room)} has had 9 messages; this is the room {show(similar)}"
                 likely = f"The rooms {show(similar)} and {show(room)} share one count. {ONE_COUNT}"
                 await ada.gets(message(1, "Ada", "similar"), likely=Likely(likely, keys={"id": likely}))
+        async with members.tab(room, "Ada") as ada:
+            await self._skip(ada, 1)
+            await ada.send({"type": "message", "text": "again"})
+            ada.after = f"the room has had 9 messages, and then {MANY} other rooms had one each"
+            await ada.gets(message(10, "Ada", "again"), likely=Likely(FORGOTTEN, keys={"id": FORGOTTEN}))
 
     @staticmethod
     async def _skip(tab: Client, count: int) -> None:

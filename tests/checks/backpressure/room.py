@@ -14,6 +14,7 @@ from judge.messages import parsed, same, show
 from judge.model import Failure, Likely
 from judge.slow_readers import GIANT, LARGE, in_one_piece, releases
 from judge.subject import Subject
+from websockets.exceptions import ConnectionClosed
 
 WAITING = 64
 """Maximum number of messages in a member's queue."""
@@ -43,6 +44,14 @@ BLOCK = "x" * 300_000 if hasattr(socket, "TCP_MAXSEG") else GIANT
 IDS = (
     "The id is missing, isn't an integer, or isn't the next one of this room. Send the keys type, id, from and text, "
     "and count the messages of each room from 1."
+)
+BACKWARDS = (
+    "An id is smaller than the one before: a count starts again, or a message is sent twice. Count the ids of each "
+    "room upwards, without a limit, and send each message once."
+)
+NOT_CLOSING = (
+    "The connection is aborted later than CLOSE_TIMEOUT, which is 0.5 s here. Start the timer with the "
+    "CLOSE_TIMEOUT of settings.py, and start it when the tab is closed."
 )
 STALLS = (
     "A broadcast awaits a send to the member that reads nothing, so the whole room waits. Only put the message into "
@@ -80,6 +89,8 @@ async def messages_of(tab: Client, count: int, *, first: int = 1, likely: str | 
             if value.keys() != own.keys() or (type(value["id"]), value["id"]) != (int, number):
                 missing = (likely.wrong or likely.silence) if isinstance(likely, Likely) else likely
                 cause = missing if same(value | {"id": number}, own) else IDS
+                if type(value.get("id")) is int and value["id"] < number:
+                    cause = BACKWARDS
                 raise Failure(sent=tab.did, got=show(value), expect=f"a message with the id {number}", likely=cause)
     return messages
 
@@ -102,7 +113,21 @@ async def let_go(subject: Subject, *tabs: Client, after: str, likely: str = ABOR
             await releases(subject, *tabs)
     except TimeoutError:
         got = f"the process still holds the TCP socket of the member that reads nothing after {held:g} s"
+        if held < HELD:
+            after += f"; CLOSE_TIMEOUT={CLOSING}"
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HELD - held + 1):
+                    await releases(subject, *tabs)
+                got, likely = f"{got}, and closes it later", NOT_CLOSING
         raise Failure(after=after, got=got, expect=f"the socket closed within {held:g} s", likely=likely) from None
+
+
+async def talk(tab: Client, beat: float) -> None:
+    """Send three pongs per heartbeat interval, until the connection is closed."""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            await tab.connection.send('{"type": "pong"}')
+            await asyncio.sleep(beat / 3)
 
 
 @cache

@@ -1,12 +1,11 @@
 """Step 07, TODO 2: slow consumers are disconnected, and don't delay other members."""
 
 import asyncio
-import contextlib
 import time
 from dataclasses import replace
 
 import psutil
-from judge.clients import Client, anything
+from judge.clients import anything
 from judge.conversation import pause
 from judge.members import PING, Members, joined, left
 from judge.messages import show
@@ -15,7 +14,6 @@ from judge.sessions import ENDS, read_on
 from judge.slow_readers import LARGE, LONGEST_WAIT, in_one_piece, read_slowly, stuck_members
 from judge.subject import Subject
 from judge.tasks import running
-from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close, Opcode
 
 from .backlog import CODE, KINDS, LISTED, TWICE, Backlog, backlog
@@ -37,6 +35,7 @@ from .room import (
     let_go,
     messages_of,
 )
+from .room import talk as answer_pings
 
 PASSING = 25
 """MiB of messages that are sent after a member was disconnected."""
@@ -88,6 +87,10 @@ TOGETHER = (
     "Many members whose queues are full at the same message aren't all disconnected. Collect them in the loop over the "
     "members, close them after it, and notify the others in a loop: each notice may find further queues full."
 )
+SHARED = (
+    "A tab is disconnected although fewer than 64 messages wait for it, when other tabs of its name or room read "
+    "nothing either. Compare the limit with the queue of one tab, not with a sum over several."
+)
 REJOINS = (
     "A disconnected name can't rejoin while its old connection is still open. Remove the tab from the room at once."
 )
@@ -113,15 +116,6 @@ NOT_OWN_TIMEOUT = (
 def memory(subject: Subject) -> float:
     """Return the memory of the server's process, in MiB."""
     return psutil.Process(subject.server.pid).memory_info().rss / 2**20
-
-
-async def answer_pings(beat: float, *tabs: Client) -> None:
-    """Send a pong as each tab, several times an interval."""
-    while True:
-        for tab in tabs:
-            with contextlib.suppress(ConnectionClosed):
-                await tab.connection.send('{"type": "pong"}')
-        await asyncio.sleep(beat / 4)
 
 
 class SlowConsumers:
@@ -150,10 +144,11 @@ class SlowConsumers:
             a_room(quiet, "Ada") as (room, talk),
             members.tab(room, "Linus", tiny=True) as stuck,
             members.tab(room, "Grace", tiny=True) as one,
+            members.tab(room, "Grace", tiny=True) as two,
             members.tab(room, "Grace") as reads,
         ):
-            after = "Linus, and one of Grace's two tabs, read nothing, and a large message has filled their connections"
-            for tab in (stuck, one):
+            after = "Linus, and two of Grace's three tabs, read nothing; a large message has filled their connections"
+            for tab in (stuck, one, two):
                 tab.stop_reading()
             await talk.say(BLOCK, after=after)
             while "Linus" not in talk.left and talk.number < 3 * WAITING:
@@ -163,10 +158,15 @@ class SlowConsumers:
             listed = await quiet.get_json(members.list_path(room), likely=LISTED)
             likely = LISTED if "Linus" in listed["names"] else ONE_TAB
             await members.are(room, "Ada", "Grace", after=after, likely=likely)
-            for tab in (one, stuck):
+            for tab in (stuck, one, two):
                 read_on(tab)
-                tab.did = "nothing; it was disconnected, and reads on"
-                await tab.is_closed(1013, likely=CODE, besides=anything)
+                tab.did, tab.after = "nothing; it was disconnected, and reads on", after
+                came = await tab.is_closed(1013, likely=CODE, besides=anything)
+                count = sum(isinstance(frame, str) and '"small"' in frame for frame in came)
+                if count < WAITING:
+                    got = f"{count} small messages and then close code 1013, on {tab.who}'s connection"
+                    expect = f"at least {WAITING} small messages and then close code 1013: each tab has its own queue"
+                    raise Failure(sent=tab.did, after=after, got=got, expect=expect, likely=SHARED)
             # A left of Grace, or a second one of Linus, arrives before this message.
             talk.left.clear()
             for text in ("one", "two"):
@@ -242,7 +242,9 @@ class SlowConsumers:
         async with subject.another(counting=True, **QUIET | {"CLOSE_TIMEOUT": CLOSING}) as own:
             before = await own.unfinished()
             ways = (self._ends(own, way) for way in WAYS)
-            await asyncio.gather(self._stays_small(own), self._end_reading(own), *ways)
+            # First, because the others leave memory that the process reuses.
+            await self._stays_small(own)
+            await asyncio.gather(self._end_reading(own), *ways)
             path, counts = "/debug/sessions", {"sessions": 0, "rooms": 0}
             after = "tabs that read nothing ended, and the others left"
             expect = f"{show(counts)} within 1 s"
@@ -388,7 +390,7 @@ class SlowConsumers:
         async with (
             a_room(own, "Ada") as (room, talk),
             Members(own).tab(room, "Linus", tiny=True) as linus,
-            running(answer_pings(beat, talk.ada, linus)),
+            running(answer_pings(talk.ada, beat), answer_pings(linus, beat)),
         ):
             linus.stop_reading()
             after = f"Linus reads nothing, and {WAITING} messages were sent to him; HEARTBEAT_INTERVAL={beat}"

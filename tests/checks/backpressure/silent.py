@@ -1,0 +1,113 @@
+"""Step 07, TODO 3: silent members whose clients read nothing, or read on."""
+
+import asyncio
+import time
+
+from judge.clients import Client, anything
+from judge.members import PING, Members, left
+from judge.messages import parsed, show
+from judge.model import Failure, Likely, check
+from judge.sessions import read_on
+from judge.subject import Subject
+from judge.tasks import running
+
+from .heartbeat import NEVER_CLOSED, PINGS
+from .room import BEAT, BLOCK, CLOSING, HELD_BRIEFLY, STALLS, let_go, talk
+
+SHORT_BEAT = 0.1
+"""Heartbeat interval in seconds if no member must stay connected, so a busy machine can't be too slow for it."""
+OFF_THE_LIST = 1.0
+"""Seconds by which a busy machine may be late when it removes a silent member from the list."""
+CLOSE_TIMEOUT = 2.0
+"""CLOSE_TIMEOUT by default, in seconds."""
+SILENT_QUEUE = (
+    "A silent member that reads on doesn't get its queue and then 4408. Put the close behind the queued messages, and "
+    "abort only if its client reads nothing for CLOSE_TIMEOUT."
+)
+OLD_TAB = (
+    "The end of a silent tab removes the new tab of its name. When an endpoint ends, remove its own tab, and look "
+    "whether it's still in the room."
+)
+
+
+class Silent:
+    @check(3, "releases the connection of a silent member that reads nothing, and sends its queue if it reads on")
+    async def test_silent_and_stuck(self, subject: Subject) -> None:
+        async with subject.another(counting=True, HEARTBEAT_INTERVAL=str(SHORT_BEAT), CLOSE_TIMEOUT=CLOSING) as own:
+            before = await own.unfinished()
+            talking = self._sends_its_queue(Members(await subject.under(HEARTBEAT_INTERVAL=str(BEAT))))
+            await asyncio.gather(self._is_released(own), talking)
+            await own.eventually_idle(before, after="silent members were disconnected, and the others left")
+
+    async def _is_released(self, own: Subject) -> None:
+        """Check that a silent member that reads nothing is off the list, can rejoin, and is released."""
+        members = Members(own)
+        after = f"Linus sends nothing more and reads nothing; HEARTBEAT_INTERVAL={SHORT_BEAT}"
+        for _ in range(3):
+            room = members.room()
+            async with members.tab(room, "Linus", tiny=True) as linus:
+                if not await self._is_off_the_list(members, room, linus, SHORT_BEAT):
+                    continue
+                async with members.tab(room, "Linus") as new, running(talk(new, SHORT_BEAT)):
+                    await members.enters(new, "Linus", likely="The name can't rejoin after 4408.")
+                    await let_go(own, linus, after=after, held=HELD_BRIEFLY)
+                    if new.connection.close_code is None:
+                        rejoined = f"{after}; Linus has rejoined with a new tab"
+                        await members.are(room, "Linus", after=rejoined, likely=OLD_TAB)
+                return
+
+    async def _sends_its_queue(self, members: Members) -> None:
+        """Check that a silent member that reads on gets its queue, and then the close code."""
+        for _ in range(3):
+            room = members.room()
+            async with members.tab(room, "Linus", tiny=True) as linus:
+                start = time.perf_counter()
+                if not await self._is_off_the_list(members, room, linus, BEAT):
+                    continue
+                read_on(linus)
+                linus.did = f"nothing; Linus was silent, and reads on; HEARTBEAT_INTERVAL={BEAT}"
+                likely = Likely(SILENT_QUEUE, closed=SILENT_QUEUE)
+                try:
+                    came = await linus.is_closed(4408, likely=likely, besides=anything)
+                except Failure:
+                    # A busy machine may be late, and then the connection is rightly aborted.
+                    if time.perf_counter() - start < 3 * BEAT + CLOSE_TIMEOUT:
+                        raise
+                    continue
+                if not any(len(frame) > len(BLOCK) for frame in came) or parsed(came[-1]) != PING:
+                    got = f"{len(came)} messages, the last one {show(came[-1]) if came else 'none'}, and then 4408"
+                    expect = "the queued message and the queued pings, and then 4408"
+                    raise Failure(sent=linus.did, got=got, expect=expect, likely=SILENT_QUEUE)
+                return
+
+    async def _is_off_the_list(self, members: Members, room: str, linus: Client, beat: float) -> bool:
+        """Let Linus fill his connection and fall silent, and wait until he's off the list.
+
+        Returns:
+            Whether the server had read his message before. On a busy machine, he may seem silent too early.
+        """
+        linus.stop_reading()
+        async with members.tab(room, "Ada") as ada, running(talk(ada, beat)):
+            await linus.send({"type": "message", "text": BLOCK})
+            ada.did = "pongs; Linus sent a large message"
+            try:
+                while (value := await ada.next_object(expect="Linus's message", likely=STALLS)) != left("Linus"):
+                    if isinstance(value, dict) and value.get("type") == "message":
+                        break
+            except Failure:
+                if ada.connection.close_code != 4408:
+                    raise
+                return False
+            if value == left("Linus"):
+                return False
+        start = time.perf_counter()
+        while (await members.subject.get(members.list_path(room), likely=PINGS)).status_code != 404:
+            if time.perf_counter() > start + 4 * beat + OFF_THE_LIST:
+                raise Failure(
+                    after=f"Linus sends nothing more and reads nothing; HEARTBEAT_INTERVAL={beat}",
+                    got="Linus still on the list",
+                    expect="Linus off the list within four intervals",
+                    likely=NEVER_CLOSED,
+                )
+            await asyncio.sleep(beat / 5)
+        return True
