@@ -122,6 +122,72 @@ class Presence:
             got = f"the notices {show(log.notices)}"
             raise Failure(after=after, got=got, expect=expect, likely=NOTICES)
 
+    @check(2, "sends direct messages to other processes, and removes members there")
+    async def test_direct_and_remove(self, subject: Subject) -> None:
+        cluster = await shared_cluster(subject)
+        room = Members.room()
+        async with (
+            at(cluster[1], room, "Grace") as grace,
+            at(cluster[0], room, "Ada") as one,
+            at(cluster[2], room, "Ada") as two,
+        ):
+            await grace.until(
+                lambda: grace.notices, expect="joined Ada", likely=PRESENCE, after="Ada joined at two other processes"
+            )
+            await grace.tab.send({"type": "direct", "to": "Ada", "text": "psst"})
+            direct = {"type": "direct", "from": "Grace", "text": "psst"}
+            for log in (one, two):
+                after = "Grace sent Ada a direct message; Ada has tabs at two other processes"
+                expect = f"{show(direct)} at both tabs, once"
+                await log.until(lambda log=log: log.directs, expect=expect, likely=DIRECT, after=after)
+                await log.settles(likely=DIRECT)
+                if log.directs != [direct]:
+                    raise Failure(after=after, got=show(log.directs), expect=expect, likely=DIRECT)
+            await grace.tab.send({"type": "direct", "to": "Linus", "text": "psst"})
+            absent = "Grace sent a direct message to Linus, who isn't in the room"
+            await grace.until(lambda: grace.errors, expect="an error to Grace", likely=ABSENT, after=absent)
+            if grace.directs:
+                got = f"Grace got {show(grace.directs)}"
+                raise Failure(after=after, got=got, expect="no direct message to Grace", likely=DIRECT)
+            after = "DELETE of Ada, at a process without a tab of Ada, was answered with 204"
+            await Members(cluster[1]).remove(room, "Ada", likely=REMOVED)
+            for host in cluster.servers:
+                await Members(host).are(room, "Grace", after=after, likely=STILL_LISTED)
+            for log in (one, two):
+                await log.tab.is_closed(1008, "removed", likely=REMOVED, besides=anything)
+            expect = "joined Ada and left Ada, each once"
+            await grace.until(lambda: len(grace.notices) > 1, expect=expect, likely=STILL_LISTED, after=after)
+            await grace.settles(likely=STILL_LISTED)
+            if grace.notices != [("joined", "Ada"), ("left", "Ada")]:
+                raise Failure(after=after, got=show(grace.notices), expect=expect, likely=NOTICES)
+            for host in cluster.servers:
+                await Members(host).remove(room, "Ada", expect=404, after=after, likely=STILL_LISTED)
+                empty = Members.room("empty")
+                await Members(host).remove(empty, "Grace", expect=404, after="Grace is in another room", likely=APART)
+            async with at(cluster[2], room, "Ada") as back:
+                await say(back, "here again")
+                await said(back, 1, after="Ada rejoined after the removal and sent a message", likely=REMOVED)
+
+    @check(2, "answers DELETE promptly, although the member rejoins immediately")
+    async def test_rejoins(self, subject: Subject) -> None:
+        cluster = await shared_cluster(subject)
+        room = Members.room()
+        path = f"{Members.list_path(room)}/Ada"
+        async with contextlib.AsyncExitStack() as stack:
+            ada = await stack.enter_async_context(at(cluster[0], room, "Ada"))
+            for host in (cluster[1], cluster[0]) * 4:
+                place = "her own process" if host is cluster[0] else "another process than hers"
+                after = f"DELETE of Ada at {place}; her client rejoined immediately after the close"
+                request = host.request("DELETE", path, likely=CONFIRMED, timeout=PROMPTLY)
+                async with running(request) as (removing,):
+                    await ada.tab.is_closed(1008, "removed", likely=CONFIRMED, besides=anything)
+                    ada = await stack.enter_async_context(at(cluster[0], room, "Ada"))
+                    answer = await removing
+                if answer.status_code != 204:
+                    got = f"status {answer.status_code}, {show(answer.text)}"
+                    raise Failure(after=after, got=got, expect="status 204", likely=CONFIRMED)
+            await are(cluster, room, "Ada", after=after, likely=CONFIRMED)
+
     @check(2, "keeps names as they are, at every process")
     async def test_names(self, subject: Subject) -> None:
         cluster = await shared_cluster(subject)
@@ -255,72 +321,6 @@ class Presence:
                 if log.notices != [("joined", "Ada"), ("left", "Ada")] or len(log.directs) != 1:
                     got = f"in the room {show(room)}, {show(log.notices)} and {len(log.directs)} direct messages"
                     raise Failure(after=after, got=got, expect=f"{expect}, and one direct message", likely=SIMILAR)
-
-    @check(2, "sends direct messages to other processes, and removes members there")
-    async def test_direct_and_remove(self, subject: Subject) -> None:
-        cluster = await shared_cluster(subject)
-        room = Members.room()
-        async with (
-            at(cluster[1], room, "Grace") as grace,
-            at(cluster[0], room, "Ada") as one,
-            at(cluster[2], room, "Ada") as two,
-        ):
-            await grace.until(
-                lambda: grace.notices, expect="joined Ada", likely=PRESENCE, after="Ada joined at two other processes"
-            )
-            await grace.tab.send({"type": "direct", "to": "Ada", "text": "psst"})
-            direct = {"type": "direct", "from": "Grace", "text": "psst"}
-            for log in (one, two):
-                after = "Grace sent Ada a direct message; Ada has tabs at two other processes"
-                expect = f"{show(direct)} at both tabs, once"
-                await log.until(lambda log=log: log.directs, expect=expect, likely=DIRECT, after=after)
-                await log.settles(likely=DIRECT)
-                if log.directs != [direct]:
-                    raise Failure(after=after, got=show(log.directs), expect=expect, likely=DIRECT)
-            await grace.tab.send({"type": "direct", "to": "Linus", "text": "psst"})
-            absent = "Grace sent a direct message to Linus, who isn't in the room"
-            await grace.until(lambda: grace.errors, expect="an error to Grace", likely=ABSENT, after=absent)
-            if grace.directs:
-                got = f"Grace got {show(grace.directs)}"
-                raise Failure(after=after, got=got, expect="no direct message to Grace", likely=DIRECT)
-            after = "DELETE of Ada, at a process without a tab of Ada, was answered with 204"
-            await Members(cluster[1]).remove(room, "Ada", likely=REMOVED)
-            for host in cluster.servers:
-                await Members(host).are(room, "Grace", after=after, likely=STILL_LISTED)
-            for log in (one, two):
-                await log.tab.is_closed(1008, "removed", likely=REMOVED, besides=anything)
-            expect = "joined Ada and left Ada, each once"
-            await grace.until(lambda: len(grace.notices) > 1, expect=expect, likely=STILL_LISTED, after=after)
-            await grace.settles(likely=STILL_LISTED)
-            if grace.notices != [("joined", "Ada"), ("left", "Ada")]:
-                raise Failure(after=after, got=show(grace.notices), expect=expect, likely=NOTICES)
-            for host in cluster.servers:
-                await Members(host).remove(room, "Ada", expect=404, after=after, likely=STILL_LISTED)
-                empty = Members.room("empty")
-                await Members(host).remove(empty, "Grace", expect=404, after="Grace is in another room", likely=APART)
-            async with at(cluster[2], room, "Ada") as back:
-                await say(back, "here again")
-                await said(back, 1, after="Ada rejoined after the removal and sent a message", likely=REMOVED)
-
-    @check(2, "answers DELETE promptly, although the member rejoins immediately")
-    async def test_rejoins(self, subject: Subject) -> None:
-        cluster = await shared_cluster(subject)
-        room = Members.room()
-        path = f"{Members.list_path(room)}/Ada"
-        async with contextlib.AsyncExitStack() as stack:
-            ada = await stack.enter_async_context(at(cluster[0], room, "Ada"))
-            for host in (cluster[1], cluster[0]) * 4:
-                place = "her own process" if host is cluster[0] else "another process than hers"
-                after = f"DELETE of Ada at {place}; her client rejoined immediately after the close"
-                request = host.request("DELETE", path, likely=CONFIRMED, timeout=PROMPTLY)
-                async with running(request) as (removing,):
-                    await ada.tab.is_closed(1008, "removed", likely=CONFIRMED, besides=anything)
-                    ada = await stack.enter_async_context(at(cluster[0], room, "Ada"))
-                    answer = await removing
-                if answer.status_code != 204:
-                    got = f"status {answer.status_code}, {show(answer.text)}"
-                    raise Failure(after=after, got=got, expect="status 204", likely=CONFIRMED)
-            await are(cluster, room, "Ada", after=after, likely=CONFIRMED)
 
 
 async def expires_in_an_hour(cluster: Cluster, room: str, *, after: str) -> None:

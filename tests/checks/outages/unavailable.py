@@ -153,13 +153,24 @@ async def gets_an_error(log: MemberLog, request: dict[str, Any], *, after: str, 
         raise Failure(after=after, got=show(log.errors[-1]), expect=expect, likely=NO_KEY)
 
 
-async def refuses_for_now(host: Subject, room: str, *, name: str = "Linus", after: str, likely: str = "") -> None:
+async def refuses_for_now(
+    host: Subject, room: str, *, name: str = "Linus", last: int | None = None, after: str, likely: str = ""
+) -> None:
     """Check that a handshake gets HTTP 503 in an outage, or the close code 1013 after `accept`.
+
+    Args:
+        host: the server.
+        room: the room.
+        name: the name of the member.
+        last: the id after which the member resumes; None for a new member.
+        after: the preceding events, for the message of a failure.
+        likely: the likely cause; by default one that depends on the answer.
 
     Raises:
         Failure: it gets another answer.
     """
-    answer = await host.handshake(Members.path(room, name))
+    query = {} if last is None else {"after": str(last)}
+    answer = await host.handshake(Members.path(room, name, **query))
     got, cause = f"HTTP {answer}", NO_503 if answer == 500 else EMPTY
     if isinstance(answer, ClientConnection):
         got = "the connection accepted, and still open"
@@ -170,7 +181,8 @@ async def refuses_for_now(host: Subject, room: str, *, name: str = "Linus", afte
         await answer.close()
     if got not in ("HTTP 503", "the connection closed with the code 1013"):
         expect = "HTTP 503, or the close code 1013 after the connection was accepted"
-        raise Failure(sent="a handshake", after=after, got=got, expect=expect, likely=likely or cause)
+        sent = "a handshake" + f" with after={last}" * (last is not None)
+        raise Failure(sent=sent, after=after, got=got, expect=expect, likely=likely or cause)
 
 
 async def unavailable_over_http(
@@ -213,6 +225,8 @@ class Unavailable:
                 await gets_an_error(log, request, after=f"Redis was killed, and then a {kind} was sent")
             for host in cluster.servers:
                 await refuses_for_now(host, room, after="Redis was killed")
+                # Without the history, this process doesn't know whether the id exists: 403 is fatal for a client.
+                await refuses_for_now(host, Members.room("other"), last=5, after="Redis was killed")
                 for method, path in (("GET", Members.list_path(room)), ("DELETE", f"{Members.list_path(room)}/Ada")):
                     await unavailable_over_http(host, method, path, after="Redis was killed")
             await asyncio.to_thread(cluster.redis.start)
@@ -296,9 +310,15 @@ class Unavailable:
             if "key" in more:
                 await try_until_acknowledged(ada, text, "lost reply", after=after, likely=UNAVAILABLE)
                 after += "; then Ada sent it again with the same key"
+            received = grace.directs if kind == "direct" else grace.messages
+            await grace.until(
+                lambda received=received, text=text: any(each["text"] == text for each in received),
+                expect="Grace receives it once, because Redis has run the command",
+                likely=EVERYWHERE,
+                after=after,
+            )
             for log in (ada, grace):
                 await log.settles(likely=REPEATED)
-            received = grace.directs if kind == "direct" else grace.messages
             if (count := [each["text"] for each in received].count(text)) != 1:
                 likely = REPEATED if count > 1 and "key" not in more else LOST_KEY if count > 1 else EVERYWHERE
                 got = f"Grace received it {count} times"
@@ -341,6 +361,9 @@ class Unavailable:
             ada, "works again", "works again", after=f"{after}, and then no longer", likely=UNAVAILABLE
         )
         for log in (ada, grace):
+            await log.until(
+                lambda log=log: len(log.messages) > last, expect='"works again"', likely=RESUBSCRIBES, after=after
+            )
             await log.settles(likely=UNAVAILABLE)
             texts = [each["text"] for each in log.messages[last:]]
             if texts != ["works again"]:
