@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -27,7 +28,15 @@ STORED_LATER = (
     "Your process publishes a message before it's in the stream, so a member that joins in between misses it. Call "
     "XADD in the script, before PUBLISH."
 )
+PUBLISHED_FIRST = (
+    "Your script publishes the message before it adds it to the stream. If XADD fails, such as without memory, members "
+    "have a message that no replay has. Call XADD before PUBLISH."
+)
 STORED = Causes(missing=STORED_LATER, gap=STORED_LATER, twice=STORED_LATER, order=STORED_LATER, number=STORED_LATER)
+STALE = (
+    "Your read_history() returns a last id that's older than the message that this member has got at another process: "
+    "what it has read before, or what this process has received. Read the last id from Redis each time."
+)
 READ_TWICE = (
     "Your read_history() reads the entries first, and then a newer last id, so it lacks the messages in between. Read "
     "both in one transaction, with async with self.redis.pipeline(); or take the last id first."
@@ -122,6 +131,8 @@ class Scene:
                     raise stop.failed
             except Failure as failure:
                 failure = stop.failed if isinstance(stop.failed, Failure) else failure
+                if failure.likely == READ_TWICE and place == 1:
+                    failure.likely = READ_WRONG  # Nothing was sent between two commands yet.
                 failure.got += f". Commands of Ada's process: {', '.join(stop.commands[:PLACES])}"
                 raise failure from None
             if not stop.ran:
@@ -212,6 +223,28 @@ class Between:
                 await scene.agree(scene.zoe, scene.ada, *joined)
 
             await scene.before_each(act, join)
+            if cluster.redis.program:
+                await self._is_added_first(scene, cluster.redis.port)
+
+    @staticmethod
+    async def _is_added_first(scene: Scene, port: int) -> None:
+        """Check the order of the commands in the script, which only MONITOR shows."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 25)
+        try:
+            writer.write(b"MONITOR\r\n")
+            await reader.readline()
+            await scene.ada_says("monitored")
+            await scene.zoe_says("end of monitoring")
+            names: list[str] = []
+            async with asyncio.timeout(scene.zoe.tab.patience):
+                while b"end of monitoring" not in (line := await reader.readline()):
+                    if scene.room.encode() in line and (found := re.search(rb'\] "(\w+)"', line)):
+                        names.append(found[1].decode().upper())
+        finally:
+            writer.transport.abort()
+        if "PUBLISH" in names and "XADD" not in names[: names.index("PUBLISH")]:
+            got, expect = f"in Redis, the commands {', '.join(names[:PLACES])}", "XADD before PUBLISH"
+            raise Failure(after="Ada sent a message", got=got, expect=expect, likely=PUBLISHED_FIRST)
 
     @check(3, "loses and duplicates nothing if published messages arrive later than the history")
     @explained
@@ -237,9 +270,14 @@ class Between:
                     path = at(scene.behind, scene.room, f"Grace {place}", after=100)
                     joined.append(grace := await stack.enter_async_context(path))
                     await grace.settles(likely=READ_WRONG)
+                    # She has received the newest message at another process, and reconnects here.
+                    newest = len(scene.zoe.messages)
+                    path = at(scene.behind, scene.room, f"Linus {place}", likely=STALE, after=newest)
+                    linus = await stack.enter_async_context(path)
                 await scene.zoe_says(f"then {place}")
                 await scene.agree(scene.zoe, scene.ada)
                 await receives(grace, scene.zoe.messages[100:], after=after, causes=causes)
+                await receives(linus, scene.zoe.messages[newest:], after=after, causes=causes)
 
             await scene.before_each(act, lambda place: scene.zoe_says(f"between {place}"))
             for log in joined:

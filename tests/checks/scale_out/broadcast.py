@@ -14,7 +14,7 @@ from judge.model import Failure, check
 from judge.subject import Subject, again
 from redis.asyncio import Redis
 
-from .diagnosis import explained, shared_key
+from .diagnosis import STAR, chosen_by_redis, explained, shared_key
 from .every_process import APART, EVERYWHERE, UNJUDGED, Causes, are, compare, receives
 
 ONE_ORDER = (
@@ -70,16 +70,20 @@ class Broadcast:
                 try:
                     await receives(log, [message(1, "Ada", "first")], after=after, causes=FIRST)
                 except Failure as failure:
-                    if log.ids and log.ids[0] != 1 and (found := await shared_key(cluster)):
+                    if (log.gaps or log.ids[:1] not in ([], [1])) and (found := await shared_key(cluster)):
                         failure.number, failure.likely = found
                     raise
             texts = self._texts()
             await asyncio.gather(*(say(log, *some) for log, some in zip(logs, texts, strict=True)))
             # Send one more after all others. When it arrives, a missing message is detected immediately.
-            for log in logs:
-                await log.settles(likely=ONE_ORDER)
-            await say(logs[0], "last")
             after = "three members at three processes sent 30 messages each at the same time, and then Ada one more"
+            for log in logs:
+                try:
+                    await log.settles(likely=NOT_SENT)
+                except Failure as failure:
+                    failure.after, failure.expect = after, "all messages at all members"
+                    raise
+            await say(logs[0], "last")
             await self._agree(logs, names, texts, after)
             await asyncio.gather(*(say(log, "with a key", key=n) for log, n in zip(logs, names, strict=True)))
             for log, name in zip(logs, names, strict=True):
@@ -88,7 +92,7 @@ class Broadcast:
             compare(zoe, hello, after=f"{after}, in another room than Zoe's", causes=FIRST)
             last = sum(map(len, texts)) + 2 + len(names)
         await are(cluster, room, after="all had left")
-        await self._let_expire(cluster, room)
+        expired = await self._let_expire(cluster, room)
         after = f"all had left after message {last}, and later Grace joined again and sent a message"
         async with at(cluster[1], room, "Grace") as grace:
             await say(grace, "next")
@@ -97,7 +101,18 @@ class Broadcast:
                 "time limit, and don't delete it."
             )
             causes = Causes(missing=likely, gap=likely, twice=likely, order=likely, number=likely)
-            await receives(grace, [message(last + 1, "Grace", "next")], after=after, causes=causes)
+            try:
+                await receives(grace, [message(last + 1, "Grace", "next")], after=after, causes=causes)
+            except Failure as failure:
+                if await chosen_by_redis(cluster, room):
+                    failure.number, failure.likely, failure.certain = 3, STAR, True
+                if expired:
+                    failure.certain = True
+                    failure.likely = (
+                        f'The key "{expired[0]}" in Redis has a time limit, which passes while the room is empty. '
+                        "Remove the time limit, such as EXPIRE."
+                    )
+                raise
 
     @staticmethod
     def _texts() -> list[list[str]]:
@@ -130,8 +145,11 @@ class Broadcast:
                     likely = difference(message(0, name, wanted), json.dumps(message(0, name, changed))) or NOT_SENT
                     raise Failure(after=after, got=show(changed), expect=show(wanted), likely=likely)
                 if lost := next((text for text in some if own.count(text) < some.count(text)), None):
-                    everywhere = all((each, lost) not in got for each in names) or some.count(lost) > 1
-                    likely = NOT_SENT if everywhere and not log.gaps else ONE_ORDER
+                    # A text that breaks something is lost from all its senders; ids that clash lose any message.
+                    pairs = {(who, text) for who, all_texts in sent.items() for text in all_texts} - set(got)
+                    gone = {text for _, text in pairs}
+                    by_text = gone and all(text not in {one for _, one in got} for text in gone)
+                    likely = NOT_SENT if by_text and not log.gaps else ONE_ORDER
                     got = f"no message with {show(lost)} from {name}; all: {log}"
                     raise Failure(after=after, got=got, expect=expect, likely=likely)
                 if own != some:
@@ -145,12 +163,15 @@ class Broadcast:
                 raise Failure(after=after, got=got, expect="the same messages for the same ids", likely=ONE_ORDER)
 
     @staticmethod
-    async def _let_expire(cluster: Cluster, room: str) -> None:
-        """Delete the keys of an empty room that have a time limit, as if it had passed."""
+    async def _let_expire(cluster: Cluster, room: str) -> list[str]:
+        """Delete the keys of an empty room that have a time limit, as if it had passed, and return them."""
+        expired = []
         async with Redis.from_url(cluster.redis.url, decode_responses=True) as redis:
             async for key in redis.scan_iter(count=1000):
                 if room in key and await redis.ttl(key) >= 0:
                     await redis.delete(key)
+                    expired.append(key)
+        return expired
 
     @staticmethod
     async def _has_its_id(log: MemberLog, name: str) -> None:

@@ -16,6 +16,10 @@ STRING_EVENT = (
     "The event of a StoredMessage is a string or a dict of your own, but a tab sends an ASGI event. Wrap the JSON of "
     "the message: StoredMessage(7, text_event(...)), in read_history() as in _dispatch()."
 )
+STAR = (
+    "XADD with * lets Redis choose the id of the entry, a time in milliseconds, and your read_history() returns it as "
+    "the id of the message. Pass the message's id to XADD, such as 7-0, or store it as a field and return that."
+)
 
 
 def explained(method: Callable[[Any, Subject], Awaitable[None]]) -> Callable[[Any, Subject], Awaitable[None]]:
@@ -30,7 +34,7 @@ def explained(method: Callable[[Any, Subject], Awaitable[None]]) -> Callable[[An
             await method(self, subject)
         except Failure as failure:
             if subject.shares("cluster") and not failure.certain:
-                await _explain(failure, await shared_cluster(subject))
+                await _explain(failure, await subject.settle(), await shared_cluster(subject))
             if not getattr(self, "is_step_10", False):
                 failure.number = None
             raise
@@ -38,8 +42,7 @@ def explained(method: Callable[[Any, Subject], Awaitable[None]]) -> Callable[[An
     return run
 
 
-async def _explain(failure: Failure, cluster: Cluster) -> None:
-    log = "\n".join([await host.settle() for host in cluster.servers])
+async def _explain(failure: Failure, log: str, cluster: Cluster) -> None:
     number, likely = failure.number, ""
     if reason := re.search(r"ResponseError: (.*)", log):
         number, likely = await _rejected(reason[1], failure, cluster)
@@ -76,12 +79,26 @@ async def _rejected(reason: str, failure: Failure, cluster: Cluster) -> tuple[in
             "Two things have the same key in Redis, and different types, such as a counter and a stream. Give each its "
             "own name: redis_keys(room_id, ...) with another word for each, and a list of them as keys.",
         )
+    if re.search(r"to '(format|gsub)'|invalid option|malformed pattern|invalid capture|use of '%'", reason):
+        return failure.number, (
+            f"Your script fails with {shown!r}: it uses the message as a format or a replacement, so a % in it is an "
+            "instruction. Join strings with .. instead."
+        )
     if re.search(r"nil value|must be strings or integers|nonexistent global", reason):
         return failure.number, (
             f"Your script fails with {shown!r}: it reads a KEYS[n], an ARGV[n] or a variable without a value. Compare "
             "the numbers in the script with the two lists that publish() passes; Lua counts from 1."
         )
     return failure.number, ""
+
+
+async def chosen_by_redis(cluster: Cluster, room: str) -> bool:
+    """Return whether Redis has chosen the ids of the entries in a stream of this room, from its clock."""
+    async with Redis.from_url(cluster.redis.url, decode_responses=True) as redis:
+        for key, kind in (await keys_in(cluster)).items():
+            if room in key and kind == "stream" and (last := await redis.xrevrange(key, count=1)):
+                return int(last[0][0].partition("-")[0]) > 10**9
+    return False
 
 
 async def keys_in(cluster: Cluster, pattern: str = "*") -> dict[str, str]:

@@ -153,6 +153,8 @@ def compare(log: MemberLog, wanted: list[dict[str, Any]], *, after: str, causes:
         raise Failure(after=after, got=got, expect=expect, likely=likely, broken=bool(late) and not log.messages)
     if log.gaps or len(log.messages) < len(wanted):
         likely = causes.gap if log.gaps else causes.missing
+        if max(log.gaps, default=0) > 10**9:
+            likely = causes.number
         raise Failure(after=after, got=got, expect=expect, likely=likely, broken=not log.gaps)
 
 

@@ -32,10 +32,13 @@ NO_ID = (
     "Your read_history() returns a last id that isn't the room's, so chat.py compares `after` with it. Return the "
     "value of the counter's key, or 0 if the room has no message."
 )
-NOT_TRIMMED = "Your stream isn't trimmed. Call XADD with MAXLEN and HISTORY_SIZE."
+NOT_TRIMMED = (
+    "Your stream keeps old messages. Call XADD with MAXLEN and HISTORY_SIZE; if you do, remove the ~ after MAXLEN, "
+    "which removes only whole blocks of entries."
+)
 ABOUT = (
-    "Your stream is trimmed to about 100 entries: MAXLEN with ~ removes only whole blocks of entries, and XTRIM before "
-    "XADD leaves one more. Trim with XADD and MAXLEN 100, without the ~."
+    "Your stream is trimmed to another number of entries than 100, or before the new one is added, which leaves one "
+    "more. Trim it with XADD and MAXLEN, to HISTORY_SIZE."
 )
 NO_STREAM = "No stream in Redis has the messages of this room. Add each message with XADD, in the script."
 TRIMMED = (

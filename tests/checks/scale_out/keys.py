@@ -11,10 +11,11 @@ from judge import pool
 from judge.clients import anything
 from judge.cluster import Cluster, MemberLog, at, say, separate_cluster, shared_cluster
 from judge.members import Members, message
-from judge.messages import show
+from judge.messages import cut
 from judge.model import Failure, check
 from judge.subject import Subject
 
+from .between import LOOKED_UP
 from .diagnosis import explained
 from .every_process import KEYS, Causes, has_no_time_limit, receives, said
 
@@ -22,9 +23,9 @@ HASHED = (
     "Each process finds only the keys that it has stored itself: they're in its memory, or their names contain hash(), "
     "which returns another number for the same string in each process. Store the pair of sender and key in Redis."
 )
-NOT_AS_ONE = (
-    "Your code looks the key up before the script that stores it, so another process stores it in between. Look it up "
-    "and store it in the script that assigns the id."
+NOT_AT_ALL = (
+    "Your code doesn't find a key that the same process has stored, or stores none. Look it up at the beginning of the "
+    "script, ZSCORE, and store it with the id at the end, ZADD, both with the same string."
 )
 JOINED = (
     "Your code takes two pairs of sender and key for one, because joining them with a separator gives the same string. "
@@ -96,6 +97,10 @@ class _Talk:
         self.messages.append(message(self.last + 1, name, text))
 
 
+def _quoted(text: str) -> str:
+    return f'"{cut(text)}"'
+
+
 def _causes(likely: str) -> Causes:
     return Causes(missing=likely, gap=likely, twice=likely, order=likely, number=likely)
 
@@ -120,18 +125,29 @@ class Keys:
             adas = [await stack.enter_async_context(at(host, room, "Ada")) for host in cluster]
             grace = await stack.enter_async_context(at(cluster[2], room, "Grace"))
             talk = _Talk()
-            after = "Ada sent one key at three processes, one after another"
             talk.sends("Ada", "k")
+            for _ in range(2):
+                adas[0].acks.clear()
+                await say(adas[0], "k", key="k")
+                await self._has_id(adas[0], "k", 1, "Ada sent one key twice at one process", NOT_AT_ALL)
+            after = "Ada sent one key at three processes, one after another"
             for ada in adas:
                 await say(ada, "k", key="k")
                 await self._has_id(ada, "k", 1, after, HASHED)
+            adas[1].acks.clear()
+            await say(adas[1], "another text", key="k")
+            await self._has_id(adas[1], "k", 1, "Ada sent her key again, with another text", NOT_KNOWN)
             after = "Ada sent one key at three processes at the same time, and then the next one"
             for number in range(8):
                 key = f"at the same time {number}"
                 talk.sends("Ada", key)
                 await asyncio.gather(*(say(ada, key, key=key) for ada in adas))
                 for ada in adas:
-                    await self._has_id(ada, key, talk.last, after, NOT_AS_ONE)
+                    expect = f"an ack of {_quoted(key)}"
+                    await ada.until(lambda ada=ada, key=key: key in ada.acks, expect=expect, likely=KEYS, after=after)
+                likely = ID_LOST if len({ada.acks[key] for ada in adas}) == 1 else LOOKED_UP
+                for ada in adas:
+                    await self._has_id(ada, key, talk.last, after, likely)
             await say(grace, "k", key="k")
             talk.sends("Grace", "k")
             await self._has_id(grace, "k", talk.last, "Grace sent a key that Ada had used", OF_ANY_SENDER)
@@ -191,24 +207,28 @@ class Keys:
             talk.sends(name, "with the key x")
             async with at(cluster[0], room, name) as log:
                 await say(log, "with the key x", key="x")
-                after = f"the member {show(name)} sent the key x, when the member x had sent the key {show(name)}"
+                after = f"the member {_quoted(name)} sent the key x, when the member x had sent the key {_quoted(name)}"
                 await self._has_id(log, "x", talk.last, after, JOINED)
         senders = list(dict.fromkeys([*pool.names().values(), *pool.neighbors("Ada")[:4]]))
         for name in senders:
             talk.sends(name, "with the key k")
             async with at(cluster[0], room, name) as log:
                 await say(log, "with the key k", key="k")
-                after = f"the member {show(name)} sent the key k, which Ada and others had sent"
+                after = f"the member {_quoted(name)} sent the key k, which Ada and others had sent"
                 await self._has_id(log, "k", talk.last, after, OF_ANY_SENDER)
 
     async def _have_ids(self, log: MemberLog, keys: list[str], talk: "_Talk", after: str, likely: str) -> None:
         first = talk.last - len(keys)
         for number, key in enumerate(keys, 1):
-            await self._has_id(log, key, first + number, after.format(show(key)), likely)
+            what = after.format(_quoted(key))
+            expect = f"an ack of {_quoted(key)}"
+            await log.until(lambda key=key: key in log.acks, expect=expect, likely=likely, after=what)
+            known = likely == NOT_KNOWN and log.acks[key] <= talk.last
+            await self._has_id(log, key, first + number, what, NOT_ITS_ID if known else likely)
 
     @staticmethod
     async def _has_id(log: MemberLog, key: str, number: int, after: str, likely: str) -> None:
-        expect = f"an ack of {show(key)} with the id {number}"
+        expect = f"an ack of {_quoted(key)} with the id {number}"
         await log.until(lambda: key in log.acks, expect=expect, likely=likely, after=after)
         if log.acks[key] != number:
             raise Failure(after=after, got=f"an ack with the id {log.acks[key]}", expect=expect, likely=likely)
