@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import jwt
-from judge import pool
 from judge.auth import HASHING, KEY, KEYED, PASSWORDS, WEST, AuthClient, claims_of
 from judge.conversation import current
 from judge.messages import show
@@ -20,20 +19,26 @@ from judge.tasks import running
 AS_SENT = "Look up USERS.get(form.username), and verify form.password, both as they were sent."
 SAME = "Raise the same unauthorized(...) for both, in one place."
 NAMES = {
-    "in full-width letters": ("\uff21da", "A\uff44a"),
-    "with a character that isn't shown": ("Ada\u200b", "\ufeffAda"),
-    "with a zero byte": ("Ada\x00",),
-    "with a line end": ("Ada\n", "\r\nAda"),
-    "with a no-break space": ("\u00a0Ada", "Ada\u00a0"),
-    "with a password behind a colon": ("Ada:lovelace",),
-    "of another user too": ("Ada,Grace", "Ada Grace"),
-    "with quotes": ('"Ada"', "'Ada'"),
-    "null": ("null", "None"),
-    "nothing but blanks": (" ", "  "),
+    "a name with one character more": ("Ada2", "Ada."),
+    "a name with one character less": ("Ad", "da"),
+    "a name in full-width letters": ("\uff21da", "A\uff44a"),
+    "a name with a character that isn't shown": ("Ada\u200b", "\ufeffAda"),
+    "a name with a zero byte": ("Ada\x00",),
+    "a name with a line end": ("Ada\n", "\r\nAda"),
+    "a name with a no-break space": ("\u00a0Ada", "Ada\u00a0"),
+    "a name with a password behind a separator": ("Ada:lovelace", "Ada,Grace"),
 }
-"""Names that no user has, by what's special about them."""
-ENDINGS = ("\n", "\x00", "\u200b", ":", ",hopper", "lovelace")
-"""What a wrong password has in addition to the right one."""
+"""Names that no user has, by what's special about them. They cost a hash each, so there are few."""
+PASSWORDS_LIKE_ADAS = {
+    "a password with one character more": ("lovelace2", "lovelace."),
+    "a password with one character less": ("lovelac", "ovelace"),
+    "a password in upper case": ("LOVELACE",),
+    "a password in full-width letters": ("".join(chr(ord(letter) + 0xFEE0) for letter in "lovelace"),),
+    "a password with a zero byte": ("lovelace\x00",),
+    "a password with a line end": ("lovelace\n", "\r\nlovelace"),
+}
+ENOUGH = 10.0
+"""Seconds after which a busy machine tries no further login."""
 
 
 class Login:
@@ -291,12 +296,9 @@ class HardLogins:
     async def test_similar_logins(self, subject: Subject) -> None:
         auth = AuthClient(subject)
         chance = current().chance
-        names = {name: "that's similar to a user's" for name in pool.neighbors("Ada") if name not in PASSWORDS}
-        names |= {chance.choice(some): what for what, some in NAMES.items()}
-        wide = "".join(chr(ord(letter) + 0xFEE0) for letter in "lovelace")
-        passwords = [*pool.neighbors("lovelace"), wide, *(f"lovelace{end}" for end in ENDINGS), "torvalds", ADAS_HASH]
-        await self._logins_are_refused(auth, [(name, "lovelace", f"a name {what}") for name, what in names.items()])
-        await self._logins_are_refused(auth, [("Ada", password, "a wrong password") for password in passwords])
+        names = [(chance.choice(some), "lovelace", what) for what, some in NAMES.items()]
+        passwords = [("Ada", chance.choice(some), what) for what, some in PASSWORDS_LIKE_ADAS.items()]
+        await self._logins_are_refused(auth, [*names, *passwords])
 
     @staticmethod
     async def _logins_are_refused(auth: AuthClient, cases: Sequence[tuple[str, str, str]]) -> None:
@@ -307,11 +309,14 @@ class HardLogins:
         """
         responses: list[httpx.Response] = []
         # A few at a time, because each takes long and the client waits for a limited time.
+        start = time.monotonic()
         for place in range(0, len(cases), 4):
+            if time.monotonic() > start + ENOUGH:
+                break
             logins = cases[place : place + 4]
             answers = (auth.post("/token", username=name, password=password) for name, password, _ in logins)
             responses += await asyncio.gather(*answers)
-        for (name, password, what), response in zip(cases, responses, strict=True):
+        for (name, password, what), response in zip(cases, responses, strict=False):
             # FastAPI treats an empty field as missing.
             if response.status_code not in (401, 422):
                 raise Failure(
@@ -322,7 +327,3 @@ class HardLogins:
                     f"Unicode normal form, or by cutting it. {AS_SENT}",
                     broken=response.status_code == 500,
                 )
-
-
-ADAS_HASH = "$argon2id$v=19$m=65536,t=3,p=4$qgWS2+Ry6HB5+pS/POeuNA$ipvhaMEzGQusWWxyCgRRbdoe5mqLMwIuq9jYvs9hBq0"
-"""The hash of Ada's password, in users.py."""
