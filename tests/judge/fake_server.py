@@ -301,7 +301,7 @@ class FakeServer:
         got = await self.next(client, expect=expect, likely=likely, seconds=seconds)
         if got != wanted:
             failure = self.differs(client, got, wanted, before, likely=wrong or likely)
-            if wrong and got["event"] == "over":
+            if wrong and got["event"] in ("over", "rejected"):
                 failure.likely = wrong
             raise failure
 

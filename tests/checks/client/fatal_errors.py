@@ -315,6 +315,7 @@ class FatalErrors:
                 await server.does("rejected", text="large", likely=TOO_LARGE)
                 acknowledged = 2
             attempt = await accepted(server)
+            await server.quiet(likely=NOT_ALONE)
             lost = found = False
             while acknowledged < len(texts):
                 text = texts[acknowledged]

@@ -94,7 +94,7 @@ class Limits:
                 keys.append(await key_of(server, attempt, text, likely=TOO_FEW, wrong=IN_ORDER))
             await no_more_sent(server, attempt, likely=TOO_MANY)
         server.did += ", and the end of the client"
-        await ends(server, sends=len(texts) - acknowledged, likely=WINDOW_ENDS)
+        await ends(server, sends=len(texts) - acknowledged, waits=WINDOW_ENDS)
 
     @staticmethod
     async def _cancels(server: FakeServer, client: int) -> None:

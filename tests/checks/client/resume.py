@@ -20,7 +20,9 @@ from .sent import (
     PINGS,
     SOCKET_LEFT,
     ends,
+    key_in,
     key_of,
+    keys_are,
     next_sent,
     no_more_sent,
     unique,
@@ -47,6 +49,10 @@ GAP = (
 AGAIN = (
     "Your client delivers a message again that the server replays. Skip each message whose id isn't larger than "
     "self.after."
+)
+NOT_RESENT = (
+    "Your client doesn't send a message again that the lost connection had sent. Clear self._in_flight for each "
+    "connection, and keep a message in self._unacknowledged until its answer arrives."
 )
 UNKNOWN = (
     "After an ack with an unknown key, your client ends, or another send() returns. Look the key up with get(), and "
@@ -139,11 +145,18 @@ class Resume:
             await server.do("send", text=texts[3 + lost])
             await server.handled()
             attempt = await resumed(server, 10)
-            for place in left:
-                await key_of(server, attempt, texts[place], wrong=IN_ORDER, key=keys[place])
-            keys.append(await key_of(server, attempt, texts[3 + lost], wrong=IN_ORDER))
+            expected = [texts[place] for place in left] + [texts[3 + lost]]
+            sent = [await next_sent(server, attempt), *await server.messages_so_far(attempt, likely=PINGS)]
+            found = [got.get("text") for got in sent if isinstance(got, dict)]
+            if len(found) < len(expected) and not set(found) - set(expected):
+                got = f"only the messages {', '.join(map(repr, found))}"
+                raise server.failure(0, got=got, expect=", ".join(map(repr, expected)), likely=NOT_RESENT)
+            for place, got in zip(left, sent, strict=False):
+                keys_are(server, [key_in(server, got, texts[place], likely=IN_ORDER)], [keys[place]])
+            keys.append(key_in(server, sent[len(left)], texts[3 + lost], likely=IN_ORDER))
             left.append(3 + lost)
-            await no_more_sent(server, attempt, likely=ANSWERED)
+            if len(sent) > len(left):
+                raise server.failure(0, got=show(sent[len(left)]), expect="nothing more", likely=ANSWERED)
             if lost == 1:
                 await attempt.close(1012)
                 server.did += ", and then the next one too"

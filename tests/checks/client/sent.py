@@ -35,6 +35,10 @@ OWN_KEY = (
     "Your client uses one key for two messages, so the server drops the second one. Choose a random key in each call "
     "of send(), such as uuid.uuid4().hex."
 )
+SAME_TEXT = (
+    "Your client sends only one of two messages with the same text, so it takes them for one: its key is computed from "
+    "the text. Choose a random key in each call of send(), such as uuid.uuid4().hex."
+)
 NO_KEY = 'Your client sends a message without a key. Send {"type": "message", "text": text, "key": key}.'
 KEY_FORM = "Your client's key isn't a string of 1 to 64 characters, which the server requires. Use uuid.uuid4().hex."
 SHARED = (
@@ -122,6 +126,8 @@ def key_in(server: FakeServer, got: Any, text: str, *, likely: str = NOT_SENT, c
     found = got.get("text") if isinstance(got, dict) else None
     if isinstance(found, str) and found != text and _folded(found) == _folded(text):
         likely = difference(wanted, json.dumps(got)) or likely
+    elif found in server.texts.get(client, ()) and found != text and server.texts[client].count(text) > 1:
+        likely = SAME_TEXT
     elif found in server.texts.get(client, ()) and found != text:
         likely = IN_ORDER if likely == NOT_SENT else likely
     elif any(found in texts for other, texts in server.texts.items() if other != client):
@@ -199,6 +205,7 @@ async def ends(
     client: int = 0,
     *,
     sends: int = 1,
+    waits: str = "",
     likely: str = NEVER_ENDS,
     seconds: float = 0,
     with_error: bool = False,
@@ -210,6 +217,7 @@ async def ends(
         server: the fake server that the client connects to.
         client: the client's number.
         sends: the number of calls of send() that wait.
+        waits: the likely cause if only some of them still wait.
         likely: the likely cause if async with doesn't end.
         seconds: the longest wait for the end, in seconds; 0 for the server's `patience`.
         with_error: whether its block ends with an exception.
@@ -237,6 +245,7 @@ async def ends(
         )
     elif kinds.count("failed") < sends:
         got, likely = f"{sends - kinds.count('failed')} of {sends} calls of send() still wait", SEND_WAITS
+        likely = waits if waits and "failed" in kinds else likely
     elif stopped is None and "over" not in kinds:
         got, likely = "the iteration still waits", READER_WAITS
     elif last["left"]:
