@@ -69,7 +69,7 @@ class RedisBroker:
         while True:
             # RESP3 has a dict with a list of pages, RESP2 a list of pairs.
             reply: Any = await self.redis.xread({EVENTS: last_entry}, block=1000) or {}
-            pages = reply[EVENTS] if isinstance(reply, dict) else [entries for _, entries in reply]
+            pages = reply.get(EVENTS, []) if isinstance(reply, dict) else [entries for _, entries in reply]
             for entry, fields in itertools.chain.from_iterable(pages):
                 last_entry = entry
                 message = StoredMessage(int(fields["id"]), text_event(fields["event"]))
