@@ -59,6 +59,10 @@ TOO_FEW = (
     "The queue of a tab holds fewer than 64 messages. Let 64 wait, not counting what the operating system and asyncio "
     "have taken, and disconnect the tab at the next."
 )
+TOO_FEW_AGAIN = (
+    "A tab that has paused before and read on holds fewer messages than the first time. Count the messages that are "
+    "queued now, and remember nothing of earlier ones."
+)
 TOO_FEW_OF = (
     "These messages fill the queue faster than messages to the room do: each is queued or counted more than once, or "
     "they have a lower limit. Queue each once, through the same function."
@@ -122,15 +126,22 @@ class Backlog:
         self.is_left = False
         """Whether Ada got `left` of Linus."""
         self._marks = 0
+        self._again = False
         self._visits = 0
         self._visitors: dict[str, Client] = {}
         self.stack = contextlib.AsyncExitStack()
         """The connections of the visitors."""
 
-    async def fill(self) -> None:
-        """Stop reading as Linus, and send a message that's larger than all buffers of his connection."""
+    async def fill(self, *, again: bool = False) -> None:
+        """Stop reading as Linus, and send a message that's larger than all buffers of his connection.
+
+        Args:
+            again: whether he has paused and read on before.
+        """
+        self._again = again
         self.linus.stop_reading()
-        await self._say(BLOCK)
+        # The server's system buffers more for a client that has read a lot.
+        await self._say(7 * BLOCK if again else BLOCK)
         await self._until_mark([], "a large message")
 
     async def add(self, count: int) -> None:
@@ -245,7 +256,7 @@ class Backlog:
             Failure: he isn't.
         """
         queued = len(self.queued) - 1
-        likely = TOO_FEW if self.kind == "messages" else TOO_FEW_OF
+        likely = TOO_FEW_AGAIN if self._again else TOO_FEW if self.kind == "messages" else TOO_FEW_OF
         expect = f"no left of Linus: {WAITING} messages may wait for a tab"
         if self.is_left:
             got = f"left of Linus after at most {queued} {self.kind}"
@@ -322,7 +333,8 @@ class Backlog:
 
     async def gets_all(self) -> None:
         """Read on as Linus, who is still in the room, and check that he gets what was queued."""
-        read_on(self.linus)
+        # With his small buffer, so that it can be filled again.
+        self.linus.read_again()
         self.linus.did = "nothing; Linus paused, and reads on"
         expect = f"message {len(self.queued)} of {len(self.queued)} queued ones, and the connection still open"
         came = [await self.linus.next(expect=expect, likely=CLOSED_AT_LIMIT) for _ in self.queued]

@@ -215,7 +215,7 @@ class SlowConsumers:
             await pause(READS_ON_AFTER)
             await linus.gets_all()
             # And again, because 64 messages were queued before.
-            await linus.fill()
+            await linus.fill(again=True)
             await linus.add(WAITING)
             await linus.stays()
             await linus.gets_all()
