@@ -253,15 +253,13 @@ class Keys:
                 await again.gets(ack("k", 1), likely=DUPLICATE)
                 await elsewhere.send({"type": "message", "text": "here", "key": "k"})
                 elsewhere.did = "the key k in another room"
-                rooms = (
-                    "Your code takes a key of one room for known in another. Store the keys in the room's own history."
-                )
+                rooms = "A key of one room is known in another room. Store the keys in the room's own history."
                 await both(elsewhere, message(1, "Ada", "here"), ack("k", 1), likely=Likely(rooms, wrong=rooms))
                 await grace.gets(joined("Ada"), likely=replayed(AGAIN))
                 grace.after = grace.earlier = None
                 await grace.send({"type": "message", "text": "mine", "key": "k"})
                 grace.did = "the key k, which Ada has used, from Grace"
-                senders = "Your code takes a key of one sender for known from another. Look up sender and key together."
+                senders = "A key of one sender is known from another one. Look up sender and key together."
                 await both(grace, message(3, "Grace", "mine"), ack("k", 3), likely=Likely(senders, wrong=senders))
                 await again.gets(message(3, "Grace", "mine"), likely=Likely(senders, surplus=AGAIN))
         emptied = "Your code forgets the keys of a room with its last member. Keep them in the room's history."
