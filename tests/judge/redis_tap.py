@@ -45,6 +45,7 @@ class Tap:
         self.keeps_subscriptions = False
         """Whether subscriptions stay open, and deliver nothing, when Redis closes them."""
         self._writers: set[asyncio.StreamWriter] = set()
+        self._connections: list[_Connection] = []
 
     @property
     def url(self) -> str:
@@ -69,6 +70,11 @@ class Tap:
         for writer in list(self._writers):
             writer.transport.abort()
 
+    def silence(self) -> None:
+        """Deliver nothing more on the open subscriptions, and close none. New ones work."""
+        for connection in self._connections:
+            connection.is_silent = connection.subscribes
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
@@ -76,6 +82,7 @@ class Tap:
                 above, to_redis = await asyncio.open_connection("127.0.0.1", self.server.port)
                 try:
                     connection = _Connection(self, reader, writer, above, to_redis)
+                    self._connections.append(connection)
                     both = [asyncio.create_task(connection.forward()), asyncio.create_task(connection.back())]
                     await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
                     for task in both:
@@ -111,6 +118,7 @@ class _Connection:
         self.redis, self.to_redis = redis, to_redis
         self.subscribes = False
         self.loses = False
+        self.is_silent = False
 
     async def forward(self) -> None:
         """Forward commands to Redis."""
@@ -128,6 +136,8 @@ class _Connection:
                 if tap.reject and tap.reject in data:
                     data = rejected(data, tap.reject)
                     tap.rejected += 1
+                if self.is_silent:
+                    continue
                 self.to_redis.write(data)
                 await self.to_redis.drain()
 
@@ -135,6 +145,8 @@ class _Connection:
         """Forward replies to the client."""
         with contextlib.suppress(OSError):
             while (data := await self.redis.read(READ_SIZE)) and not self.loses:
+                if self.is_silent:
+                    continue
                 self.to_client.write(REJECTION.sub(b"-" + self.tap.error + b"\r\n", data))
                 await self.to_client.drain()
         while self.subscribes and self.tap.keeps_subscriptions and not self.to_client.is_closing():
