@@ -182,6 +182,8 @@ def show_event(event: dict[str, Any]) -> str:
             return f"{what} raised {describe(error)}"
         case {"event": "over", "stopped": stopped}:
             return f"the iteration ended, and stopped is {stopped}"
+        case {"event": "timer"}:
+            return "nothing before a timer of this check expired"
         case {"event": "ended"}:
             return "async with ended"
     return show(event)

@@ -5,7 +5,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from judge.fake_server import ConnectionAttempt, FakeServer, fake_server
+from judge.fake_server import DRIVER_ITSELF, ConnectionAttempt, FakeServer, fake_server
 from judge.members import PING, joined, message
 from judge.messages import show
 from judge.model import Failure, check
@@ -177,14 +177,17 @@ def cause(delays: Sequence[Delay]) -> str:
         if max(at_cap) > cap + ACCURACY:
             return NO_CAP if max(at_cap) > 2.1 * cap else ON_TOP
         return TOO_EARLY if wrong is delays[0] else OTHER_DELAY
-    before = [each for each in delays if not each.is_right and each.seconds >= each.longest / 4 - ACCURACY]
-    if before and len(before) == sum(not each.is_right for each in delays) == sum(e.longest < cap for e in delays):
+    earlier = [delays[0].longest, *(each.longest for each in delays)]
+    shifted = [Delay(each.seconds, one, each.measured) for each, one in zip(delays, earlier, strict=False)]
+    if len(delays) > 3 and all(each.is_right for each in shifted):
         return TOO_LATE
-    if wrong.longest == cap and any(each >= cap / 2 for each in at_cap):
-        return FROM_ZERO
-    if wrong.longest > 4 * base and wrong.seconds <= 2 * base:
+    after_handshakes = delays[2:4]
+    if all(each.is_right for each in delays[:2]) and all(each.seconds <= base + ACCURACY for each in after_handshakes):
         return RESETS
-    return FROM_ZERO
+    if any(each.seconds < each.longest / 4 for each in delays):
+        at_most = [each.seconds for each in delays if each.longest > 4 * base]
+        return RESETS if at_most and max(at_most[1:], default=0) <= 2 * base else FROM_ZERO
+    return OTHER_DELAY
 
 
 async def all_done(*situations: Coroutine[Any, Any, None]) -> None:
@@ -230,6 +233,8 @@ class Delays:
             server.did = f"{number + 1} attempts that ended without a message, the last one with {way}"
             attempt = await server.next_attempt(likely=EVERY)
             delays.append(await delay(server, attempt.at - ended, min(CAP, BASE * 2**number)))
+            if delays[-1].seconds > 3 * CAP and not delays[-1].measured:
+                break
         self._judge(server, delays)
 
     @staticmethod
@@ -411,8 +416,9 @@ class Delays:
         keys += [await key_of(server, attempt, "two")]
         start = asyncio.get_running_loop().time()
         await attempt.send(error(keys[0], retry=True))
-        # Let the writer begin its delay.
+        # Let the writer begin its delay of at least 1.5 s. A timer in the client's process is shorter.
         await server.handled()
+        await server.do("timer", DRIVER_ITSELF, of=client, seconds=0.7)
         await attempt.send(message(1, "Grace", "hello"), ack(keys[1], 2), PING)
         server.did = did
         item = {"event": "item", "item": message(1, "Grace", "hello")}
@@ -423,6 +429,7 @@ class Delays:
             if likely == BLOCKED and asyncio.get_running_loop().time() - start < 1:
                 likely = RETRY_NOW
             raise Failure(after=did, got=show(got), expect="a pong before the message again", likely=likely)
+        await server.does("timer", client, likely=BLOCKED)
         await server.do("send", client, text="three")
         await server.handled()
         server.did = "the end of async with during a retry delay, with two calls of send() that wait"

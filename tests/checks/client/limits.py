@@ -77,8 +77,14 @@ class Limits:
         server.did = f"{len(texts)} calls of send()"
         keys = [await key_of(server, attempt, text, likely=TOO_FEW, wrong=IN_ORDER) for text in texts[:WINDOW]]
         await no_more_sent(server, attempt, likely=TOO_MANY)
+        # Another client of the same program has 100 places of its own.
+        await server.begin(2)
+        other = await accepted(server, 2)
+        await server.do("send", 2, text="other")
+        server.did += ", and one of another client in the same process"
+        await key_of(server, other, "other", likely=TOO_FEW)
         attempt.drop()
-        server.did += ", and a lost connection"
+        server.did = f"{len(texts)} calls of send(), and a lost connection"
         attempt = await accepted(server)
         for text, key in zip(texts, keys, strict=False):
             await key_of(server, attempt, text, likely=TOO_FEW, wrong=IN_ORDER, key=key)

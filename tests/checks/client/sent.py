@@ -42,8 +42,8 @@ SAME_TEXT = (
 NO_KEY = 'Your client sends a message without a key. Send {"type": "message", "text": text, "key": key}.'
 KEY_FORM = "Your client's key isn't a string of 1 to 64 characters, which the server requires. Use uuid.uuid4().hex."
 SHARED = (
-    "Two clients of one process share state: this message is from a send() of another client. Create every dict, "
-    "deque, set and queue in __init__, not in the class body, in a module or as a default value."
+    "Two clients of one process share state: this one has what belongs to the other. Create every dict, deque, set "
+    "and queue in __init__, not in the class body, in a module or as a default value."
 )
 PINGS = (
     'Your client doesn\'t answer a ping. When it receives {"type": "ping"}, let it send {"type": "pong"} on the same '

@@ -313,7 +313,8 @@ async def _slow_program(subject: Subject, silence: float) -> None:
         await attempt.send(*items, PING)
         await pause(SLOW * silence)
         await server.do("read")
-        server.did = f"{len(items)} messages and a ping, to a client with silence={silence:g} that reads after {SLOW * silence:.1f} s"
+        late = f"that reads after {SLOW * silence:.1f} s"
+        server.did = f"{len(items)} messages and a ping, to a client with silence={silence:g} {late}"
         if attempt.is_closed or not server.attempts(0).empty():
             got, expect = "the client reconnected meanwhile", "the same connection"
             raise Failure(after=server.did, got=got, expect=expect, likely=SLOW_PROGRAM)
