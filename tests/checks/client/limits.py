@@ -39,8 +39,9 @@ INBOX = 2000
 MORE = 100
 """The items that have no room in the inbox."""
 FULL = (
-    "Your client receives more although 2,000 items are in its inbox. Wait until there's room before you append an "
-    "item, and before you receive again: self._changed.wait_for(lambda: len(self._inbox) < MAX_INBOX)."
+    "Your client receives more although 2,000 items are in its inbox, or drops those without room. Wait until there's "
+    "room before you append an item, and before you receive again: "
+    "self._changed.wait_for(lambda: len(self._inbox) < MAX_INBOX)."
 )
 TOO_SMALL = (
     "Your client doesn't receive although fewer than 2,000 items are in its inbox, or its reader is blocked. Wait only "
