@@ -343,7 +343,7 @@ class Delays:
                         after=did,
                         got=f"the message again after {got.seconds:.3f} s",
                         expect=f"it after {longest / 2:.3f} to {longest:.3f} s, with n = {count}",
-                        likely=RETRY_NOW if got.seconds < BASE / 4 else RETRY_DELAY,
+                        likely=RETRY_NOW if got.measured and got.seconds < longest / 2 else RETRY_DELAY,
                     )
             if text == "three":
                 attempt.drop()
