@@ -41,8 +41,8 @@ REPLIES = (
     "ConnectionError nor a TimeoutError. Catch it where you catch those, and raise BrokerUnavailable."
 )
 ONE_REPLY = (
-    "Your code treats only some error replies as an outage. Catch redis.exceptions.ResponseError, the base class of "
-    "all of them, and compare neither its class nor its text."
+    "A call of your code doesn't treat this error reply as an outage. Catch redis.exceptions.ResponseError, the base "
+    "class of all error replies, in every call, and compare neither its class nor its text."
 )
 RESUBSCRIBES = (
     "Your process doesn't subscribe again after the outage, so it gets no messages. Catch its error in a loop, and "
