@@ -91,9 +91,13 @@ class Silent:
             await linus.send({"type": "message", "text": BLOCK})
             ada.did = "pongs; Linus sent a large message"
             try:
+                pings = 0
                 while (value := await ada.next_object(expect="Linus's message", likely=STALLS)) != left("Linus"):
                     if isinstance(value, dict) and value.get("type") == "message":
                         break
+                    pings += value == PING
+                    if pings > 10:
+                        return False  # He was removed before Ada joined.
             except Failure:
                 if ada.connection.close_code != 4408:
                     raise
