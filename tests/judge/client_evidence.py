@@ -126,7 +126,7 @@ def cause_of(got: dict[str, Any], expected: dict[str, Any], delivered: Sequence[
             return "" if expected["event"] == "over" else ENDS
         case "canceled":
             return CANCELS
-        case "failed" if expected["event"] in ("item", "sent"):
+        case "failed" if expected["event"] in ("item", "sent", "canceled"):
             return FAILS
         case "rejected" if expected["event"] in ("item", "sent"):
             return REJECTS

@@ -40,8 +40,7 @@ LEFT_OVER = 5
 ATTEMPTS = 1030
 """Failed attempts, more than a float allows for the power of 2."""
 UNRESOLVED = (
-    "Your client ends when a name can't be resolved. That raises socket.gaierror, which is an OSError. Catch OSError, "
-    "and try again."
+    "Your client ends when a name can't be resolved. socket.gaierror is an OSError: catch OSError, and try again."
 )
 GOES_ON = "Your client doesn't stop for this code. Set self.stopped to it, and end the loop that reconnects: {how}."
 HOW_CLOSED = "after the connection, look at websocket.close_code"
@@ -255,7 +254,11 @@ class FatalErrors:
             for text in texts:
                 await server.do("send", text=text)
             if not early:
-                got = await next_sent(server, attempt)
+                try:
+                    got = await next_sent(server, attempt)
+                except Failure as failure:
+                    failure.likely = UNENCODABLE
+                    raise
                 sent = isinstance(got, dict) and got.get("text") == HALF_EMOJI
                 likely = UNENCODABLE if sent else UNENCODABLE_LATE
                 got = "the message with half an emoji" if sent else "no exception before the first connection"
