@@ -17,7 +17,7 @@ from .auth.logout import HardLogouts, Logout
 from .auth.origins import HardOrigins, Origins
 from .auth.permissions import Permissions
 from .auth.tickets import HardTickets, Tickets
-from .auth.tokens import HardTokens, Tokens
+from .auth.tokens import Tokens
 
 
 class TestExercise(
@@ -29,7 +29,6 @@ class TestExercise(
     Expiry,
     Logout,
     HardLogins,
-    HardTokens,
     HardTickets,
     HardOrigins,
     HardExpiry,

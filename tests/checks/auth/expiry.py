@@ -234,7 +234,8 @@ class Expiry:
         # Use other servers, because the list is judged.
         start = time.monotonic()
         auth = AuthClient(await subject.under(**WEST))
-        ada, grace = await auth.log_in("Ada"), await auth.log_in("Grace")
+        keyed = await subject.under(**KEYED)
+        ada, grace = await auth.token_of("Ada", keyed), await auth.token_of("Grace", keyed)
         with contextlib.suppress(Failure):
             # Repeat this if the machine was too busy to connect all clients before the tokens had expired.
             for seconds in (0.5, 4):

@@ -148,7 +148,6 @@ class Login:
             (" Ada ", "lovelace"),
             ("Ada", "hopper"),
             ("Ada", "Lovelace"),
-            ("Ada", " lovelace "),
         )
         # At the same time, so that other load on the machine slows down all of them alike.
         answers = await asyncio.gather(*(self._answer(auth, *case) for case in cases))

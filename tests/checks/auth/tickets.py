@@ -165,7 +165,7 @@ class Tickets:
     async def test_ticket_time(self, subject: Subject) -> None:
         for seconds, age in TICKET_TIMES.items():
             auth = AuthClient(await subject.under(SECRET_KEY=KEY, TICKET_SECONDS=f"{seconds:g}"))
-            token = await self._token_of_ada(subject, auth)
+            token = await auth.token_of("Ada", await subject.under(**KEYED))
             async with contextlib.AsyncExitStack() as stack:
                 try:
                     await self._has_its_time(auth, token, seconds, age, stack)
@@ -217,14 +217,6 @@ class Tickets:
         await asyncio.sleep(0.5)
         what = f"a message on a connection whose ticket has expired, and whose token hasn't, {settings}"
         await member.is_open("Ada", what, likely=ENDS_SOCKET)
-
-    @staticmethod
-    async def _token_of_ada(subject: Subject, auth: AuthClient) -> str:
-        """Return a token of the server with the same key, or a new one if it isn't accepted here."""
-        token = await AuthClient(await subject.under(**KEYED)).log_in("Ada")
-        if (await auth.post("/ticket", headers=bearer(token))).status_code == 200:
-            return token
-        return await auth.log_in("Ada")
 
     @check(3, "keeps tokens and passwords out of its log")
     async def test_log(self, subject: Subject) -> None:
