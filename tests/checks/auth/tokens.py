@@ -154,7 +154,7 @@ class Tokens:
             "a token of another run, without SECRET_KEY in the environment of both",
             headers=bearer(token),
             likely="Both runs sign with the same key: it's in the code, in a file, or computed from something that "
-            "stays the same, such as the command. Use SECRET_KEY of settings.py, whose default is secrets.token_urlsafe(32).",
+            "stays the same, such as the command. Use SECRET_KEY of settings.py, which is random by default.",
         )
 
 
