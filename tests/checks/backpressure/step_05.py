@@ -134,6 +134,8 @@ class StepFive:
     @check(1, "keeps the messages and errors of step 05, with ids")
     async def test_messages(self, subject: Subject) -> None:
         messages = Messages()
+        # Make of this step promises texts of up to 256 KiB.
+        messages.long = False
         await as_before(subject, messages.test_message, messages.test_bad, messages.test_last_message)
 
     @check(1, "keeps the direct messages of step 05")

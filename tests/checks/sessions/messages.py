@@ -84,6 +84,9 @@ STRANGER = STRANGE | {
 class Messages:
     """Messages to the room, and errors."""
 
+    long = True
+    """Whether a text of a million characters is one of the texts."""
+
     @check(2, "broadcasts a message to all tabs in the room, with its sender's name and its exact text")
     async def test_message(self, subject: Subject) -> None:
         async with Room(subject) as room, Room(subject) as lab:
@@ -95,7 +98,7 @@ class Messages:
             for text in ("/help", "/", "@Grace hello", "!quit", "#lobby", "."):
                 command = f"{show(text)} is taken for a command. Make has no commands: broadcast every text."
                 await room.say(ada, text, likely=Likely(silence=command, wrong=command))
-            for kind, text in pool.texts().items():
+            for kind, text in pool.texts(long=self.long).items():
                 refused = f"A text of this kind is refused, or not sent: {kind}. Accept and send every string."
                 if not text:
                     refused = "An empty text is taken for a missing one. An empty string is a text."
