@@ -152,7 +152,7 @@ class FatalErrors:
                 if got["event"] == "over":
                     likely = OTHER_CODE
                 wanted = next((each for each in left if each["event"] == got["event"]), left[0])
-                failure = server.differs(client, got, wanted, [], likely=likely)
+                failure = await server.differs(client, got, wanted, [], likely=likely)
                 failure.likely = likely
                 raise failure
             left.remove(got)

@@ -74,7 +74,7 @@ class Talk:
                     self.ids[text] = event["id"]
                 else:
                     wanted = {"event": "sent", "text": text}
-                    raise self.server.differs(self.client, event, wanted, self.items, likely=LOST, expect=expect)
+                    raise await self.server.differs(self.client, event, wanted, self.items, likely=LOST, expect=expect)
             self._acknowledged.set()
             await asyncio.sleep(0.015)
 

@@ -232,7 +232,7 @@ async def ends(
     while not events or events[-1]["event"] != "ended":
         events.append(await server.next(client, expect=expect, likely=likely, seconds=seconds))
         if events[-1]["event"] not in ("failed", "over", "ended"):
-            raise server.differs(client, events[-1], None, [], likely=likely, expect=expect)
+            raise await server.differs(client, events[-1], None, [], likely=likely, expect=expect)
     kinds = [event["event"] for event in events]
     last = events[-1]
     got, likely = "", ""

@@ -292,7 +292,7 @@ class Outages:
                 await try_until_acknowledged(ada, "hello", "k", after=after, likely=UNAVAILABLE)
                 await are(cluster, room, "Ada", "Grace", after=after, likely=STAYS)
                 # Watch for longer than a lease: one that was renewed only once after the outage expires meanwhile.
-                watched = watch_leases(cluster, LEASE_TTL + 1.5 * LEASE_RENEW_INTERVAL, processes=2, after=after)
+                watched = watch_leases(cluster, LEASE_TTL + LEASE_RENEW_INTERVAL, processes=2, after=after)
                 async with (
                     running(watched) as (watching,),
                     subject.another(BROKER=cluster.redis.url, **SHORT_LEASES) as third,

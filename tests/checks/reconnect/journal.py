@@ -66,7 +66,7 @@ GOES_ON = (
 )
 RESTORED = (
     "After the start, the replay or the last id isn't that of before the kill. Either a message was broadcast before "
-    "append(), or the start doesn't add all records that read() returns to the history of their room."
+    "it was in the file, or the start doesn't add all records that read() returns to the history of their room."
 )
 APPENDED = (
     "The two duplicates that were sent before the kill are in the file as lines. Look up the key before you call "

@@ -87,7 +87,7 @@ class RedisBroker:
                 stored = json.dumps({"type": "message", "id": message_id, "from": sender, "text": text})
                 transaction.multi()
                 transaction.set(last, message_id)
-                transaction.xadd(messages, {"id": message_id, "event": stored}, maxlen=HISTORY_SIZE)
+                transaction.xadd(messages, {"id": message_id, "event": stored}, maxlen=HISTORY_SIZE, approximate=False)
                 if key:
                     transaction.zadd(known_keys, {dedup_key: message_id})
                     transaction.zremrangebyrank(known_keys, 0, -1 - DEDUP_WINDOW)
