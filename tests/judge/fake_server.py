@@ -246,7 +246,8 @@ class FakeServer:
             url: the URL that it connects to.
             host: without a url, the name of the judge's host.
             port: without a url, the port of a network in front of the judge; 0 for the judge's own.
-            more: arguments of `ResilientClient`, and `read=False` for a client without a reader.
+            more: arguments of `ResilientClient`, and `read=False` for a client without a reader, and
+                `empty=True` for an async with whose block is empty.
         """
         url = url or f"ws://{host}:{port or self.port}/ws/lobby-{client}?name=Ada"
         await self.do("begin", client, url=url, **more)

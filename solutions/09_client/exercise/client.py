@@ -74,6 +74,8 @@ class ResilientClient:
         assert self._task is not None
         self._task.cancel()
         await asyncio.wait([self._task])
+        # Again, because a task that's canceled before its first step runs no finally.
+        await self._end()
         if not self._task.cancelled():
             self._task.result()  # Raise the task's exception.
 
@@ -123,11 +125,14 @@ class ResilientClient:
                 if self.stopped is None:
                     await self._back_off()
         finally:
-            self._ended = True
-            for _, acknowledged in self._unacknowledged.values():
-                if not acknowledged.done():
-                    acknowledged.set_exception(ConnectionError("the client has ended"))
-            await self._notify()
+            await self._end()
+
+    async def _end(self) -> None:
+        self._ended = True
+        for _, acknowledged in self._unacknowledged.values():
+            if not acknowledged.done():
+                acknowledged.set_exception(ConnectionError("the client has ended"))
+        await self._notify()
 
     async def _back_off(self) -> None:
         # Jitter: after a restart of the server, a thousand clients must not reconnect at the same time.

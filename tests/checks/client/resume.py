@@ -18,6 +18,7 @@ from .sent import (
     NO_ID,
     NO_ITEM,
     PINGS,
+    SAME_TEXT,
     SOCKET_LEFT,
     ends,
     key_in,
@@ -53,6 +54,10 @@ GAP = (
 AGAIN = (
     "Your client delivers a message again that the server replays. Skip each message whose id isn't larger than "
     "self.after."
+)
+NEVER_STARTED = (
+    "Your send() waits although async with has ended: the client's task was canceled before its first step, and then "
+    "it runs no finally. End the client in __aexit__() too, after the task."
 )
 NOT_RESENT = (
     "Your client doesn't send a message again that the lost connection had sent. Clear self._in_flight for each "
@@ -135,7 +140,10 @@ class Resume:
         for text in texts[:4]:
             await server.do("send", text=text)
         server.did = "four messages were sent, of which two have the same text"
-        keys = [await key_of(server, attempt, text, wrong=IN_ORDER) for text in texts[:4]]
+        causes = (IN_ORDER, IN_ORDER, SAME_TEXT, IN_ORDER)
+        keys = [
+            await key_of(server, attempt, text, wrong=wrong) for text, wrong in zip(texts[:4], causes, strict=True)
+        ]
         unique(server, keys)
         await no_more_sent(server, attempt, likely=DUPLICATE)
         # Acknowledge the second one only. The acks of the others come later, in another order.
@@ -258,6 +266,10 @@ class Resume:
         async with fake_server(subject) as server:
             for number in range(4):
                 await self._ends(server, number)
+            await server.begin(4, read=False, empty=True)
+            await server.do("send", 4, text="too late")
+            server.did = "async with whose block is empty, and then a call of send()"
+            await server.does("failed", client=4, text="too late", likely=NEVER_STARTED)
 
     @staticmethod
     async def _ends(server: FakeServer, number: int) -> None:

@@ -126,8 +126,6 @@ def key_in(server: FakeServer, got: Any, text: str, *, likely: str = NOT_SENT, c
     found = got.get("text") if isinstance(got, dict) else None
     if isinstance(found, str) and found != text and _folded(found) == _folded(text):
         likely = difference(wanted, json.dumps(got)) or likely
-    elif found in server.texts.get(client, ()) and found != text and server.texts[client].count(text) > 1:
-        likely = SAME_TEXT
     elif found in server.texts.get(client, ()) and found != text:
         likely = IN_ORDER if likely == NOT_SENT else likely
     elif any(found in texts for other, texts in server.texts.items() if other != client):

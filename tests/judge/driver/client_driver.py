@@ -118,10 +118,12 @@ async def main(control: str) -> None:
 
         asyncio.get_running_loop().set_task_factory(make_task)
 
-        async def enter(number: int, options: dict[str, Any], reads: bool) -> None:
+        async def enter(number: int, options: dict[str, Any], reads: bool, is_empty: bool) -> None:
             try:
                 clients[number] = ResilientClient(**options)
                 await clients[number].__aenter__()
+                if is_empty:
+                    await clients[number].__aexit__(None, None, None)
             except Exception as error:
                 await say("crashed", client=number, root=True, errors=told(error))
                 return
@@ -171,9 +173,9 @@ async def main(control: str) -> None:
                 contexts[number] = contextvars.copy_context()
             match command.pop("do"):
                 case "begin":
-                    reads = command.pop("read", True)
+                    reads, is_empty = command.pop("read", True), command.pop("empty", False)
                     contexts[number].run(owner.set, number)
-                    await start(enter(number, command, reads), number)
+                    await start(enter(number, command, reads, is_empty), number)
                 case "read":
                     readers[number] = start(read(number), number)
                 case "send":

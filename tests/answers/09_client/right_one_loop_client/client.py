@@ -39,6 +39,8 @@ class ResilientClient:
     async def __aexit__(self, *_: object) -> None:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
+        # Again, because a task that's canceled before its first step runs no finally.
+        self.end()
 
     async def send(self, text: str) -> int:
         text.encode()
@@ -85,10 +87,13 @@ class ResilientClient:
                         self.finish(self.careful.pop(), ValueError("the message is too large"))
                 await asyncio.sleep(self.delay())
         finally:
-            self.over = True
-            self.news.set()
-            for key in list(self.waiting):
-                self.finish(key, ConnectionError("over"))
+            self.end()
+
+    def end(self) -> None:
+        self.over = True
+        self.news.set()
+        for key in list(self.waiting):
+            self.finish(key, ConnectionError("over"))
 
     def delay(self) -> float:
         max_delay = min(self.cap, self.base * 2.0**self.tries)

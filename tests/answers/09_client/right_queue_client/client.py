@@ -66,6 +66,8 @@ class ResilientClient:
         assert self._task is not None
         self._task.cancel()
         await asyncio.wait([self._task])
+        # Again, because a task that's canceled before its first step runs no finally.
+        self._end()
         if not self._task.cancelled():
             self._task.result()
 
@@ -108,12 +110,15 @@ class ResilientClient:
                     self._find_too_big()
                 await asyncio.sleep(self._next_delay())
         finally:
-            self._ended = True
-            for message in list(self._unacknowledged.values()):
-                self._settle(message.key, ConnectionError("the client has ended"))
-            # If the inbox is full, no reader waits for an item, so it needs no END.
-            with suppress(asyncio.QueueFull):
-                self._inbox.put_nowait(END)
+            self._end()
+
+    def _end(self) -> None:
+        self._ended = True
+        for message in list(self._unacknowledged.values()):
+            self._settle(message.key, ConnectionError("the client has ended"))
+        # If the inbox is full, no reader waits for an item, so it needs no END.
+        with suppress(asyncio.QueueFull):
+            self._inbox.put_nowait(END)
 
     def _next_delay(self) -> float:
         """Return the delay before the next attempt, in seconds, and count that attempt."""
