@@ -141,9 +141,7 @@ class Resume:
             await server.do("send", text=text)
         server.did = "four messages were sent, of which two have the same text"
         causes = (IN_ORDER, IN_ORDER, SAME_TEXT, IN_ORDER)
-        keys = [
-            await key_of(server, attempt, text, wrong=wrong) for text, wrong in zip(texts[:4], causes, strict=True)
-        ]
+        keys = [await key_of(server, attempt, text, wrong=wrong) for text, wrong in zip(texts[:4], causes, strict=True)]
         unique(server, keys)
         await no_more_sent(server, attempt, likely=DUPLICATE)
         # Acknowledge the second one only. The acks of the others come later, in another order.
