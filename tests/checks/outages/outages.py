@@ -133,6 +133,11 @@ class Outages:
                     "member that left again"
                 )
                 await self._resumes(cluster[2], read, 20, only_read, likely=ONLY_READ)
+                async with at(cluster[2], read, "Linus", likely=NOT_RESYNCED) as linus:
+                    sent = await try_until_acknowledged(linus, "here", "k", after=only_read, likely=UNAVAILABLE)
+                    if sent <= 20:
+                        got = f"an ack with the id {sent}"
+                        raise Failure(after=only_read, got=got, expect="an id above 20", likely=ONLY_READ)
             await self._resumes(cluster[1], room, first, after)
             other = "Redis was killed and recovered empty; a member had sent 20 messages at another process"
             await self._resumes(cluster[1], left, 20, other)
