@@ -12,7 +12,7 @@ from judge.model import Failure, Likely
 from judge.sessions import read_on
 from judge.subject import Subject
 
-from .room import BLOCK, STALLS, WAITING
+from .room import BLOCK, BURST, STALLS, WAITING
 
 FULL = "Linus reads nothing, and a large message has filled his connection"
 AS_BEFORE = "The list of members isn't the first message of a new tab. Send it first, as in step 05."
@@ -213,7 +213,7 @@ class Backlog:
         self.queued.append(message(self.number, "Ada", text))
         await self.ada.send({"type": "message", "text": text})
         self.ada.did = f"a message of {len(text):,} characters"
-        await self.ada.gets(self.queued[-1], likely=Likely(STALLS, wrong=STILL_HEARD))
+        await self.ada.gets(self.queued[-1], likely=Likely(STALLS, wrong=STILL_HEARD, closed=BURST))
 
     def _next_mark(self) -> str:
         self._marks += 1
@@ -233,7 +233,7 @@ class Backlog:
         while True:
             wanted = rest[0] if rest else last
             expect = show(wanted) + (", Ada's direct message to herself" if wanted is last and not or_left else "")
-            value = await self.ada.next_object(expect=expect, likely=STALLS)
+            value = await self.ada.next_object(expect=expect, likely=Likely(STALLS, closed=BURST))
             if value == left("Linus"):
                 if self.is_left:
                     raise Failure(sent=what, after=FULL, got=f"{show(value)} twice", expect="once", likely=TWICE)
@@ -374,7 +374,7 @@ class Backlog:
             await self.ada.gets(notice, likely=TWICE)
         self.number += 1
         await self.ada.send({"type": "message", "text": "still here"})
-        likely = Likely(STALLS, wrong=TWICE, surplus=TWICE, keys={"id": STILL_HEARD})
+        likely = Likely(STALLS, wrong=TWICE, surplus=TWICE, closed=BURST, keys={"id": STILL_HEARD})
         await self.ada.gets(message(self.number, "Ada", "still here"), likely=likely)
 
 

@@ -53,6 +53,11 @@ NOT_CLOSING = (
     "The connection is aborted later than CLOSE_TIMEOUT, which is 0.5 s here. Start the timer with the "
     "CLOSE_TIMEOUT of settings.py, and start it when the tab is closed."
 )
+BURST = (
+    "The queues of members that read overflow in a burst, because no writer runs meanwhile: uvicorn has the next "
+    "message ready each time, so receive() never suspends. Add await asyncio.sleep(0) after each receive(), first in "
+    "the loop, and disconnect a tab only while its writer waits in a send."
+)
 STALLS = (
     "A broadcast awaits a send to the member that reads nothing, so the whole room waits. Only put the message into "
     "its queue, without await, and let the member's own writer wait."
@@ -147,7 +152,7 @@ class Room:
         self.left: set[str] = set()
         """The names in the `left` events that Ada received."""
 
-    async def say(self, *texts: str, after: str, likely: str | Likely = STALLS) -> float:
+    async def say(self, *texts: str, after: str, likely: str | Likely = Likely(STALLS, closed=BURST)) -> float:
         """Send messages as Ada, and return the seconds until all readers have received them.
 
         Raises:

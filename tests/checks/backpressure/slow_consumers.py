@@ -20,6 +20,7 @@ from .backlog import CODE, KINDS, LISTED, TWICE, Backlog, backlog
 from .room import (
     BEAT,
     BLOCK,
+    BURST,
     CLOSING,
     DROP,
     DROPPED_BY,
@@ -65,11 +66,6 @@ MANY = 90
 """Members that read nothing, all in one room: more than a queue holds notices."""
 MORE = 350
 """Members: so many that a function that calls itself for each of them exceeds the recursion limit."""
-BURST = (
-    "The queues of members that read overflow in a burst, because no writer runs meanwhile: uvicorn has the next "
-    "message ready each time, so receive() never suspends. Add await asyncio.sleep(0) after each receive(), first in "
-    "the loop, and disconnect a tab only while its writer waits in a send."
-)
 FIXED = (
     "The connection is aborted a fixed time after the disconnect, though its client still reads. Restart the timer "
     "whenever the writer could send a message."
