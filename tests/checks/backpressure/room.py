@@ -62,6 +62,7 @@ STALLS = (
     "A broadcast awaits a send to the member that reads nothing, so the whole room waits. Only put the message into "
     "its queue, without await, and let the member's own writer wait."
 )
+BLOCKED = Likely(STALLS, closed=BURST)
 DROP = (
     "The queue of a member that reads nothing has no limit, or loses messages when it's full. When 64 messages wait, "
     "disconnect the member instead of queueing the next one."
@@ -152,7 +153,7 @@ class Room:
         self.left: set[str] = set()
         """The names in the `left` events that Ada received."""
 
-    async def say(self, *texts: str, after: str, likely: str | Likely = Likely(STALLS, closed=BURST)) -> float:
+    async def say(self, *texts: str, after: str, likely: str | Likely = BLOCKED) -> float:
         """Send messages as Ada, and return the seconds until all readers have received them.
 
         Raises:
