@@ -29,6 +29,10 @@ CAUSES = {
         "The text can't be encoded as UTF-8, and the task that sends it raises. Call text.encode() at the start of "
         "send(), so only that call raises."
     ),
+    "KeyError": (
+        "A lookup in a dict fails there. If the server's answer has a key that isn't in the dict, such as after a "
+        "canceled send(), ignore the answer: test it with `in`, or use pop(key, None)."
+    ),
     "QueueFull": "put_nowait() raises if the queue is full. Wait for room with await queue.put(...).",
 }
 """By exception or base class: the cause and its fix, from the most special to the most general."""
