@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.answers import NOT_YET, Answer, answers
+from harness.answers import Answer, answers
 from judge.judge import Judge
 from judge.model import Verdict
 
@@ -48,7 +48,7 @@ def message_of(verdict: Verdict) -> str:
     return "\n".join(f"{label:<9}{text}" for label, text in explanation)
 
 
-@each([answer for answer in answers() if not answer.claim(NOT_YET)])
+@each(answers())
 def test_answer(answer: Answer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A right answer passes; a wrong one is refused by a check or hard case it names, with the phrase it names."""
     verdict = verdict_on(answer, tmp_path, caplog)
@@ -64,30 +64,7 @@ def test_answer(answer: Answer, tmp_path: Path, caplog: pytest.LogCaptureFixture
         message = message_of(verdict)
         assert answer.claim("Says") in message, f"the message must contain {answer.claim('Says')!r}:\n{verdict.hard}"
         return
-    assert verdict.failed is not None, (
-        f"this answer is wrong and must be refused; if the checks can't see the mistake yet, write `{NOT_YET}: passes` "
-        "instead of `Refused by` and `Says`"
-    )
+    assert verdict.failed is not None, "this answer is wrong and must be refused: judge the sentence that it breaks"
     refused_by = " or ".join(answer.refused_by)
     assert verdict.failed.name in answer.refused_by, f"it must be refused by {refused_by}:\n{verdict}"
     assert answer.claim("Says") in message_of(verdict), f"the message must contain {answer.claim('Says')!r}:\n{verdict}"
-
-
-@each([answer for answer in answers() if answer.claim(NOT_YET)])
-def test_not_yet(answer: Answer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A mistake marked `Not yet refused` still gets the verdict that's noted there."""
-    verdict = verdict_on(answer, tmp_path, caplog)
-    noted = answer.claim(NOT_YET).split(", or ")
-    failed = verdict.failed or (verdict.hard.first_failed if verdict.hard else None)
-    if failed is None:
-        assert "passes" in noted, f"this answer passes now: note that, as `{NOT_YET}: passes`"
-        return
-    for each in noted:
-        check, _, says = each.partition(" says: ")
-        if failed.name == check and says in message_of(verdict):
-            return
-    raise AssertionError(
-        f"this answer is refused in another way than noted. If the message names the mistake, write `Refused by` and "
-        f"`Says` instead of `{NOT_YET}`; if it names another one, note that. Noted: {answer.claim(NOT_YET)}\n"
-        f"{verdict}\n{verdict.hard or ''}"
-    )

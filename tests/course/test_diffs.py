@@ -162,9 +162,24 @@ class TestTool:
         assert (again / "exercise.py").read_text("utf-8") == (copy / "exercise.py").read_text("utf-8")
         written = (course / self.ANSWERS / "wrong_first.diff").read_text("utf-8")
         assert written.startswith(header.replace("Says: count", "Says: number"))
-        assert tool(course, "write", copy, "2/wrong_first", "--not-yet-refused", "passes").returncode == 0
+        assert tool(course, "write", copy, "2/wrong_first", "--hard-case", "test_many").returncode == 0
         written = (course / self.ANSWERS / "wrong_first.diff").read_text("utf-8")
-        assert written.startswith("Each echo is the first one.\n\nNot yet refused: passes\n\n---")
+        assert written.startswith("Each echo is the first one.\n\nHard case: test_many\nSays: number\n\n---")
+
+    def test_seeds(self, course: Path) -> None:
+        """A mistake is judged under ten seeds if its failure shows a drawn value, and once otherwise."""
+        for path in (course / "tests/answers/01_hello_world").glob("wrong_*"):
+            if path.stem not in ("wrong_name_in_query", "wrong_any_language"):
+                path.unlink()
+        done = tool(course, "seeds", "1")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "01_hello_world/wrong_name_in_query: refused under 10 of 10 seeds." in done.stdout
+        assert "01_hello_world/wrong_any_language: refused under 1 of 1 seeds." in done.stdout
+        name = "wrong_name_in_query.diff"
+        change(course / "tests/answers/01_hello_world" / name, "\nSays: ", "\nSays: another phrase, and not ")
+        done = tool(course, "seeds", "1")
+        assert done.returncode == 1
+        assert "seed 9: the message lacks 'another phrase" in done.stdout
 
     def test_shortest_base(self, course: Path, tmp_path: Path) -> None:
         """An answer that's closer to a right one is a diff against that, and says so."""

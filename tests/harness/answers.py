@@ -18,8 +18,6 @@ Above the diff are a title and labels:
   and a space, if timing decides which of them finds the mistake. `Says` is a part of that check's message.
 - `Hard case` replaces `Refused by` for a mistake that the required checks accept: it names the hard case that must fail
   first. A wrong answer is refused by one ring or by the other.
-- `Not yet refused` replaces both for a mistake that the checks accept, or report as another one: `passes`, or the check
-  and a part of its message, as in `test_tabs says: a name may have several tabs`, or `passes, or ...` if both happen.
 - `Breaks` is the sentence of Make that the mistake breaks, with the number of its TODO.
 - `Long because` is the reason for a diff that's longer than a screen.
 
@@ -39,13 +37,11 @@ from workshop.course import ROOT, CourseError, Step, exercise_files, steps
 
 Files = dict[str, str]
 """The text of each file of an answer, by its path below the step's folder, such as `exercise/main.py`."""
-NOT_YET = "Not yet refused"
-"""The label of a mistake that the checks accept, or report as another one."""
 HARD = "Hard case"
 """The label of a mistake that only a hard case refuses."""
-RINGS = ("Refused by", HARD, NOT_YET)
+RINGS = ("Refused by", HARD)
 """The labels of which a wrong answer has exactly one."""
-LABELS = ("Base", "Refused by", HARD, "Says", NOT_YET, "Breaks", "Long because")
+LABELS = ("Base", "Refused by", HARD, "Says", "Breaks", "Long because")
 """The labels of a header, in their order."""
 NOWHERE = "/dev/null"
 """The name in a diff for a file that is missing on one side."""

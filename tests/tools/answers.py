@@ -28,7 +28,6 @@ sys.path[:0] = [str(TESTS), str(TESTS.parent / "notebooks")]
 from harness.answers import (  # noqa: E402
     HARD,
     LABELS,
-    NOT_YET,
     RINGS,
     Answer,
     Files,
@@ -156,10 +155,9 @@ def write(answer: Answer, files: Files, title: str = "", claims: dict[str, str] 
     claims = claims or {}
     if answer.path.exists():
         title = title or answer.title
-        # A mistake is refused by a required check, by a hard case, or not yet.
+        # A mistake is refused by a required check or by a hard case.
         given = next((label for label in RINGS if label in claims), None)
         outdated = set(RINGS) - {given} if given else set()
-        outdated |= {"Says"} if given == NOT_YET else set()
         claims = {label: text for label, text in answer.claims.items() if label not in outdated} | claims
     if not title:
         raise CourseError(f"{answer.name} is new: say what is wrong with it, with --title.")
