@@ -232,7 +232,7 @@ async def both(
 
 
 def confused(one: tuple[str, str], other: tuple[str, str]) -> str:
-    """Explain why a server takes the second sender and key for the first; empty if no cause is known."""
+    """Explain why a server treats the second sender and key as the first; empty if no cause is known."""
     if one[0] != other[0] and one[1] != other[1]:
         pairs = " and ".join(f"the name {quoted(name)} with the key {quoted(key)}" for name, key in (one, other))
         return f"Your code joins name and key to one string, which is equal for {pairs}. Use the tuple (name, key)."
@@ -240,10 +240,8 @@ def confused(one: tuple[str, str], other: tuple[str, str]) -> str:
     for change, function in CHANGES.items():
         with contextlib.suppress(ValueError):
             if first != second and function(first) == function(second):
-                return (
-                    f"Your code takes the {kind} {quoted(second)} for {quoted(first)}, as after {change}. Look it up "
-                    "and store it unchanged."
-                )
+                used = "Look up and store the key unchanged." if kind == "key" else "Use the sender's name unchanged."
+                return f"Your code treats the {kind} {quoted(second)} as {quoted(first)}, as after {change}. {used}"
     return ""
 
 

@@ -38,31 +38,63 @@ from judge.subject import Subject
 UNJUDGED = " (not judged on Windows)" * (sys.platform == "win32")
 """The suffix for the title of a check that needs a size limit for files."""
 WINDOW = 1000
-WRITTEN = (
-    "A message is broadcast or acknowledged before all of it is in the file. Call append() first, without a task in "
-    "between. If you have changed the journal, write without a buffer, and compare what write() returns with the "
-    "length of the line."
+UNWRITTEN = (
+    "Your code broadcasts a message whose line isn't in the file. If append() hasn't run yet, call it directly, before "
+    "the broadcast. If you have changed journal.py, append() doesn't raise OSError: compare what write() returns with "
+    "the length of the line."
+)
+IGNORED = (
+    "append() has raised OSError, and your code broadcasts or acknowledges the message anyway. After you catch it, "
+    "send only the error to [tab]: no broadcast, and no ack."
+)
+SHORT = (
+    "append() returns, although only a part of the line is in the file: write() stores what fits, and returns that "
+    "number. In your journal, compare it with the length of the line, and raise OSError if it's smaller."
+)
+NOT_CALLED = (
+    "Your code broadcasts the message, and has written nothing of its line. Call append() before the broadcast, in the "
+    "same function, without a task or a delay. If you have changed journal.py, open the file with buffering=0."
+)
+SENT_FIRST = (
+    "Your code broadcasts the message before append() has written its line, so the error comes too late. Call append() "
+    "first, and broadcast only after it has returned."
+)
+GOES_ON_AFTER = (
+    "Your code sends the error, and then broadcasts the message anyway. Return after the error: no broadcast, and no "
+    "ack."
 )
 FULL = Likely(
     "A message that the file can't store isn't answered. Catch the OSError of append(), and send an error to [tab].",
-    wrong=WRITTEN,
-    surplus=WRITTEN,
+    wrong=UNWRITTEN,
+    surplus=GOES_ON_AFTER,
     closed="An OSError of append() ends the endpoint, and with it the connection. Catch OSError, whatever its errno, "
     "and send an error to [tab].",
     keys={
-        "key": "The error lacks the key of its message, so the client doesn't know what to send again; or it has one, "
-        "and the message has none. Pass the message's key to error(): an empty one leaves out key and retry.",
+        "key": "The error lacks the key of its message, so the client can't match it to the message. Pass the "
+        "message's key to error().",
         "retry": 'Without "retry": true in the error, the client discards the message. Call error() with retry=True.',
     },
     certain=True,
+)
+EMPTY_KEY = (
+    "The message has no key, and its error has one. Pass the message's key to error(): for an empty string, it leaves "
+    "out key and retry."
 )
 STORED = (
     "A duplicate is appended to the file, or isn't acknowledged again. Look up its key before you call append(): a "
     "duplicate needs no line."
 )
 GOES_ON = (
-    "A message that wasn't written has left something behind: its id, its key, or an entry in the history. Change the "
-    "history only after append() has returned."
+    "Your code keeps something of a message that wasn't written: its id, its key, or its entry in the history. Change "
+    "the history only after append() has returned."
+)
+ID_USED = (
+    "A message that wasn't written has used an id. Set the last id, and add the message to the history, only after "
+    "append() has returned."
+)
+KEY_STORED = (
+    "Your code stores the key of a message that wasn't written, so the retry counts as a duplicate. Add the message to "
+    "the history only after append() has returned."
 )
 RESTORED = (
     "After the start, the replay or the last id isn't that of before the kill. Either a message was broadcast before "
@@ -76,16 +108,48 @@ LOST = (
     "The last messages before the kill are lost, though they were acknowledged: they weren't in the file. Call "
     "append() before the broadcast, without a task in between. If you have changed the journal, write without a buffer."
 )
-FORGOTTEN = (
-    "After the start, a key is unknown, or has another id. Store the sender and the key itself, not its hash(), which "
-    "differs in each process. At the start, add the keys of all records to their rooms, also of messages that are no "
-    "longer kept."
+BUFFERED = (
+    "After the kill, the file has {found} lines of {wanted} acknowledged messages. If you have changed journal.py, the "
+    "rest was in a buffer of your process: open the file with buffering=0, or write with os.write(). If not, call "
+    "append() before the broadcast, in the same function, without a task or a delay."
+)
+DELAYED = (
+    "After the kill, the file has {found} lines of {wanted} acknowledged messages, so your code broadcasts a message "
+    "before its line is written. Call append() in the same function, before the broadcast, without a task or a delay."
+)
+UNRESTORED = (
+    "The file has the lines of all messages, and your start doesn't restore them. Add every record that read() returns "
+    "to the history of its room."
+)
+OTHER_KEY_ID = (
+    "After the start, a known key has another id. Store the id of each record with its key, and look up both in the "
+    "history of the room."
+)
+HASHED = (
+    "The file doesn't have the key {key} as it was sent: your Record has no key, or another value, such as hash(key), "
+    "which differs in each process. Pass message.key to Record unchanged."
+)
+NO_KEYS = (
+    "The file has the key {key}, and your start doesn't restore it. Add the sender and the key of each record to the "
+    "keys of its room, with the id of the record."
+)
+LAST_KEYS = (
+    "After the start, your code has the newest key, and not the older ones, such as only those of the last 100 "
+    "messages. Add the keys of all records, also of messages that the history no longer keeps."
 )
 TOO_MANY = (
-    "After the start, your server knows a key that isn't one of the last 1000 of the room. Remove the oldest key at "
+    "After the start, your code still has a key that isn't one of the last 1,000 of the room. Remove the oldest key at "
     "the start too: add each record with the method that a new message uses."
 )
-SENDER = "After the start, a key is known from another sender. Restore the sender of each record together with its key."
+SENDER = "After the start, your code accepts a key from another sender as a duplicate. Restore the sender with its key."
+REWRITTEN = (
+    "The first start made the file shorter: it had {wanted} lines before, and has {found} after 2 more messages. Your "
+    "code rewrites it, and leaves out messages whose keys are still among the last 1,000. Only append to the file."
+)
+MORE_LINES = (
+    "The file has {found} lines, and only {wanted} messages were accepted, so your code appends duplicates. Look up "
+    "the key before you call append(): a duplicate needs no line."
+)
 AGAIN = (
     "The second start doesn't have what the first one had. Either a duplicate was appended as a line: look up the key "
     "before you call append(). Or your code writes the file again and leaves something out: only append to it."
@@ -109,6 +173,10 @@ GAP = (
 GLUED = (
     "The first line after the start is appended to a line that has no end, and both are lost. At the start, truncate "
     "the file after its last complete line."
+)
+GLUED_FIRST = (
+    "Your code truncates a line without its end only if a complete line is in front of it, so the next message is "
+    "appended to it. If the file has no complete line, truncate it to 0 bytes."
 )
 IDS = (
     "The next id isn't the largest one of the room plus 1. After the start, continue with the id of the room's last "
@@ -139,21 +207,26 @@ class Journal:
                 async with back(own, room, "Ada") as ada:
                     await acknowledged(ada, keyed)
                     for key in ("k2", "k1001"):
-                        await self._known(ada, key, ids[key], "before the kill", STORED)
+                        await self._acked(ada, key, ids[key], "before the kill", STORED)
                     own.server.kill()
+            accepted = last + 1
+            # A message of the quiet room is one of the lines.
+            restored, lost = _after_kill(journal, accepted)
             # Start a new Python: there, hash() returns other values for strings, and the file must not depend on them.
             async with subject.another(JOURNAL=journal, cold=True) as own:
                 async with (
-                    back(own, room, "Grace", after=10, likely=RESTORED, after_this=killed) as grace,
+                    back(own, room, "Grace", after=10, likely=restored, after_this=killed) as grace,
                     back(own, room, "Ada") as ada,
                 ):
-                    await self._replays(
-                        grace, wanted[-100:], last - 110, f"a handshake with after=10; {killed}", RESTORED
-                    )
-                    await grace.gets(joined("Ada"), likely=RESTORED)
-                    await refuses(own, room, last + 1, killed, RESTORED)
-                    for key in ("k2", "k500", "k501", "k1001"):
-                        await self._known(ada, key, ids[key], f"a key of Ada's message {ids[key]}; {killed}", FORGOTTEN)
+                    did = f"a handshake with after=10; {killed}"
+                    await self._replays(grace, wanted[-100:], last - 110, did, restored, lost)
+                    await grace.gets(joined("Ada"), likely=restored)
+                    await refuses(own, room, last + 1, killed, restored)
+                    # The newest key first: if it's known, the start restores only some keys.
+                    for key in ("k1001", "k2", "k500", "k501"):
+                        likely = _forgotten(journal, key, is_newest=key == "k1001")
+                        why = f"a key of Ada's message {ids[key]}; {killed}"
+                        await self._acked(ada, key, ids[key], why, likely, other_id=OTHER_KEY_ID)
                     for key, likely in (("first", TOO_MANY), ("k1001", SENDER)):
                         last += 1
                         await grace.send({"type": "message", "text": key, "key": key})
@@ -163,37 +236,40 @@ class Journal:
                     own.server.kill()
             # Start again: this start reads the file as the first one has left it.
             twice = f"{killed}, 2 more messages, and again kill -9 and a start"
+            again = _after_start(journal, accepted)
             async with subject.another(JOURNAL=journal) as own:
                 async with (
-                    back(own, room, "Ada", after=10, likely=AGAIN, after_this=twice) as ada,
+                    back(own, room, "Ada", after=10, likely=again, after_this=twice) as ada,
                     back(own, room, "Grace") as grace,
                 ):
-                    await self._replays(ada, wanted[-100:], last - 110, f"a handshake with after=10; {twice}", AGAIN)
-                    await ada.gets(joined("Grace"), likely=AGAIN)
+                    await self._replays(ada, wanted[-100:], last - 110, f"a handshake with after=10; {twice}", again)
+                    await ada.gets(joined("Grace"), likely=again)
                     for tab, key, number in (
                         (ada, "k4", 4),
                         (ada, "k1001", ids["k1001"]),
                         (grace, "first", last - 1),
                         (grace, "k1001", last),
                     ):
-                        await self._known(tab, key, number, f"a key of message {number}; {twice}", AGAIN)
+                        await self._acked(tab, key, number, f"a key of message {number}; {twice}", again)
                     async with back(own, quiet, "Ada", after=0, likely=RESTORED, after_this=twice) as early:
                         early.did = (
                             f"a handshake with after=0 for a room that was quiet before the 1111 messages; {twice}"
                         )
                         await early.gets(message(1, "Ada", "early"), likely=replayed(RESTORED))
                     last += 1
-                    await say(ada, "next", first=last, likely=Likely(AGAIN, keys={"id": AGAIN}))
+                    await say(ada, "next", first=last, likely=Likely(again, keys={"id": again}))
 
     @staticmethod
-    async def _known(tab: Client, key: str, number: int, why: str, likely: str) -> None:
+    async def _acked(tab: Client, key: str, number: int, why: str, likely: str, *, other_id: str = "") -> None:
         await tab.send({"type": "message", "text": "again", "key": key})
-        tab.did = f"the key {quoted(key)}: {why}"
-        cause = Likely(likely, wrong=likely, surplus=likely, replayed=likely, keys={"id": likely})
+        tab.did = f"the key {key} again; {why}"
+        cause = Likely(likely, wrong=likely, surplus=likely, replayed=likely, keys={"id": other_id or likely})
         await tab.gets(ack(key, number), likely=cause)
 
     @staticmethod
-    async def _replays(tab: Client, wanted: list[dict[str, Any]], missed: int, did: str, likely: str) -> None:
+    async def _replays(
+        tab: Client, wanted: list[dict[str, Any]], missed: int, did: str, likely: str, lost: str = LOST
+    ) -> None:
         tab.did = tab.earlier = did
         cause = Likely(likely, surplus=likely, replayed=likely, wrong=likely, keys={"id": likely})
         gap = {"type": "gap", "missed": missed}
@@ -203,7 +279,7 @@ class Journal:
             other = value.get("missed") if isinstance(value, dict) else None
             # Two duplicates were sent before the kill.
             if isinstance(other, int):
-                likely = LOST if other < missed else APPENDED if other == missed + 2 else likely
+                likely = lost if other < missed else APPENDED if other == missed + 2 else likely
             raise Failure(sent=did, got=show(frame), expect=show(gap), likely=likely)
         for each in wanted:
             await tab.gets(each, likely=cause)
@@ -266,43 +342,50 @@ class Journal:
                 for value in (joined("Ada"), message(1, "Ada", "one")):
                     await grace.gets(value, likely=REPLAY)
                 async with full_disk(own):
-                    await self._while_full(own, room, ada, grace, two)
+                    await self._while_full(own, Path(journal), room, ada, grace, two)
                 for number, value in ((2, two), (3, two | {"text": "three", "key": "k3"})):
                     await ada.send(value)
                     ada.did = f"{cut(json.dumps(value))}, after an error with retry, and now the file accepts it"
-                    gone_on = Likely(GOES_ON, wrong=GOES_ON, keys={"id": GOES_ON})
+                    gone_on = Likely(GOES_ON, wrong=GOES_ON, keys={"id": ID_USED})
                     await both(ada, message(number, "Ada", value["text"]), ack(value["key"], number), likely=gone_on)
                     await grace.gets(message(number, "Ada", value["text"]), likely=gone_on)
                 await say(ada, "four", first=4, likely=GOES_ON)
                 await grace.gets(message(4, "Ada", "four"), likely=GOES_ON)
                 own.server.kill()
             async with subject.another(JOURNAL=journal) as own, back(own, room, "Ada", after=0, likely=TORN) as ada:
-                happened = "a time in which the file accepted nothing, kill -9, and a start on it"
+                happened = "a period in which the file accepted nothing, kill -9, and a start on it"
                 ada.did = ada.earlier = f"{happened}; a handshake with after=0"
                 for number, text in enumerate(("one", str(two["text"]), "three", "four"), 1):
                     await ada.gets(message(number, "Ada", text), likely=replayed(TORN, wrong=TORN))
                 for number in (1, 2, 3):
-                    await self._known(ada, f"k{number}", number, happened, TORN)
+                    await self._acked(ada, f"k{number}", number, happened, TORN)
                 await say(ada, "five", first=5, likely=GOES_ON)
 
     @staticmethod
-    async def _while_full(own: Subject, room: str, ada: Client, grace: Client, two: dict[str, Any]) -> None:
+    async def _while_full(
+        own: Subject, journal: Path, room: str, ada: Client, grace: Client, two: dict[str, Any]
+    ) -> None:
         await ada.send(two)
         ada.did = ada.earlier = f"{cut(json.dumps(two))}, when the file stores only a part of it"
-        await ada.gets_error({"key": "k2", "retry": True}, likely=FULL)
+        try:
+            await ada.gets_error({"key": "k2", "retry": True}, likely=replace(FULL, surplus=SENT_FIRST))
+        except Failure as failure:
+            if failure.likely == UNWRITTEN:
+                failure.likely = _unwritten(own, journal)
+            raise
         await ada.send({"type": "message", "text": "no key"})
         ada.did = "a message without a key, when the file stores nothing"
-        await ada.gets_error(likely=FULL)
+        await ada.gets_error(likely=replace(FULL, keys=dict.fromkeys(("key", "retry"), EMPTY_KEY)))
         await fill_up(own)
         for key, count in (("k3", "for the first time"), ("k2", "again"), ("k2", "again"), ("k3", "again")):
             await ada.send(two | {"key": key})
             ada.did = f"a message with the key {key}, {count}, when the file stores nothing"
-            likely = replace(FULL, wrong=GOES_ON) if count == "again" else FULL
+            likely = replace(FULL, wrong=KEY_STORED) if count == "again" else FULL
             await ada.gets_error({"key": key, "retry": True}, likely=likely)
         await ada.send({"type": "message", "text": "one", "key": "k1"})
         ada.did = "a duplicate of message 1, which is in the file, when the file stores nothing more"
         await ada.gets(ack("k1", 1), likely=Likely(STORED, wrong=STORED, closed=STORED))
-        await refuses(own, room, 2, "message 1 is stored, and the next ones aren't", GOES_ON)
+        await refuses(own, room, 2, "message 1 is stored, and the next ones aren't", ID_USED)
         # A direct message needs no file. If Grace receives it next, she has received nothing in between.
         await ada.send({"type": "direct", "to": "Grace", "text": "full"})
         grace.did = "messages of Ada that the file didn't store, and then a direct message"
@@ -310,7 +393,7 @@ class Journal:
         needless = (
             "A direct message isn't delivered while the file stores nothing. It needs no append(): send it as before."
         )
-        await grace.gets(direct, likely=Likely(needless, surplus=WRITTEN, replayed=WRITTEN, wrong=WRITTEN))
+        await grace.gets(direct, likely=Likely(needless, surplus=SENT_FIRST, replayed=SENT_FIRST, wrong=SENT_FIRST))
 
     @check(3, "starts on a file with damaged lines and a line that has no end")
     async def test_damaged(self, subject: Subject) -> None:
@@ -322,7 +405,8 @@ class Journal:
                 own.server.kill()
             if len(lines := _lines(journal)) != 1:
                 return  # Skip an answer with its own format: the check doesn't know how to damage it.
-            journal.write_bytes(lines[0][:-9])
+            torn = lines[0][:-9]
+            journal.write_bytes(torn)
             half = "a start on a file that has only one line, without its end"
             async with (
                 _started(subject, journal, half) as own,
@@ -336,7 +420,11 @@ class Journal:
                 own.server.kill()
             if len(lines := _lines(journal)) != 11:
                 got = f"a file in which {len(lines)} lines are the JSON of a message"
-                raise Failure(after=f"{half}, 11 messages, and kill -9", got=got, expect="11 of them", likely=GLUED)
+                is_first = journal.read_bytes().startswith(torn) and any(
+                    "is cut off" in line for line in own.server.log
+                )
+                likely = GLUED_FIRST if is_first else GLUED
+                raise Failure(after=f"{half}, 11 messages, and kill -9", got=got, expect="11 of them", likely=likely)
             journal.write_bytes(_damaged(lines))
             replay: list[dict[str, Any]] = [message(1, "Ada", "text 1")]
             for id_, missed in ((3, 1), (5, 1), (8, 2), (10, 1)):
@@ -390,6 +478,51 @@ async def _started(subject: Subject, journal: Path, damage: str) -> AsyncIterato
             failure.expect, failure.likely = "a start on the file", DAMAGED
             raise
         yield own
+
+
+def _count(journal: str) -> int | None:
+    """Return the number of lines, or None for an answer with its own format."""
+    lines = Path(journal).read_bytes().split(b"\n") if Path(journal).is_file() else [b""]
+    return len(lines) - 1 if len(lines) < 2 or lines[0].startswith(b"{") else None
+
+
+def _after_kill(journal: str, wanted: int) -> tuple[str, str]:
+    """Return the likely causes, from the file after a kill, if the start restores too little, and if ids are lost."""
+    found = _count(journal)
+    if found is None:
+        return RESTORED, LOST
+    if found < wanted:
+        # A buffer of a file has 8 KiB.
+        rest = (wanted - found) * Path(journal).stat().st_size / max(found, 1)
+        likely = (BUFFERED if 0 < rest < 8192 else DELAYED).format(found=found, wanted=wanted)
+        return likely, likely
+    return (UNRESTORED, UNRESTORED) if found == wanted else (RESTORED, LOST)
+
+
+def _after_start(journal: str, before: int) -> str:
+    """Return the likely cause, from the file, if a second start restores less than the first one."""
+    found = _count(journal)
+    if found is None or found == before + 2:
+        return AGAIN
+    if found < before:
+        return REWRITTEN.format(found=found, wanted=before)
+    return MORE_LINES.format(found=found, wanted=before + 2) if found > before + 2 else AGAIN
+
+
+def _forgotten(journal: str, key: str, *, is_newest: bool) -> str:
+    """Return the likely cause if a key is unknown after a start. The newest key is the first one that's sent."""
+    if _count(journal) is not None and f'"{key}"'.encode() not in Path(journal).read_bytes():
+        return HASHED.format(key=key)
+    return NO_KEYS.format(key=key) if is_newest else LAST_KEYS
+
+
+def _unwritten(own: Subject, journal: Path) -> str:
+    """Return the likely cause, from the log and the file, if a message is broadcast that the file can't store."""
+    if any("a message can't be written" in line for line in own.server.log):
+        return IGNORED
+    if _count(str(journal)) is None:
+        return UNWRITTEN
+    return NOT_CALLED if journal.read_bytes().endswith(b"\n") else SHORT
 
 
 def _lines(journal: Path) -> list[bytes]:

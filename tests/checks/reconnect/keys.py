@@ -1,6 +1,7 @@
 """Step 08, TODO 2: acknowledgements, errors with a key, and idempotency keys."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from judge import pool
@@ -55,20 +56,26 @@ OTHER_FORM = (
 )
 VALID = Likely(OTHER_FORM, wrong=OTHER_FORM)
 CLEARED = (
-    "Your code has forgotten a key of one of the last 60 messages, so it removes many keys together. Remove only the "
-    "oldest key when there are more than 1000."
+    "Your code has removed a key of one of the last 60 messages, so it removes many keys together. Remove only the "
+    "oldest key when there are more than 1,000."
 )
 WITH_MESSAGES = (
-    "Your code forgets a key together with its message, after 100 more messages. Keep the keys in a dict of their own, "
-    "and remove the oldest key only when there are more than 1000."
+    "Your code removes a key together with its message, after 100 more messages. Keep the keys in a dict of their own, "
+    "and remove the oldest key only when there are more than 1,000."
 )
 TOO_SOON = (
-    "Your code removes the oldest key too early: when there are exactly 1000 keys, or by counting messages that have "
-    "no key. Remove it after adding a key, if there are more than 1000."
+    "Your code removes a key when there are exactly 1,000. Remove the oldest key only if there are more than 1,000 "
+    "after a new one is added."
 )
-NEVER = "Your code removes no key. When a new key makes more than 1000 in the room, remove the oldest one."
-TOO_LATE = "Your code keeps one key too many. Remove the oldest key after adding one, if there are more than 1000."
-EACH_SENDER = "Your code counts the keys of each sender apart. Count all keys of the room, in one dict by (name, key)."
+COUNTS_MESSAGES = (
+    "Your window has the last 1,000 messages, so messages without a key displace keys. Count only keys, in the dict, "
+    "and remove the oldest one when there are more than 1,000."
+)
+NEVER = "Your code removes no key. When a new key makes more than 1,000 in the room, remove the oldest one."
+TOO_LATE = "Your code keeps one key too many. Remove the oldest key after adding one, if there are more than 1,000."
+EACH_SENDER = (
+    "Your code counts the keys of each sender separately. Count all keys of the room, in one dict by (name, key)."
+)
 ALL_ROOMS = "Keys of another room have displaced the key of this room. Give each room its own dict of keys."
 RENEWED = "A duplicate makes its key newer. Leave the stored key where it is: only a new key is added at the end."
 BAD_TEXTS: tuple[dict[str, Any], ...] = (
@@ -85,12 +92,22 @@ FINAL = Likely(
     "An invalid message isn't answered to its sender. Send an error to [tab], the connection that sent it.",
     wrong="An invalid message isn't answered with an error. Check its text before you look up its key.",
     keys={
-        "key": "The error lacks the key, or has another one, so the client doesn't know which message it's for. Read "
-        "the key with key_of(event), and pass it to error() unchanged.",
+        "key": "The error lacks the key, or has another one, so the client can't match it to its message. Read the key "
+        "with key_of(event), and pass it to error() unchanged.",
         "retry": 'Without "retry": false in the error, the client sends the invalid message again and again. '
         "Call error() with retry=False.",
     },
 )
+BEFORE_TEXT = (
+    "Your code acknowledges a known key before it has checked the text. Parse and validate the whole message first, "
+    "and look up its key only if it's valid."
+)
+KNOWN = replace(FINAL, wrong=BEFORE_TEXT)
+HALF = (
+    "The key is lost next to half an emoji: Pydantic rejects such JSON as a whole, so code that reads the key with it "
+    "gets none. Read the key with key_of(event), from what json.loads() returns."
+)
+WITH_HALF = replace(FINAL, keys=FINAL.keys | {"key": HALF})
 WITH_KEY = (
     "The error has a key or a retry, though only a message to the room with a valid key gets them. Pass key_of(event) "
     "to error(), which adds both only if the key is valid."
@@ -182,7 +199,8 @@ class Keys:
             }
             for number, bad in enumerate((*BAD_TEXTS, *({"text": 1} for _ in some))):
                 key = f"key {number}" if number < len(BAD_TEXTS) else list(some.values())[number - len(BAD_TEXTS)]
-                await self._fails(ada, {"type": "message", "key": key} | bad, {"key": key, "retry": False}, FINAL)
+                likely = WITH_HALF if "\\ud" in json.dumps(bad) else FINAL
+                await self._fails(ada, {"type": "message", "key": key} | bad, {"key": key, "retry": False}, likely)
             for bad in BAD_KEYS:
                 for text in ("x", 1):
                     await self._fails(ada, {"type": "message", "text": text, "key": bad}, {}, NO_KEY)
@@ -200,7 +218,9 @@ class Keys:
             ada.did = "a valid message with the key of an invalid one"
             await both(ada, message(1, "Ada", "valid"), ack("key 0", 1), likely=Likely(USED_UP, wrong=USED_UP))
             # The key is known now, and the message is still invalid.
-            await self._fails(ada, {"type": "message", "key": "key 0"}, {"key": "key 0", "retry": False}, FINAL)
+            known = ", when key 0 is known with id 1"
+            again = {"type": "message", "key": "key 0"}
+            await self._fails(ada, again, {"key": "key 0", "retry": False}, KNOWN, known)
             await ends(ada, likely=NO_ACK)
             for tab in (grace, other):
                 tab.did = "many invalid messages of Ada, and then a valid one"
@@ -208,10 +228,10 @@ class Keys:
                 await ends(tab, likely=SPREAD)
 
     @staticmethod
-    async def _fails(ada: Client, value: Any, more: dict[str, Any], likely: Likely) -> None:
+    async def _fails(ada: Client, value: Any, more: dict[str, Any], likely: Likely, when: str = "") -> None:
         # Send JSON with escapes, because UTF-8 can't encode half an emoji.
         await ada.send(json.dumps(value))
-        ada.did = cut(json.dumps(value, ensure_ascii=False))
+        ada.did = cut(json.dumps(value, ensure_ascii=False)) + when
         await ada.gets_error(more, likely=likely)
 
     @check(2, "broadcasts a message once, however often its key arrives")
@@ -253,16 +273,16 @@ class Keys:
                 await again.gets(ack("k", 1), likely=DUPLICATE)
                 await elsewhere.send({"type": "message", "text": "here", "key": "k"})
                 elsewhere.did = "the key k in another room"
-                rooms = "A key of one room is known in another room. Store the keys in the room's own history."
+                rooms = "Your code accepts a key from another room as a duplicate. Store the keys in the room's own history."
                 await both(elsewhere, message(1, "Ada", "here"), ack("k", 1), likely=Likely(rooms, wrong=rooms))
                 await grace.gets(joined("Ada"), likely=replayed(AGAIN))
                 grace.after = grace.earlier = None
                 await grace.send({"type": "message", "text": "mine", "key": "k"})
                 grace.did = "the key k, which Ada has used, from Grace"
-                senders = "A key of one sender is known from another one. Look up sender and key together."
+                senders = "Your code accepts a key from another sender as a duplicate. Look up sender and key together."
                 await both(grace, message(3, "Grace", "mine"), ack("k", 3), likely=Likely(senders, wrong=senders))
                 await again.gets(message(3, "Grace", "mine"), likely=Likely(senders, surplus=AGAIN))
-        emptied = "Your code forgets the keys of a room with its last member. Keep them in the room's history."
+        emptied = "Your code removes the keys of a room with its last member. Keep them in the room's history."
         await Members(subject).eventually_empty(lab, after="its only member left", likely=NOTICES)
         async with back(subject, lab, "Ada") as again:
             await again.send({"type": "message", "text": "here", "key": "k"})
@@ -309,13 +329,13 @@ class Keys:
                 await tab.send({"type": "message", "text": "x", "key": "c"})
                 tab.did = f"the key c from {quoted(name)}, when other senders have used c, b:c and so on"
                 likely = (
-                    "Your code takes two senders or keys for the same one. Use the tuple (name, key) as the key of a "
+                    "Your code treats two senders or keys as the same one. Use the tuple (name, key) as the key of a "
                     "dict: don't join the strings, and don't change them."
                 )
                 senders.append((name, "c"))
                 await both(tab, message(last, name, "x"), ack("c", last), likely=likely, senders=senders)
         likely = (
-            "Your code takes two rooms or senders for the same one. Keep the keys in a dict of each room, by "
+            "Your code treats two rooms or senders as the same one. Keep the keys in a dict of each room, by "
             "(name, key): don't join the strings."
         )
         for separator in SEPARATORS:
@@ -353,6 +373,8 @@ class Keys:
                 await self._known(ada, key, ids[key], f"{newer} keys are newer", likely)
             await self._new(ada, "Ada", "k0", last + 1, "1002 keys were newer", NEVER)
             await self._new(ada, "Ada", "k3", last + 2, "1000 keys were newer", TOO_LATE)
+            # Five messages have no key. They displace this key from a window of messages, and not from one of keys.
+            await self._known(ada, "k8", ids["k8"], "996 keys are newer", COUNTS_MESSAGES)
             await self._known(ada, "k5", ids["k5"], "999 keys are newer", TOO_SOON)
             async with back(subject, room, "Grace") as grace:
                 await ada.gets(joined("Grace"), likely=NOTICES)
