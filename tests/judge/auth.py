@@ -4,6 +4,7 @@ import asyncio
 import base64
 import itertools
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -312,6 +313,9 @@ class AuthClient:
                     what, source = ("ticket", "redeem()") if ticket else ("token", "decode()")
                     default = f"Your code refuses a valid {what}: {source}, or a condition in authenticate_socket."
                     failure.likely = likely or found or default
+                    if token and found and not origin and await self._accepts_with_origin(path, sent):
+                        failure.sent += ", without an Origin"
+                        failure.likely = no_origin(found)
                 raise
             # Replace the client by the member, so that only one of the two reads the connection.
             client.conversation.clients.remove(client)
@@ -320,6 +324,15 @@ class AuthClient:
                 yield member
             finally:
                 await member.end()
+
+    async def _accepts_with_origin(self, path: str, headers: dict[str, str]) -> bool:
+        """Return whether a handshake is accepted with an allowed origin, to explain one without an Origin."""
+        for origin in ("http://127.0.0.1:8000", KEYED["ALLOWED_ORIGINS"].partition(",")[0]):
+            answer = await self.subject.handshake(path, headers=headers | {"Origin": origin})
+            if isinstance(answer, ClientConnection):
+                await answer.close()
+                return True
+        return False
 
     async def refuses(
         self,
@@ -389,6 +402,19 @@ class AuthClient:
             likely=likely,
             broken=answer == 500,
         )
+
+
+def no_origin(found: str) -> str:
+    """Explain the refusal of a handshake that has no Origin.
+
+    Args:
+        found: another explanation, which names the line.
+    """
+    place = re.search(r" in \S+\.py:\d+", found)
+    return (
+        f"Your code refuses this handshake{place[0] if place else ''} because it has no Origin. "
+        "A client that isn't a browser sends none: compare it only if it isn't None."
+    )
 
 
 def elsewhere(token: str) -> dict[str, tuple[str, dict[str, str]]]:

@@ -488,11 +488,13 @@ class Subject:
         # Fewer are fine: a task may have ended right after `before` was counted.
         idle = lambda log: any(_tasks(count) <= _tasks(before) for count in _counts(log[start:]))  # noqa: E731
         if not await asyncio.to_thread(self.server.wait_for, idle, self.patience):
+            now = await self.unfinished()
+            name = next((f", {task}," for task, _ in (_tasks(now) - _tasks(before)).most_common(1) if task), "")
             raise Failure(
                 after=after,
-                got=f"unfinished tasks: {await self.unfinished()}",
+                got=f"unfinished tasks: {now}",
                 expect=f"those of before: {before}",
-                likely="a task was started for a member and nobody ends it: cancel it and await it in finally",
+                likely=f"Each connection starts a task{name} and nothing ends it. Cancel it in finally, and await it.",
             )
 
     async def settle(self) -> str:

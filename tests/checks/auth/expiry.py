@@ -28,8 +28,8 @@ ONLY_SILENT = (
     "Start the timer once, before the loop."
 )
 OWN_TIME = (
-    "A connection that was opened with a ticket has an expiry of its own. "
-    "Store the principal of the token with the ticket, and use its expires_at for the connection."
+    "A connection that was opened with a ticket has an expiry of its own, so issuing or redeeming the ticket sets a "
+    "new expires_at. Store the principal of the token with the ticket, and keep it as it is."
 )
 EARLY = (
     "The connection is closed before the exp of its token. Compute the remaining time from exp, rounded nowhere, "
@@ -51,8 +51,9 @@ LISTED = (
     "Start both together with asyncio.gather(), or take it off the list first."
 )
 BESIDE = (
-    "Before it closes the connection, your code notifies the other members, and one of them reads nothing, so that "
-    "send waits. Start both together: asyncio.gather(manager.leave(...), close(...))."
+    "Before it closes the connection, your code sends to the other members, and one of them reads nothing, so that "
+    "send waits. Let manager.leave() alone send left, with the name's last tab, and start it together with the close: "
+    "asyncio.gather(manager.leave(...), close(...))."
 )
 AFTERWARDS = {
     "after": "an older token of the same user has expired",

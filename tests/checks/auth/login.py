@@ -288,7 +288,8 @@ class Login:
         waits = [(answered or end) - asked for asked, answered in spans]
         if sum(wait for wait in waits if wait > whole / (2 * hashes + 2)) <= 0.7 * whole:
             return None
-        return f"{len(waits)} answers to GET in {1000 * whole:.0f} ms, one after {1000 * max(waits):.0f} ms"
+        answers = "one answer" if len(waits) == 1 else f"{len(waits)} answers"
+        return f"{answers} to GET in {1000 * whole:.0f} ms, one after {1000 * max(waits):.0f} ms"
 
 
 def quoted(text: str) -> str:
@@ -324,11 +325,13 @@ class HardLogins:
         for (name, password, what), response in zip(cases, responses, strict=False):
             # FastAPI treats an empty field as missing.
             if response.status_code not in (401, 422):
+                how = "by a Unicode normal form" if "full-width" in what else "by removing characters, or by cutting it"
+                if "upper case" in what:
+                    how = "by upper or lower case"
                 raise Failure(
                     sent=f"POST /token with the name {quoted(name)} and the password {quoted(password)}: {what}",
                     got=f"status {response.status_code}, {show(response.text)}",
                     expect="status 401",
-                    likely="Your code changes the name or the password before it compares them, for example by a "
-                    f"Unicode normal form, or by cutting it. {AS_SENT}",
+                    likely=f"Your code changes the name or the password before it compares them, {how}. {AS_SENT}",
                     broken=response.status_code == 500,
                 )

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 
-from judge.auth import KEYED, WEST, AuthClient, Member, bearer
+from judge.auth import KEY, KEYED, WEST, AuthClient, Member, bearer, claims_of, forged
 from judge.clients import ClientConnection, anything
 from judge.handshakes import connected, handshake
 from judge.messages import show
@@ -17,12 +17,16 @@ from .expiry import flooding, until_stuck
 from .permissions import WAITS, is_missing
 
 LOGGED_OUT = (
-    "The logout notes nothing that this token is compared with. Put the time of issue with its fraction (iat), or a "
-    "number, into each token, note the user's logout, and compare both in decode()."
+    "The logout notes nothing that this token is compared with. Put time.time() with its fraction into iat, note "
+    "_logged_out[user.name] = time.time(), and compare both in decode()."
 )
 WHOLE_SECONDS = (
-    "If your code notes whole seconds, a token and a logout of the same second can't be told apart. "
-    "Put iat with its fraction, or a number that increases, into each token."
+    "If your code notes whole seconds, a token and a logout of the same second look the same. "
+    "Put time.time() with its fraction into iat, and note the logout the same way."
+)
+SAME_SECOND = (
+    "Your code compares the token and the logout in whole seconds, so a token of the same second stays valid. "
+    "Put time.time() with its fraction into iat, note time.time() at the logout, and require iat > that time."
 )
 SECOND = (
     "The first logout revokes tokens, and the second one of the same user doesn't: your code keeps what the first one "
@@ -45,8 +49,16 @@ ON_HTTP = (
     "the same check in get_current_principal."
 )
 SOCKETS = (
-    "The logout doesn't end this connection. Keep a set per user of what can end the user's connections, whether token "
-    "or ticket opened them, and in whatever room, and end each."
+    "The logout ends no connection of the user. Keep a set per user, add each connection's timeout, and reschedule "
+    "each to now. In finally, remove only this connection's timeout."
+)
+ONE_SOCKET = (
+    "The logout ends only one of the user's connections: your code keeps one entry per user, and a newer connection "
+    "replaces it. Keep a set per user, add each connection's timeout, and end each."
+)
+SOME_SOCKETS = (
+    "The logout ends only some of the user's connections. Keep a set per user, add each connection's timeout, whether "
+    "a token or a ticket opened it, and in whatever room, and end each."
 )
 OTHERS = "The logout of Grace affects another user. Note it under the name of the user who logs out."
 FINISHED = (
@@ -115,21 +127,28 @@ class Logout:
         """Log out and in, and return the new token: the old one must be refused, and the new one accepted."""
         await auth.answers(204, "/logout", "a valid token", bearer(token), likely=STATUS)
         what = "a token from before the logout"
-        refused = f"{LOGGED_OUT} {WHOLE_SECONDS}"
         before = f"{after.partition(' and ')[0]}, before the new login"
-        await auth.refuses("/ws/lobby", what, headers=bearer(token), after=before, likely=refused)
+        try:
+            await auth.refuses("/ws/lobby", what, headers=bearer(token), after=before, likely=LOGGED_OUT)
+        except Failure as failure:
+            if failure.likely == LOGGED_OUT and await _refuses_an_earlier(auth, token):
+                failure.likely = SAME_SECOND
+            raise
         new = await auth.log_in("Linus", fresh=True)
         answer = await auth.subject.handshake("/ws/lobby", headers=bearer(new))
         if isinstance(answer, int):
-            likely = WHOLE_SECONDS
+            likely = f"Your code counts the new token as one from before the logout. {WHOLE_SECONDS}"
             if new == token:
-                likely = f"The new token is the same string as the old one. {WHOLE_SECONDS}"
+                likely = (
+                    "Your code counts the new token as one from before the logout: both logins made the same token, "
+                    "because iat is in whole seconds. Put time.time() with its fraction into iat."
+                )
             raise Failure(
                 sent="a handshake for /ws/lobby with a token from after the logout",
                 after=after,
                 got=f"HTTP {answer}",
                 expect="the connection accepted",
-                likely=f"Your code counts the new token as one from before the logout. {likely}",
+                likely=likely,
                 broken=answer == 500,
             )
         await answer.close()
@@ -190,9 +209,7 @@ class Logout:
                 raise Failure(
                     sent="POST /logout", got=show(response.text), expect="status 204 without a body", likely=NO_CONTENT
                 )
-            for what, member in members.items():
-                member.did = f"POST /logout of Grace, who has {what}"
-                await member.is_closed(4401, likely=SOCKETS, besides=anything)
+            await self._all_are_closed(members)
             await staying.says("hello")
             staying.did = "a message of Ada, after Grace has logged out"
             await staying.gets_message("Ada", "hello", likely=OTHERS)
@@ -209,6 +226,21 @@ class Logout:
         await auth.answers(200, "/ticket", "a token of Ada", bearer(ada), after="Grace has logged out", likely=OTHERS)
         async with auth.member("lobby", ticket=of_ada, after="Grace has logged out", likely=OTHERS):
             pass
+
+    @staticmethod
+    async def _all_are_closed(members: dict[str, Member]) -> None:
+        """Check that the logout has closed these connections with 4401."""
+        for what, member in members.items():
+            member.did = f"POST /logout of Grace, who has {what}"
+        closing = (member.is_closed(4401, likely=SOCKETS, besides=anything) for member in members.values())
+        ends = await asyncio.gather(*closing, return_exceptions=True)
+        closed = [what for what, end in zip(members, ends, strict=True) if isinstance(end, list)]
+        for end in ends:
+            if isinstance(end, Failure) and end.likely == SOCKETS and closed:
+                end.passed = f"{', and '.join(closed)} was closed with 4401"
+                end.likely = ONE_SOCKET if len(closed) == 1 else SOME_SOCKETS
+            if isinstance(end, BaseException):
+                raise end
 
     @staticmethod
     async def _are_off_the_list(auth: AuthClient, ada: str) -> None:
@@ -394,6 +426,18 @@ class HardLogouts:
                     await one.leave()
                     await two.reset()
             await own.eventually_idle(before, after="15 connections were opened, and each has ended")
+
+
+async def _refuses_an_earlier(auth: AuthClient, token: str) -> bool:
+    """Return whether a token is refused that's like this one, but was issued ten seconds earlier."""
+    issued = claims_of(token).get("iat")
+    if not isinstance(issued, (int, float)):
+        return False
+    answer = await auth.subject.handshake("/ws/lobby", headers=bearer(forged(token, KEY, {"iat": issued - 10})))
+    if isinstance(answer, int):
+        return answer in (401, 403)
+    await answer.close()
+    return False
 
 
 CLOSES = (

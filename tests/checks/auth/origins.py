@@ -7,6 +7,7 @@ from judge.model import check
 from judge.subject import Subject
 
 OWN_ORIGINS = ("http://127.0.0.1:8000", "http://localhost:8000")
+DOTLESS = "http://127x0x0x1:8000"
 FOREIGN_ORIGINS = {
     "http://127.0.0.1:8001": "another port",
     "http://127.0.0.1": "no port",
@@ -17,7 +18,7 @@ FOREIGN_ORIGINS = {
     "http://evil.localhost:8000": "another host that ends alike",
     "evil://http://localhost:8000": "one that is allowed, with something before it",
     "http://localhost:8000@evil.example": "one that is allowed, as the user name at another host",
-    "http://127x0x0x1:8000": "other characters in place of the dots",
+    DOTLESS: "other characters in place of the dots",
     "HTTP://LOCALHOST:8000": "one that is allowed, in upper case",
     "http://127.0.0.1:8000,http://localhost:8000": "the whole setting",
     "http://localhost:8000, http://evil.example": "one that is allowed, and another one",
@@ -26,6 +27,10 @@ FOREIGN_ORIGINS = {
 }
 WHOLE = (
     "Your code compares a part of the origin, or changes it before. "
+    "Compare the whole header as it is: origin not in ALLOWED_ORIGINS."
+)
+PATTERN = (
+    "Your code uses the allowed origins as patterns, in which a dot is any character. "
     "Compare the whole header as it is: origin not in ALLOWED_ORIGINS."
 )
 NOT_COMPARED = (
@@ -68,7 +73,7 @@ class Origins:
                 ("token", "", bearer(token)),
                 ("ticket", f"?ticket={await auth.create_ticket(token)}", {}),
             ):
-                cause = {"http://evil.example": NOT_COMPARED, address: HOST}.get(origin, WHOLE)
+                cause = {"http://evil.example": NOT_COMPARED, address: HOST, DOTLESS: PATTERN}.get(origin, WHOLE)
                 await auth.refuses(
                     f"/ws/lobby{query}",
                     f"a valid {held} and Origin: {origin}, {what}",

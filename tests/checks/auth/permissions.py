@@ -54,6 +54,10 @@ RECEIVES = (
     'A member with the permission "read" misses a message. Join it like any other member: '
     "the permission only matters for what it sends."
 )
+LEFT_OUT = (
+    'A member with the permission "read" gets no joined notice, so your code leaves it out of the recipients. Send to '
+    "manager.all_tabs(room_id, exclude=name), whatever the permissions: they only matter for what a member sends."
+)
 MAY_NOT = Likely(
     "A message of a member that may only read isn't answered with an error. If another member received it, your code "
     "asks for the permission for one kind of message only: ask before you parse it, and send the error to the sender.",
@@ -210,10 +214,12 @@ class Permissions:
 
             reader = await enter("lab", "Grace", grace)
             await reader.gets({"type": "members", "names": ["Grace"]}, likely=RECEIVES)
-            one, two = await enter("lab", "Ada", ada), await enter("lobby", "Ada", ada)
+            one = await enter("lab", "Ada", ada)
             await one.gets({"type": "members", "names": ["Ada", "Grace"]}, likely=NOTICES)
             reader.did = "a handshake of Ada, after Grace, who may only read"
-            await reader.gets(joined("Ada"), likely=RECEIVES)
+            await reader.gets(joined("Ada"), likely=LEFT_OUT)
+            # Only now, because a failure shows what the other connections received.
+            two = await enter("lobby", "Ada", ada)
             texts = pool.texts(long=False).values()
             await one.send_burst(*({"type": "message", "text": text} for text in texts))
             reader.did = one.did

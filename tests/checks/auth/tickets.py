@@ -37,9 +37,16 @@ USED_UP = (
 NOT_ISSUED = (
     "Your code accepts a ticket that isn't among the issued ones. If pop() finds nothing, raise HTTPException(401)."
 )
-TWO_KINDS = (
-    "Your code treats tickets and tokens alike. Look up ?ticket= among the issued tickets only, and decode "
-    "Authorization: Bearer only with audience='chat'."
+IS_A_JWT = (
+    "The ticket is a JWT like an access token, so decode() accepts it as one. "
+    "Make it with secrets.token_urlsafe(32), and store the principal under it."
+)
+AMONG_TICKETS = (
+    "Your code also looks up Authorization: Bearer among the tickets. Call redeem() for ?ticket= only, and decode() "
+    "for the header only."
+)
+DECODES = (
+    "Your code decodes ?ticket= as a token. Look it up among the issued tickets only, with _tickets.pop(ticket, None)."
 )
 NEEDS_TOKEN = (
     "POST /ticket issues a ticket without a valid token. Let the route depend on get_current_principal, "
@@ -50,9 +57,9 @@ HEADER_ONLY = (
     "make a browser send, or which is logged. Read it from that header only."
 )
 TOO_LATE = (
-    "A ticket is still valid after its time. Remove it after TICKET_SECONDS with loop.call_later(), or store its "
-    "deadline and compare it in redeem(). If you do, look whether a newer ticket of the user, which was issued "
-    "meanwhile, prolongs the older ones: each has its own deadline."
+    "Nothing ends this ticket after TICKET_SECONDS. After storing it, add call_later(TICKET_SECONDS, _tickets.pop, "
+    "ticket, None). If your code stores a deadline instead, store one for each ticket, not one for each user, and "
+    "compare it with time.time() in redeem(), both unrounded."
 )
 TOO_EARLY = (
     "A ticket ends before TICKET_SECONDS have passed, so your code computes its end from another number. "
@@ -102,11 +109,12 @@ class Tickets:
         for what, value in (("an empty ticket", ""), ("a ticket that was never issued", "x" * 43)):
             await auth.refuses(f"/ws/lobby?ticket={value}", what, likely=NOT_ISSUED)
         ticket = await auth.create_ticket(ada)
-        await auth.refuses("/ws/lobby", "a ticket as Authorization: Bearer", headers=bearer(ticket), likely=TWO_KINDS)
-        await auth.refuses(f"/ws/lobby?ticket={ada}", "a valid token as ?ticket=", likely=TWO_KINDS)
+        as_token = IS_A_JWT if ticket.count(".") == 2 else AMONG_TICKETS
+        await auth.refuses("/ws/lobby", "a ticket as Authorization: Bearer", headers=bearer(ticket), likely=as_token)
+        await auth.refuses(f"/ws/lobby?ticket={ada}", "a valid token as ?ticket=", likely=DECODES)
         for what, headers, likely in (
             ("no token", {}, NEEDS_TOKEN),
-            ("a ticket as its token", bearer(await auth.create_ticket(ada)), TWO_KINDS),
+            ("a ticket as its token", bearer(await auth.create_ticket(ada)), as_token),
             ("a token that has expired", bearer(forged(ada, KEY, {"exp": 1})), NEEDS_TOKEN),
             ('a token with "aud": "mail"', bearer(forged(ada, KEY, {"aud": "mail"})), NEEDS_TOKEN),
             ("a token of a user that doesn't exist", bearer(forged(ada, KEY, {"sub": "Nobody"})), NEEDS_TOKEN),
@@ -125,7 +133,7 @@ class Tickets:
         """Check that many tickets of one user are valid, in any order, and that each stands for its own user."""
         ada, linus = await auth.log_in("Ada"), await auth.log_in("Linus")
         tickets = await asyncio.gather(*(auth.create_ticket(ada) for _ in range(MANY)))
-        after = f"Ada and Linus got {MANY} tickets each, which nobody has used before"
+        after = f"Ada and Linus got {MANY} unused tickets each"
         tickets += await asyncio.gather(*(auth.create_ticket(linus) for _ in range(MANY)))
         async with auth.member("lobby", token=ada) as reader:
             for place in (0, MANY, 2 * MANY - 1, MANY - 1, *range(1, MANY - 1)):

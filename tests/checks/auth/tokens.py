@@ -7,7 +7,7 @@ import time
 
 from judge.auth import KEY, KEYED, AuthClient, b64, bearer, claims_of, elsewhere, forged
 from judge.members import BAD
-from judge.model import Likely, check
+from judge.model import Failure, Likely, check
 from judge.subject import Subject
 
 NAMED = "The member has another name than the token's user. Use principal.user.name, and no name that the client sends."
@@ -21,7 +21,13 @@ ALGORITHM = (
     "Your code accepts the algorithm that the token's header names, or several. "
     "Pass algorithms=['HS256'] to jwt.decode(), and look at nothing in the header."
 )
-AUDIENCE = "Your code accepts another aud than \"chat\". Pass audience='chat' to jwt.decode()."
+FROM_HEADER = (
+    "jwt.decode() gets the algorithm from the token's header, or none is in its list. Pass algorithms=['HS256']. "
+    "Catch jwt.PyJWTError too: InvalidKeyError isn't an InvalidTokenError."
+)
+AUDIENCE = (
+    "Your code accepts another aud than \"chat\". Pass audience='chat' to jwt.decode(), without verify_aud in options."
+)
 REQUIRED = (
     "PyJWT verifies {claim} only if the token has it, so a token without it is accepted. "
     'Pass options={{"require": ["exp", "sub", "aud"]}} to jwt.decode().'
@@ -121,7 +127,13 @@ class Tokens:
             },
         }
         for what, (value, likely) in tokens.items():
-            await auth.refuses("/ws/lobby", what, headers=bearer(value), likely=likely)
+            try:
+                await auth.refuses("/ws/lobby", what, headers=bearer(value), likely=likely)
+            except Failure as failure:
+                # PyJWT raises this only if none is among the accepted algorithms.
+                if failure.broken and 'When alg = "none"' in await auth.subject.settle():
+                    failure.likely, failure.certain = FROM_HEADER, True
+                raise
         password = base64.b64encode(b"Ada:lovelace").decode()
         for scheme, value in (
             ("Basic", token),
@@ -153,8 +165,9 @@ class Tokens:
             "/ws/lobby",
             "a token of another run, without SECRET_KEY in the environment of both",
             headers=bearer(token),
-            likely="Both runs sign with the same key: it's in the code, in a file, or computed from something that "
-            "stays the same, such as the command. Use SECRET_KEY of settings.py, which is random by default.",
+            likely="Both runs sign with the same key: it's a constant, read from a file, or computed from something "
+            "that stays the same, such as the command. Sign with SECRET_KEY of settings.py, and leave its default "
+            "there at secrets.token_urlsafe(32).",
         )
 
 
