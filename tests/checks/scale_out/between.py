@@ -37,6 +37,10 @@ STALE = (
     "Your read_history() returns a last id that's older than the message that this member has got at another process: "
     "what it has read before, or what this process has received. Read the last id from Redis each time."
 )
+NOT_READ = (
+    "Your read_history() sends no command to Redis: it returns what it read before, or what this process received. "
+    "Read the last id and the messages from Redis in each call."
+)
 READ_TWICE = (
     "Your read_history() reads the entries first, and then a newer last id, so it lacks the messages in between. Read "
     "both in one transaction, with async with self.redis.pipeline(); or take the last id first."
@@ -133,7 +137,9 @@ class Scene:
                 failure = stop.failed if isinstance(stop.failed, Failure) else failure
                 if failure.likely == READ_TWICE and place == 1:
                     failure.likely = READ_WRONG  # Nothing was sent between two commands yet.
-                failure.got += f". Commands of Ada's process: {', '.join(stop.commands[:PLACES])}"
+                if failure.likely == STALE and not stop.commands:
+                    failure.likely = NOT_READ
+                failure.got += f". Commands of the process: {', '.join(stop.commands[:PLACES]) or 'none'}"
                 raise failure from None
             if not stop.ran:
                 return

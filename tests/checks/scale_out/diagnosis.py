@@ -12,9 +12,15 @@ from redis.asyncio import Redis
 
 TODO_OF = {"string": 1, "stream": 3, "zset": 4, "hash": 4, "set": 4, "list": 4}
 """By type of a key in Redis, the TODO that usually creates it."""
+NAMES = {"string": "last", "stream": "messages", "zset": "keys"}
+"""By type of a key in Redis, the end of its name in the solution."""
 STRING_EVENT = (
     "The event of a StoredMessage is a string or a dict of your own, but a tab sends an ASGI event. Wrap the JSON of "
     "the message: StoredMessage(7, text_event(...)), in read_history() as in _dispatch()."
+)
+PASTED = (
+    "The event that your script publishes isn't JSON, because it pastes a text or a name between quotation marks. Let "
+    "json.dumps() encode both in publish(), and join only the id to its result in the script."
 )
 STAR = (
     "XADD with * lets Redis choose the id of the entry, a time in milliseconds, and your read_history() returns it as "
@@ -48,6 +54,8 @@ async def _explain(failure: Failure, log: str, cluster: Cluster) -> None:
         number, likely = await _rejected(reason[1], failure, cluster)
     elif "code 1006" in failure.got and re.search(r"TypeError: .*(string indices|not subscriptable|mapping)", log):
         likely = STRING_EVENT
+    elif "_dispatch" in log and re.search(r"JSONDecodeError: (Invalid control|Expecting ',' delim|Invalid .*esc)", log):
+        likely = PASTED
     if likely:
         failure.number, failure.likely, failure.certain = number, likely, True
 
@@ -119,8 +127,8 @@ async def shared_key(cluster: Cluster, kind: str = "") -> tuple[int, str] | None
     for key, each in sorted(found.items(), key=lambda item: TODO_OF.get(item[1], 9)):
         if not re.search(r"-\d+", key):
             return TODO_OF.get(each, 1), (
-                f'The {each} "{key}" in Redis has no room in its name, so all rooms share it. Put the room into it: '
-                "redis_keys(room_id, ...)."
+                f'The {each} "{key}" in Redis has no room in its name, so all rooms share it. Put the room into it, '
+                f"as in chat:{{ROOM}}:{NAMES.get(each, 'last')}."
             )
     return None
 

@@ -36,9 +36,10 @@ NOT_TRIMMED = (
     "Your stream keeps old messages. Call XADD with MAXLEN and HISTORY_SIZE; if you do, remove the ~ after MAXLEN, "
     "which removes only whole blocks of entries."
 )
-ABOUT = (
-    "Your stream is trimmed to another number of entries than 100, or before the new one is added, which leaves one "
-    "more. Trim it with XADD and MAXLEN, to HISTORY_SIZE."
+ABOUT = "Your stream is trimmed to another number of entries than 100. Trim it with XADD and MAXLEN, to HISTORY_SIZE."
+TRIMMED_BEFORE = (
+    "Your script trims the stream before it adds the message, which leaves one more, or it trims to HISTORY_SIZE + 1. "
+    "Let XADD trim it: MAXLEN and HISTORY_SIZE."
 )
 NO_STREAM = "No stream in Redis has the messages of this room. Add each message with XADD, in the script."
 TRIMMED = (
@@ -197,6 +198,8 @@ class History:
             key, most = max(lengths.items(), key=lambda item: item[1], default=("", 0))
             got = f'the stream "{key}" with {most} messages of this room' if most else "no stream with one of them"
             likely = NO_STREAM if not most else NOT_TRIMMED if most >= 130 else ABOUT
+            if most == KEPT + 1:
+                likely = TRIMMED_BEFORE
             expect = "a stream with exactly the last 100"
             raise Failure(after="130 messages in one room", got=got, expect=expect, likely=likely)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +15,19 @@ from judge.members import Members, message
 from judge.messages import cut
 from judge.model import Failure, check
 from judge.subject import Subject
+from redis.asyncio import Redis
 
 from .between import LOOKED_UP
-from .diagnosis import explained
+from .diagnosis import explained, keys_in
 from .every_process import KEYS, Causes, has_no_time_limit, receives, said
 
+IN_MEMORY = (
+    "Your process stores the keys in its own memory, so no other process finds them. Store them in Redis, in the "
+    "script: ZADD."
+)
 HASHED = (
-    "Each process finds only the keys that it has stored itself: they're in its memory, or their names contain hash(), "
-    "which returns another number for the same string in each process. Store the pair of sender and key in Redis."
+    "Your code stores the keys under hash(), or with something else that's another one in each process. Store "
+    "json.dumps([sender, key])."
 )
 NOT_AT_ALL = (
     "Your code doesn't find a key that the same process has stored, or stores none. Look it up at the beginning of the "
@@ -35,6 +41,7 @@ KEY_CHANGED = (
     "Your code takes two keys for one, because it changes a key, cuts it, or converts it to a number. Use the key "
     "unchanged."
 )
+NUMBERS = "Your code takes two keys for one, because it converts a key to a number. Store the string unchanged."
 OF_ANY_SENDER = (
     "The key is stored without its sender, or the sender's name is changed. Store the pair: json.dumps([sender, key])."
 )
@@ -69,9 +76,34 @@ FORGOTTEN = (
     "keys, whatever the stream still has, and remove the oldest ones first: ZREMRANGEBYRANK with 0 and "
     "-1 - DEDUP_WINDOW."
 )
+WITH_MESSAGE = (
+    "Your script stores the key, and ignores it because its message isn't in the stream any longer. Return the stored "
+    "id without looking at the stream."
+)
+ONE_LESS = (
+    "Your code keeps 999 keys, one less than DEDUP_WINDOW. With ZREMRANGEBYRANK, the last place to remove is "
+    "-1 - DEDUP_WINDOW, not -DEDUP_WINDOW."
+)
+BY_ID = (
+    "Your code removes keys by the id of the last message, so messages without a key push them out. Remove them by "
+    "their place: ZREMRANGEBYRANK with 0 and -1 - DEDUP_WINDOW."
+)
+FEW = "Your code keeps only {} keys of the room. Pass DEDUP_WINDOW to the script, which is 1000 in settings.py."
 NEVER_REMOVED = (
-    "Your code keeps more than the last 1000 keys of the room, or a number of keys for each sender. Remove the oldest "
-    "one from the room's sorted set when it has more than DEDUP_WINDOW keys."
+    "Your code doesn't remove old keys: a sorted set of the room has {} of them. After ZADD, call ZREMRANGEBYRANK with "
+    "0 and -1 - DEDUP_WINDOW."
+)
+ONE_MORE = (
+    "Your code keeps 1001 keys, one more than DEDUP_WINDOW: it removes the oldest one before ZADD, or counts its place "
+    "wrong. After ZADD, call ZREMRANGEBYRANK with 0 and -1 - DEDUP_WINDOW."
+)
+FOR_EACH_SENDER = (
+    "Your code keeps 1000 keys for each sender, and not for each room. Store the keys of all senders in one sorted "
+    'set: redis_keys(room_id, "keys").'
+)
+OLD_ONES = (
+    "Your code keeps more than the last 1000 keys of the room. Store them in one sorted set, and remove the oldest one "
+    "when it has more than DEDUP_WINDOW keys."
 )
 SHARED_WINDOW = (
     "The keys of one room push out those of another one, because all rooms share one set. Store the keys of each room "
@@ -103,6 +135,23 @@ def _quoted(text: str) -> str:
 
 def _causes(likely: str) -> Causes:
     return Causes(missing=likely, gap=likely, twice=likely, order=likely, number=likely)
+
+
+async def _sizes(cluster: Cluster, room: str) -> list[int]:
+    """Return how many keys the sorted sets of a room have, the largest one first."""
+    async with Redis.from_url(cluster.redis.url, decode_responses=True) as redis:
+        names = [each async for each in redis.scan_iter(_type="zset", count=1000) if _is_of(room, each)]
+        return sorted([await redis.zcard(each) for each in names], reverse=True)
+
+
+async def _keeps_keys(cluster: Cluster, room: str) -> bool:
+    """Return whether Redis has the idempotency keys of a room, besides its last id and its messages."""
+    kinds = [kind for key, kind in (await keys_in(cluster)).items() if _is_of(room, key)]
+    return bool({"zset", "hash", "set", "list"} & set(kinds)) or kinds.count("string") > 1
+
+
+def _is_of(room: str, key: str) -> bool:
+    return bool(re.search(re.escape(room) + r"(?!\d)", key))
 
 
 KNOWN = Causes(missing=NOT_KNOWN, gap=ID_LOST, twice=SENT_AGAIN, order=KEYS, number=ID_LOST)
@@ -137,7 +186,12 @@ class Keys:
             after = "Ada sent one key at three processes, one after another"
             for ada in adas:
                 await say(ada, "k", key="k")
-                await self._has_id(ada, "k", 1, after, HASHED)
+                try:
+                    await self._has_id(ada, "k", 1, after, HASHED)
+                except Failure as failure:
+                    if not await _keeps_keys(cluster, room):
+                        failure.likely = IN_MEMORY
+                    raise
             adas[1].acks.clear()
             await say(adas[1], "another text", key="k")
             await self._has_id(adas[1], "k", 1, "Ada sent her key again, with another text", NOT_KNOWN)
@@ -179,7 +233,13 @@ class Keys:
             after = "Ada sent her first key again, when its message wasn't in the stream any longer"
             await adas[1].until(lambda: "k" in adas[1].acks, expect="an ack", likely=NOT_ITS_ID, after=after)
             forgotten = adas[1].acks["k"] > talk.last
-            await self._has_id(adas[1], "k", 1, after, FORGOTTEN if forgotten else NOT_ITS_ID)
+            likely = NOT_ITS_ID
+            if forgotten and (sizes := await _sizes(cluster, room)):
+                # All have a key, except for the two with the same text.
+                likely = WITH_MESSAGE if sizes[0] >= talk.last - 2 else FEW.format(sizes[0])
+            elif forgotten:
+                likely = FORGOTTEN
+            await self._has_id(adas[1], "k", 1, after, likely)
             talk.sends("Ada", "last")
             await say(adas[1], "last")
             for log in (grace, *adas):
@@ -229,7 +289,15 @@ class Keys:
             expect = f"an ack of {_quoted(key)}"
             await log.until(lambda key=key: key in log.acks, expect=expect, likely=likely, after=what)
             known = likely == NOT_KNOWN and log.acks[key] <= talk.last
-            await self._has_id(log, key, first + number, what, NOT_ITS_ID if known else likely)
+            try:
+                await self._has_id(log, key, first + number, what, NOT_ITS_ID if known else likely)
+            except Failure as failure:
+                place = log.acks.get(key, 0) - first - 1
+                if likely == KEY_CHANGED and 0 <= place < number - 1:
+                    failure.got += f", which belongs to the key {_quoted(keys[place])}"
+                    with contextlib.suppress(ValueError):
+                        failure.likely = NUMBERS if float(keys[place]) == float(key) else likely
+                raise
 
     @staticmethod
     async def _has_id(log: MemberLog, key: str, number: int, after: str, likely: str) -> None:
@@ -263,6 +331,10 @@ class Keys:
                 await say(second, "text 1", key="k1")
                 after += ", 5 more without a key, and then the first key again, at another process"
                 likely = FORGOTTEN if ada.acks["k1"] == 6 else KEYS
+                await second.until(lambda: "k1" in second.acks, expect="an ack", likely=KEYS, after=after)
+                if second.acks["k1"] != 6 and likely == FORGOTTEN and (sizes := await _sizes(cluster, room)):
+                    few = FEW.format(sizes[0]) if sizes[0] < WINDOW - 1 else FORGOTTEN
+                    likely = ONE_LESS if sizes[0] == WINDOW - 1 else few
                 await self._has_id(second, "k1", 6, after, likely)
             await say(zoe, "quiet", key="k1")
             zoe.acks.clear()
@@ -273,10 +345,21 @@ class Keys:
             await grace.until(lambda: "and one" in grace.acks, expect="two acks", likely=KEYS, after=after)
             async with at(cluster[2], room, "Ada") as third:
                 await say(third, "text 5", key="k5")
-                await self._has_id(third, "k5", 10, f"{after} her fifth one again", FORGOTTEN)
+                try:
+                    await self._has_id(third, "k5", 10, f"{after} her fifth one again", FORGOTTEN)
+                except Failure as failure:
+                    if "k5" in third.acks and WINDOW - 20 < max(await _sizes(cluster, room), default=0) < WINDOW - 1:
+                        failure.likely = BY_ID
+                    raise
                 last = grace.acks["and one"]
                 await say(third, "text 2", key="k2")
-                await self._has_id(third, "k2", last + 1, f"{after} her second one again", NEVER_REMOVED)
+                try:
+                    await self._has_id(third, "k2", last + 1, f"{after} her second one again", OLD_ONES)
+                except Failure as failure:
+                    if "k2" in third.acks and (sizes := await _sizes(cluster, room)):
+                        more = ONE_MORE if sizes[0] == WINDOW + 1 else NEVER_REMOVED.format(sizes[0])
+                        failure.likely = more if sizes[0] > WINDOW else FOR_EACH_SENDER if sizes[1:] else OLD_ONES
+                    raise
         await has_no_time_limit(cluster, room, "string", "zset", "hash", "set", "list")
 
     @check(4, "does what step 08 does without Redis")

@@ -23,11 +23,15 @@ from .every_process import Causes, compare, receives
 
 CLASH = (
     "Your names for keys are ambiguous. Let all keys of a room have the same beginning and a different end, with the "
-    "room between them in braces, as redis_keys() does: chat:{ROOM}:last and chat:{ROOM}:messages."
+    "room between them in braces: chat:{ROOM}:last and chat:{ROOM}:messages."
 )
 CHANGED = (
     "Your code changes or splits the name of this room on its way: to a key, to a channel, or back from the channel. "
     "Use it unchanged, and take it back with removeprefix(CHANNEL)."
+)
+LSTRIP = (
+    "Your code cuts the channel's name with lstrip() or strip(), which removes single characters, also those at the "
+    "beginning of this room's name. Use removeprefix(CHANNEL)."
 )
 MERGED = (
     "Your code takes two names of rooms for the same, so it changes, cuts or normalizes the name in a key or in the "
@@ -78,7 +82,8 @@ def _places() -> list[Place]:
         "a room within another one": f"{{{rooms['plain']}}}",
     }
     names = itertools.cycle(pool.names().values())
-    return [Place(room, kind, name) for (kind, room), name in zip((rooms | near).items(), names, strict=False)]
+    kinds = [(kind.partition(", ")[0], room) for kind, room in (rooms | near).items()]
+    return [Place(room, kind, name) for (kind, room), name in zip(kinds, names, strict=False)]
 
 
 async def filled_rooms(subject: Subject) -> list[Place]:
@@ -97,7 +102,15 @@ async def _fill(subject: Subject, seed: int) -> list[Place]:
         for number in (1, 2):
             for place, log in zip(places, logs, strict=True):
                 await _send(place, log, number)
-            await asyncio.gather(*(_arrived(cluster, *pair, places) for pair in zip(places, logs, strict=True)))
+            pairs = zip(places, logs, strict=True)
+            done = await asyncio.gather(*(_arrived(cluster, *each, places) for each in pairs), return_exceptions=True)
+            if failures := [each for each in done if each is not None]:
+                first = failures[0]
+                # Exactly the rooms that begin with one of the channel's characters get nothing.
+                cut = [place.room.lstrip("chat:room:") != place.room for place in places]  # noqa: B005
+                if isinstance(first, Failure) and cut == [each is not None for each in done]:
+                    first.likely = LSTRIP
+                raise first
         plain, own = places[0], logs[0]
         found = colliding_rooms(list(await keys_in(cluster)), plain.room)
         for other in found.keys() - {place.room for place in places}:
@@ -144,6 +157,14 @@ async def _arrived(cluster: Cluster, place: Place, log: MemberLog, places: list[
             failure.got += f', which was sent in the room "{owner}"'
             same = [what for what, change in CHANGES.items() if change(owner) == change(place.room)]
             failure.likely = MERGED + (f" The two are the same {same[0]}." if same else "")
+            keys = list(await keys_in(cluster))
+            changed = CHANGES[same[0]](owner) if same else owner
+            key = next((each for each in keys if changed in each), "")
+            if key and changed != owner and not any(owner in each for each in keys):
+                failure.likely = (
+                    f'The name of the key "{key}" in Redis has the room {same[0]}, so two rooms share it. Use the name '
+                    "of the room unchanged in each key."
+                )
         if failure.likely.startswith(MERGED) and (found := await shared_key(cluster)):
             failure.number, failure.likely = found
         raise
