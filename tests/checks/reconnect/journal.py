@@ -154,6 +154,10 @@ AGAIN = (
     "The second start doesn't have what the first one had. Either a duplicate was appended as a line: look up the key "
     "before you call append(). Or your code writes the file again and leaves something out: only append to it."
 )
+SECOND_START = (
+    "The file has the lines of all messages, and the second start restores other values than the first one. At the "
+    "start, add each record with the method that a new message uses, and change no record."
+)
 CHANGED = (
     "The journal or the replay changes this value, or loses its line. Pass room, name, text and key to Record "
     "unchanged. If you have changed journal.py, split the file only at b'\\n'."
@@ -482,8 +486,8 @@ async def _started(subject: Subject, journal: Path, damage: str) -> AsyncIterato
 
 def _count(journal: str) -> int | None:
     """Return the number of lines, or None for an answer with its own format."""
-    lines = Path(journal).read_bytes().split(b"\n") if Path(journal).is_file() else [b""]
-    return len(lines) - 1 if len(lines) < 2 or lines[0].startswith(b"{") else None
+    content = Path(journal).read_bytes() if Path(journal).is_file() else b"no file"
+    return content.count(b"\n") if content[:1] in (b"", b"{") else None
 
 
 def _after_kill(journal: str, wanted: int) -> tuple[str, str]:
@@ -496,17 +500,18 @@ def _after_kill(journal: str, wanted: int) -> tuple[str, str]:
         rest = (wanted - found) * Path(journal).stat().st_size / max(found, 1)
         likely = (BUFFERED if 0 < rest < 8192 else DELAYED).format(found=found, wanted=wanted)
         return likely, likely
-    return (UNRESTORED, UNRESTORED) if found == wanted else (RESTORED, LOST)
+    likely = UNRESTORED if found == wanted else MORE_LINES.format(found=found, wanted=wanted)
+    return likely, likely
 
 
 def _after_start(journal: str, before: int) -> str:
     """Return the likely cause, from the file, if a second start restores less than the first one."""
     found = _count(journal)
-    if found is None or found == before + 2:
-        return AGAIN
-    if found < before:
+    if found == before + 2:
+        return SECOND_START
+    if found is not None and found < before:
         return REWRITTEN.format(found=found, wanted=before)
-    return MORE_LINES.format(found=found, wanted=before + 2) if found > before + 2 else AGAIN
+    return MORE_LINES.format(found=found, wanted=before + 2) if found and found > before + 2 else AGAIN
 
 
 def _forgotten(journal: str, key: str, *, is_newest: bool) -> str:

@@ -273,7 +273,9 @@ class Keys:
                 await again.gets(ack("k", 1), likely=DUPLICATE)
                 await elsewhere.send({"type": "message", "text": "here", "key": "k"})
                 elsewhere.did = "the key k in another room"
-                rooms = "Your code accepts a key from another room as a duplicate. Store the keys in the room's own history."
+                rooms = (
+                    "Your code accepts a key from another room as a duplicate. Store keys in the room's own history."
+                )
                 await both(elsewhere, message(1, "Ada", "here"), ack("k", 1), likely=Likely(rooms, wrong=rooms))
                 await grace.gets(joined("Ada"), likely=replayed(AGAIN))
                 grace.after = grace.earlier = None
