@@ -17,6 +17,9 @@ OVERFLOW = (
 CAUSES = {
     "OverflowError": OVERFLOW,
     "ConnectionClosed": "The connection ended there, which is normal. Catch ConnectionClosed, and reconnect.",
+    "InvalidMessage": (
+        "The server ended the connection before it answered the handshake. Catch WebSocketException, and reconnect."
+    ),
     "InvalidHandshake": "The server answered the handshake with an error. Catch WebSocketException, and reconnect.",
     "WebSocketException": "The library raised it for this connection. Catch WebSocketException, and reconnect.",
     "TimeoutError": "A timeout expired there, and nothing catches it. Catch TimeoutError, and reconnect.",
@@ -37,8 +40,8 @@ CAUSES = {
 }
 """By exception or base class: the cause and its fix, from the most special to the most general."""
 REPEATED = (
-    "Your client delivers an item a second time. Skip a message whose id isn't larger than the id of the last one that "
-    "you put into the inbox."
+    "Your client delivers an item a second time. Deliver a message only if its id is larger than self.after, the id of "
+    "the last one that you put into the inbox."
 )
 SKIPPED = (
     "Your client lost the item before this one. Put each message and gap into the inbox in the order of arrival, and "
@@ -50,7 +53,10 @@ OTHER_ID = (
     "Your send() returns an id that isn't the one in the ack with its own key. Look up the ack's key, and set the "
     "result of that future to the ack's id."
 )
-FAILS = "Your send() raises ConnectionError although the client still runs. Raise it only after the client has ended."
+FAILS = (
+    "Your send() raises ConnectionError although the iteration hasn't ended. Raise it only if self._ended is True, and "
+    "set self._ended only when the loop that reconnects has ended."
+)
 REJECTS = "Your send() raises ValueError although no answer has rejected this message. Raise it only for its own key."
 ENDS = (
     "Your client ends its iteration while it should run. Set self._ended only when the loop that reconnects has ended."
@@ -61,7 +67,7 @@ STOPS = (
 )
 TWO_SENT = "Another call of send() returned. Set only the future of the key that the server's answer has."
 CANCELS = (
-    "Your send() raises CancelledError, although nobody canceled its task: your client cancels the future. Call "
+    "Your send() raises CancelledError, although its task wasn't canceled: your client cancels the future. Call "
     "set_exception(ConnectionError(...)) on it instead."
 )
 

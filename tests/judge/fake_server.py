@@ -261,13 +261,14 @@ class FakeServer:
         over = self.over(client)
         async with running(self.attempts(client).get()) as (coming,):
             first = asyncio.wait([coming, over], return_when=asyncio.FIRST_COMPLETED)
-            await self._within(first, client, expect="the client connects", likely=likely, seconds=seconds)
+            expect = f"a new connection of the client within {seconds or self.patience:g} s"
+            await self._within(first, client, expect=expect, likely=likely, seconds=seconds)
             if coming.done():
                 return coming.result()
         got = f"the iteration ended, and stopped is {over.result()}"
         if (code := over.result()) is not None and code not in FATAL:
             likely = STOPS.format(code=code)
-        raise self.failure(client, got=got, expect="the client connects", likely=likely, broken=True)
+        raise self.failure(client, got=got, expect=expect, likely=likely, broken=True)
 
     async def next(self, client: int = 0, *, expect: str, likely: str, seconds: float = 0) -> dict[str, Any]:
         """Return the next event of a client.

@@ -49,7 +49,14 @@ RESETS = (
     "Your client starts again with the shortest delay after this connection. Set self._attempt to 0 for a message and "
     "for an ack, and nowhere else."
 )
-NEVER_RESET = "Your client doesn't start again with the shortest delay. Set self._attempt to 0 when {what} arrives."
+HANDSHAKE_RESETS = (
+    "Your delay is too short after an attempt whose handshake was accepted: your client starts again with the shortest "
+    "one. Set self._attempt to 0 for a message and for an ack, and nowhere else."
+)
+NEVER_RESET = (
+    "Your client doesn't start again with the shortest delay when {what} arrives. Set self._attempt to 0 for a message "
+    "and for an ack."
+)
 TOO_EARLY = (
     "Your n is 1 before the first delay. Compute the delay from self._attempt first, and add 1 to it afterwards."
 )
@@ -96,8 +103,8 @@ OTHERS = (
     "this connection has sent."
 )
 BLOCKED = (
-    "While your client waits for a retry delay, it does nothing else. Sleep in the writer, not in the reader, and "
-    "outside of async with self._changed."
+    "While your client waits for a retry delay, its reader waits too. If the reader itself sleeps, let the writer do "
+    "that; if the writer sleeps inside async with self._changed, move the sleep out of it: the reader needs that lock."
 )
 NOT_COUNTED = (
     "Your client doesn't count a message that's sent again as an attempt. Let both use the same method, which adds 1 "
@@ -183,7 +190,7 @@ def cause(delays: Sequence[Delay]) -> str:
         return TOO_LATE
     after_handshakes = delays[2:4]
     if all(each.is_right for each in delays[:2]) and all(each.seconds <= base + ACCURACY for each in after_handshakes):
-        return RESETS
+        return HANDSHAKE_RESETS
     if any(each.seconds < each.longest / 4 for each in delays):
         at_most = [each.seconds for each in delays if each.longest > 4 * base]
         return RESETS if at_most and max(at_most[1:], default=0) <= 2 * base else FROM_ZERO
@@ -241,7 +248,8 @@ class Delays:
     def _judge(server: FakeServer, delays: list[Delay]) -> None:
         at_cap = sorted(each.seconds for each in delays if each.longest == CAP and not each.measured)
         shown = ", ".join(f"{each.seconds:.3f}" for each in delays)
-        server.did = f"{len(delays)} attempts that ended without a message, of a client with base={BASE} and cap={CAP}"
+        which = " (the third and the fourth after an accepted handshake)" if len(delays) > 3 else ""
+        server.did = f"{len(delays)} attempts that ended without a message{which}; base={BASE} and cap={CAP}"
         longest = ", ".join(f"{each.longest:.3f}" for each in delays[:4])
         expect = f"each at least half of, and at most: {longest}, and then {CAP:.3f} s"
         likely = ""
@@ -333,7 +341,8 @@ class Delays:
                 await server.ask("waits", "waits", of=client)
                 start = clock()
                 await attempt.send(error(key, retry=True))
-                did = f"{count + 1} errors with retry for {text!r}, on a client with base={BASE} and cap={CAP}"
+                errors_so_far = "1 error" if count == 0 else f"{count + 1} errors"
+                did = f"{errors_so_far} with retry for {text!r}, on a client with base={BASE} and cap={CAP}"
                 server.did = did
                 await self._again(server, attempt, text, key)
                 longest = min(CAP, BASE * 2**count)

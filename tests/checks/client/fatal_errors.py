@@ -1,6 +1,7 @@
 """Step 09, TODO 5: fatal errors stop the client, and transient errors don't."""
 
 import asyncio
+import contextlib
 from http import HTTPStatus
 
 from judge.client_evidence import OVERFLOW
@@ -42,9 +43,11 @@ ATTEMPTS = 1030
 UNRESOLVED = (
     "Your client ends when a name can't be resolved. socket.gaierror is an OSError: catch OSError, and try again."
 )
-GOES_ON = "Your client doesn't stop for this code. Set self.stopped to it, and end the loop that reconnects: {how}."
-HOW_CLOSED = "after the connection, look at websocket.close_code"
-HOW_REFUSED = "except InvalidStatus as error, look at error.response.status_code"
+GOES_ON = (
+    "Your client doesn't stop for {code}. After {how}, set self.stopped to the code, and end the loop that reconnects."
+)
+HOW_CLOSED = "a connection, test websocket.close_code in {1008, 4401}: if it is"
+HOW_REFUSED = "except InvalidStatus as error:, test error.response.status_code in {401, 403}: if it is"
 STILL_WAITS = (
     "Your client has stopped, and a send() still waits. After the loop, set ConnectionError as the exception of every "
     "future in self._unacknowledged that isn't done."
@@ -59,8 +62,8 @@ TASKS_STAY = (
     "create them in a TaskGroup."
 )
 KEPT = (
-    "Your client ends the iteration, or empties its inbox, when it stops. Return the items in the inbox first, and "
-    "raise StopAsyncIteration only when it's empty."
+    "When your client stops, its inbox is emptied, or the iteration ends before it's empty. Don't clear self._inbox, "
+    "and in __anext__() raise StopAsyncIteration only if it's empty."
 )
 HALF_EMOJI = "\ud83d"
 MAX_SIZE = 1 << 15
@@ -68,6 +71,10 @@ MAX_SIZE = 1 << 15
 NOT_RAISED = (
     'After an error with "retry": false, the send() of its key still waits. Set a ValueError as the exception of the '
     "future with this key, and remove the key."
+)
+RETRIED = (
+    'Your client treats an error with "retry": false like one with true, and sends the message again. Test retry: for '
+    "false, remove the key, and set a ValueError as the exception of its future."
 )
 OTHER_REJECTED = (
     "Another send() raises ValueError than the one whose message was rejected. Look up the key of the error, and set "
@@ -80,6 +87,10 @@ REJECTED_AGAIN = (
 UNENCODABLE = (
     "Your send() accepts half an emoji. json.dumps() escapes it, so nothing fails in your client. Call text.encode() "
     "first in send(): it raises UnicodeEncodeError, which is a ValueError."
+)
+UNENCODABLE_WRITER = (
+    "Your send() accepts half an emoji, and the writer can't encode it. Call text.encode() first in send(): it raises "
+    "UnicodeEncodeError, which is a ValueError."
 )
 UNENCODABLE_LATE = (
     "Your send() waits before it raises ValueError for half an emoji. Call text.encode() in its first line, before it "
@@ -96,6 +107,10 @@ TOO_LARGE = (
 NOT_ALONE = (
     "Your client rejects a message after a 1009, although others were unacknowledged too. Reject it only if it's the "
     "only one; otherwise send them one at a time."
+)
+ALL_REJECTED = (
+    "After a close with 1009, your client rejects every unacknowledged message, although only one is too large. If "
+    "several were sent, reject none: reconnect, and send them one at a time."
 )
 NOT_AGAIN = (
     "After a close with 1009, your client doesn't send the remaining messages. Reconnect, and send them one at a time, "
@@ -123,7 +138,7 @@ class FatalErrors:
             (await accepted(server, client)).drop()
         attempt = await server.next_attempt(client, likely=CONNECTS)
         events = [{"event": "failed", "text": "two"}, {"event": "over", "stopped": code}]
-        how = HOW_CLOSED if code > 999 else HOW_REFUSED
+        goes_on = GOES_ON.format(code=code, how=HOW_CLOSED if code > 999 else HOW_REFUSED)
         which = "the third attempt" if later else "the first attempt"
         if code > 999:
             await attempt.accept()
@@ -140,7 +155,7 @@ class FatalErrors:
         while left:
             server.did = did
             try:
-                got = await server.next(client, expect=f"an end with stopped = {code}", likely=GOES_ON.format(how=how))
+                got = await server.next(client, expect=f"the iteration ended, and stopped is {code}", likely=goes_on)
             except Failure as failure:
                 if server.attempts(client).empty() and {each["event"] for each in left} == {"failed"}:
                     failure.likely = STILL_WAITS
@@ -160,7 +175,7 @@ class FatalErrors:
         await server.does("failed", client, text="too late", likely=LATE_WAITS)
         await ends(server, client, sends=0, stopped=code)
         if not server.attempts(client).empty():
-            raise server.failure(client, got="a further attempt", expect="none", likely=GOES_ON.format(how=how))
+            raise server.failure(client, got="a further attempt", expect="none", likely=goes_on)
 
     @staticmethod
     async def _continues(server: FakeServer, client: int, group: int) -> None:
@@ -202,7 +217,7 @@ class FatalErrors:
         server.did += ", and then HTTP 403"
         attempt.drop()
         (await server.next_attempt(client, likely=CONNECTS)).refuse(403)
-        await server.does("over", client, stopped=403, likely=GOES_ON.format(how=HOW_REFUSED))
+        await server.does("over", client, stopped=403, likely=GOES_ON.format(code=403, how=HOW_REFUSED))
 
     @check(5, "delivers the items in the inbox after a stop, and then ends")
     async def test_inbox_after_stop(self, subject: Subject) -> None:
@@ -221,7 +236,7 @@ class FatalErrors:
                 server.did = f"the server sent messages 1 to {count}, and closed with 1008, before a reader started"
                 # Wait until this send() fails: then the client has stopped.
                 await server.do("send", client, text="too late")
-                await server.does("failed", client, text="too late", likely=GOES_ON.format(how=HOW_CLOSED))
+                await server.does("failed", client, text="too late", likely=GOES_ON.format(code=1008, how=HOW_CLOSED))
                 await server.do("read", client)
                 for item in items:
                     await server.does("item", client, item=item, likely=KEPT, wrong=KEPT)
@@ -257,7 +272,7 @@ class FatalErrors:
                 try:
                     got = await next_sent(server, attempt)
                 except Failure as failure:
-                    failure.likely = UNENCODABLE
+                    failure.likely = UNENCODABLE_WRITER
                     raise
                 sent = isinstance(got, dict) and got.get("text") == HALF_EMOJI
                 likely = UNENCODABLE if sent else UNENCODABLE_LATE
@@ -278,7 +293,16 @@ class FatalErrors:
                     await attempt.send(ack(keys["one"], 1))
                     await server.does("sent", text="one", id=1, likely=NO_ID)
             await attempt.send(error("unknown", retry=False), error(keys["never"], retry=False))
-            await server.does("rejected", text="never", likely=NOT_RAISED, wrong=OTHER_REJECTED)
+            try:
+                await server.does("rejected", text="never", likely=NOT_RAISED, wrong=OTHER_REJECTED)
+            except Failure as failure:
+                if failure.likely == NOT_RAISED:
+                    # A look at what it did instead.
+                    with contextlib.suppress(Failure):
+                        more = await server.messages_so_far(attempt, likely=PINGS)
+                        if any(isinstance(each, dict) and each.get("key") == keys["never"] for each in more):
+                            failure.got, failure.likely = f"{failure.got}, and the message 'never' again", RETRIED
+                raise
             attempt.drop()
             server.did += ", and a lost connection"
             attempt = await accepted(server)
@@ -318,7 +342,7 @@ class FatalErrors:
                 await server.does("rejected", text="large", likely=TOO_LARGE)
                 acknowledged = 2
             attempt = await accepted(server)
-            await server.quiet(likely=NOT_ALONE)
+            await FatalErrors._rejects_none(server)
             lost = found = False
             while acknowledged < len(texts):
                 text = texts[acknowledged]
@@ -357,6 +381,22 @@ class FatalErrors:
             await attempt.send(ack(await key_of(server, attempt, "after it", wrong=ANSWERED), 4))
             await server.does("sent", text="after it", id=4, likely=NO_ID)
             await no_more_sent(server, attempt, likely=ANSWERED)
+
+    @staticmethod
+    async def _rejects_none(server: FakeServer) -> None:
+        """Check that no send() has ended after a close with 1009 for several messages."""
+        await server.handled()
+        ended = []
+        while not server.events(0).empty():
+            ended.append(await server.next(expect="nothing more", likely=NOT_ALONE))
+        if not ended:
+            return
+        failure = await server.differs(0, ended[0], None, [], likely=NOT_ALONE, expect="no end of a send()")
+        rejected = [each for each in ended if each["event"] == "rejected"]
+        if len(rejected) == len(ended):
+            failure.got = f"send() raised ValueError for {', '.join(repr(each['text']) for each in rejected)}"
+            failure.likely = ALL_REJECTED if len(rejected) > 1 else NOT_ALONE
+        raise failure
 
     @staticmethod
     async def _too_large_for_uvicorn(subject: Subject) -> None:

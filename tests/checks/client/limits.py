@@ -1,10 +1,11 @@
 """Step 09, TODO 2: the limits of a client, for unacknowledged messages and for its inbox."""
 
 import asyncio
+from typing import Any
 
-from judge.fake_server import ConnectionAttempt, FakeServer, fake_server
+from judge.fake_server import ROUNDS, ConnectionAttempt, FakeServer, fake_server
 from judge.members import PING, joined, message
-from judge.model import check
+from judge.model import Failure, check
 from judge.rejoining import ack
 from judge.subject import Subject
 from judge.tasks import running
@@ -34,21 +35,37 @@ CANCELED = (
     "Your client sends a message whose send() was canceled. Remove its key from self._unacknowledged in a finally in "
     "send(), and let the writer skip keys that aren't in it."
 )
+WINDOW_FAILS = (
+    "Your send() raises ConnectionError while 100 messages are unacknowledged. Let it wait for a place instead: "
+    "async with self._window:, an asyncio.Semaphore(MAX_UNACKNOWLEDGED)."
+)
 INBOX = 2000
 """The limit for items in the inbox of a client."""
 MORE = 100
 """The items that have no room in the inbox."""
+WAIT_FOR_ROOM = "self._changed.wait_for(lambda: len(self._inbox) < MAX_INBOX)"
 FULL = (
     "Your client receives more although 2,000 items are in its inbox, or drops those without room. Wait until there's "
-    "room before you append an item, and before you receive again: "
-    "self._changed.wait_for(lambda: len(self._inbox) < MAX_INBOX)."
+    f"room before you append an item, and before you receive again: {WAIT_FOR_ROOM}."
+)
+UNLIMITED = (
+    "Your client's inbox grows without a limit. Before you append an item, and before you receive again, wait until "
+    f"there's room: {WAIT_FOR_ROOM}."
+)
+DROPS_NEW = (
+    "Your client drops the items for which its inbox has no room. Wait until there's room before you append an item: "
+    f"{WAIT_FOR_ROOM}."
+)
+DROPS_OLDEST = (
+    "Your inbox drops its oldest item for a new one, as a deque with maxlen does. Create it without maxlen, and wait "
+    f"until there's room before you append an item: {WAIT_FOR_ROOM}."
 )
 TOO_SMALL = (
-    "Your client doesn't receive although fewer than 2,000 items are in its inbox, or its reader is blocked. Wait only "
-    "while len(self._inbox) is at least MAX_INBOX."
+    "Your client stops receiving before 2,000 items are in its inbox. Let the reader wait only while "
+    "len(self._inbox) >= MAX_INBOX, and use no other limit, such as a maxsize or MAX_UNACKNOWLEDGED."
 )
 NOT_WOKEN = (
-    "Your client received nothing more after its inbox was full, because no one wakes the waiting reader. Call "
+    "Your client received nothing more after its inbox was full, because nothing wakes the waiting reader. Call "
     "self._changed.notify_all() in __anext__() when it takes an item."
 )
 DROPPED = (
@@ -59,6 +76,39 @@ LOST_WHILE_FULL = (
     "Your client lost an item that waited for room when the connection ended. Set self.after only when the item is in "
     "the inbox, after the wait for room."
 )
+
+
+async def _all_wait(server: FakeServer, client: int) -> None:
+    """Check that no send() has ended, also those without a place.
+
+    Raises:
+        Failure: one has.
+    """
+    try:
+        await server.quiet(client, likely=NO_ID)
+    except Failure as failure:
+        if "raised ConnectionError" in failure.got and "ended with" not in failure.got:
+            failure.likely = WINDOW_FAILS
+        raise
+
+
+async def _taken(server: FakeServer, items: list[dict[str, Any]]) -> tuple[str, str]:
+    """Let the program take all items of an inbox that isn't limited, and return a text for them and the cause."""
+    await server.do("read")
+    taken: list[Any] = []
+    quiet = 0
+    while quiet < ROUNDS:
+        await server.handled()
+        quiet += 1
+        while not server.events(0).empty():
+            event = server.events(0).get_nowait()
+            taken.append(event.get("item"))
+            quiet = 0
+    if taken == items:
+        return f"all {len(taken):,} items", UNLIMITED
+    if not taken or taken[-1] != items[-1]:
+        return f"only the first {len(taken):,} items", DROPS_NEW if taken == items[: len(taken)] else FULL
+    return f"only the last {len(taken):,} items", DROPS_OLDEST if taken == items[-len(taken) :] else FULL
 
 
 class Limits:
@@ -76,6 +126,7 @@ class Limits:
             await server.do("send", text=text)
         await server.handled()
         server.did = f"{len(texts)} calls of send()"
+        await _all_wait(server, 0)
         keys = [await key_of(server, attempt, text, likely=TOO_FEW, wrong=IN_ORDER) for text in texts[:WINDOW]]
         await no_more_sent(server, attempt, likely=TOO_MANY)
         # Another client of the same program has 100 places of its own.
@@ -100,7 +151,7 @@ class Limits:
             for text in texts[len(keys) : WINDOW + acknowledged]:
                 keys.append(await key_of(server, attempt, text, likely=TOO_FEW, wrong=IN_ORDER))
             await no_more_sent(server, attempt, likely=TOO_MANY)
-        server.did += ", and the end of the client"
+        server.did = f"{len(texts)} calls of send(), a lost connection, {acknowledged} acks, and the end of the client"
         await ends(server, sends=len(texts) - acknowledged, waits=WINDOW_ENDS)
 
     @staticmethod
@@ -114,6 +165,8 @@ class Limits:
         await server.handled()
         # All that have a place, and one that waits for one.
         canceled = [*texts[:WINDOW], texts[WINDOW + 5]]
+        server.did = f"{len(texts)} calls of send() before the first connection"
+        await _all_wait(server, client)
         for text in canceled:
             await server.do("cancel", client, text=text)
             await server.does("canceled", client, text=text, likely=NO_ID)
@@ -174,7 +227,9 @@ class Limits:
             if pong.done():
                 pong.result()
                 expect = "no pong before an item was taken"
-                raise server.failure(0, got="a pong, although no item was taken", expect=expect, likely=FULL)
+                found, likely = await _taken(server, items)
+                got = f"a pong, although no item was taken, and then {found}"
+                raise server.failure(0, got=got, expect=expect, likely=likely)
             await server.do("read")
             server.did += ", which then begins to read"
             for number, item in enumerate(items):

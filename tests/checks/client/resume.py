@@ -48,9 +48,16 @@ HOLES = (
     "than self.after."
 )
 GAP = (
-    "Your client asks for the messages of a gap, or delivers them later. They count as delivered: when a gap arrives, "
-    "add its missed to self.after."
+    "Your client doesn't count the missing messages of a gap as delivered. When a gap arrives, add its missed to "
+    "self.after."
 )
+GAP_AS_ONE = "Your client counts each gap as one missing message. Add the gap's missed to self.after."
+OF_THE_START = (
+    "Your client asks with the after= that it began with. Set self.after to each delivered id, and compute the URL "
+    "from self.after before each attempt."
+)
+START = 7
+"""The argument `after` of one client."""
 AGAIN = (
     "Your client delivers a message again that the server replays. Skip each message whose id isn't larger than "
     "self.after."
@@ -95,6 +102,10 @@ async def resumed(server: FakeServer, after: int, *, client: int = 0, likely: st
     asked = attempt.query.get("after", [])
     if likely == BEHIND and asked != ["0"]:
         likely = BY_TEXT
+    elif likely == AFTER and asked == [str(START)]:
+        likely = OF_THE_START
+    elif likely == GAP and asked == [str(after - 1)]:
+        likely = GAP_AS_ONE
     if asked != [str(after)]:
         raise server.failure(
             client,
@@ -111,8 +122,8 @@ class Resume:
     @check(1, "resumes after the last id, resends unacknowledged messages, and delivers nothing twice")
     async def test_client(self, subject: Subject) -> None:
         async with fake_server(subject) as server:
-            await server.begin(after=7, base=0.02, cap=0.05)
-            attempt = await resumed(server, 7)
+            await server.begin(after=START, base=0.02, cap=0.05)
+            attempt = await resumed(server, START)
             server.did = "the server sent messages 8 and 9, from other members and from the client itself"
             items: list[dict[str, Any]] = [message(8, "Grace", "eight"), message(9, "Ada", "nine")]
             others = ({"type": "members", "names": ["Ada"]}, joined("Grace"), {"type": "left", "name": "Grace"})
@@ -124,7 +135,7 @@ class Resume:
             attempt = await resumed(server, 9)
             # Repeat both items after the reader has taken them; test_late covers a reader that starts late.
             await attempt.send(items[1], items[0], PING)
-            server.did = "the server sent both messages again on a new connection, and a ping"
+            server.did = "the server sent messages 9 and 8 again, in this order, on a new connection, and a ping"
             pong = await server.next_message(attempt, likely=PINGS, expect=show(PONG))
             if pong != PONG:
                 raise server.failure(0, got=show(pong), expect=show(PONG), likely=PINGS, crash=False)
@@ -190,9 +201,9 @@ class Resume:
         """Send gaps between messages, ids with holes, and messages again that a gap has covered."""
         server.did = "the server acknowledged everything, delivered nothing after message 10, and closed with 1001"
         attempt = await resumed(server, 10)
-        server.did = "gaps of 2 and of 1 in a row, a close, and a replay of message 13, which is in a gap"
-        await attempt.send(gap(2), gap(1))
-        for missed in (2, 1):
+        server.did = "gaps of 1 and of 2 in a row, a close, and a replay of message 13, which is in a gap"
+        await attempt.send(gap(1), gap(2))
+        for missed in (1, 2):
             await server.does("item", item=gap(missed), likely=NO_ITEM)
         await attempt.close(1012)
         attempt = await resumed(server, 13, likely=GAP)
@@ -247,7 +258,7 @@ class Resume:
                 # Wait for the pong: then the client has received the messages before the ping.
                 await server.messages_before_pong(attempt, likely=PINGS)
                 attempt.drop()
-                server.did = "messages 1 to 3 before a lost connection, while no task iterates over the client"
+                server.did = "messages 1 to 3 with one sender and text, and a lost connection, while no task iterates"
             attempt = await resumed(server, 3, likely=BEHIND)
             await attempt.send(message(4, "Grace", "hello"))
             await server.messages_before_pong(attempt, likely=PINGS)

@@ -41,8 +41,8 @@ HUGE = 5_000_000
 CLOSED_WITHIN = SHORT + 5.0
 """The limit for a client to end such a connection, in seconds. Make allows two seconds after `silence`."""
 SILENCE = (
-    "Your client waits for the next message without a limit, and such a network reports no error. Put "
-    "async with asyncio.timeout(self.silence): around recv(), and reconnect after its TimeoutError."
+    "Nothing limits your client's wait for the next message to silence seconds: the keepalive of the library doesn't "
+    "use silence. Put async with asyncio.timeout(self.silence): around recv(), and reconnect after its TimeoutError."
 )
 LATE = (
     "Your client waits longer than silence seconds. Use self.silence itself as the timeout of recv(), and let it start "
@@ -53,12 +53,26 @@ HANDSHAKE = (
     "that is at most self.silence, and catch its TimeoutError, which is an OSError."
 )
 STUCK = (
-    "Your client waits without a limit for data that the network doesn't accept: in send(), or at the end of "
-    "async with connect(...), whose close() ignores its close_timeout then. Call websocket.transport.abort() before it."
+    "Your client waits without a limit for data that the network doesn't accept. In await websocket.send(): end it "
+    "after silence seconds with asyncio.timeout(), or cancel the writer when the reader ends. At the end of "
+    "async with connect(...): close() ignores its close_timeout, so call websocket.transport.abort() before it."
+)
+STUCK_IN_SEND = (
+    "Your client waits in await websocket.send() without a limit for data that the network doesn't accept. End it "
+    "after silence seconds with asyncio.timeout(), or cancel the writer when the reader ends, and reconnect."
+)
+STUCK_IN_CLOSE = (
+    "At the end of a connection, your client waits without a limit for data that the network doesn't accept: close() "
+    "ignores its close_timeout then. Call websocket.transport.abort() in a finally inside async with connect(...)."
+)
+STUCK_AT_THE_END = (
+    "At the end of async with, your client waits without a limit for data that the network doesn't accept: the task is "
+    "canceled, and the close() of async with connect(...) ignores its close_timeout then. Call "
+    "websocket.transport.abort() in a finally inside async with connect(...), which also runs for a canceled task."
 )
 UNREAD = (
-    "Your client waits in send() without a limit as long as pings arrive. Put a timeout of silence seconds around each "
-    "send, also around the send of a pong, and reconnect after it."
+    "While pings arrive, your client waits without a limit in a send: of a pong in the reader, or of a message in the "
+    "writer. Put async with asyncio.timeout(self.silence): around both, and reconnect after its TimeoutError."
 )
 UNANSWERED = (
     "Your client closes the connection, and waits too long for the answer to its close frame, which can't arrive. Pass "
@@ -71,6 +85,10 @@ IS_ALIVE = (
 ENDED_BY = (
     "Your client ends its connection when {what} arrives. Leave the loop of the reader only when recv() raises, and "
     "ignore keys that aren't in self._unacknowledged."
+)
+ERROR_RAISES = (
+    "Your client raises an exception for an error of the server, and that ends the task. Set it as the exception of "
+    "the future with the error's key, and ignore an error with an unknown key."
 )
 SLOW_PROGRAM = (
     "Your client reconnects while its inbox is full: its timeout for silence covers the wait for room. Put the timeout "
@@ -192,13 +210,34 @@ async def stuck(subject: Subject) -> None:
     async with fake_server(subject) as server:
         await server.begin(base=0.02, cap=0.05, silence=SHORT)
         await sends_huge(server)
-        server.did = f"a message of {HUGE:,} characters, into a network that takes nothing and delivers nothing"
+        server.did = f"a message of {HUGE:,} characters, into a network that accepts and delivers no data"
 
         async def sends_again(attempt: ConnectionAttempt) -> None:
             got = await server.receive_from(attempt, likely=STUCK)
             await attempt.send(ack(key_in(server, got, "x" * HUGE), 1))
 
-        await _reconnects(server, sends_again, "sent", text="x", id=1, likely=STUCK, seconds=CLOSED_WITHIN)
+        try:
+            await _reconnects(server, sends_again, "sent", text="x", id=1, likely=STUCK, seconds=CLOSED_WITHIN)
+        except Failure as failure:
+            if failure.likely == STUCK:
+                await _names_the_line(server, failure)
+            raise
+
+
+async def _names_the_line(server: FakeServer, failure: Failure) -> None:
+    """Add to a failure where the client waits in the library, and what for."""
+    waits: list[dict[str, str]] = []
+    with contextlib.suppress(Failure):
+        waits = (await server.ask("state", "state", of=0))["waits"]
+    for calls, likely in (
+        ("close", STUCK_IN_CLOSE),
+        ("wait_closed", STUCK_IN_CLOSE),
+        ("__aexit__", STUCK_IN_CLOSE),
+        ("send", STUCK_IN_SEND),
+    ):
+        if place := next((each["place"] for each in waits if each["calls"] == calls), ""):
+            failure.got, failure.likely = f"{failure.got}: the client waits at {place}", likely
+            return
 
 
 async def stuck_with_pings(subject: Subject) -> None:
@@ -262,7 +301,10 @@ async def _stays(server: FakeServer, client: int, what: str, silence: float) -> 
             bool(closed_at) and min(abs(closed_at[0] - before), abs(closed_at[0] - sent_at)) > 0.3 * PAUSE * silence
         )
         likely = (IS_ALIVE if is_silence else ENDED_BY).format(what=what)
-        raise server.failure(client, got=got, expect="a pong on the same connection", likely=likely) from None
+        failure = server.failure(client, got=got, expect="a pong on the same connection", likely=likely)
+        if what == "an error" and failure.likely.startswith("Line "):
+            failure.likely = ERROR_RAISES
+        raise failure from None
     finally:
         await stop(closing)
     return True
@@ -276,7 +318,7 @@ async def silent(server: FakeServer, client: int) -> None:
     await server.does("item", client, item=message(1, "Grace", "hello"), likely=NO_ITEM)
     # A timer in the client's process: a busy machine delays both.
     await server.do("timer", DRIVER_ITSELF, of=client, seconds=TOO_LONG * LONG)
-    after = f"a message, and then nothing on a connection with silence={LONG:g}"
+    server.did = after = f"a message, and then nothing on a connection with silence={LONG:g}"
     late = server.next(client, expect="an event", likely="", seconds=LONGEST)
     async with running(attempt.connection.wait_closed(), late) as (closed, _):
         await asyncio.wait([closed, _], return_when=asyncio.FIRST_COMPLETED)
@@ -350,8 +392,8 @@ class Silence:
             # Let the client run until its send() is suspended.
             for _ in range(ROUNDS):
                 await server.handled()
-            server.did = "the client was ended, while it sends into a network that takes nothing"
-            await ends(server, likely=STUCK, seconds=CLOSED_WITHIN)
+            server.did = "the client was ended, while it sends into a network that accepts no data"
+            await ends(server, likely=STUCK_AT_THE_END, seconds=CLOSED_WITHIN)
             # A server that never answers the close frame.
             await server.begin(1)
             attempt = await accepted(server, 1)

@@ -78,6 +78,21 @@ def told(error: BaseException) -> list[dict[str, Any]]:
     return described
 
 
+def suspended(task: asyncio.Task[Any]) -> dict[str, str] | None:
+    """Return the learner's innermost line in which a task waits, and what it calls there, if that's of websockets."""
+    frames, awaited = [], task.get_coro()
+    while awaited is not None:
+        if frame := getattr(awaited, "cr_frame", None):
+            frames.append(frame)
+        awaited = getattr(awaited, "cr_await", None)
+    theirs = [place for place, frame in enumerate(frames) if "exercise" in frame.f_code.co_filename]
+    if not theirs:
+        return None
+    frame, *called = frames[theirs[-1] :]
+    calls = called[0].f_code.co_name if called and "websockets" in called[0].f_code.co_filename else ""
+    return {"place": f"client.py:{frame.f_lineno}, in {frame.f_code.co_name}()", "calls": calls}
+
+
 async def main(control: str) -> None:
     """Run the commands from this connection until it ends."""
     clients: dict[int, Any] = {}
@@ -194,7 +209,9 @@ async def main(control: str) -> None:
                     of = command["of"]
                     client = clients.get(of)
                     tasks = [repr(task.get_coro()) for task in theirs[of] if not task.done()]
-                    await say("state", client=number, stopped=getattr(client, "stopped", None), tasks=tasks)
+                    waits = [where for task in theirs[of] if not task.done() and (where := suspended(task))]
+                    stopped = getattr(client, "stopped", None)
+                    await say("state", client=number, stopped=stopped, tasks=tasks, waits=waits)
                 case "defaults":
                     parameters = inspect.signature(ResilientClient).parameters
                     found = {name: each.default for name, each in parameters.items()}
