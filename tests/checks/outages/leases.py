@@ -28,6 +28,20 @@ NEVER = (
     "remove their names in update_presence() and get_presence(), and await refresh_presence() in a task, so it "
     "happens in quiet rooms too. If they're removed later: use LEASE_TTL and LEASE_RENEW_INTERVAL from settings.py."
 )
+NEVER_REMOVED = (
+    "The lease of the killed process has expired, and its names stay on the list. Either your code doesn't store the "
+    "processes that RENEW_LEASE returns: set self.expired_processes to them after each renewal. Or it accepts them too "
+    "late: the limit is LEASE_TTL / 2 after the start, an outage, or a failed renewal."
+)
+ONLY_ON_REQUEST = (
+    "The names of a killed process are removed only when a client requests the list. Await "
+    "self.listener.refresh_presence() in a second task, every LEASE_RENEW_INTERVAL seconds."
+)
+TOO_LONG = (
+    "The lease of a process is longer than LEASE_TTL: the settings are "
+    f"{LEASE_TTL} s and {LEASE_RENEW_INTERVAL} s here. Import both from settings.py, and use "
+    "them wherever a lease is renewed."
+)
 ONLY_SOME = (
     "One of the expired processes keeps its names. Either your code removes only those of the first one: go through "
     "the whole list that RENEW_LEASE returns. Or this process was killed before it had a lease, so RENEW_LEASE never "
@@ -106,10 +120,18 @@ class Leases:
                     )
                     within = f"within {GONE_WITHIN:.1f} s (10 s with the defaults)"
                     left = {("left", "Linus"), ("left", "Barbara")}
-                    await grace.until(
-                        lambda: left & {*grace.notices}, expect=f"left Linus, {within}", likely=NEVER, after=after,
-                        seconds=GONE_WITHIN,
-                    )  # fmt: skip
+                    try:
+                        await grace.until(
+                            lambda: left & {*grace.notices},
+                            expect=f"left Linus, {within}",
+                            likely=NEVER,
+                            after=after,
+                            seconds=GONE_WITHIN,
+                        )
+                    except Failure as failure:
+                        if "no answer" in failure.got:
+                            failure.likely = await self._why_listed(cluster, room)
+                        raise
                     await grace.until(
                         lambda: left <= {*grace.notices},
                         expect=f"left Linus and left Barbara, {within}",
@@ -145,6 +167,23 @@ class Leases:
                 expect = f"the notices {show(told)}, each once"
                 raise Failure(after=after, got=f"the notices {show(grace.notices)}", expect=expect, likely=likely)
             await self._keeps_list(cluster, room)
+
+    @staticmethod
+    async def _why_listed(cluster: Cluster, room: str) -> str:
+        """Return why no member got `left` for the names of a killed process, from its lease and the list."""
+        scores = []
+        async with Redis.from_url(cluster.redis.url, decode_responses=True) as redis:
+            async for key in redis.scan_iter(_type="zset", count=1000):
+                ahead = [score - time.time() for _, score in await redis.zrange(key, 0, -1, withscores=True)]
+                scores += [score for score in ahead if -3600 < score < 3600]
+        if not scores:
+            return NEVER
+        if max(scores) > 1.2 * LEASE_TTL:
+            return TOO_LONG
+        answer = await cluster[1].get(Members.list_path(room), likely=NEVER)
+        if answer.status_code != 200:
+            return NEVER
+        return NEVER_REMOVED if "Linus" in answer.json().get("names", ()) else ONLY_ON_REQUEST
 
     @staticmethod
     async def _keeps_list(cluster: Cluster, room: str) -> None:

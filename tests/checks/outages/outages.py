@@ -13,6 +13,7 @@ from judge.tasks import running
 
 from ..scale_out.every_process import EVERYWHERE, IN_REDIS, KEYS, UNJUDGED, are, said
 from .leases import ENDED, LEASE_RENEW_INTERVAL, LEASE_TTL, SHORT_LEASES, watch_leases
+from .starter import suspecting
 from .unavailable import BACK, NOT_RESYNCED, UNAVAILABLE, gets_an_error, try_until_acknowledged
 
 STAYS = (
@@ -28,6 +29,15 @@ PUBLISH_FIRST = (
     "Your publish() has reached the empty Redis before the subscription has noticed the restart, so the ids start "
     "again. Pass self.last_ids.get(room_id, 0) to PUBLISH, and raise KEYS[1] to it before INCR."
 )
+LOWERED = (
+    "Your publish() passes an id that's too small: the ack of the repeated key k1 has its old id, and your code stored "
+    "it as the largest one. Store max(message_id, self.last_ids.get(room_id, 0))."
+)
+NOT_RECEIVED = (
+    "Your process has restored the last id of a room with a tab, and not of this one, of which it has only received "
+    "messages. Store the largest id of each received message in self.last_ids, in _dispatch(), and restore all rooms "
+    "of self.last_ids, also those without a tab."
+)
 NOT_RESTORED = (
     "Your process doesn't restore the last id of this room in the empty Redis, so it rejects a member that resumes "
     "with 403, which is fatal for its client. After each new subscription and before resync(), restore the ids of all "
@@ -35,7 +45,8 @@ NOT_RESTORED = (
 )
 ONLY_READ = (
     "Your process doesn't restore the last id of a room that it has only read. Store the largest id in read_history() "
-    "too, not only in publish() and for received messages."
+    "too, not only in publish() and for received messages, and restore all rooms of self.last_ids, also those without "
+    "a tab."
 )
 MISSED_OR_TWICE = (
     "If messages are missing: after each subscription, await self.listener.resync(), which reads them from the stream. "
@@ -81,7 +92,9 @@ class Outages:
                     async with at(third, read, "Linus", after=0) as linus:
                         after = "Zoe sent 20 messages, then a process was started, and Linus joined there with after=0"
                         await said(linus, 20, after=after, likely=IN_REDIS)
-                    await self._unnoticed(cluster, room, ada, grace)
+                    missed = "resync() calls load_history() for each room with a tab, which reads what was missed"
+                    with suspecting(subject, "manager.py", missed):
+                        await self._unnoticed(cluster, room, ada, grace)
                     await self._emptied_again(cluster, room, (left, read), ada, grace)
 
     async def _unnoticed(self, cluster: Cluster, room: str, ada: MemberLog, grace: MemberLog) -> None:
@@ -98,7 +111,7 @@ class Outages:
             await gets_an_error(ada, request, after="Redis was killed, and then a message was sent")
             cluster.redis.forget()
             await asyncio.to_thread(cluster.redis.start)
-            await self._goes_on(ada, 21, after, likely=PUBLISH_FIRST)
+            await self._goes_on(ada, 21, after, likely=PUBLISH_FIRST, repeated=ada.acks["k1"])
         expect = "message 21, which Ada sent"
         tap.keeps_subscriptions = False
         tap.cut()
@@ -140,7 +153,7 @@ class Outages:
                         raise Failure(after=only_read, got=got, expect="an id above 20", likely=ONLY_READ)
             await self._resumes(cluster[1], room, first, after)
             other = "Redis was killed and recovered empty; a member had sent 20 messages at another process"
-            await self._resumes(cluster[1], left, 20, other)
+            await self._resumes(cluster[1], left, 20, other, likely=NOT_RECEIVED)
             for number in (22, 23):
                 await self._goes_on(grace, number, after)
         late = f"{after}; Grace sent two messages while Ada's process was suspended, and nothing was sent since"
@@ -187,11 +200,23 @@ class Outages:
                 raise Failure(sent=sent, after=after, got=got, expect=expect, likely=cause)
 
     @staticmethod
-    async def _goes_on(log: MemberLog, number: int, after: str, *, likely: str = RISING) -> None:
-        """Check that the next message gets an id above all earlier ones."""
+    async def _goes_on(
+        log: MemberLog, number: int, after: str, *, likely: str = RISING, repeated: int | None = None
+    ) -> None:
+        """Check that the next message gets an id above all earlier ones.
+
+        Args:
+            log: the log of the sender's tab.
+            number: the number in its text.
+            after: the preceding events, for the message of a failure.
+            likely: the likely cause if the id isn't larger.
+            repeated: the id of the last ack, if its key was repeated.
+        """
         largest = max(log.ids)
         got = await try_until_acknowledged(log, f"text {number}", f"k{number}", after=after, likely=UNAVAILABLE)
         if got <= largest:
+            if repeated is not None and got == repeated + 1:
+                likely, after = LOWERED, f"Ada sent 20 messages, and k1, the key of message {repeated}, again; {after}"
             got = f"an ack with the id {got}"
             raise Failure(after=after, got=got, expect=f"an id above {largest}", likely=likely)
 

@@ -14,6 +14,7 @@ from judge.tasks import running
 from redis.asyncio import Redis
 
 from ..scale_out.every_process import APART, EVERYWHERE, are, said
+from .starter import suspecting
 
 PROMPTLY = 5.0
 """The limit for an answer to DELETE, in seconds. A process that gets no confirmation waits LEASE_TTL plus 2 s, which is
@@ -38,9 +39,14 @@ SIMILAR = (
     "Your code changes names or rooms: their case, white space, Unicode form or separators. Use them as they are, in "
     "keys, in the JSON of the names, and in comparisons."
 )
+BLANKS = (
+    "Your code removes the blanks at the ends of a name, so two names become one. Store each name as it is: "
+    "json.dumps(names)."
+)
 REMOVED = (
-    "The removal doesn't reach the process that has the tab. Publish the remove event in the room's channel in "
-    "publish_transient(), and dispatch it in every process."
+    "The removal doesn't reach the process that has the tab. remove() in manager.py passes the remove event to "
+    "publish_transient(): publish an event of any type there, also remove and removed, and dispatch it in "
+    "every process."
 )
 STILL_LISTED = (
     "The tabs are closed, and the name is still on the list: update_presence() doesn't remove it. If a process has no "
@@ -150,7 +156,9 @@ class Presence:
                 got = f"Grace got {show(grace.directs)}"
                 raise Failure(after=after, got=got, expect="no direct message to Grace", likely=DIRECT)
             after = "DELETE of Ada, at a process without a tab of Ada, was answered with 204"
-            await Members(cluster[1]).remove(room, "Ada", likely=REMOVED)
+            passes = "remove() passes the remove event to self.broker.publish_transient(), for all processes"
+            with suspecting(subject, "manager.py", passes):
+                await Members(cluster[1]).remove(room, "Ada", likely=REMOVED)
             for host in cluster.servers:
                 await Members(host).are(room, "Grace", after=after, likely=STILL_LISTED)
             for log in (one, two):
@@ -230,15 +238,27 @@ class Presence:
             return [name for each, name in log.notices if each == kind]
 
         expect = f"{kind} for each of these {len(names)} names, once"
-        await log.until(lambda: len(got()) >= len(names), expect=expect, likely=SIMILAR, after=after)
-        await log.settles(likely=SIMILAR)
+        too_few = None
+        try:
+            await log.until(lambda: len(got()) >= len(names), expect=expect, likely=SIMILAR, after=after)
+            await log.settles(likely=SIMILAR)
+        except Failure as failure:
+            if "no answer" not in failure.got:
+                raise
+            too_few = failure
         if sorted(got()) != sorted(names):
             surplus = [each for each in got() if got().count(each) > 1 or each not in names]
             missing = [each for each in names if each not in got()]
             found = f"{len(got())} times {kind}"
             found += f", without {show(missing)}" if missing else ""
             found += f", with {show(surplus)}" if surplus else ""
-            raise Failure(after=after, got=found, expect=expect, likely=SIMILAR)
+            # Names that are missing, because others differ from them only in blanks at the ends.
+            stripped = [each.strip(" ") for each in names]
+            blanks = missing and all(stripped.count(each.strip(" ")) > 1 for each in missing)
+            likely = BLANKS if blanks else SIMILAR
+            raise Failure(after=after, got=found, expect=expect, likely=likely)
+        if too_few:
+            raise too_few
 
     @staticmethod
     async def _direct_to_all(watcher: MemberLog, logs: dict[str, MemberLog]) -> None:

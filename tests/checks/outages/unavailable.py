@@ -14,11 +14,29 @@ from judge.tasks import running
 from redis.asyncio import Redis
 
 from ..scale_out.every_process import EVERYWHERE, are, said
+from .starter import CHAT, suspecting
 
 UNAVAILABLE = (
     "Your process doesn't answer during the outage: a call of the broker waits, or it returns without an error. Pass "
     "socket_timeout=3 to Redis.from_url(), and raise BrokerUnavailable in every call as long as there's no "
     "subscription."
+)
+SILENT = (
+    "Your endpoint reads the message and sends no error. Either publish() or publish_transient() returns without one "
+    "in an outage: raise BrokerUnavailable. Or BrokerUnavailable is dropped: leave chat.py as it is, which sends the "
+    "error."
+)
+WAITS = (
+    "publish() or publish_transient() waits during the outage. Raise BrokerUnavailable immediately if not "
+    "self.connected, and pass socket_timeout=3 to Redis.from_url()."
+)
+CLOSES = (
+    "Your code closes a tab that sends during an outage. Raise BrokerUnavailable in publish() and publish_transient(): "
+    "chat.py sends an error for it, and the connection stays open."
+)
+LET_THROUGH = (
+    "Your code lets the error reply OutOfMemoryError through, instead of raising BrokerUnavailable. Catch "
+    "ResponseError, its base class, where you catch ConnectionError, and compare neither its class nor its text."
 )
 BACK = (
     "Your process doesn't read what it missed during the outage. After it has subscribed again, set "
@@ -67,8 +85,8 @@ READS_FIRST = (
     "of psubscribe() first, and then await self.listener.resync()."
 )
 UNCONFIRMED = (
-    "Your DELETE is answered before the process of the member has closed the tabs. Don't confirm for another process: "
-    "publish the remove event, and let each process publish removed after its tabs are closed."
+    "Your DELETE is answered before the process of the member has closed the tabs: your broker delivers a removed "
+    "event that this process hasn't sent. Only the process of the tabs publishes removed, after it has closed them."
 )
 LEFT_MEANWHILE = (
     "A name whose last tab was closed during the outage stays on the list. Raise BrokerUnavailable in "
@@ -140,9 +158,18 @@ async def gets_an_error(log: MemberLog, request: dict[str, Any], *, after: str, 
     expect = f"{show({'type': 'error', 'detail': '...'} | wanted)} and the connection still open"
     before = len(log.errors)
     await log.tab.send(request)
-    await log.until(
-        lambda: len(log.errors) > before or key in log.acks, expect=expect, likely=likely, after=after, seconds=4
-    )
+    try:
+        await log.until(
+            lambda: len(log.errors) > before or key in log.acks, expect=expect, likely=likely, after=after, seconds=4
+        )
+    except Failure as failure:
+        if likely == REPLIES and "code 1006" in failure.got:
+            failure.likely, failure.certain = LET_THROUGH, True
+        elif likely == UNAVAILABLE and "code 1013" in failure.got:
+            failure.likely = CLOSES
+        elif likely == UNAVAILABLE and "no answer" in failure.got:
+            failure.likely = await _silent_or_waiting(log)
+        raise
     if key in log.acks:
         likely = (
             "Your publish() returns an id, although Redis doesn't have the message. Raise BrokerUnavailable instead."
@@ -151,6 +178,15 @@ async def gets_an_error(log: MemberLog, request: dict[str, Any], *, after: str, 
     error = {name: value for name, value in log.errors[-1].items() if name in ("key", "retry")}
     if error != wanted:
         raise Failure(after=after, got=show(log.errors[-1]), expect=expect, likely=NO_KEY)
+
+
+async def _silent_or_waiting(log: MemberLog) -> str:
+    """Return why a message got no answer: the endpoint has read the next frame, or still waits."""
+    try:
+        await log.settles(likely="")
+    except Failure:
+        return WAITS
+    return SILENT
 
 
 async def refuses_for_now(
@@ -211,7 +247,9 @@ class Unavailable:
             await say(ada, "text 1")
             for log in (ada, grace):
                 await said(log, 1, after="Ada sent a message", likely=EVERYWHERE)
-            await self._waits_for_the_process(cluster, room)
+            removes = "remove() waits until each process with the tabs has confirmed that they're closed"
+            with suspecting(subject, "manager.py", removes):
+                await self._waits_for_the_process(cluster, room)
             async with at(cluster[0], room, "Zoe"):
                 await are(cluster, room, "Ada", "Grace", "Zoe", after="Ada, Grace and Zoe joined")
                 await asyncio.to_thread(cluster.redis.kill)
@@ -222,7 +260,8 @@ class Unavailable:
                 (grace, "message", {"key": "in the outage"}),
             ):
                 request = {"type": kind, "to": "Ada", "text": "in the outage"} | more
-                await gets_an_error(log, request, after=f"Redis was killed, and then a {kind} was sent")
+                with suspecting(subject, "chat.py", CHAT):
+                    await gets_an_error(log, request, after=f"Redis was killed, and then a {kind} was sent")
             for host in cluster.servers:
                 await refuses_for_now(host, room, after="Redis was killed")
                 # Without the history, this process doesn't know whether the id exists: 403 is fatal for a client.
