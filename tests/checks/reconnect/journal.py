@@ -1,5 +1,6 @@
 """Step 08, TODO 3: a journal that survives a kill."""
 
+import asyncio
 import contextlib
 import json
 import sys
@@ -375,7 +376,7 @@ class Journal:
             await ada.gets_error({"key": "k2", "retry": True}, likely=replace(FULL, surplus=SENT_FIRST))
         except Failure as failure:
             if failure.likely == UNWRITTEN:
-                failure.likely = _unwritten(own, journal)
+                failure.likely = await _unwritten(own, journal)
             raise
         await ada.send({"type": "message", "text": "no key"})
         ada.did = "a message without a key, when the file stores nothing"
@@ -521,9 +522,15 @@ def _forgotten(journal: str, key: str, *, is_newest: bool) -> str:
     return NO_KEYS.format(key=key) if is_newest else LAST_KEYS
 
 
-def _unwritten(own: Subject, journal: Path) -> str:
+async def _unwritten(own: Subject, journal: Path) -> str:
     """Return the likely cause, from the log and the file, if a message is broadcast that the file can't store."""
-    if any("a message can't be written" in line for line in own.server.log):
+
+    def reported(log: list[str]) -> bool:
+        return any("a message can't be written" in line for line in log)
+
+    # The line may arrive after the message.
+    await asyncio.to_thread(own.server.wait_for, reported, 1)
+    if reported(own.server.log):
         return IGNORED
     if _count(str(journal)) is None:
         return UNWRITTEN
