@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import re
 
 from judge import pool
 from judge.cluster import Cluster, MemberLog, at, say, shared_cluster
@@ -32,10 +33,8 @@ NO_ID = (
     "Your read_history() returns a last id that isn't the room's, so chat.py compares `after` with it. Return the "
     "value of the counter's key, or 0 if the room has no message."
 )
-NOT_TRIMMED = (
-    "Your stream keeps old messages. Call XADD with MAXLEN and HISTORY_SIZE; if you do, remove the ~ after MAXLEN, "
-    "which removes only whole blocks of entries."
-)
+NOT_TRIMMED = "Your stream keeps old messages. Call XADD with MAXLEN and HISTORY_SIZE, without ~."
+BLOCKS = "Your code passes ~ to MAXLEN, so Redis removes only whole blocks of entries. Remove the ~ after MAXLEN."
 ABOUT = "Your stream is trimmed to another number of entries than 100. Trim it with XADD and MAXLEN, to HISTORY_SIZE."
 TRIMMED_BEFORE = (
     "Your script trims the stream before it adds the message, which leaves one more, or it trims to HISTORY_SIZE + 1. "
@@ -200,8 +199,32 @@ class History:
             likely = NO_STREAM if not most else NOT_TRIMMED if most >= 130 else ABOUT
             if most == KEPT + 1:
                 likely = TRIMMED_BEFORE
+            if likely in (NOT_TRIMMED, ABOUT) and await History._trims_blocks(cluster, room, key):
+                likely = BLOCKS
             expect = "a stream with exactly the last 100"
             raise Failure(after="130 messages in one room", got=got, expect=expect, likely=likely)
+
+    @staticmethod
+    async def _trims_blocks(cluster: Cluster, room: str, key: str) -> bool:
+        """Return whether a message is added to this stream, or trimmed, with ~, which only MONITOR shows."""
+        if not cluster.redis.program:
+            return False
+        async with (
+            Redis.from_url(cluster.redis.url, decode_responses=True) as redis,
+            redis.monitor() as monitor,
+            at(cluster[0], room, "Ada") as ada,
+        ):
+            await say(ada, "monitored")
+            await ada.until(lambda: bool(ada.messages), expect="a message", likely=EVERYWHERE, after="one more message")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ada.tab.patience / 2):
+                    async for each in monitor.listen():
+                        command = each["command"]
+                        if key in command and re.match(r"(?i)(XADD|XTRIM) .*MAXLEN ", command):
+                            return bool(re.search(r"(?i) MAXLEN ~ ", command))
+                        if room in command and command.upper().startswith("PUBLISH "):
+                            return False
+        return False
 
     @check(3, "loses and duplicates nothing for a member that joins under load")
     @explained
