@@ -12,7 +12,7 @@ from judge.model import Failure, Likely
 from judge.sessions import read_on
 from judge.subject import Subject
 
-from .room import BLOCK, BURST, STALLS, WAITING
+from .room import BLOCK, BLOCKED, BLOCKED_AT_LIMIT, BURST, STALLS, WAITING
 
 FULL = "Linus reads nothing, and a large message has filled his connection"
 AS_BEFORE = "The list of members isn't the first message of a new tab. Send it first, as in step 05."
@@ -78,16 +78,20 @@ NO_LEFT = (
 CODE = Likely(
     silence="A disconnected tab that reads on isn't closed: its writer ends before the close, or the close isn't "
     "queued. Put the close event into the queue, behind the messages.",
-    closed="The connection of a disconnected tab is aborted before its client had CLOSE_TIMEOUT seconds to read on, or "
-    "its writer is canceled. Let the writer send the queue and then the close, and abort only after CLOSE_TIMEOUT.",
+    closed="Closing a tab aborts its connection or cancels its writer immediately. Only queue the close event there, "
+    "and start a timer that aborts the connection after CLOSE_TIMEOUT.",
 )
 EMPTIED = (
     "What was queued for the tab isn't sent: the queue is emptied when the tab is closed, or the close overtakes it. "
     "Leave the queue as it is, and put the close at its end."
 )
+LOST_SENT = (
+    "The message that is being sent is lost: a send that takes long is canceled. Let the writer await each send "
+    "without wait_for or another time limit."
+)
 LOST_SOME = (
-    "A queued message is lost: a send to a tab that pauses is canceled after a time, or a message makes room for the "
-    "close. Don't limit the time of a send, leave the queue as it is, and put the close at its end."
+    "A queued message is lost: it makes room for the close, or for a later message. Leave the queue as it is, without "
+    "a maxsize, compare its size with 64 before you queue a message, and put the close at its end."
 )
 REMOVED_BY_OLD = (
     "A tab is off the list, and no left was sent: the end of another tab of its name removed it. When an endpoint "
@@ -127,6 +131,7 @@ class Backlog:
         """Whether Ada got `left` of Linus."""
         self._marks = 0
         self._again = False
+        self._after, self._blocked = FULL, BLOCKED
         self._visits = 0
         self._visitors: dict[str, Client] = {}
         self.stack = contextlib.AsyncExitStack()
@@ -229,11 +234,11 @@ class Backlog:
         self, last: dict[str, Any], expected: list[dict[str, Any]], what: str, *, or_left: bool = False
     ) -> None:
         rest = list(expected)
-        self.ada.after, self.ada.did = FULL, what
+        self.ada.after, self.ada.did = self._after, what
         while True:
             wanted = rest[0] if rest else last
             expect = show(wanted) + (", Ada's direct message to herself" if wanted is last and not or_left else "")
-            value = await self.ada.next_object(expect=expect, likely=Likely(STALLS, closed=BURST))
+            value = await self.ada.next_object(expect=expect, likely=self._blocked)
             if value == left("Linus"):
                 if self.is_left:
                     raise Failure(sent=what, after=FULL, got=f"{show(value)} twice", expect="once", likely=TWICE)
@@ -270,6 +275,8 @@ class Backlog:
         Raises:
             Failure: he isn't.
         """
+        self._after = f"{FULL}, and {len(self.queued) - 1} {self.kind} are queued for him"
+        self._blocked = BLOCKED_AT_LIMIT
         # The writer may hold one more, which asyncio hasn't taken.
         for _ in range(2):
             before = len(self.queued) - 1
@@ -360,7 +367,8 @@ class Backlog:
             if got[place] in self.queued[:place] and got[place] is not None:
                 likely = AGAIN
             elif got[place:] == self.queued[place + 1 : place + 1 + len(got[place:])]:
-                likely = LOST_SOME
+                # The writer holds the first small message, as the large one fills the connection.
+                likely = LOST_SENT if place == 1 else LOST_SOME
         else:
             expect = f"the {len(self.queued) - may_lack} messages that were queued, in order, {then}"
             likely = EMPTIED if len(got) < len(self.queued) else STILL_QUEUED

@@ -22,6 +22,9 @@ PINGS = (
     "No ping is sent in an interval. Start one task in lifespan that sleeps for HEARTBEAT_INTERVAL, and then sends "
     '{"type": "ping"} to every tab of every room, as long as the server runs.'
 )
+NAME_TWICE = (
+    "A name that has several tabs gets each ping more than once. Loop over all tabs once, and send one ping to each."
+)
 TOO_MANY_PINGS = (
     "A tab gets more than one ping in an interval, or an interval is shorter than HEARTBEAT_INTERVAL. Let one task "
     "send the pings, and send one to each tab."
@@ -44,8 +47,12 @@ SECOND_ROOM = (
     "Closing a silent member can delete its room, so loop over list(self.rooms)."
 )
 TALKS = (
-    "Pings come too rarely. Either a member that has just sent something gets no ping, or the task sleeps longer than "
-    "HEARTBEAT_INTERVAL. In each interval, send a ping to every tab, and count it."
+    "A tab that has just sent something gets no ping. Send the ping to every tab of every room, whatever its count of "
+    "unanswered pings is."
+)
+SLEEPS = (
+    "The heartbeat task sleeps longer than HEARTBEAT_INTERVAL. Sleep for it once in each round of the loop, and send a "
+    "ping to every tab in each round."
 )
 SPARSELY = 3
 """How many times a member answers every second ping."""
@@ -62,6 +69,15 @@ EARLY_AFTER = (
     "Your code closes a silent member one interval too early. Either the limit is lower than three pings, or a frame "
     "doesn't set the count to 0: subtract nothing from it, and don't set it to 1."
 )
+EARLY_BOTH = (
+    "Your code closes a tab at the third ping after its last sign of life. Close it if three pings are already "
+    "unanswered, and count the new ping after that comparison."
+)
+EARLY_JOIN = (
+    "The count of a new tab starts at 1, or its first ping counts twice. Set the count of unanswered pings to 0 when a "
+    "tab joins."
+)
+EARLY_FRAME = "A frame sets the count of unanswered pings to 1, or subtracts from it. Set it to 0 with each event."
 CLOSED_TOO = (
     "A tab that answered each ping is closed together with a silent one of its name. Close the silent tab alone."
 )
@@ -69,13 +85,15 @@ LIFE = (
     "A member that answered each ping is disconnected. Reset its count of unanswered pings with every event that its "
     "endpoint receives."
 )
+PARSED_FIRST = "doesn't count as a sign of life in your code. Reset the count before you parse the frame."
+LOOKED_FIRST = "doesn't count as a sign of life in your code. Reset the count before you look at the event."
 NO_LIFE = {
-    "message": "A message is no sign of life in your code. Reset the count before you look at the event.",
-    "pong": "A pong is no sign of life in your code. Reset the count before you look at the event.",
-    "direct": "A direct message is no sign of life in your code. Reset the count before you look at the event.",
-    "no JSON": "A frame that isn't valid is no sign of life in your code. Reset the count before you parse the frame.",
-    "binary": "A binary frame is no sign of life in your code. Reset the count before you parse the frame.",
-    "nothing": "An empty frame is no sign of life in your code. Reset the count before you parse the frame.",
+    "message": f"A message {LOOKED_FIRST}",
+    "pong": f"A pong {LOOKED_FIRST}",
+    "direct": f"A direct message {LOOKED_FIRST}",
+    "no JSON": f"A frame that isn't valid {PARSED_FIRST}",
+    "binary": f"A binary frame {PARSED_FIRST}",
+    "nothing": f"An empty frame {PARSED_FIRST}",
 }
 NEVER_CLOSED = (
     "No silent member is closed. Either nothing counts the unanswered pings, or protocol pongs reset the count: only "
@@ -151,10 +169,23 @@ class Heartbeat:
                     break
             else:
                 got = f"{times[-1] - times[-3]:.2f} s from one ping to the next but one"
-                likely = TALKS if times[-1] - times[-3] > 3 * beat else TOO_MANY_PINGS
+                likely = TOO_MANY_PINGS
+                if times[-1] - times[-3] > 3 * beat:
+                    likely = await Heartbeat._why_rare(members, room, beat)
                 raise Failure(after=f"HEARTBEAT_INTERVAL={beat}", got=got, expect=f"{2 * beat:.1f} s", likely=likely)
             after = f"Ada's first tab got {len(times)} pings; HEARTBEAT_INTERVAL={beat}"
             await Heartbeat._all_are_pinged(ada, two, talker, len(times), after)
+
+    @staticmethod
+    async def _why_rare(members: Members, room: str, beat: float) -> str:
+        """Return why pings come too rarely: a tab that sends nothing may get them in time."""
+        times: list[float] = []
+        async with members.tab(room, "silent") as silent:
+            silent.patience += 2 * beat
+            while len(times) < 2:
+                if await silent.next_object(expect=show(PING), likely=SLEEPS) == PING:
+                    times.append(time.perf_counter())
+        return TALKS if times[1] - times[0] < 1.5 * beat else SLEEPS
 
     @staticmethod
     async def _all_are_pinged(ada: Client, two: Client, talker: Client, count: int, after: str) -> None:
@@ -172,18 +203,35 @@ class Heartbeat:
         lacking = [tab for tab in (two, talker) if counts[tab] < count - 1]
         if lacking:
             likely = TALKS if len(lacking) == 2 else EACH_TAB if two in lacking else ROOMS
-            got = f"{counts[lacking[0]]} pings on {WHICH[lacking[0] is two]}, which sent pongs all the time"
+            got = f"{counts[lacking[0]]} pings on {WHICH[lacking[0] is two]}"
+            if likely == TALKS:
+                got += ", which sent pongs all the time"
             raise Failure(after=after, got=got, expect=f"{count} pings on every tab", likely=likely)
         for tab, number in counts.items():
             if number >= 2 * count:
                 got = f"{number} pings on {'the first tab of Ada' if tab is ada else WHICH[tab is two]}"
-                raise Failure(after=after, got=got, expect=f"{count} pings on every tab", likely=TOO_MANY_PINGS)
+                likely = NAME_TWICE if counts[talker] < 2 * count else TOO_MANY_PINGS
+                raise Failure(after=after, got=got, expect=f"{count} pings on every tab", likely=likely)
 
     @check(3, "disconnects a member three to four intervals after its last frame, whatever the frame is")
     async def test_silence(self, subject: Subject) -> None:
         other_room = self._in_another_room(subject)
         async with running(self._after_a_sign(subject), self._after_joining(subject), other_room) as judging:
-            await asyncio.gather(*judging)
+            try:
+                await asyncio.gather(*judging)
+            except Failure as failure:
+                if failure.likely in (EARLY, EARLY_AFTER):
+                    await asyncio.wait(judging[:2])
+                    failure.likely = self._why_early(failure.likely, *(task.exception() for task in judging[:2]))
+                raise
+
+    @staticmethod
+    def _why_early(likely: str, after_a_sign: BaseException | None, after_joining: BaseException | None) -> str:
+        """Return why a silent member is closed too early, from what happened after a frame and after joining."""
+        sign, join = (each.likely if isinstance(each, Failure) else each for each in (after_a_sign, after_joining))
+        if sign == EARLY_AFTER:
+            return EARLY_BOTH if join == EARLY else EARLY_FRAME if join is None else likely
+        return EARLY_JOIN if join == EARLY and sign in (None, EARLY) else likely
 
     async def _after_joining(self, subject: Subject) -> None:
         """Check when members that only join are closed.
@@ -304,6 +352,7 @@ class Heartbeat:
             "nothing": "",
         }
         late: list[str] = []
+        early: list[Failure] = []
         beats: list[float] = []
         async with contextlib.AsyncExitStack() as stack:
 
@@ -334,7 +383,13 @@ class Heartbeat:
 
             async def second_tab() -> bool:
                 tab = await stack.enter_async_context(members.tab(room, "watching"))
-                await self._closes(tab, "", time.perf_counter(), beat, never=OTHER_TAB)
+                try:
+                    await self._closes(tab, "", time.perf_counter(), beat, never=OTHER_TAB)
+                except Failure as failure:
+                    # First see whether those that sent something are closed too early as well.
+                    if failure.likely != EARLY:
+                        raise
+                    early.append(failure)
                 return False
 
             async def sparse() -> bool:
@@ -354,6 +409,8 @@ class Heartbeat:
             try:
                 async with running(*map(fall_silent, signs), second_tab(), sparse()) as silent:
                     conclusive = any(await asyncio.gather(*silent))
+                if early:
+                    raise early[0]
                 if watching.connection.close_code is not None:
                     got = f"the tab that answered each ping closed, {closing(watching.connection)}"
                     expect = "the tab still open, and the second tab of its name, which is silent, closed with 4408"
@@ -450,7 +507,7 @@ class Heartbeat:
         elif pings < 2 or (pings == 2 and took < EARLIEST * beat):
             # If the message isn't accepted as a heartbeat, there's time for one more ping.
             likely = EARLY if not kind else EARLY_AFTER if pings == 2 else NO_LIFE[kind]
-            got = f"4408 after {took:.2f} s, and {pings} pings"
+            got = f"4408 after {took:.2f} s, and {pings} {'ping' if pings == 1 else 'pings'}"
         elif took > 4.5 * beat and (pings > 4 or (pings == 4 and gap > beat / 2)):
             got, likely = f"4408 after {took:.2f} s, and {pings} pings", TOO_LATE
         else:

@@ -21,6 +21,10 @@ EMPTIED = (
     "The last id is stored with the members of the room, and deleted with the last of them. Keep it apart from them: "
     "ids 1, 2, 3, ... in each room go on when the room was empty."
 )
+DELETED = (
+    "DELETE of the last member deletes the last id of the room too. Leave the count alone there, as when a member "
+    "leaves by itself."
+)
 NOT_A_MESSAGE = (
     "An error, a direct message, a pong or a notice took an id. Take one in the place where a message is sent to the "
     "room, and nowhere else."
@@ -52,7 +56,7 @@ class Messages:
             async with members.tab(room, "Ada") as ada, members.tab(lab, "Linus") as linus:
                 await self._skip(ada, 1)
                 await self._skip(linus, 1)
-                cause = EMPTIED if first > 1 else IDS
+                cause = {1: IDS, 4: EMPTIED, 7: DELETED}[first]
                 ada.after = EMPTY_AFTER.get(first)
                 for number in range(first, first + 3):
                     await ada.send({"type": "message", "text": f"text {number}", "id": 7, "from": "Linus"})
@@ -81,8 +85,9 @@ class Messages:
             async with members.tab(similar, "Ada") as ada:
                 await self._skip(ada, 1)
                 await ada.send({"type": "message", "text": "similar"})
-                ada.after = f"the room {show(room)} has had 9 messages; this is the room {show(similar)}"
-                likely = f"The rooms {show(similar)} and {show(room)} share one count. {ONE_COUNT}"
+                one, other = (show(name).removeprefix("the text ") for name in (room, similar))
+                ada.after = f"the room {one} has had 9 messages; this is the room {other}"
+                likely = f"The rooms {other} and {one} share one count. {ONE_COUNT}"
                 await ada.gets(message(1, "Ada", "similar"), likely=Likely(likely, keys={"id": likely}))
         async with members.tab(room, "Ada") as ada:
             await self._skip(ada, 1)

@@ -63,6 +63,12 @@ STALLS = (
     "its queue, without await, and let the member's own writer wait."
 )
 BLOCKED = Likely(STALLS, closed=BURST)
+BLOCKED_AT_LIMIT = Likely(
+    "The sender waits when a queue is full: it awaits put, a pause before it tries again, or the end of the full tab's "
+    "connection or writer. Call put_nowait, and if 64 messages wait, close the tab without an await: put the close "
+    "event into its queue.",
+    closed=BURST,
+)
 DROP = (
     "The queue of a member that reads nothing has no limit, or loses messages when it's full. When 64 messages wait, "
     "disconnect the member instead of queueing the next one."

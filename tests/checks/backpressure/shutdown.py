@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 
 from judge.clients import anything
 from judge.members import Members
@@ -41,6 +42,12 @@ NO_CODE = Likely(
     "nothing else with the signal.",
     closed="A member that reads is aborted, or the process ends before uvicorn has closed all connections. uvicorn "
     "closes them with 1012 by itself: leave the signal to it, and abort only a connection whose client reads nothing.",
+)
+
+ABORTED = replace(
+    NO_CODE,
+    closed="The endpoint aborts the connection immediately when it ends, so a member that pauses gets no 1012. In "
+    "finally, start the timer that aborts it after CLOSE_TIMEOUT, as for a closed tab.",
 )
 
 
@@ -98,7 +105,8 @@ class Shutdown:
             read_on(linus.linus)
             for tab in (linus.ada, linus.linus):
                 tab.did, tab.after = "nothing; SIGTERM was sent to the process", after
-                await tab.is_closed(1012, likely=NO_CODE, besides=anything)
+                likely = ABORTED if tab is linus.linus else NO_CODE
+                await tab.is_closed(1012, likely=likely, besides=anything)
             await _ends(own, start, after=after)
 
 

@@ -12,7 +12,7 @@ from judge.subject import Subject
 from judge.tasks import running
 
 from .heartbeat import NEVER_CLOSED, PINGS
-from .room import BEAT, BLOCK, CLOSING, HELD_BRIEFLY, STALLS, let_go, talk
+from .room import BEAT, BLOCK, BLOCKED, CLOSING, HELD_BRIEFLY, let_go, talk
 
 SHORT_BEAT = 0.1
 """Heartbeat interval in seconds if no member must stay connected, so a busy machine can't be too slow for it."""
@@ -92,7 +92,7 @@ class Silent:
             ada.did = "pongs; Linus sent a large message"
             try:
                 pings = 0
-                while (value := await ada.next_object(expect="Linus's message", likely=STALLS)) != left("Linus"):
+                while (value := await ada.next_object(expect="Linus's message", likely=BLOCKED)) != left("Linus"):
                     if isinstance(value, dict) and value.get("type") == "message":
                         break
                     pings += value == PING
