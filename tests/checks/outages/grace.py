@@ -91,7 +91,7 @@ class Grace:
             # An answer that's later on a busy machine isn't judged, and neither is 503 while it subscribes again.
             if passed < TTL / 2 and answer.status_code != 503 and name not in names:
                 got = f"status {answer.status_code}, {show(answer.text)}, {passed:.1f} s later"
-                expect = f"{show(name)} on the list for {TTL / 2:g} s"
+                expect = f"{name} on the list for {TTL / 2:g} s"
                 raise Failure(sent=f"GET {path}", after=after, got=got, expect=expect, likely=likely)
             await asyncio.sleep(0.05)
 

@@ -72,7 +72,7 @@ SELDOM = (
     "LEASE_RENEW_INTERVAL from settings.py, instead of a number of your own."
 )
 ENDED = (
-    "The lease of a process expires after the outage, because it isn't renewed any longer. Catch BrokerUnavailable "
+    "The lease of a process expires after the outage, because it's no longer renewed. Catch BrokerUnavailable "
     "inside the loops of the tasks that renew the lease and send the names, and go on."
 )
 OLD_EXPIRY = 100

@@ -44,9 +44,9 @@ NOT_RESTORED = (
     "rooms of which this process has published, received or read messages."
 )
 ONLY_READ = (
-    "Your process doesn't restore the last id of a room that it has only read. Store the largest id in read_history() "
-    "too, not only in publish() and for received messages, and restore all rooms of self.last_ids, also those without "
-    "a tab."
+    "Your process doesn't restore the last id of a room that it has only read. Store the largest id in "
+    "self.last_ids in read_history() too, as in publish() and _dispatch(), and restore all rooms of self.last_ids, "
+    "also those without a tab."
 )
 MISSED_OR_TWICE = (
     "If messages are missing: after each subscription, await self.listener.resync(), which reads them from the stream. "
@@ -121,7 +121,7 @@ class Outages:
                 raise Failure(after=after, got=str(log), expect=expect, likely=PUBLISH_FIRST)
         await are(cluster, room, "Ada", "Grace", after=after, likely=STAYS)
         tap.silence()
-        after = "only the subscription of Ada's process delivered nothing any longer, without a close"
+        after = "only the subscription of Ada's process no longer delivered anything, without a close"
         await try_until_acknowledged(grace, "silence", "silence", after=after, likely=UNAVAILABLE)
         after += "; then Grace sent a message at another process"
         await ada.until(lambda: len(ada.messages) > 21, expect="Grace's message", likely=QUIET, after=after, seconds=6)

@@ -40,7 +40,7 @@ SIMILAR = (
     "keys, in the JSON of the names, and in comparisons."
 )
 BLANKS = (
-    "Your code removes the blanks at the ends of a name, so two names become one. Store each name as it is: "
+    "Your code removes the blanks at the ends of a name, so different names become one. Store each name as it is: "
     "json.dumps(names)."
 )
 REMOVED = (
@@ -252,9 +252,7 @@ class Presence:
             found = f"{len(got())} times {kind}"
             found += f", without {show(missing)}" if missing else ""
             found += f", with {show(surplus)}" if surplus else ""
-            # Names that are missing, because others differ from them only in blanks at the ends.
-            stripped = [each.strip(" ") for each in names]
-            blanks = missing and all(stripped.count(each.strip(" ")) > 1 for each in missing)
+            blanks = missing and all(each != each.strip() for each in missing)
             likely = BLANKS if blanks else SIMILAR
             raise Failure(after=after, got=found, expect=expect, likely=likely)
         if too_few:
