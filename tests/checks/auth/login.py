@@ -248,11 +248,15 @@ class Login:
             if await self._held_up_by(subject, shared, hashes=len(shared) + 6) is None:
                 names.remove("Ada")
         for name in names:
-            own = [auth.post("/token", username=name, password=f"wrong {number}") for number in range(3)]
-            if got := await self._held_up_by(subject, own, hashes=len(own)):
+            for _ in range(3):
+                own = [auth.post("/token", username=name, password="wrong")]
+                if (got := await self._held_up_by(subject, own, hashes=1)) is None:
+                    # A busy machine may be late, but not each time.
+                    break
+            else:
                 raise Failure(
-                    sent=f"POST /token for {name} three times at the same time, and GET /still-there meanwhile",
-                    got=got,
+                    sent=f"POST /token for {name}, and GET /still-there repeatedly meanwhile, three times",
+                    got=got or "",
                     expect="each GET answered within a few milliseconds",
                     likely=IN_THE_LOOP if name == "Ada" else f"For an unknown name: {IN_THE_LOOP}",
                 )
