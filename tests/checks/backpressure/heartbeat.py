@@ -141,7 +141,7 @@ class Heartbeat:
             members.tab(room, "Grace") as grace,
             members.tab(members.room(), "Linus") as talker,
             members.tab(room, "Ada") as two,
-            running(talk(talker, beat), talk(two, beat)),
+            running(talk(talker, beat, '{"type": "message", "text": "busy"}'), talk(two, beat)),
         ):
             await grace.send({"type": "message", "text": "here"})
             for tab in (ada, grace, two):

@@ -134,11 +134,11 @@ async def let_go(subject: Subject, *tabs: Client, after: str, likely: str = ABOR
         raise Failure(after=after, got=got, expect=f"the socket closed within {held:g} s", likely=likely) from None
 
 
-async def talk(tab: Client, beat: float) -> None:
-    """Send three pongs per heartbeat interval, until the connection is closed."""
+async def talk(tab: Client, beat: float, text: str = '{"type": "pong"}') -> None:
+    """Send a message three times per heartbeat interval, by default a pong, until the connection is closed."""
     with contextlib.suppress(ConnectionClosed):
         while True:
-            await tab.connection.send('{"type": "pong"}')
+            await tab.connection.send(text)
             await asyncio.sleep(beat / 3)
 
 
