@@ -75,9 +75,9 @@ class Outages:
                 at(cluster[1], room, "Grace") as grace,
             ):
                 await say(ada, "text 1", key="k1")
-                await say(ada, *(f"text {number}" for number in range(2, 21)))
+                await say(ada, *(f"text {number}" for number in range(2, 8)))
                 for log in (ada, grace):
-                    await said(log, 20, after="Ada sent 20 messages", likely=EVERYWHERE)
+                    await said(log, 7, after="Ada sent 7 messages", likely=EVERYWHERE)
                 await ada.until(lambda: "k1" in ada.acks, expect="the ack of k1", likely=KEYS, after="a key")
                 del ada.acks["k1"]
                 # The ack of a repeated key has an old id, so the largest id isn't the latest one.
@@ -101,7 +101,7 @@ class Outages:
         """Empty Redis, and let a process publish that hasn't lost its subscription yet."""
         (tap,) = cluster.taps
         after = (
-            "Redis was killed and recovered empty, after message 20; Ada's process reached it before it noticed that "
+            "Redis was killed and recovered empty, after message 7; Ada's process reached it before it noticed that "
             "its subscription was lost, and before all other processes"
         )
         with cluster[1].suspended(), cluster[2].suspended():
@@ -111,20 +111,20 @@ class Outages:
             await gets_an_error(ada, request, after="Redis was killed, and then a message was sent")
             cluster.redis.forget()
             await asyncio.to_thread(cluster.redis.start)
-            await self._goes_on(ada, 21, after, likely=PUBLISH_FIRST, repeated=ada.acks["k1"])
-        expect = "message 21, which Ada sent"
+            await self._goes_on(ada, 8, after, likely=PUBLISH_FIRST, repeated=ada.acks["k1"])
+        expect = "message 8, which Ada sent"
         tap.keeps_subscriptions = False
         tap.cut()
         for log in (ada, grace):
-            await log.until(lambda log=log: len(log.messages) > 20, expect=expect, likely=BACK, after=after, seconds=6)
-            if log.ids[20:] != [log.ids[20]] or log.ids != sorted(log.ids):
+            await log.until(lambda log=log: len(log.messages) > 7, expect=expect, likely=BACK, after=after, seconds=6)
+            if log.ids[7:] != [log.ids[7]] or log.ids != sorted(log.ids):
                 raise Failure(after=after, got=str(log), expect=expect, likely=PUBLISH_FIRST)
         await are(cluster, room, "Ada", "Grace", after=after, likely=STAYS)
         tap.silence()
         after = "only the subscription of Ada's process no longer delivered anything, without a close"
         await try_until_acknowledged(grace, "silence", "silence", after=after, likely=UNAVAILABLE)
         after += "; then Grace sent a message at another process"
-        await ada.until(lambda: len(ada.messages) > 21, expect="Grace's message", likely=QUIET, after=after, seconds=6)
+        await ada.until(lambda: len(ada.messages) > 8, expect="Grace's message", likely=QUIET, after=after, seconds=6)
 
     async def _emptied_again(
         self, cluster: Cluster, room: str, others: tuple[str, str], ada: MemberLog, grace: MemberLog
@@ -216,7 +216,7 @@ class Outages:
         got = await try_until_acknowledged(log, f"text {number}", f"k{number}", after=after, likely=UNAVAILABLE)
         if got <= largest:
             if repeated is not None and got == repeated + 1:
-                likely, after = LOWERED, f"Ada sent 20 messages, and k1, the key of message {repeated}, again; {after}"
+                likely, after = LOWERED, f"Ada sent 7 messages, and k1, the key of message {repeated}, again; {after}"
             got = f"an ack with the id {got}"
             raise Failure(after=after, got=got, expect=f"an id above {largest}", likely=likely)
 
