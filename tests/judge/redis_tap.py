@@ -12,6 +12,8 @@ from typing import Self
 from anyio.from_thread import start_blocking_portal
 from workshop.network import Listens
 
+from .tasks import running
+
 UNKNOWN = b"NOSUCHCOMMAND"
 """A rejected command is replaced by this one, so Redis itself rejects it, also within a transaction."""
 REJECTION = re.compile(rb"-ERR unknown command[^\r]*" + UNKNOWN + rb"[^\r]*\r\n")
@@ -83,11 +85,8 @@ class Tap:
                 try:
                     connection = _Connection(self, reader, writer, above, to_redis)
                     self._connections.append(connection)
-                    both = [asyncio.create_task(connection.forward()), asyncio.create_task(connection.back())]
-                    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-                    for task in both:
-                        task.cancel()
-                    await asyncio.gather(*both, return_exceptions=True)
+                    async with running(connection.forward(), connection.back()) as both:
+                        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     to_redis.transport.abort()
         finally:
