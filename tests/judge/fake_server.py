@@ -140,6 +140,8 @@ class FakeServer:
     def __init__(self, patience: float) -> None:
         self.patience = patience
         self.port = 0
+        self.is_ending = False
+        """Whether handshakes are rejected, because the check has ended."""
         # Per task: clients that a check runs side by side have their own.
         self._did: ContextVar[str] = ContextVar("did", default="it was started")
         self._attempts: dict[int, asyncio.Queue[ConnectionAttempt]] = {}
@@ -169,6 +171,8 @@ class FakeServer:
         """Decide about a handshake, as the library's process_request."""
         if request.path == "/control":
             return None
+        if self.is_ending:
+            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "")
         found = re.match(r"/ws/lobby-(\d+)", request.path)
         client = int(found[1]) if found else 0
         self._of[connection] = ConnectionAttempt(client, connection, request)
@@ -519,6 +523,8 @@ async def fake_server(subject: Subject, *, patience: float = 0) -> AsyncIterator
         try:
             yield played
         finally:
+            # Otherwise a handshake that's still on its way holds up the end of the server for ten seconds.
+            played.is_ending = True
             await asyncio.to_thread(end, process)
             await asyncio.to_thread(reader.join, 2)
             for attempt in played._of.values():
