@@ -11,7 +11,7 @@ from judge.model import Failure, check
 from judge.rejoining import ack, error
 from judge.subject import Subject
 
-from .limits import INBOX
+from .limits import INBOX, WINDOW, WINDOW_ENDS
 from .resume import SECOND_READER
 from .sent import (
     ANSWERED,
@@ -241,6 +241,21 @@ class FatalErrors:
                 for item in items:
                     await server.does("item", client, item=item, likely=KEPT, wrong=KEPT)
                 await server.does("over", client, stopped=1008, likely=READER_WAITS)
+            await self._stops_when_full(server, 2)
+
+    @staticmethod
+    async def _stops_when_full(server: FakeServer, client: int) -> None:
+        """Stop a client that has 100 unacknowledged messages while more calls of send() wait for a place."""
+        texts = [f"text {number}" for number in range(WINDOW + 5)]
+        await server.begin(client, base=0.02, cap=0.05)
+        attempt = await accepted(server, client)
+        for text in texts:
+            await server.do("send", client, text=text)
+        await server.handled()
+        await attempt.close(1008)
+        server.did = f"{len(texts)} calls of send(), and a close with 1008"
+        failed = [{"event": "failed", "text": text} for text in texts]
+        await server.all_of(*failed, {"event": "over", "stopped": 1008}, client=client, likely=WINDOW_ENDS)
 
     @check(5, "tries again while the server's name can't be resolved")
     async def test_name(self, subject: Subject) -> None:

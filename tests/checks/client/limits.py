@@ -135,7 +135,6 @@ class Limits:
         await server.do("send", 2, text="other")
         server.did += ", and one of another client in the same process"
         await key_of(server, other, "other", likely=TOO_FEW)
-        await Limits._stops_when_full(server, other)
         attempt.drop()
         server.did = f"{len(texts)} calls of send(), and a lost connection"
         attempt = await accepted(server)
@@ -154,19 +153,6 @@ class Limits:
             await no_more_sent(server, attempt, likely=TOO_MANY)
         server.did = f"{len(texts)} calls of send(), a lost connection, {acknowledged} acks, and the end of the client"
         await ends(server, sends=len(texts) - acknowledged, waits=WINDOW_ENDS)
-
-    @staticmethod
-    async def _stops_when_full(server: FakeServer, other: ConnectionAttempt) -> None:
-        """Stop a client that has one unacknowledged message while more calls of send() wait for a place."""
-        texts = [f"more {number}" for number in range(WINDOW + 5)]
-        for text in texts:
-            await server.do("send", other.client, text=text)
-        await server.handled()
-        await other.close(1008)
-        did, server.did = server.did, f"{len(texts) + 1} calls of send(), and a close with 1008"
-        failed = [{"event": "failed", "text": text} for text in ("other", *texts)]
-        await server.all_of(*failed, {"event": "over", "stopped": 1008}, client=other.client, likely=WINDOW_ENDS)
-        server.did = did
 
     @staticmethod
     async def _cancels(server: FakeServer, client: int) -> None:
