@@ -245,7 +245,7 @@ class Logout:
 
     @staticmethod
     async def _are_off_the_list(auth: AuthClient, ada: str) -> None:
-        """Check that Grace is no longer on the lists."""
+        """Check that Grace has left the lists."""
         for room in ("lobby", "lab"):
             path = f"/rooms/{room}/members"
             deadline = time.monotonic() + auth.subject.patience
