@@ -5,6 +5,7 @@ import base64
 import itertools
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -36,6 +37,8 @@ Its local time is nine hours ahead of UTC.
 """
 WEST = KEYED | {"TICKET_SECONDS": "29", "TZ": "EST5"}
 """Settings of another such server, whose lists of members are checked. Its local time is five hours behind UTC."""
+WAITS = "The route waits for something, or blocks the event loop. Look for the call that takes long."
+"""The likely mistake if a route doesn't answer."""
 NOTICES = ("members", "joined", "left")
 
 _marks = itertools.count(1)
@@ -131,6 +134,7 @@ class AuthClient:
             "POST",
             path,
             likely="Your endpoint waits for something, or it blocks the event loop. Look for the call that takes long.",
+            kept=True,
             timeout=HASHING,
             headers=headers,
             data=form or None,
@@ -228,6 +232,41 @@ class AuthClient:
         """
         response = await self.post("/ticket", headers=bearer(token))
         return self._field(response, "ticket", "POST /ticket with a valid token as Authorization: Bearer")
+
+    async def leaves_the_list(
+        self, name: str, room: str, token: str, *, after: str, likely: str, seconds: float = 0, log_in: str = ""
+    ) -> None:
+        """Check that a name isn't on the list of a room any longer than the patience.
+
+        Args:
+            name: the name.
+            room: the room.
+            token: the token of a user who may read there.
+            after: the event before, for the message of a failure.
+            likely: the mistake, if the name stays.
+            seconds: how much longer than the patience it may stay.
+            log_in: the user to log in again if the token expires meanwhile; by default, none.
+
+        Raises:
+            Failure: the name is still on the list.
+        """
+        path, start = f"/rooms/{room}/members", time.monotonic()
+        while True:
+            response = await self.subject.request("GET", path, headers=bearer(token), kept=True, likely=WAITS)
+            if response.status_code == 401 and log_in:
+                token = await self.log_in(log_in, fresh=True)
+            elif name not in response.text:
+                return
+            elif time.monotonic() > start + seconds + self.subject.patience:
+                raise Failure(
+                    sent=f"GET {path} for {time.monotonic() - start:.1f} s, with a valid token",
+                    after=after,
+                    got=show(response.text),
+                    expect=f"a list without {name}",
+                    likely=likely,
+                )
+            else:
+                await asyncio.sleep(0.05)
 
     @staticmethod
     def _field(response: httpx.Response, field: str, sent: str) -> str:

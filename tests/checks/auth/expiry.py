@@ -11,13 +11,10 @@ from judge.auth import KEY, KEYED, WEST, AuthClient, Member, bearer, claims_of, 
 from judge.clients import Client, ClientConnection, anything
 from judge.flood import LARGE, MANY
 from judge.members import joined, left, said
-from judge.messages import show
 from judge.model import Failure, Likely, check
 from judge.subject import Subject
 from judge.tasks import running, spawn, stop
 from websockets import ConnectionClosed
-
-from .permissions import WAITS
 
 STAYING = "a message on a connection of a newer token of the same user, which hasn't expired"
 TIMER = "Put asyncio.timeout(principal.expires_at - time.time() + 0.1) around join() and the loop."
@@ -315,25 +312,8 @@ class Expiry:
             if code != 4401 or late < -0.1:
                 likely = likely if code is None else ""
                 raise self._not_closed({how: (code, late)}, how, "with a token of its own", likely)
-        await self._is_off_the_list_too(auth, later, expiry)
-
-    @staticmethod
-    async def _is_off_the_list_too(auth: AuthClient, token: str, end: float) -> None:
-        """Check that Grace, whose only connection in the lobby was closed, is off the list."""
-        path = "/rooms/lobby/members"
-        while True:
-            response = await auth.subject.request("GET", path, headers=bearer(token), likely=WAITS)
-            if "Grace" not in response.text:
-                return
-            if time.time() > end + 2 + auth.subject.patience:
-                raise Failure(
-                    sent=f"GET {path} {time.time() - end:.1f} s after the expiry of Grace's token",
-                    after="Grace's only connection in the lobby was closed with 4401",
-                    got=show(response.text),
-                    expect="a list without Grace",
-                    likely=LEFT_LISTED,
-                )
-            await asyncio.sleep(0.05)
+        after = "Grace's only connection in the lobby was closed with 4401 at the expiry of its token"
+        await auth.leaves_the_list("Grace", "lobby", later, after=after, likely=LEFT_LISTED)
 
     @staticmethod
     async def _is_off_the_list(auth: AuthClient, token: str) -> None:
@@ -345,25 +325,9 @@ class Expiry:
         end = float(claims_of(token)["exp"])
         await asyncio.sleep(end - time.time())
         # Log in now, so that in the server's order of events this login comes after the expiry.
-        grace = bearer(await auth.log_in("Grace", fresh=True))
-        deadline = end + 2 + auth.subject.patience
-        path = "/rooms/lab/members"
-        while True:
-            response = await auth.subject.request("GET", path, headers=grace, likely=WAITS)
-            if response.status_code == 401:
-                grace = bearer(await auth.log_in("Grace", fresh=True))
-                continue
-            if "Ada" not in response.text:
-                break
-            if time.time() > deadline:
-                raise Failure(
-                    sent=f"GET {path} {time.time() - end:.1f} s after the expiry of Ada's token",
-                    after="Ada reads nothing in the lab, and the buffers on the way to her are full",
-                    got=show(response.text),
-                    expect="a list without Ada",
-                    likely=LISTED,
-                )
-            await asyncio.sleep(0.05)
+        grace = await auth.log_in("Grace", fresh=True)
+        after = "Ada's token has expired; she reads nothing in the lab, and the buffers on the way to her are full"
+        await auth.leaves_the_list("Ada", "lab", grace, after=after, likely=LISTED, seconds=2, log_in="Grace")
 
     @staticmethod
     async def _are_refused(auth: AuthClient, token: str, ticket: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 
-from judge.auth import KEY, KEYED, WEST, AuthClient, Member, bearer, claims_of, forged
+from judge.auth import KEY, KEYED, WAITS, WEST, AuthClient, Member, bearer, claims_of, forged
 from judge.clients import ClientConnection, anything
 from judge.handshakes import connected, handshake
 from judge.messages import show
@@ -14,7 +14,7 @@ from judge.tasks import spawn, stop
 from websockets import ConnectionClosed
 
 from .expiry import flooding, until_stuck
-from .permissions import WAITS, is_missing
+from .permissions import is_missing
 
 LOGGED_OUT = (
     "The logout notes nothing that this token is compared with. Put time.time() with its fraction into iat, note "
@@ -214,7 +214,9 @@ class Logout:
             await staying.says("hello")
             staying.did = "a message of Ada, after Grace has logged out"
             await staying.gets_message("Ada", "hello", likely=OTHERS)
-        await self._are_off_the_list(auth, ada)
+        after = "Grace has logged out, and her connections were closed with 4401"
+        for room in ("lobby", "lab"):
+            await auth.leaves_the_list("Grace", room, ada, after=after, likely=STAYS_LISTED)
         for what, token, likely in (
             ("the token that was sent with the logout", used, LOGGED_OUT),
             ("an older token of the same user", older, ONLY_NEWER),
@@ -242,25 +244,6 @@ class Logout:
                 end.likely = ONE_SOCKET if len(closed) == 1 else SOME_SOCKETS
             if isinstance(end, BaseException):
                 raise end
-
-    @staticmethod
-    async def _are_off_the_list(auth: AuthClient, ada: str) -> None:
-        """Check that Grace has left the lists."""
-        for room in ("lobby", "lab"):
-            path = f"/rooms/{room}/members"
-            deadline = time.monotonic() + auth.subject.patience
-            while (
-                "Grace" in (response := await auth.subject.request("GET", path, headers=bearer(ada), likely=WAITS)).text
-            ):
-                if time.monotonic() > deadline:
-                    raise Failure(
-                        sent=f"GET {path} with a valid token of Ada",
-                        after="Grace has logged out, and her connections were closed with 4401",
-                        got=show(response.text),
-                        expect="a list without Grace",
-                        likely=STAYS_LISTED,
-                    )
-                await asyncio.sleep(0.02)
 
     @staticmethod
     async def _is_refused(auth: AuthClient, what: str, token: str, likely: str) -> None:
@@ -377,7 +360,8 @@ class HardLogouts:
                     expect=f"all {MANY} connections that read closed with 4401",
                     likely=SOME if 4401 in codes else SOCKETS,
                 )
-            await self._linus_is_off_the_list(auth, ada)
+            after = "Linus has logged out, and one of his connections reads nothing"
+            await auth.leaves_the_list("Linus", "lobby", ada, after=after, likely=LIST_WAITS, seconds=2)
 
     @staticmethod
     async def _close_code(member: Member) -> int | None:
@@ -387,28 +371,6 @@ class HardLogouts:
                 async for _ in member.connection:
                     pass
         return member.connection.close_code
-
-    @staticmethod
-    async def _linus_is_off_the_list(auth: AuthClient, token: str) -> None:
-        deadline = time.monotonic() + 2 + auth.subject.patience
-        while (
-            "Linus"
-            in (
-                response := await auth.subject.request(
-                    "GET", "/rooms/lobby/members", headers=bearer(token), likely=WAITS
-                )
-            ).text
-        ):
-            if time.monotonic() > deadline:
-                raise Failure(
-                    sent="GET /rooms/lobby/members with a valid token of Ada",
-                    after="Linus has logged out, and one of his connections reads nothing",
-                    got=show(response.text),
-                    expect="a list without Linus",
-                    likely="The list waits for the close, which waits until the client reads. "
-                    "Start both together with asyncio.gather(), or take it off the list first.",
-                )
-            await asyncio.sleep(0.05)
 
     @check(7, "leaves no task behind when a connection ends", hard=True)
     async def test_tasks(self, subject: Subject) -> None:
@@ -444,6 +406,10 @@ async def _refuses_an_earlier(auth: AuthClient, token: str) -> bool:
 CLOSES = (
     "POST /logout waits until each connection is closed, and one client reads nothing. "
     "End the wait of each connection's own endpoint instead, as an expiry does, and let the endpoint close it."
+)
+LIST_WAITS = (
+    "The list waits for the close, which waits until the client reads. Start both together with asyncio.gather(), or "
+    "take the member off the list first."
 )
 SOME = (
     "The logout ends some of the user's connections only, so your code keeps a limited number of them, or the set "

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 
-from judge.auth import KEY, KEYED, PASSWORDS, AuthClient, Member, bearer, claims_of, elsewhere, forged
+from judge.auth import KEY, KEYED, PASSWORDS, WAITS, AuthClient, Member, bearer, claims_of, elsewhere, forged
 from judge.clients import ClientConnection
 from judge.messages import show
 from judge.model import Failure, check
@@ -148,7 +148,7 @@ class Tickets:
     async def test_six_at_once(self, subject: Subject) -> None:
         auth = AuthClient(subject)
         ada = await auth.log_in("Ada")
-        for _ in range(3):
+        for _ in range(2):
             ticket = await auth.create_ticket(ada)
             answers = await asyncio.gather(*(subject.handshake(f"/ws/lobby?ticket={ticket}") for _ in range(6)))
             inside = [answer for answer in answers if isinstance(answer, ClientConnection)]
@@ -239,31 +239,31 @@ class Tickets:
                 await member.gets_message(claims_of(token)["sub"], "hello", likely=SENDER_TOO)
                 await member.send("hello, which isn't JSON")
                 await member.gets_error(likely=ANSWERED)
-        await subject.request("GET", "/rooms/lobby/members", headers=bearer(token), likely=SLOW_ROUTE)
+        await subject.request("GET", "/rooms/lobby/members", headers=bearer(token), likely=WAITS)
         await self._keeps_out(subject, tokens, "logins, tickets and handshakes with Authorization: Bearer and ?ticket=")
-        for token in tokens:
-            ticket = await auth.create_ticket(token)
-            for path, headers in (
-                ("/ws/attic", bearer(token)),
-                ("/ws/lobby", bearer(token) | {"Origin": "http://evil.example"}),
-                ("/ws/lobby", {"Authorization": f"Basic {token}"}),
-                ("/ws/lobby", bearer(token + "x")),
-                (f"/ws/attic?ticket={ticket}", bearer(token)),
-                (f"/ws/lobby?ticket={ticket}x", None),
-            ):
-                # Ignore the result: later checks judge whether the handshake is refused.
-                answer = await subject.handshake(path, headers=headers)
-                if isinstance(answer, ClientConnection):
-                    await answer.close()
-            for method, path in (
-                ("POST", "/ticket"),
-                ("POST", "/logout"),
-                ("GET", "/rooms/lobby/members"),
-                ("GET", "/debug/sessions"),
-                ("DELETE", "/rooms/lobby/members/Linus"),
-            ):
-                for sent in (f"{token}x", token) if path != "/logout" else (f"{token}x",):
-                    await subject.request(method, path, headers=bearer(sent), likely=SLOW_ROUTE)
+        token = tokens[0]
+        ticket = await auth.create_ticket(token)
+        for path, headers in (
+            ("/ws/attic", bearer(token)),
+            ("/ws/lobby", bearer(token) | {"Origin": "http://evil.example"}),
+            ("/ws/lobby", {"Authorization": f"Basic {token}"}),
+            ("/ws/lobby", bearer(token + "x")),
+            (f"/ws/attic?ticket={ticket}", bearer(token)),
+            (f"/ws/lobby?ticket={ticket}x", None),
+        ):
+            # Ignore the result: later checks judge whether the handshake is refused.
+            answer = await subject.handshake(path, headers=headers)
+            if isinstance(answer, ClientConnection):
+                await answer.close()
+        for method, path in (
+            ("POST", "/ticket"),
+            ("POST", "/logout"),
+            ("GET", "/rooms/lobby/members"),
+            ("GET", "/debug/sessions"),
+            ("DELETE", "/rooms/lobby/members/Linus"),
+        ):
+            for sent in (f"{token}x", token) if path != "/logout" else (f"{token}x",):
+                await subject.request(method, path, headers=bearer(sent), likely=WAITS)
         await auth.post("/token", username="Ada", password=f"{PASSWORDS['Ada']} ")
         after = (
             "requests and handshakes with a token for another room or member, from another origin, with another "
@@ -314,4 +314,3 @@ class _NotInTime(Exception):
 
 
 SENDER_TOO = "The sender doesn't get its own message. Send to manager.all_tabs(room_id), which includes the sender."
-SLOW_ROUTE = "The route waits for something, or blocks the event loop. Look for the call that takes long."

@@ -11,7 +11,7 @@ from judge.members import PING, Members, joined, left
 from judge.messages import show
 from judge.model import Failure, Likely, check
 from judge.sessions import ENDS, read_on
-from judge.slow_readers import LARGE, LONGEST_WAIT, in_one_piece, read_slowly, stuck_members
+from judge.slow_readers import LONGEST_WAIT, in_one_piece, read_slowly, stuck_members
 from judge.subject import Subject
 from judge.tasks import running
 from websockets.frames import Close, Opcode
@@ -63,6 +63,8 @@ MOST = WAITING + 4
 """Messages after which every member that reads nothing must be disconnected."""
 RATE = 1_048_576
 """Bytes per second that a slow member reads."""
+HEAVY = "x" * 98_304
+"""A text of which 64 take 6 s to read at that rate: longer than CLOSE_TIMEOUT, though the kernel's buffer grows."""
 FILLER = "x" * 262_144
 MANY = 90
 """Members that read nothing, all in one room: more than a queue holds notices."""
@@ -442,11 +444,11 @@ class SlowConsumers:
             a_room(subject, "Ada") as (room, talk),
             stuck_members(subject, [Members.path(room, "Linus")]) as (linus,),
         ):
-            after = "Linus stopped reading, and was disconnected when 64 messages of 64 KiB waited"
+            after = "Linus stopped reading, and was disconnected when 64 messages of 96 KiB waited"
             while "Linus" not in talk.left:
                 if talk.number > DROPPED_BY:
                     raise Failure(after=after, got="no left", expect="left of Linus", likely=DROP)
-                await talk.say(LARGE, after=after)
+                await talk.say(HEAVY, after=after)
             received = await read_slowly(linus, RATE, subject.patience + 1)
             texts = [frame.data for frame in received if frame.opcode == Opcode.TEXT]
             count = sum(b'"type":"message"' in text[:20].replace(b" ", b"") for text in texts)
@@ -456,4 +458,4 @@ class SlowConsumers:
                     f"close code {codes[0]}" if codes else "no close frame, code 1006"
                 )
                 sent = "a pong now and then; it reads on, 1 MiB a second"
-                raise Failure(sent=sent, after=after, got=got, expect="what waited, then code 1013", likely=FIXED)
+                raise Failure(sent=sent, after=after, got=got, expect="the queue, then code 1013", likely=FIXED)
