@@ -48,7 +48,7 @@ CLOSE_TIMEOUT = 2.0
 """CLOSE_TIMEOUT by default, in seconds."""
 READS_ON_AFTER = 1.4
 """Seconds for which a tab pauses, less than `CLOSE_TIMEOUT`."""
-LONG_PAUSE = 3.0
+LONG_PAUSE = 2.5
 """Seconds for which such a client pauses."""
 WAYS = (
     "disconnected at the next message",
@@ -415,22 +415,18 @@ class SlowConsumers:
             linus.did = "pongs; it was disconnected when a ping found 64 messages in its queue, and reads on"
             await linus.is_closed(1013, likely=replace(CODE, wrong=PINGS_UNLIMITED), besides=anything)
 
-    @check(2, "waits for CLOSE_TIMEOUT, whatever it is, before it aborts a connection", hard=True)
+    @check(2, "waits for CLOSE_TIMEOUT, whatever it is, before it aborts a connection", pauses=True)
     async def test_close_timeout(self, subject: Subject) -> None:
-        await asyncio.gather(self._long(subject), self._default(subject))
-
-    @staticmethod
-    async def _long(subject: Subject) -> None:
         own = await subject.under(**QUIET)
         async with backlog(own) as linus:
             await linus.add(WAITING)
             await linus.overflows()
-            await asyncio.sleep(LONG_PAUSE)
+            await pause(LONG_PAUSE)
             did = f"nothing; Linus was disconnected, and reads on after {LONG_PAUSE:g} s; CLOSE_TIMEOUT=20"
             await linus.reads_on(did=did, closed=NOT_OWN_TIMEOUT)
 
-    @staticmethod
-    async def _default(subject: Subject) -> None:
+    @check(2, "aborts a connection after two seconds by default", hard=True)
+    async def test_default_timeout(self, subject: Subject) -> None:
         async with backlog(subject) as linus:
             await linus.add(WAITING)
             await linus.overflows()

@@ -52,6 +52,9 @@ GAP = (
     "self.after."
 )
 GAP_AS_ONE = "Your client counts each gap as one missing message. Add the gap's missed to self.after."
+EACH_GAP = (
+    "Your client doesn't deliver this gap. Put each gap into the inbox, also one that's equal to the gap before it."
+)
 OF_THE_START = (
     "Your client asks with the after= that it began with. Set self.after to each delivered id, and compute the URL "
     "from self.after before each attempt."
@@ -272,14 +275,17 @@ class Resume:
                 attempt.drop()
                 server.did = "messages 1 to 3 with one sender and text, and a lost connection, while no task iterates"
             attempt = await resumed(server, 3, likely=BEHIND)
-            await attempt.send(message(4, "Grace", "hello"))
+            await attempt.send(message(4, "Grace", "hello"), gap(2), gap(2))
             await server.messages_before_pong(attempt, likely=PINGS)
             await server.do("read")
             server.did = (
-                "three connections delivered messages 1 to 3, and a fourth one message 4; then a reader started"
+                "three connections delivered messages 1 to 3, and a fourth one message 4 and two gaps of 2; then a reader "
+                "started"
             )
             for number in (1, 2, 3, 4):
                 await server.does("item", item=message(number, "Grace", "hello"), likely=NO_ITEM, wrong=AGAIN)
+            for likely in (NO_ITEM, EACH_GAP):
+                await server.does("item", item=gap(2), likely=likely)
             await server.quiet(likely=AGAIN)
 
     @check(1, "leaves no task behind, and lets each waiting send() fail")

@@ -43,6 +43,11 @@ NOT_RESTORED = (
     "with 403, which is fatal for its client. After each new subscription and before resync(), restore the ids of all "
     "rooms of which this process has published, received or read messages."
 )
+SMALLER = (
+    "Your process doesn't raise an id that another process has restored before, and that's smaller than its own: the "
+    "other process had missed the latest messages. Set the last id whenever it's smaller, compared as a number, and "
+    "not only if there's none."
+)
 ONLY_READ = (
     "Your process doesn't restore the last id of a room that it has only read. Store the largest id in "
     "self.last_ids in read_history() too, as in publish() and _dispatch(), and restore all rooms of self.last_ids, "
@@ -95,6 +100,7 @@ class Outages:
                     missed = "resync() calls load_history() for each room with a tab, which reads what was missed"
                     with suspecting(subject, "manager.py", missed):
                         await self._unnoticed(cluster, room, ada, grace)
+                    await self._behind(cluster, room, ada, grace)
                     await self._emptied_again(cluster, room, (left, read), ada, grace)
 
     async def _unnoticed(self, cluster: Cluster, room: str, ada: MemberLog, grace: MemberLog) -> None:
@@ -125,6 +131,34 @@ class Outages:
         await try_until_acknowledged(grace, "silence", "silence", after=after, likely=UNAVAILABLE)
         after += "; then Grace sent a message at another process"
         await ada.until(lambda: len(ada.messages) > 8, expect="Grace's message", likely=QUIET, after=after, seconds=6)
+
+    async def _behind(self, cluster: Cluster, room: str, ada: MemberLog, grace: MemberLog) -> None:
+        """Empty Redis, and let the process reconnect first that has missed the latest messages."""
+        (tap,) = cluster.taps
+        missed = "three messages that Ada's process didn't receive"
+        tap.holds_subscriptions = True
+        tap.silence()
+        for number in range(1, 4):
+            await try_until_acknowledged(grace, f"missed {number}", f"m{number}", after=missed, likely=UNAVAILABLE)
+        largest = max(grace.ids[-1], *grace.acks.values())
+        after = (
+            f"Grace sent {missed}, the last one with the id {largest}; Redis was killed and recovered empty, and "
+            "Ada's process reconnected first"
+        )
+        with cluster[1].suspended(), cluster[2].suspended():
+            await asyncio.to_thread(cluster.redis.kill)
+            cluster.redis.forget()
+            await asyncio.to_thread(cluster.redis.start)
+            tap.holds_subscriptions = False
+            await self._resumes(cluster[0], room, ada.ids[-1], after)
+        await self._resumes(cluster[1], room, largest, f"{after}, and then Grace's", likely=SMALLER)
+        got = await try_until_acknowledged(ada, "above", "above", after=after, likely=UNAVAILABLE)
+        if got <= largest:
+            got = f"an ack with the id {got}"
+            raise Failure(after=after, got=got, expect=f"an id above {largest}", likely=SMALLER)
+        for log in (ada, grace):
+            expect = f"message {got}, which Ada sent"
+            await log.until(lambda log=log: log.ids[-1] == got, expect=expect, likely=SMALLER, after=after, seconds=4)
 
     async def _emptied_again(
         self, cluster: Cluster, room: str, others: tuple[str, str], ada: MemberLog, grace: MemberLog
@@ -157,9 +191,9 @@ class Outages:
             for number in (22, 23):
                 await self._goes_on(grace, number, after)
         late = f"{after}; Grace sent two messages while Ada's process was suspended, and nothing was sent since"
-        count = len(grace.messages)
+        newest = grace.ids[-1]
         await ada.until(
-            lambda: len(ada.messages) >= count,
+            lambda: ada.ids[-1] >= newest,
             expect="both messages of Grace",
             likely=BACK,
             after=late,
@@ -167,9 +201,7 @@ class Outages:
         )
         await self._goes_on(ada, 24, f"{late}, except by Ada")
         for log in (ada, grace):
-            await log.until(
-                lambda log=log: len(log.messages) > count, expect="all new messages", likely=BACK, after=late
-            )
+            await log.until(lambda log=log: log.ids[-1] > newest, expect="all new messages", likely=BACK, after=late)
             if log.ids != sorted(set(log.ids)):
                 raise Failure(after=late, got=str(log), expect="increasing ids", likely=RISING)
         after += "; Grace sent two messages at one process, and then Ada sent one at another process"

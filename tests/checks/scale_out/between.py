@@ -20,8 +20,8 @@ from .every_process import Causes, compare, listed, receives
 PLACES = 6
 """The number of commands of a process before which another process does something."""
 TWO_STEPS = (
-    "Your process assigns the id and publishes the message in several commands, and another process can publish a "
-    "larger id between them. Call INCR and PUBLISH in the script, which Redis runs in one step."
+    "Your process assigns the id, stores the message, and publishes it in several commands, and another process can "
+    "publish a larger id between them. Call INCR, XADD and PUBLISH in one script, which Redis runs in one step."
 )
 ORDER = Causes(missing=TWO_STEPS, gap=TWO_STEPS, twice=TWO_STEPS, order=TWO_STEPS, number=TWO_STEPS)
 STORED_LATER = (

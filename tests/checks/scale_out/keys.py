@@ -88,7 +88,7 @@ BY_ID = (
     "Your code removes keys by the id of the last message, so messages without a key push them out. Remove them by "
     "their place: ZREMRANGEBYRANK with 0 and -1 - DEDUP_WINDOW."
 )
-FEW = "Your code keeps only {} keys of the room. Pass DEDUP_WINDOW to the script, which is 1000 in settings.py."
+FEW = "Your code keeps only {} keys of the room. Set DEDUP_WINDOW in settings.py to 1000, and pass it to the script."
 NEVER_REMOVED = (
     "Your code doesn't remove old keys: a sorted set of the room has {} of them. After ZADD, call ZREMRANGEBYRANK with "
     "0 and -1 - DEDUP_WINDOW."
