@@ -323,7 +323,7 @@ class Judge:
         if (code := subject.server.exit_code) is not None:
             got += f"; the server ended, exit code {code}"
             likely = KILLED if code < 0 else ENDED
-        elif not failure.closed and subject.hung:
+        elif not failure.closed and not failure.certain and subject.hung:
             likely = SPINNING
         elif not failure.closed and failure.broken and subject.blocked and not (trouble and trouble.explains):
             # An error explains the failure, even if a busy machine makes the server look blocked.

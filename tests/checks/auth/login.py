@@ -158,7 +158,9 @@ class Login:
         answers = await asyncio.gather(*(self._answer(auth, *case) for case in cases))
         wrong_password = answers[3][0]
         for (name, password), (response, _) in zip(cases, answers, strict=True):
-            sent = f"POST /token with the name {quoted(name)} and the password {quoted(password)}"
+            sent = (
+                f"POST /token with the name {quoted(name)} and the password {quoted(password)}, and four more with it"
+            )
             got = f"status {response.status_code}, WWW-Authenticate: {response.headers.get('WWW-Authenticate')}"
             if response.status_code != 401 or not response.headers.get("WWW-Authenticate", "").startswith("Bearer"):
                 raise Failure(

@@ -70,8 +70,8 @@ REMOVED_WITH = (
     "Remove only this one, TICKET_SECONDS after it was issued: call_later(TICKET_SECONDS, _tickets.pop, ticket, None)."
 )
 ENDS_SOCKET = (
-    "The connection ends with the ticket that opened it. A ticket's time is only for the handshake: end the connection "
-    "at principal.expires_at, the expiry of the token."
+    "The connection ends with the ticket that opened it. A ticket's time is only for the handshake: store the "
+    "principal of the token as it is, and end the connection at its expires_at, the expiry of the token."
 )
 
 

@@ -70,8 +70,8 @@ EARLY_AFTER = (
     "doesn't set the count to 0: subtract nothing from it, and don't set it to 1."
 )
 EARLY_BOTH = (
-    "Your code closes a tab at the third ping after its last sign of life. Close it if three pings are already "
-    "unanswered, and count the new ping after that comparison."
+    "Your code closes a tab at the third ping after its last sign of life. Close it at the fourth one, when three "
+    "pings, MAX_UNANSWERED_PINGS, are already unanswered."
 )
 EARLY_JOIN = (
     "The count of a new tab starts at 1, or its first ping counts twice. Set the count of unanswered pings to 0 when a "

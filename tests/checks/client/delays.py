@@ -15,6 +15,7 @@ from judge.subject import Subject
 from .sent import (
     CONNECTS,
     DUPLICATE,
+    IN_ORDER,
     NEVER_ENDS,
     NO_ID,
     NO_ITEM,
@@ -41,6 +42,10 @@ FIRST = (
     "connection or an attempt that has failed."
 )
 NO_DELAY = "Your client reconnects without a delay. Sleep for the back-off delay before each further attempt."
+NOT_AFTER_1012 = (
+    "Your client waits for another delay after a close with 1012 than after other ends. Sleep for the same back-off "
+    "delay before each further attempt, whatever has ended the connection."
+)
 NOT_GROWING = (
     "Your delay doesn't grow with the number of attempts. Count them in self._attempt, add 1 after each delay, and "
     "multiply base by 2 ** self._attempt."
@@ -70,6 +75,10 @@ FROM_ZERO = (
     "begins at the half."
 )
 NO_CAP = "Your delay grows beyond cap. Let max_delay be min(self.cap, self.base * 2**n)."
+NOT_TO_CAP = (
+    "Your delay stops growing before it reaches cap. Let max_delay be min(self.cap, self.base * 2**n), and limit n, if "
+    "at all, to a large number such as 64."
+)
 NO_JITTER = (
     "Your delays aren't random, so all clients reconnect at the same time. Choose each with "
     "random.uniform(max_delay / 2, max_delay)."
@@ -93,6 +102,10 @@ RETRY_CONNECTS = (
 RETRY_DELAY = (
     "Your client sends the message again after another delay than the one before an attempt to connect. Use the same "
     "method for both, with the same n."
+)
+RETRY_NOT_COUNTED = (
+    "Your client waits for the shortest delay again, that of n = 0, before it sends the message once more. "
+    "Each delay counts as an attempt, also this one: add 1 to self._attempt after it, and don't reset it for an error."
 )
 RETRY_NOW = (
     'Your client sends the message again without a delay after an error with "retry": true. Let the writer sleep for '
@@ -188,6 +201,8 @@ def cause(delays: Sequence[Delay]) -> str:
     shifted = [Delay(each.seconds, one, each.measured) for each, one in zip(delays, earlier, strict=False)]
     if len(delays) > 3 and all(each.is_right for each in shifted):
         return TOO_LATE
+    if [each.is_right for each in delays[:6]] == [True] * 4 + [False, True]:
+        return NOT_AFTER_1012
     after_handshakes = delays[2:4]
     if all(each.is_right for each in delays[:2]) and all(each.seconds <= base + ACCURACY for each in after_handshakes):
         return HANDSHAKE_RESETS
@@ -215,29 +230,38 @@ class Delays:
             await server.begin(99, base=60, cap=60)
             server.did = "the start of a client with base=60"
             await server.next_attempt(99, likely=FIRST)
-            await all_done(self._grows(server), *(self._keeps(server, *each) for each in enumerate(KEEP, 1)))
+            await all_done(
+                self._grows(server),
+                *(self._keeps(server, *each) for each in enumerate(KEEP, 1)),
+                self._reaches_cap(server, len(KEEP) + 1),
+            )
 
     async def _grows(self, server: FakeServer) -> None:
         clock = asyncio.get_running_loop().time
         await server.begin(base=BASE, cap=CAP)
         attempt = await server.next_attempt(likely=CONNECTS)
         delays = []
-        ways = ("HTTP 503", "the end of the connection in the handshake", "an accepted handshake and a close with 1013")
+        ways = {
+            1: "the end of the connection in the handshake",
+            2: "an accepted handshake and a close with 1013",
+            3: "a lost connection",
+            4: "an accepted handshake and a close with 1012",
+        }
         for number in range(ATTEMPTS):
             # Refuse, abort, close, or accept and then drop: none of these resets the delay.
-            if number in (2, 3):
+            if number in (2, 3, 4):
                 await attempt.accept()
             # Before the end: if this process is late, the client's delay seems longer, and never too short.
             ended = clock()
             if number == 3:
                 attempt.drop()
-            elif number == 2:
-                await attempt.close(1013)
+            elif number in (2, 4):
+                await attempt.close(1013 if number == 2 else 1012)
             elif number == 1:
                 attempt.abort_handshake()
             else:
                 attempt.refuse(503)
-            way = ways[number] if 0 < number < 3 else "a lost connection" if number == 3 else ways[0]
+            way = ways.get(number, "HTTP 503")
             server.did = f"{number + 1} attempts that ended without a message, the last one with {way}"
             attempt = await server.next_attempt(likely=EVERY)
             delays.append(await delay(server, attempt.at - ended, min(CAP, BASE * 2**number)))
@@ -249,7 +273,7 @@ class Delays:
     def _judge(server: FakeServer, delays: list[Delay]) -> None:
         at_cap = sorted(each.seconds for each in delays if each.longest == CAP and not each.measured)
         shown = ", ".join(f"{each.seconds:.3f}" for each in delays)
-        which = " (the third and the fourth after an accepted handshake)" if len(delays) > 3 else ""
+        which = " (the third to the fifth after an accepted handshake)" if len(delays) > 4 else ""
         server.did = f"{len(delays)} attempts that ended without a message{which}; base={BASE} and cap={CAP}"
         longest = ", ".join(f"{each.longest:.3f}" for each in delays[:4])
         expect = f"each at least half of, and at most: {longest}, and then {CAP:.3f} s"
@@ -260,6 +284,25 @@ class Delays:
             likely, expect = NO_JITTER, "random delays: with the same n, each is another one"
         if likely:
             raise Failure(after=server.did, got=f"delays of {shown} s", expect=expect, likely=likely)
+
+    @staticmethod
+    async def _reaches_cap(server: FakeServer, client: int) -> None:
+        """Check that the delay grows up to a cap that's a hundred times as long as base."""
+        base, cap, failed = 0.003, 0.3, 8
+        await server.begin(client, base=base, cap=cap)
+        attempt = await server.next_attempt(client, likely=EVERY)
+        for _ in range(failed):
+            ended = asyncio.get_running_loop().time()
+            attempt.refuse(503)
+            attempt = await server.next_attempt(client, likely=EVERY)
+        got = await delay(server, attempt.at - ended, cap, client=client, least=base / 8)
+        if not got.is_right:
+            raise Failure(
+                after=f"{failed} failed attempts; base={base} and cap={cap}",
+                got=f"a delay of {got.seconds:.3f} s",
+                expect=f"a delay from {cap / 2:.3f} to {cap:.3f} s",
+                likely=NOT_TO_CAP if got.seconds < cap / 2 else OTHER_DELAY,
+            )
 
     async def _keeps(self, server: FakeServer, client: int, what: str) -> None:
         """Check that a connection which delivers this doesn't reset the delay."""
@@ -355,7 +398,11 @@ class Delays:
                         after=did,
                         got=f"the message again after {got.seconds:.3f} s",
                         expect=f"it after {longest / 2:.3f} to {longest:.3f} s, with n = {count}",
-                        likely=RETRY_NOW if got.measured and got.seconds < longest / 2 else RETRY_DELAY,
+                        likely=RETRY_NOW
+                        if got.measured and got.seconds < longest / 2
+                        else RETRY_NOT_COUNTED
+                        if count and got.seconds <= BASE + ACCURACY
+                        else RETRY_DELAY,
                     )
             if text == "three":
                 start = clock()
@@ -452,16 +499,16 @@ class Delays:
         base = 0.6
         await server.begin(client, base=base, cap=base)
         attempt = await accepted(server, client)
-        await server.do("send", client, text="one")
-        key = await key_of(server, attempt, "one")
+        for text in ("one", "two"):
+            await server.do("send", client, text=text)
+        key, second = [await key_of(server, attempt, text) for text in ("one", "two")]
         await attempt.send(error(key, retry=True))
         await server.messages_before_pong(attempt, likely=BLOCKED)
         attempt.drop()
-        await server.do("send", client, text="two")
         attempt = await accepted(server, client)
-        server.did = "an error with retry, and a lost connection during its delay"
-        await key_of(server, attempt, "one", key=key)
-        second = await key_of(server, attempt, "two")
+        server.did = "an error with retry for the first of two messages, and a lost connection during its delay"
+        await key_of(server, attempt, "one", key=key, wrong=IN_ORDER)
+        await key_of(server, attempt, "two", key=second)
         await attempt.send(ack(key, 1))
         start = asyncio.get_running_loop().time()
         await attempt.send(error(second, retry=True))

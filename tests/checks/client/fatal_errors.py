@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 from http import HTTPStatus
 
-from judge.client_evidence import OVERFLOW
+from judge.client_evidence import OVERFLOW, show_event
 from judge.fake_server import FATAL, ROUNDS, FakeServer, fake_server
 from judge.members import Members, message
 from judge.model import Failure, check
 from judge.rejoining import ack, error
 from judge.subject import Subject
+from judge.tasks import running
 
 from .limits import INBOX, WINDOW, WINDOW_ENDS
 from .resume import SECOND_READER
@@ -115,6 +116,10 @@ ALL_REJECTED = (
 NOT_AGAIN = (
     "After a close with 1009, your client doesn't send the remaining messages. Reconnect, and send them one at a time, "
     "from the first one on."
+)
+NOT_TO_THE_END = (
+    "Your client doesn't use everything that arrived before its connection ended. Receive until recv() raises "
+    "ConnectionClosed, also when the connection has a close code already."
 )
 
 
@@ -242,6 +247,32 @@ class FatalErrors:
                     await server.does("item", client, item=item, likely=KEPT, wrong=KEPT)
                 await server.does("over", client, stopped=1008, likely=READER_WAITS)
             await self._stops_when_full(server, 2)
+            await self._reads_to_the_end(server, 3)
+
+    @staticmethod
+    async def _reads_to_the_end(server: FakeServer, client: int) -> None:
+        """Stop a client whose inbox has no room for the last messages, which arrive in one packet with the close."""
+        items = [message(number, "Grace", f"text {number}") for number in range(1, INBOX + 3)]
+        await server.begin(client, read=False, base=0.02, cap=0.05)
+        attempt = await accepted(server, client)
+        await server.do("send", client, text="one")
+        key = await key_of(server, attempt, "one")
+        await attempt.send(*items[:INBOX])
+        server.did = (
+            f"the server sent {INBOX} messages, and then two more, an ack and a close with 1008 in one packet, before "
+            "a reader started"
+        )
+        async with running(attempt.burst(*items[INBOX:], ack(key, INBOX + 3), code=1008)):
+            for _ in range(ROUNDS):
+                await server.handled()
+            await server.do("read", client)
+            expect = f"{len(items)} items, and send('one') returns {INBOX + 3}"
+            events = [await server.next(client, expect=expect, likely=NOT_TO_THE_END) for _ in range(len(items) + 1)]
+            others = [event for event in events if event["event"] != "item"]
+            if [event["item"] for event in events if event["event"] == "item"] != items or others[0]["event"] != "sent":
+                got = f"{len(events) - len(others)} items, and {' and '.join(map(show_event, others[:2]))}"
+                raise server.failure(client, got=got, expect=expect, likely=NOT_TO_THE_END)
+            await server.does("over", client, stopped=1008, likely=READER_WAITS)
 
     @staticmethod
     async def _stops_when_full(server: FakeServer, client: int) -> None:

@@ -62,7 +62,7 @@ DROPS_OLDEST = (
 )
 TOO_SMALL = (
     "Your client stops receiving before 2,000 items are in its inbox. Let the reader wait only while "
-    "len(self._inbox) >= MAX_INBOX, and use no other limit, such as a maxsize or MAX_UNACKNOWLEDGED."
+    "len(self._inbox) >= MAX_INBOX, leave MAX_INBOX at 2000, and use no other limit, such as a maxsize."
 )
 NOT_WOKEN = (
     "Your client received nothing more after its inbox was full, because nothing wakes the waiting reader. Call "

@@ -279,8 +279,8 @@ class Resume:
             await server.messages_before_pong(attempt, likely=PINGS)
             await server.do("read")
             server.did = (
-                "three connections delivered messages 1 to 3, and a fourth one message 4 and two gaps of 2; then a reader "
-                "started"
+                "three connections delivered messages 1 to 3, and a fourth one message 4 and two gaps of 2; then a "
+                "reader started"
             )
             for number in (1, 2, 3, 4):
                 await server.does("item", item=message(number, "Grace", "hello"), likely=NO_ITEM, wrong=AGAIN)

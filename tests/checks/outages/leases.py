@@ -37,6 +37,14 @@ ONLY_ON_REQUEST = (
     "The names of a killed process are removed only when a client requests the list. Await "
     "self.listener.refresh_presence() in a second task, every LEASE_RENEW_INTERVAL seconds."
 )
+WITHOUT_NOTICE = (
+    "Your code takes the names of a killed process off the list, and sends no notice. Pass an empty list for this "
+    "process to UPDATE_PRESENCE, which raises the version and publishes the change."
+)
+FORGOTTEN = (
+    "Only one of your processes learns of an expired lease, because RENEW_LEASE deletes it when it returns it. Keep "
+    "an expired lease for a while, such as an hour, so each process gets it."
+)
 TOO_LONG = (
     "The lease of a process is longer than LEASE_TTL: the settings are "
     f"{LEASE_TTL} s and {LEASE_RENEW_INTERVAL} s here. Import both from settings.py, and use "
@@ -87,6 +95,7 @@ class Leases:
         names = [*pool.names().values()]
         async with (
             own_cluster(subject, 2, **SHORT_LEASES) as cluster,
+            self._seeing_forgotten(cluster, room),
             at(cluster[1], room, "Grace") as grace,
             at(cluster[0], room, "Ada") as ada,
             at(cluster[1], crowd, "Watcher") as watcher,
@@ -168,6 +177,16 @@ class Leases:
                 raise Failure(after=after, got=f"the notices {show(grace.notices)}", expect=expect, likely=likely)
             await self._keeps_list(cluster, room)
 
+    @contextlib.asynccontextmanager
+    async def _seeing_forgotten(self, cluster: Cluster, room: str) -> AsyncIterator[None]:
+        """Explain a failure by expired leases that are no longer in Redis, if that's its cause."""
+        try:
+            yield
+        except Failure as failure:
+            if failure.likely in (ONLY_SOME, EVERY_ROOM) and await self._why_listed(cluster, room) == FORGOTTEN:
+                failure.likely = FORGOTTEN
+            raise
+
     @staticmethod
     async def _why_listed(cluster: Cluster, room: str) -> str:
         """Return why no member got `left` for the names of a killed process, from its lease and the list."""
@@ -176,10 +195,15 @@ class Leases:
             async for key in redis.scan_iter(_type="zset", count=1000):
                 ahead = [score - time.time() for _, score in await redis.zrange(key, 0, -1, withscores=True)]
                 scores += [score for score in ahead if -3600 < score < 3600]
+            in_redis = [key for key in await lists_of(redis, room) if "Linus" in str(await redis.hgetall(key))]
         if not scores:
             return NEVER
         if max(scores) > 1.2 * LEASE_TTL:
             return TOO_LONG
+        if min(scores) > 0:
+            return FORGOTTEN
+        if not in_redis:
+            return WITHOUT_NOTICE
         answer = await cluster[1].get(Members.list_path(room), likely=NEVER)
         if answer.status_code != 200:
             return NEVER

@@ -27,7 +27,8 @@ RISING = (
 )
 PUBLISH_FIRST = (
     "Your publish() has reached the empty Redis before the subscription has noticed the restart, so the ids start "
-    "again. Pass self.last_ids.get(room_id, 0) to PUBLISH, and raise KEYS[1] to it before INCR."
+    "again. Pass self.last_ids.get(room_id, 0) to PUBLISH, and raise KEYS[1] to it before INCR. Restore the ids of all "
+    "rooms after each subscription too."
 )
 LOWERED = (
     "Your publish() passes an id that's too small: the ack of the repeated key k1 has its old id, and your code stored "
@@ -151,6 +152,15 @@ class Outages:
             await asyncio.to_thread(cluster.redis.start)
             tap.holds_subscriptions = False
             await self._resumes(cluster[0], room, ada.ids[-1], after)
+        # Grace's process gets this notice when it has subscribed again: it has restored its ids by then.
+        async with at(cluster[0], room, "Barbara"):
+            await grace.until(
+                lambda: ("joined", "Barbara") in grace.notices,
+                expect="joined Barbara",
+                likely=BACK,
+                after=f"{after}; then Barbara joined there",
+                seconds=6,
+            )
         await self._resumes(cluster[1], room, largest, f"{after}, and then Grace's", likely=SMALLER)
         got = await try_until_acknowledged(ada, "above", "above", after=after, likely=UNAVAILABLE)
         if got <= largest:

@@ -13,7 +13,8 @@ from judge.subject import Subject
 from judge.tasks import running
 from redis.asyncio import Redis
 
-from ..scale_out.every_process import APART, EVERYWHERE, are, said
+from ..scale_out.between import enter_scene
+from ..scale_out.every_process import APART, EVERYWHERE, Causes, are, said
 from .starter import suspecting
 
 PROMPTLY = 5.0
@@ -65,6 +66,12 @@ NEVER_EXPIRES = (
     "UPDATE_PRESENCE, which calls EXPIRE."
 )
 EXPIRES_LATE = "Your list expires later than Make states. Pass 3600 to UPDATE_PRESENCE, in seconds."
+
+
+TWO_STEPS = (
+    "Your process takes a version that's newer than its list of names, so it ignores the change between the two. "
+    "Return both from UPDATE_PRESENCE, which Redis runs in one step."
+)
 
 
 class Presence:
@@ -196,6 +203,33 @@ class Presence:
                     raise Failure(after=after, got=got, expect="status 204", likely=CONFIRMED)
             await are(cluster, room, "Ada", after=after, likely=CONFIRMED)
 
+    @check(2, "lists and notifies of every name, whatever other processes do in between")
+    async def test_names_between(self, subject: Subject) -> None:
+        cluster = await shared_cluster(subject)
+        after = "members joined at two processes, one of them between two commands of the other process"
+        causes = Causes(missing=TWO_STEPS, gap=TWO_STEPS, twice=TWO_STEPS, order=TWO_STEPS, number=TWO_STEPS)
+        async with enter_scene(subject, after, causes) as scene, contextlib.AsyncExitStack() as stack:
+            names = ["Ada", "Zoe"]
+
+            async def join(host: Subject, name: str) -> MemberLog:
+                log = await stack.enter_async_context(at(host, scene.room, name))
+                names.append(name)
+                return log
+
+            async def act(place: int) -> None:
+                # Its own snapshot is there before the events of the others.
+                with scene.proxy.late(scene.room):
+                    linus = await join(scene.behind, f"Linus {place}")
+                for log in (scene.ada, scene.zoe, linus):
+                    await log.until(
+                        lambda log=log: {*names[2:]} <= {*log.names, *(name for _, name in log.notices)},
+                        expect=f"{', '.join(names[2:])} in the list, or joined for each",
+                        likely=TWO_STEPS,
+                        after=after,
+                    )
+
+            await scene.before_each(act, lambda place: join(cluster[2], f"Grace {place}"))
+
     @check(2, "keeps names as they are, at every process")
     async def test_names(self, subject: Subject) -> None:
         cluster = await shared_cluster(subject)
@@ -323,6 +357,8 @@ class Presence:
                     if ada.names != expect:
                         joined = f"{after}; then Ada joined the room {show(room)} at another process"
                         got = f"the list {show(ada.names)}"
+                        if strangers := [each for each in logs if f"member {each[1]}" in set(ada.names) - set(expect)]:
+                            got += f"; member {strangers[0][1]} is in the room {show(strangers[0][0])}"
                         raise Failure(after=joined, got=got, expect=f"the list {show(expect)}", likely=SIMILAR)
                     await ada.tab.send({"type": "direct", "to": f"member {number}", "text": room})
                     await log.until(

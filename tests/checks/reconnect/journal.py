@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from judge.members import Members, joined, message
 from judge.messages import cut, is_message, parsed, show
 from judge.model import Failure, Likely, check
 from judge.rejoining import (
+    CHANGES,
     REPLAY,
     ack,
     acknowledged,
@@ -159,6 +161,7 @@ SECOND_START = (
     "The file has the lines of all messages, and the second start restores other values than the first one. At the "
     "start, add each record with the method that a new message uses, and change no record."
 )
+KEY_CHANGED = "In the file, the key {key} of message {number} is {stored}{change}. Pass the key to Record unchanged."
 CHANGED = (
     "The journal or the replay changes this value, or loses its line. Pass room, name, text and key to Record "
     "unchanged. If you have changed journal.py, split the file only at b'\\n'."
@@ -174,6 +177,10 @@ DAMAGED = (
 GAP = (
     "The gaps aren't where the ids are missing, or have another number. Go through the kept messages, compare each id "
     "with the one before, which is after for the first one, and put a gap wherever it isn't the next."
+)
+ONE_GAP = (
+    "Your code sends one gap for all missing messages. Put a gap in each place where ids are missing: go through the "
+    "kept messages, and compare each id with the one before, which is after for the first one."
 )
 GLUED = (
     "The first line after the start is appended to a line that has no end, and both are lost. At the start, truncate "
@@ -319,7 +326,13 @@ class Journal:
                     await ada.send_burst(*({"type": "message", "text": "again", "key": key} for key in said))
                     for number, key in enumerate(said, 1):
                         ada.did = f"{len(said)} known keys in one packet, one of them {quoted(key)}; {happened}"
-                        await ada.gets(ack(key, number), likely=replayed(CHANGED, wrong=CHANGED, keys={"id": CHANGED}))
+                        cause = replayed(CHANGED, wrong=CHANGED, keys={"id": CHANGED})
+                        try:
+                            await ada.gets(ack(key, number), likely=cause)
+                        except Failure as failure:
+                            if failure.likely == CHANGED:
+                                failure.likely = _changed_key(Path(journal), room, list(said))
+                            raise
                     await ends(ada, likely=AGAIN)
                 for kind, each in rooms.items():
                     did = f"a handshake with after=0 for the room {quoted(each)}; {happened}"
@@ -456,15 +469,21 @@ class Journal:
     async def _replay(own: Subject, room: str, after: int, replay: list[dict[str, Any]], damage: str) -> None:
         if after == 6:
             replay = [{"type": "gap", "missed": 1}, *replay[1:]]
-        likely = IDS if after else DAMAGED
-        async with back(own, room, "Grace", after=after, likely=likely, after_this=damage) as grace:
+        refused = IDS if after else DAMAGED
+        async with back(own, room, "Grace", after=after, likely=refused, after_this=damage) as grace:
             grace.did = grace.earlier = f"a handshake with after={after}; {damage}"
-            for value in replay:
+            for place, value in enumerate(replay):
                 new = value.get("id", 0) > 10
                 cause = GLUED if new else GAP
                 silent = GLUED if new else DAMAGED
                 keys = {"missed": GAP, "id": GAP}
-                await grace.gets(value, likely=Likely(silent, wrong=cause, surplus=cause, replayed=cause, keys=keys))
+                likely = Likely(silent, wrong=cause, surplus=cause, replayed=cause, keys=keys)
+                try:
+                    await grace.gets(value, likely=likely)
+                except Failure as failure:
+                    if failure.likely == GAP:
+                        await _in_order(grace, replay, place, failure)
+                    raise
             await ends(grace, likely=GAP)
 
 
@@ -483,6 +502,48 @@ async def _started(subject: Subject, journal: Path, damage: str) -> AsyncIterato
             failure.expect, failure.likely = "a start on the file", DAMAGED
             raise
         yield own
+
+
+async def _in_order(grace: Client, replay: list[dict[str, Any]], place: int, failure: Failure) -> None:
+    """Show the order of a replay in a failure about its gaps, and find the cause if one gap counts all the others."""
+    order = [f"a gap of {each['missed']}" if each["type"] == "gap" else f"message {each['id']}" for each in replay]
+    found = failure.got.removeprefix("one message more: ")
+    following = await grace.receives_any()
+    found += ", and then " + ("nothing more" if following is None else show(following))
+    failure.got = f"{', '.join(order[:place])}, and then {found}" if place else found
+    failure.expect = ", ".join(order)
+    missed = re.search(r'"missed": ?(\d+)', found)
+    if not place and missed and int(missed[1]) == sum(each.get("missed", 0) for each in replay):
+        failure.likely = ONE_GAP
+
+
+def _changed_key(journal: Path, room: str, sent: list[str]) -> str:
+    """Return the likely cause, from the file, if a key of this room isn't known after a start, or has another id.
+
+    Args:
+        journal: the file.
+        room: the room.
+        sent: the keys of its messages, by id from 1 on.
+    """
+    for record in map(json.loads, _lines(journal)):
+        number = record.get("id")
+        if record.get("room") != room or not isinstance(number, int) or not 0 < number <= len(sent):
+            continue
+        key, stored = sent[number - 1], record.get("key", "")
+        if isinstance(stored, str) and stored != key:
+            return KEY_CHANGED.format(
+                key=quoted(key), number=number, stored=quoted(stored), change=_change(key, stored)
+            )
+    return CHANGED
+
+
+def _change(key: str, stored: str) -> str:
+    """Name the function that turns the first string into the second; empty if none is known."""
+    for name, function in CHANGES.items():
+        with contextlib.suppress(ValueError):
+            if function(key) == stored:
+                return f", as after {name}"
+    return ""
 
 
 def _count(journal: str) -> int | None:

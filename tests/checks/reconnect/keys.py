@@ -1,6 +1,7 @@
 """Step 08, TODO 2: acknowledgements, errors with a key, and idempotency keys."""
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,7 @@ from judge import pool
 from judge.clients import Client
 from judge.members import BAD, Members, joined, left, message
 from judge.messages import cut
-from judge.model import Likely, check
+from judge.model import Failure, Likely, check
 from judge.rejoining import (
     NO_ACK,
     OTHER_ID,
@@ -60,8 +61,8 @@ CLEARED = (
     "oldest key when there are more than 1,000."
 )
 WITH_MESSAGES = (
-    "Your code removes a key together with its message, after 100 more messages. Keep the keys in a dict of their own, "
-    "and remove the oldest key only when there are more than 1,000."
+    "Your code keeps at most 200 keys, or only those of the last 100 messages. Keep the last 1,000 keys in a dict of "
+    "their own, apart from the messages. If you've changed settings.py, write DEDUP_WINDOW = 1000."
 )
 TOO_SOON = (
     "Your code removes a key when there are exactly 1,000. Remove the oldest key only if there are more than 1,000 "
@@ -111,6 +112,18 @@ WITH_HALF = replace(FINAL, keys=FINAL.keys | {"key": HALF})
 WITH_KEY = (
     "The error has a key or a retry, though only a message to the room with a valid key gets them. Pass key_of(event) "
     "to error(), which adds both only if the key is valid."
+)
+EMPTY_KEY = (
+    'Your error has "key": null or an empty key, because the message has no valid key. Send what error() returns for '
+    "key_of(event). If you've changed error(), let it add key and retry only if the key isn't empty or None."
+)
+BAD_KEY = (
+    "{found}, and your error returns it. Pass key_of(event) to error(). If you've changed key_of() or Keyed, return "
+    "None if the key isn't a string of 1 to 64 characters."
+)
+OTHER_TYPE = (
+    "Your error has a key, though the type of this message isn't \"message\". Pass key_of(event) to error(). If you've "
+    'changed key_of() or Keyed, return the key only if the type is "message".'
 )
 NO_KEY = Likely(
     "This message isn't answered. Send an error to [tab], the connection that sent it.",
@@ -232,7 +245,12 @@ class Keys:
         # Send JSON with escapes, because UTF-8 can't encode half an emoji.
         await ada.send(json.dumps(value))
         ada.did = cut(json.dumps(value, ensure_ascii=False)) + when
-        await ada.gets_error(more, likely=likely)
+        try:
+            await ada.gets_error(more, likely=likely)
+        except Failure as failure:
+            if failure.likely == WITH_KEY:
+                failure.likely = _surplus_key(value, failure.got)
+            raise
 
     @check(2, "broadcasts a message once, however often its key arrives")
     async def test_once(self, subject: Subject) -> None:
@@ -397,3 +415,21 @@ class Keys:
         await tab.send({"type": "message", "text": "", "key": key})
         tab.did = f"the key {key}; {why}"
         await both(tab, message(number, name, ""), ack(key, number), likely=Likely(likely, wrong=likely))
+
+
+def _surplus_key(value: Any, got: str) -> str:
+    """Return the likely cause if the error of this message has a key, or a retry, and the message has no valid key."""
+    if '"key"' not in got:
+        return WITH_KEY
+    if re.search(r'"key": ?(null|"")', got):
+        return EMPTY_KEY
+    if not isinstance(value, dict) or value.get("type") != "message":
+        return OTHER_TYPE
+    key = value["key"]
+    if not isinstance(key, str):
+        found = "The key isn't a string"
+    elif len(key) > 64:
+        found = f"The key has {len(key):,} characters"
+    else:
+        found = "The key has half an emoji"
+    return BAD_KEY.format(found=found)

@@ -66,11 +66,13 @@ NO_GAP = "Your replay has no gap before the oldest message that's kept. Put one 
 COUNT = "Your gap has another number. Between after and the first message that you have, first - after - 1 are missing."
 COUNTED = (
     "Replayed messages count against the limit of 64, so your server disconnects the tab. Queue the list and the "
-    "replay with tab.enqueue_replay()."
+    "replay with tab.enqueue_replay(). If you've changed tab.py, let try_put() subtract replay_left from the length of "
+    "the queue."
 )
 UNLIMITED = (
-    "After a replay, your code never disconnects a slow tab. Only the replay isn't counted: queue the list and the "
-    "replay with one call of enqueue_replay(), and everything else with try_put()."
+    "After a replay, your code never disconnects a slow tab. Queue the list and the replay with one call of "
+    "enqueue_replay(), and everything else with try_put(). If you've changed tab.py, set replay_left to the number of "
+    "queued replayed events, and subtract 1 for each that's sent."
 )
 BAD_AFTER = (
     *(

@@ -146,7 +146,7 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def _scene(subject: Subject, after: str, causes: Causes, *, own: bool = False) -> AsyncIterator[Scene]:
+async def enter_scene(subject: Subject, after: str, causes: Causes, *, own: bool = False) -> AsyncIterator[Scene]:
     """Enter a room.
 
     Args:
@@ -186,7 +186,7 @@ class Between:
     @explained
     async def test_ids_between(self, subject: Subject) -> None:
         after = "Ada and Zoe sent messages at two processes, Zoe between two commands of Ada's process"
-        async with _scene(subject, after, ORDER) as scene:
+        async with enter_scene(subject, after, ORDER) as scene:
 
             async def act(place: int) -> None:
                 await scene.ada_says(f"Ada {place}")
@@ -199,7 +199,7 @@ class Between:
     async def test_lost_reply(self, subject: Subject) -> None:
         after = "Ada sent a message, and her process lost its connection to Redis before the reply"
         causes = Causes(missing=PUBLISHED_LATER, gap=PUBLISHED_LATER, twice=RETRIED, order=RETRIED, number=RETRIED)
-        async with _scene(subject, after, causes, own=True) as scene:
+        async with enter_scene(subject, after, causes, own=True) as scene:
             scene.proxy.loses_reply = True
             scene.sent.append(("Ada", "no reply"))
             await say(scene.ada, "no reply")
@@ -215,7 +215,7 @@ class Between:
     async def test_stored_between(self, subject: Subject) -> None:
         cluster = await shared_cluster(subject)
         after = "Ada sent a message, and Grace joined at another process with after=0, between two commands of Ada's"
-        async with _scene(subject, after, STORED) as scene, contextlib.AsyncExitStack() as stack:
+        async with enter_scene(subject, after, STORED) as scene, contextlib.AsyncExitStack() as stack:
             joined: list[MemberLog] = []
 
             async def join(place: int) -> None:
@@ -262,7 +262,7 @@ class Between:
             "the room had 130 messages; Zoe sent more, which Ada's process didn't get from Redis yet, and Grace joined "
             "there with after=100, while Zoe sent another one"
         )
-        async with _scene(subject, after, causes) as scene, contextlib.AsyncExitStack() as stack:
+        async with enter_scene(subject, after, causes) as scene, contextlib.AsyncExitStack() as stack:
             texts = [f"old {number}" for number in range(2, 131)]
             await say(scene.zoe, *texts)
             scene.sent += [("Zoe", text) for text in texts]
@@ -299,7 +299,7 @@ class Between:
             "Ada sent a message with a key, and the same again at another process, between two commands of the first"
         )
         causes = Causes(missing=LOOKED_UP, gap=LOOKED_UP, twice=LOOKED_UP, order=LOOKED_UP, number=LOOKED_UP)
-        async with _scene(subject, after, causes) as scene, at(cluster[2], scene.room, "Ada") as second:
+        async with enter_scene(subject, after, causes) as scene, at(cluster[2], scene.room, "Ada") as second:
 
             async def again(place: int) -> None:
                 key = f"Ada {place}"

@@ -70,7 +70,10 @@ class Broadcast:
             await receives(zoe, hello, after="Zoe sent the first message of another room", causes=FIRST)
             logs = [await stack.enter_async_context(at(host, room, n)) for host, n in zip(cluster, names, strict=False)]
             await say(logs[0], "first")
-            after = "Zoe sent a message in another room, and then Ada one here; the others are at other processes"
+            after = (
+                f'Zoe sent a message in another room, and then Ada one in the room "{room}"; the others are at other '
+                "processes"
+            )
             for log in logs:
                 try:
                     await receives(log, [message(1, "Ada", "first")], after=after, causes=FIRST)

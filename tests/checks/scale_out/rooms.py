@@ -45,6 +45,7 @@ CHANGES: dict[str, Callable[[str], str]] = {
     "after unquote()": unquote_plus,
     "after html.unescape()": html.unescape,
     "if characters other than letters and digits are replaced": lambda room: re.sub(r"\W+", "-", room),
+    "if each character other than letters and digits is replaced": lambda room: re.sub(r"\W", "_", room),
     "in ASCII": lambda room: room.encode("ascii", "replace").decode(),
     "in their first 32 characters": lambda room: room[:32],
 }

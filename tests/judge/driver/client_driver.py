@@ -167,7 +167,7 @@ async def main(control: str) -> None:
                 await say("raised", client=number, what="send()", text=text, errors=told(error))
 
         async def leave(number: int, with_error: bool) -> None:
-            error = RuntimeError("an error in the block of async with") if with_error else None
+            error = ConnectionResetError("an error in the block of async with") if with_error else None
             more: dict[str, Any] = {}
             try:
                 if await clients[number].__aexit__(error and type(error), error, None) and with_error:
