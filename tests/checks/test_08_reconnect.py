@@ -2,7 +2,7 @@
 
 1. `replay.py`: a member that rejoins gets the messages it missed
 2. `keys.py`: acknowledgements, and idempotency keys
-3. `journal.py`: a journal that survives a kill
+3. `journal.py`: a journal that survives a kill; `journal_lines.py`, what the lines of its file show
 """
 
 from .reconnect.journal import Journal

@@ -149,7 +149,7 @@ def neighbors(name: str) -> list[str]:
         unquote_plus(name),
         unescape(name),
         re.sub(r"\W+", "-", name),
-        re.sub(r"\W", "_", name),
+        re.sub(r"[^\w-]", "_", name),
         name.replace("*", "bby").replace("?", "a"),
         f"{name}-old",
     )

@@ -343,7 +343,8 @@ class Presence:
     async def test_rooms(self, subject: Subject) -> None:
         cluster = await shared_cluster(subject)
         base = pool.unique("lobby")
-        rooms = [*pool.rooms().values(), base, *pool.neighbors(base)[:6]]
+        dotted = pool.unique("a.b")
+        rooms = [*pool.rooms().values(), base, *pool.neighbors(base)[:6], dotted, dotted.replace(".", "_")]
         rooms += [f"{base}:members", f"{{{base}}}", f"{base}}}:members", f"members:{base}", "processes", "room:"]
         async with contextlib.AsyncExitStack() as stack:
             logs = []

@@ -18,7 +18,6 @@ from judge.members import Members, joined, message
 from judge.messages import cut, is_message, parsed, show
 from judge.model import Failure, Likely, check
 from judge.rejoining import (
-    CHANGES,
     REPLAY,
     ack,
     acknowledged,
@@ -37,6 +36,8 @@ from judge.rejoining import (
     texts,
 )
 from judge.subject import Subject
+
+from .journal_lines import CHANGED, changed_key, damaged, lines
 
 UNJUDGED = " (not judged on Windows)" * (sys.platform == "win32")
 """The suffix for the title of a check that needs a size limit for files."""
@@ -160,11 +161,6 @@ AGAIN = (
 SECOND_START = (
     "The file has the lines of all messages, and the second start restores other values than the first one. At the "
     "start, add each record with the method that a new message uses, and change no record."
-)
-KEY_CHANGED = "In the file, the key {key} of message {number} is {stored}{change}. Pass the key to Record unchanged."
-CHANGED = (
-    "The journal or the replay changes this value, or loses its line. Pass room, name, text and key to Record "
-    "unchanged. If you have changed journal.py, split the file only at b'\\n'."
 )
 TORN = (
     "A part of a line is in the file, and the next line is appended to it. Compare what write() returns with the "
@@ -331,7 +327,7 @@ class Journal:
                             await ada.gets(ack(key, number), likely=cause)
                         except Failure as failure:
                             if failure.likely == CHANGED:
-                                failure.likely = _changed_key(Path(journal), room, list(said))
+                                failure.likely = changed_key(Path(journal), room, list(said))
                             raise
                     await ends(ada, likely=AGAIN)
                 for kind, each in rooms.items():
@@ -421,9 +417,9 @@ class Journal:
             async with subject.another(JOURNAL=str(journal)) as own, back(own, room, "Ada") as ada:
                 await say(ada, "text 0")
                 own.server.kill()
-            if len(lines := _lines(journal)) != 1:
+            if len(found := lines(journal)) != 1:
                 return  # Skip an answer with its own format: the check doesn't know how to damage it.
-            torn = lines[0][:-9]
+            torn = found[0][:-9]
             journal.write_bytes(torn)
             half = "a start on a file that has only one line, without its end"
             async with (
@@ -436,14 +432,14 @@ class Journal:
                 await say(ada, *numbers(1, 10), likely=Likely(IDS, keys={"id": IDS}))
                 await say(other, "한글 " * 9)
                 own.server.kill()
-            if len(lines := _lines(journal)) != 11:
-                got = f"a file in which {len(lines)} lines are the JSON of a message"
+            if len(found := lines(journal)) != 11:
+                got = f"a file in which {len(found)} lines are the JSON of a message"
                 is_first = journal.read_bytes().startswith(torn) and any(
                     "is cut off" in line for line in own.server.log
                 )
                 likely = GLUED_FIRST if is_first else GLUED
                 raise Failure(after=f"{half}, 11 messages, and kill -9", got=got, expect="11 of them", likely=likely)
-            journal.write_bytes(_damaged(lines))
+            journal.write_bytes(damaged(found))
             replay: list[dict[str, Any]] = [message(1, "Ada", "text 1")]
             for id_, missed in ((3, 1), (5, 1), (8, 2), (10, 1)):
                 replay += [{"type": "gap", "missed": missed}, message(id_, "Ada", f"text {id_}")]
@@ -517,35 +513,6 @@ async def _in_order(grace: Client, replay: list[dict[str, Any]], place: int, fai
         failure.likely = ONE_GAP
 
 
-def _changed_key(journal: Path, room: str, sent: list[str]) -> str:
-    """Return the likely cause, from the file, if a key of this room isn't known after a start, or has another id.
-
-    Args:
-        journal: the file.
-        room: the room.
-        sent: the keys of its messages, by id from 1 on.
-    """
-    for record in map(json.loads, _lines(journal)):
-        number = record.get("id")
-        if record.get("room") != room or not isinstance(number, int) or not 0 < number <= len(sent):
-            continue
-        key, stored = sent[number - 1], record.get("key", "")
-        if isinstance(stored, str) and stored != key:
-            return KEY_CHANGED.format(
-                key=quoted(key), number=number, stored=quoted(stored), change=_change(key, stored)
-            )
-    return CHANGED
-
-
-def _change(key: str, stored: str) -> str:
-    """Name the function that turns the first string into the second; empty if none is known."""
-    for name, function in CHANGES.items():
-        with contextlib.suppress(ValueError):
-            if function(key) == stored:
-                return f", as after {name}"
-    return ""
-
-
 def _count(journal: str) -> int | None:
     """Return the number of lines, or None for an answer with its own format."""
     content = Path(journal).read_bytes() if Path(journal).is_file() else b"no file"
@@ -596,26 +563,3 @@ async def _unwritten(own: Subject, journal: Path) -> str:
     if _count(str(journal)) is None:
         return UNWRITTEN
     return NOT_CALLED if journal.read_bytes().endswith(b"\n") else SHORT
-
-
-def _lines(journal: Path) -> list[bytes]:
-    """Return the lines of a journal that are the JSON of a message, as `journal.py` writes them."""
-    lines = []
-    for line in journal.read_bytes().split(b"\n")[:-1] if journal.is_file() else ():
-        with contextlib.suppress(ValueError):
-            if isinstance(json.loads(line), dict) and b'"text' in line:
-                lines.append(line + b"\n")
-    return lines
-
-
-def _damaged(lines: list[bytes]) -> bytes:
-    """Return lines with the damage that a power cut or a bad disk may cause, and half a line at their end."""
-    changed = list(lines)
-    changed[1] = lines[1][:20] + b"\n"
-    middle = len(lines[3]) // 2
-    changed[3] = lines[3][: middle - 8] + bytes(16) + lines[3][middle + 8 :]
-    changed[5] = lines[5].replace(b"text", b"\xff\xfe\xed\xa0")
-    changed[6] = b"\n"
-    changed[8] = b"null\n{}\n"
-    # End inside a character of several bytes.
-    return b"".join([*changed, lines[10][: lines[10].index("한".encode()) + 1]])
