@@ -41,7 +41,7 @@ CAUSES = {
 """By exception or base class: the cause and its fix, from the most special to the most general."""
 REPEATED = (
     "Your client delivers an item a second time. Set self.after where you put a message into the inbox, not in "
-    "__anext__(), and deliver a message only if its id is larger."
+    "__anext__(), and deliver a message only if its id is larger than self.after."
 )
 SKIPPED = (
     "Your client lost the item before this one. Put each message and gap into the inbox in the order of arrival, and "

@@ -327,7 +327,8 @@ class Expiry:
         # Log in now, so that in the server's order of events this login comes after the expiry.
         grace = await auth.log_in("Grace", fresh=True)
         after = "Ada's token has expired; she reads nothing in the lab, and the buffers on the way to her are full"
-        await auth.leaves_the_list("Ada", "lab", grace, after=after, likely=LISTED, seconds=2, log_in="Grace")
+        remaining = end + 2 - time.time()
+        await auth.leaves_the_list("Ada", "lab", grace, after=after, likely=LISTED, seconds=remaining, log_in="Grace")
 
     @staticmethod
     async def _are_refused(auth: AuthClient, token: str, ticket: str) -> None:
