@@ -179,7 +179,7 @@ class Leases:
 
     @contextlib.asynccontextmanager
     async def _seeing_forgotten(self, cluster: Cluster, room: str) -> AsyncIterator[None]:
-        """Explain a failure by expired leases that are no longer in Redis, if that's its cause."""
+        """Explain a failure by expired leases that Redis has lost, if that's its cause."""
         try:
             yield
         except Failure as failure:
