@@ -37,8 +37,8 @@ def verdict_on(answer: Answer, folder: Path, caplog: pytest.LogCaptureFixture) -
     verdict = Judge(answer.step, folder, short=SHORT, through=answer.refused_by + answer.hard_cases).run()
     # asyncio logs an exception that nothing has asked for when its task is collected.
     gc.collect()
-    own = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert not own, f"the judge prints something of its own:\n{own}"
+    own = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert not own, f"the judge prints something of its own:\n{caplog.text}"
     return verdict
 
 

@@ -426,12 +426,30 @@ class Expiry:
 class HardExpiry:
     @check(6, "notifies the others when the last tab of a member has expired, and not before", hard=True)
     async def test_last_tab(self, subject: Subject) -> None:
-        auth = AuthClient(await subject.under(TOKEN_SECONDS="6"))
+        # Repeat this if the machine was too busy to connect all clients before the first token had expired.
+        for lifetime in (6, 12):
+            auth = AuthClient(await subject.under(TOKEN_SECONDS=str(lifetime)))
+            with contextlib.suppress(_TooSlow):
+                return await self._notifies_last(auth, lifetime)
+
+    @staticmethod
+    async def _notifies_last(auth: AuthClient, lifetime: int) -> None:
+        """Check what the others receive when the token of a member's first tab expires, and when that of its last does.
+
+        Args:
+            auth: a client of a server with that lifetime.
+            lifetime: TOKEN_SECONDS.
+
+        Raises:
+            _TooSlow: the first token expired before its tab was connected.
+            Failure: a tab isn't closed, or the others receive something else.
+        """
         tokens = [await auth.log_in("Grace", fresh=True)]
         for name in ("Grace", "Ada"):
             # Each token must expire later than the one before, in whole seconds.
             await asyncio.sleep(1.1)
             tokens.append(await auth.log_in(name, fresh=True))
+        end = float(claims_of(tokens[0])["exp"])
         first, second, ada = map(bearer, tokens)
         async with (
             auth.subject.client("/ws/lobby", headers=ada, who="Ada") as other,
@@ -441,10 +459,12 @@ class HardExpiry:
             other.did = "a handshake of Grace"
             await other.gets(joined("Grace"), likely=SNAPSHOT)
             await staying.gets({"type": "members", "names": ["Ada", "Grace"]}, likely=SNAPSHOT)
+            if time.time() > end - 1:
+                raise _TooSlow
             async with auth.subject.client("/ws/lobby", headers=first, who="Grace, in her first tab") as expiring:
                 # This is as long as a token lives.
-                expiring.patience = 6
-                expiring.did = "nothing, until the token of this tab had expired, with TOKEN_SECONDS=6"
+                expiring.patience = lifetime
+                expiring.did = f"nothing, until the token of this tab had expired, with TOKEN_SECONDS={lifetime}"
                 await expiring.is_closed(4401, likely=NO_TIMER, besides=anything)
             await staying.send({"type": "message", "text": "still here"})
             staying.did = "a message of Grace's second tab, after the token of her first one has expired"
@@ -452,8 +472,8 @@ class HardExpiry:
             other.did = staying.did
             other.earlier = "nothing, until the token of Grace's first tab had expired"
             await other.gets(said("Grace", "still here"), likely=Likely(BY_NAME, wrong=TOO_SOON, surplus=TOO_SOON))
-            staying.patience = 6
-            staying.did = "nothing, until the token of this tab had expired, with TOKEN_SECONDS=6"
+            staying.patience = lifetime
+            staying.did = f"nothing, until the token of this tab had expired, with TOKEN_SECONDS={lifetime}"
             await staying.is_closed(4401, likely=NO_TIMER)
             other.did = "nothing, and the token of Grace's last tab has expired"
             await other.gets(left("Grace"), likely=LEFT_LISTED)
