@@ -1,9 +1,11 @@
 """How the judge ends: with a verdict and nothing else."""
 
 import asyncio
+import contextlib
 import re
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from judge.conversation import Conversation
 from judge.judge import BLOCKED, STARTS, Judge
 from judge.model import Failure, check
 from judge.subject import Subject
-from judge.tasks import running
+from judge.tasks import running, together
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from workshop.course import ROOT, find_step
@@ -31,6 +33,47 @@ def test_tasks() -> None:
         assert file.name in ("tasks.py", "handshake_probe.py") or not found, (
             f"{file.name}: use spawn() or running() instead of {found[1]}()"
         )
+
+
+async def _enter_two() -> list[str]:
+    """Enter two contexts side by side, of which the second one can't be entered, and return what happened."""
+    happened: list[str] = []
+    failed = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def slow() -> AsyncIterator[None]:
+        try:
+            await failed.wait()
+            happened.append("entered")
+            yield
+        finally:
+            happened.append("ended")
+
+    @contextlib.asynccontextmanager
+    async def refused() -> AsyncIterator[None]:
+        raise ValueError
+        yield
+
+    with contextlib.suppress(ValueError):
+        async with contextlib.AsyncExitStack() as stack:
+            await together(stack.enter_async_context(slow()), stack.enter_async_context(refused()))
+    happened.append("failed")
+    failed.set()
+    # If it's still being entered, this is its task.
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+    return happened
+
+
+def test_contexts_side_by_side() -> None:
+    """If one of several contexts can't be entered, none of the others stays open when the check ends."""
+    assert asyncio.run(_enter_two()) == ["ended", "failed"]
+
+
+def test_no_context_outlives_its_check() -> None:
+    """`gather()` leaves the other coroutines running when one fails, so contexts are entered with `together()`."""
+    for file in [*(ROOT / "tests" / "checks").rglob("*.py"), *(ROOT / "tests" / "judge").glob("*.py")]:
+        found = re.search(r"gather\(\*[^\n]*enter_async_context", file.read_text("utf-8"))
+        assert not found, f"{file.name}: use together() instead of {found[0]}"
 
 
 def test_no_traceback_of_its_own(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from .messages import show
 from .model import Failure
 from .redis_tap import Tap, tap
 from .subject import Subject, again
+from .tasks import together
 
 REAL = True if os.environ.get("CI") else None
 """Whether each Redis must be the real one: True if CI is set. If it's None, each check decides."""
@@ -91,7 +92,7 @@ async def _start(subject: Subject) -> Cluster:
             await client.config_set("appendonly", "no")
     # Set HOST only to make the settings differ: equal settings would return the same server.
     starting = (subject.under(BROKER=redis.url, HOST=str(number)) for number in range(3))
-    return Cluster(redis, list(await asyncio.gather(*starting)))
+    return Cluster(redis, await together(*starting))
 
 
 async def separate_cluster(subject: Subject) -> Cluster:
@@ -127,7 +128,7 @@ async def own_cluster(
             urls += [redis.url] * (number - len(urls))
             starting = (subject.another(BROKER=url, **settings) for url in urls)
             others = (stack.enter_async_context(server) for server in starting)
-            yield Cluster(redis, list(await asyncio.gather(*others)), linked, tapped)
+            yield Cluster(redis, await together(*others), linked, tapped)
     finally:
         await asyncio.to_thread(redis.close)
 

@@ -20,7 +20,7 @@ from .members import Members, joined, left, said
 from .messages import parsed, show
 from .model import Failure, Likely
 from .subject import Subject
-from .tasks import spawn, stop
+from .tasks import spawn, stop, together
 
 ENDS = ("leave", "finish", "reset")
 PAUSE = 1.05
@@ -233,11 +233,11 @@ class Room:
         clients = [
             self.subject.client(Members.path(self.name, name), who=f"{name} (further tab)") for _ in range(count)
         ]
-        tabs = await asyncio.gather(*map(self._stack.enter_async_context, clients))
+        tabs = await together(*map(self._stack.enter_async_context, clients))
         self.tabs.update(dict.fromkeys(tabs, name))
         for tab in tabs:
             await tab.gets({"type": "members", "names": self.names}, likely=LIST)
-        return list(tabs)
+        return tabs
 
     async def end(self) -> None:
         """Let the tabs leave one by one: check that each has received nothing more, and that the others get `left`."""

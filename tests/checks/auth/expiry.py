@@ -239,7 +239,8 @@ class Expiry:
             for seconds in (0.5, 4):
                 end = {"exp": math.ceil(time.time() + seconds)}
                 with contextlib.suppress(_TooSlow):
-                    return await self._end_in_time(auth, forged(ada, KEY, end), forged(grace, KEY, end), ada)
+                    tokens = forged(ada, KEY, end), forged(grace, KEY, end), ada
+                    return await self._end_in_time(auth, *tokens, reader=grace)
             return
         # An answer may identify its tokens by more than their claims, so tokens that it issued itself decide.
         for seconds in (3, 8):
@@ -250,9 +251,10 @@ class Expiry:
             # This token must expire later, so that its member is still in the room when the others expire.
             await asyncio.sleep(1.1)
             with contextlib.suppress(_TooSlow):
-                return await self._end_in_time(auth, ada, grace, await auth.log_in("Ada", fresh=True))
+                later = await auth.log_in("Ada", fresh=True)
+                return await self._end_in_time(auth, ada, grace, later, reader=grace)
 
-    async def _end_in_time(self, auth: AuthClient, ada: str, grace: str, later: str) -> None:
+    async def _end_in_time(self, auth: AuthClient, ada: str, grace: str, later: str, *, reader: str) -> None:
         """Check two members when their tokens expire: one that reads nothing, and one beside such a member.
 
         Args:
@@ -260,6 +262,7 @@ class Expiry:
             ada: Ada's token for the lab, where she reads nothing. It expires soon.
             grace: Grace's token for the lobby. It expires soon.
             later: Ada's token for the lobby, where she reads nothing. It expires later.
+            reader: Grace's token for the list of the lab. If it expires, she logs in again.
 
         Raises:
             _TooSlow: the tokens expired before all clients were connected.
@@ -286,10 +289,10 @@ class Expiry:
                 raise
             if time.time() > end - 0.1:
                 raise _TooSlow
-            await self._end_beside(auth, beside, joining, ada, grace, later)
+            await self._end_beside(auth, beside, joining, ada, grace, later, reader)
 
     async def _end_beside(
-        self, auth: AuthClient, beside: Member, joining: Member, ada: str, grace: str, later: str
+        self, auth: AuthClient, beside: Member, joining: Member, ada: str, grace: str, later: str, reader: str
     ) -> None:
         """Check two members beside one that reads nothing, and that one, when their tokens expire.
 
@@ -300,6 +303,7 @@ class Expiry:
             ada: the token of Ada's connection in the lab.
             grace: the token of Grace's connections.
             later: a token of Ada that expires later.
+            reader: a token of Grace for the list of the lab.
         """
         expiry = float(claims_of(grace)["exp"])
         members = {
@@ -307,7 +311,7 @@ class Expiry:
             "silent, in a room that it joined after the buffers of another member were full": (joining, WHILE_JOINING),
         }
         closing = (self._closes(how, member, expiry) for how, (member, _) in members.items())
-        *ends, _ = await asyncio.gather(*closing, self._is_off_the_list(auth, ada))
+        *ends, _ = await asyncio.gather(*closing, self._is_off_the_list(auth, ada, reader))
         for (how, (_, likely)), (code, late) in zip(members.items(), ends, strict=True):
             if code != 4401 or late < -0.1:
                 likely = likely if code is None else ""
@@ -316,19 +320,22 @@ class Expiry:
         await auth.leaves_the_list("Grace", "lobby", later, after=after, likely=LEFT_LISTED)
 
     @staticmethod
-    async def _is_off_the_list(auth: AuthClient, token: str) -> None:
+    async def _is_off_the_list(auth: AuthClient, token: str, reader: str) -> None:
         """Check that a member of the lab that reads nothing is off the list within two seconds after its token expires.
+
+        Args:
+            auth: a client of the server.
+            token: the member's token.
+            reader: a token of Grace for the list. If it expires, she logs in again.
 
         Raises:
             Failure: the member is still on the list.
         """
         end = float(claims_of(token)["exp"])
         await asyncio.sleep(end - time.time())
-        # Log in now, so that in the server's order of events this login comes after the expiry.
-        grace = await auth.log_in("Grace", fresh=True)
         after = "Ada's token has expired; she reads nothing in the lab, and the buffers on the way to her are full"
         remaining = end + 2 - time.time()
-        await auth.leaves_the_list("Ada", "lab", grace, after=after, likely=LISTED, seconds=remaining, log_in="Grace")
+        await auth.leaves_the_list("Ada", "lab", reader, after=after, likely=LISTED, seconds=remaining, log_in="Grace")
 
     @staticmethod
     async def _are_refused(auth: AuthClient, token: str, ticket: str) -> None:

@@ -160,7 +160,8 @@ class Logout:
     async def test_logout(self, subject: Subject) -> None:
         auth = AuthClient(await subject.under(**KEYED))
         ada = await auth.log_in("Ada")
-        tokens: list[str] = []
+        newest = await auth.log_in("Grace", fresh=True)
+        tokens = [*await auth.issued_earlier(newest, 20, 10), newest]
         while len(tokens) < 3:
             token = await auth.log_in("Grace", fresh=True)
             if token in tokens:
@@ -274,7 +275,7 @@ class Logout:
     async def test_on_its_way(self, subject: Subject) -> None:
         # Use a user that no other check on this server uses.
         auth = AuthClient(await subject.under(**WEST))
-        token = await auth.log_in("Linus", fresh=True)
+        token = await auth.token_of("Linus", await subject.under(**KEYED))
         url = auth.subject.server.ws("/ws/lobby")
         tickets = [await auth.create_ticket(token) for _ in range(4)]
         by_ticket = [("ticket", f"{url}?ticket={ticket}", dict[str, str]()) for ticket in tickets]

@@ -13,7 +13,7 @@ from judge.members import message
 from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject
-from judge.tasks import running
+from judge.tasks import running, together
 
 KILLS = 10
 """The number of times that the check ends the server."""
@@ -78,11 +78,11 @@ class Talk:
             self._acknowledged.set()
             await asyncio.sleep(0.015)
 
-    async def said_more(self, talking: "asyncio.Future[Any]") -> None:
+    async def said_more(self, talking: asyncio.Task[Any]) -> None:
         """Wait until one more message is acknowledged.
 
         Args:
-            talking: the future of the clients, which fails if a message is never acknowledged.
+            talking: the task of the clients, which fails if a message is never acknowledged.
         """
         self._acknowledged.clear()
         async with running(self._acknowledged.wait()) as one_more:
@@ -140,8 +140,7 @@ class Kills:
                 talks = [Talk(server, number) for number in range(len(NAMES))]
                 for number, name in enumerate(NAMES):
                     await server.begin(number, url=own.server.ws(f"/ws/lobby?name={name}"), base=0.02, cap=0.1)
-                talking = asyncio.gather(*(talk.go_on() for talk in talks))
-                try:
+                async with running(together(*(talk.go_on() for talk in talks))) as (talking,):
                     until = clock() + LONGEST_KILLS
                     for kill in range(KILLS):
                         # Wait until all clients have reconnected and continue.
@@ -158,8 +157,5 @@ class Kills:
                     for talk in talks:
                         talk.enough = True
                     await talking
-                finally:
-                    talking.cancel()
-                    await asyncio.gather(talking, return_exceptions=True)
                 after = f"three clients talked, while the server was ended and started again {KILLS} times"
                 await agree(talks, after=after, likely=RESENT)

@@ -9,7 +9,7 @@ from judge.members import Members
 from judge.messages import show
 from judge.model import Failure, check
 from judge.subject import Subject, again
-from judge.tasks import running
+from judge.tasks import running, together
 
 from ..scale_out.every_process import EVERYWHERE, IN_REDIS, KEYS, UNJUDGED, are, said
 from .leases import ENDED, LEASE_RENEW_INTERVAL, LEASE_TTL, SHORT_LEASES, watch_leases
@@ -272,8 +272,8 @@ class Outages:
                 over = asyncio.Event()
                 first = await self._while_subscribing(cluster, ada, grace)
                 after = "Redis was killed and started again twice, while Ada and Grace sent messages with keys"
-                talking = asyncio.gather(*(self._keep_talking(log, over, after) for log in (ada, grace)))
-                try:
+                both = together(*(self._keep_talking(log, over, after) for log in (ada, grace)))
+                async with running(both) as (talking,):
                     await asyncio.sleep(0.5)
                     await self._restart(cluster)
                     await asyncio.sleep(0.5)
@@ -286,9 +286,6 @@ class Outages:
                     await asyncio.sleep(0.6)
                     over.set()
                     acknowledged = [first, *(each for some in await talking for each in some)]
-                finally:
-                    talking.cancel()
-                    await asyncio.gather(talking, return_exceptions=True)
                 total = len(acknowledged)
                 for log in (ada, grace):
                     after += f"; {total} messages were acknowledged"

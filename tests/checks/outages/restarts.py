@@ -7,6 +7,7 @@ from judge.cluster import NO_REDIS, own_cluster
 from judge.fake_server import fake_server
 from judge.model import check
 from judge.subject import Subject
+from judge.tasks import running, together
 
 from ..client.kills import NAMES, Talk, agree
 from ..scale_out.every_process import UNJUDGED
@@ -27,8 +28,7 @@ class Restarts:
             for number, name in enumerate(NAMES):
                 url = cluster[number % 2].server.ws(f"/ws/lobby?name={name}")
                 await play.begin(number, url=url, base=0.02, cap=0.1)
-            talking = asyncio.gather(*(talk.go_on() for talk in talks))
-            try:
+            async with running(together(*(talk.go_on() for talk in talks))) as (talking,):
                 for _ in range(RESTARTS):
                     for talk in talks:
                         await talk.said_more(talking)
@@ -39,8 +39,5 @@ class Restarts:
                     await talk.said_more(talking)
                     talk.enough = True
                 await talking
-            finally:
-                talking.cancel()
-                await asyncio.gather(talking, return_exceptions=True)
             after = f"three clients sent messages at two processes; Redis was killed and restarted {RESTARTS} times"
             await agree(talks, after=after, likely=MISSED_OR_TWICE)

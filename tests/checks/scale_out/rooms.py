@@ -17,6 +17,7 @@ from judge.conversation import begin, current
 from judge.members import message
 from judge.model import Failure, check
 from judge.subject import Subject
+from judge.tasks import together
 
 from .diagnosis import colliding_rooms, explained, keys_in, shared_key
 from .every_process import Causes, compare, receives
@@ -99,7 +100,7 @@ async def _fill(subject: Subject, seed: int) -> list[Place]:
     cluster = await shared_cluster(subject)
     places = _places()
     async with contextlib.AsyncExitStack() as stack:
-        logs = await asyncio.gather(*(stack.enter_async_context(at(cluster[0], p.room, p.name)) for p in places))
+        logs = await together(*(stack.enter_async_context(at(cluster[0], p.room, p.name)) for p in places))
         for number in (1, 2):
             for place, log in zip(places, logs, strict=True):
                 await _send(place, log, number)
@@ -186,7 +187,7 @@ class Rooms:
     async def test_rooms_replayed(self, subject: Subject) -> None:
         places = await filled_rooms(subject)
         cluster = await shared_cluster(subject)
-        await asyncio.gather(*(self._replays_room(cluster, place) for place in places))
+        await together(*(self._replays_room(cluster, place) for place in places))
 
     @staticmethod
     async def _replays_room(cluster: Cluster, place: Place) -> None:
