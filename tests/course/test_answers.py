@@ -22,11 +22,16 @@ def few_objects() -> Iterator[None]:
     gc.unfreeze()
 
 
+GROUPS = {6: "many hashes", 9: "many processes", 10: "many processes", 11: "many processes"}
+"""By the number of the step: a group of answers of which only one is judged at a time."""
+
+
 def each(wanted: list[Answer]) -> pytest.MarkDecorator:
-    """Run a test for each of these answers; if it takes many processes, one at a time."""
+    """Run a test for each of these answers; see `GROUPS`."""
     parameters = []
     for answer in wanted:
-        marks = [pytest.mark.xdist_group("many processes")] if answer.step.number in (9, 10, 11) else []
+        group = GROUPS.get(answer.step.number)
+        marks = [pytest.mark.xdist_group(group)] if group else []
         parameters.append(pytest.param(answer, id=f"{answer.step.name}-{answer.path.stem}", marks=marks))
     return pytest.mark.parametrize("answer", parameters)
 

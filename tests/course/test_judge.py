@@ -15,6 +15,7 @@ from judge.clients import LOOK, Client
 from judge.conversation import Conversation
 from judge.judge import BLOCKED, STARTS, Judge
 from judge.model import Failure, check
+from judge.slowness import USUAL, factor, slowness
 from judge.subject import Subject
 from judge.tasks import running, together
 from websockets.asyncio.client import connect
@@ -74,6 +75,12 @@ def test_no_context_outlives_its_check() -> None:
     for file in [*(ROOT / "tests" / "checks").rglob("*.py"), *(ROOT / "tests" / "judge").glob("*.py")]:
         found = re.search(r"gather\(\*[^\n]*enter_async_context", file.read_text("utf-8"))
         assert not found, f"{file.name}: use together() instead of {found[0]}"
+
+
+def test_slowness() -> None:
+    """A slow machine gets up to twice the timeouts, in steps of a half, and a fast one no shorter ones."""
+    assert [factor(times * USUAL) for times in (0.2, 1, 1.2, 1.4, 2, 9)] == [1, 1, 1, 1.5, 2, 2]
+    assert slowness() in (1, 1.5, 2)
 
 
 def test_no_traceback_of_its_own(tmp_path: Path) -> None:

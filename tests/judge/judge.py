@@ -21,6 +21,7 @@ from workshop.server import Server, StartupError
 from . import conversation
 from .misplaced import misplaced
 from .model import Check, Explanation, Failure, HardCases, Verdict, checks_of
+from .slowness import slowness
 from .subject import Subject
 from .symptoms import Trouble, meaning_of, printed_in, telling, troubles_in
 from .tasks import spawn, stop
@@ -63,7 +64,8 @@ class Judge:
         first: a running server of that answer; by default, a new one.
         short: seconds to wait for an answer while the checks run side by side. A learner needs the
             verdict soon; a machine that judges many answers at the same time needs longer.
-        patient: seconds to wait for an answer when a check runs alone.
+        patient: seconds to wait for an answer when a check runs alone. A slow machine gets up to twice as long for
+            this and for `short`; see `slowness.py`.
         spare: whether to start a second server immediately, for a check that may have to run alone.
         through: names of checks; those after the last of them don't run. The first failure doesn't depend on later
             checks, so this is enough for an answer that's known to fail. By default, all run.
@@ -205,7 +207,7 @@ class Judge:
             await asyncio.to_thread(server.wait_until_ready)
         except StartupError as error:
             return [(checks[0], [("I got", str(error))])], None
-        subject = Subject(server, patience, self.folder)
+        subject = self._subject(server, patience)
         try:
             results = await asyncio.gather(*(self._run(check, subject) for check in checks))
             log = await subject.settle()
@@ -224,6 +226,9 @@ class Judge:
             await subject.close()
             await asyncio.to_thread(server.kill)
 
+    def _subject(self, server: Server, patience: float) -> Subject:
+        return Subject(server, patience * slowness(), self.folder)
+
     async def _run(
         self, check: Check, subject: Subject, on_pause: asyncio.Event | None = None
     ) -> tuple[Failure | None, conversation.Conversation]:
@@ -236,7 +241,7 @@ class Judge:
 
     async def _side_by_side(self, checks: list[Check]) -> int | None:
         """Return the position of the first check to run alone, or None if all pass."""
-        subject = Subject(self._first, self._short, self.folder)
+        subject = self._subject(self._first, self._short)
         # Start the checks that pause first, so the others run during the pauses.
         pausing = {check.name: asyncio.Event() for check in checks if check.pauses}
         early = {check.name: spawn(self._run(check, subject, pausing[check.name])) for check in checks if check.pauses}
@@ -275,7 +280,7 @@ class Judge:
         server, self._spare = self._spare or start(self.step, self.folder), None
         try:
             await asyncio.to_thread(server.wait_until_ready)
-            subject = Subject(server, self._patient, self.folder)
+            subject = self._subject(server, self._patient)
             try:
                 failure, talk = await self._run(check, subject)
                 log = await subject.settle()

@@ -12,7 +12,7 @@ from typing import Self
 from anyio.from_thread import start_blocking_portal
 from workshop.network import Listens
 
-from .tasks import running
+from .tasks import running, spawn, stop
 
 UNKNOWN = b"NOSUCHCOMMAND"
 """A rejected command is replaced by this one, so Redis itself rejects it, also within a transaction."""
@@ -47,6 +47,7 @@ class Tap:
         self.keeps_subscriptions = False
         """Whether subscriptions stay open, and deliver nothing, when Redis closes them."""
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._connections: list[_Connection] = []
 
     @property
@@ -56,13 +57,13 @@ class Tap:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = self._listener.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._listener.close()
-        self._reset()
+        await stop(*self._serving)
 
     def cut(self) -> None:
         """Reset every open connection. New ones work. Another thread may call this."""
@@ -76,6 +77,12 @@ class Tap:
         """Deliver nothing more on the open subscriptions, and close none. New ones work."""
         for connection in self._connections:
             connection.is_silent = connection.subscribes
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # If start_server() made the task, Python 3.11 would print a traceback when it's cancelled.
+        task = spawn(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
