@@ -10,8 +10,6 @@ from judge.judge import Judge
 from judge.model import Verdict
 
 pytestmark = pytest.mark.thorough("right and wrong answers")
-SHORT = 1.2
-"""Seconds that an answer gets at first: several are judged at a time here. See `Judge`."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,7 +37,7 @@ def each(wanted: list[Answer]) -> pytest.MarkDecorator:
 def verdict_on(answer: Answer, folder: Path, caplog: pytest.LogCaptureFixture) -> Verdict:
     """Judge an answer, and fail if the judge logs an error of its own."""
     answer.put_into(folder)
-    verdict = Judge(answer.step, folder, short=SHORT, through=answer.refused_by + answer.hard_cases).run()
+    verdict = Judge(answer.step, folder, through=answer.refused_by + answer.hard_cases).run()
     # asyncio logs an exception that nothing has asked for when its task is collected.
     gc.collect()
     own = [record for record in caplog.records if record.levelname == "ERROR"]

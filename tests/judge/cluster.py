@@ -249,8 +249,8 @@ async def at(
 ) -> AsyncIterator[MemberLog]:
     """Open a tab at a server, and read its list of members.
 
-    On a busy machine, a broker may get the answer to its ping too late, and subscribe again. Meanwhile, it closes new
-    tabs with 1013. So this tries again after a 1013, at most for the patience.
+    On a busy machine, a broker may get the answer to its ping too late, and subscribe again. Meanwhile, it refuses new
+    tabs with 503, or closes them with 1013. So this tries again after both, at most for the patience.
 
     Args:
         subject: the server.
@@ -270,6 +270,8 @@ async def at(
             try:
                 tab = await stack.enter_async_context(subject.client(path, small_buffers=small_buffers))
             except Failure as failure:
+                if failure.got == "HTTP 503" and asyncio.get_running_loop().time() < end:
+                    continue
                 # After an error of the code, the failure has a better cause already.
                 if failure.got != "HTTP 500":
                     failure.likely = REFUSED if failure.got == "HTTP 503" else likely

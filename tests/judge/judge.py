@@ -33,7 +33,7 @@ AGAIN = 2
 SOON = 0.12
 """Seconds that the other checks wait for those that pause. A check may fail before it pauses."""
 LONGEST = 30.0
-"""Seconds; the time limit of one check."""
+"""Seconds; the time limit of one check, on a machine that isn't slow."""
 SEEDS = 10_000
 """Number of seeds: 0 to 9999."""
 ENDED = "Your code calls sys.exit() or exit(), which ends the server with all its connections. Remove the call."
@@ -65,7 +65,7 @@ class Judge:
         short: seconds to wait for an answer while the checks run side by side. A learner needs the
             verdict soon; a machine that judges many answers at the same time needs longer.
         patient: seconds to wait for an answer when a check runs alone. A slow machine gets up to twice as long for
-            this and for `short`; see `slowness.py`.
+            this, for `short` and for a check; see `slowness.py`.
         spare: whether to start a second server immediately, for a check that may have to run alone.
         through: names of checks; those after the last of them don't run. The first failure doesn't depend on later
             checks, so this is enough for an answer that's known to fail. By default, all run.
@@ -97,6 +97,7 @@ class Judge:
         self._spare: Server | None = None
         self._on_progress = on_progress
         self._leaving = 0
+        self._slowness = 1.0
         self._first = first or start(step, folder)
 
     def run(self) -> Verdict:
@@ -227,14 +228,15 @@ class Judge:
             await asyncio.to_thread(server.kill)
 
     def _subject(self, server: Server, patience: float) -> Subject:
-        return Subject(server, patience * slowness(), self.folder)
+        self._slowness = slowness()
+        return Subject(server, patience * self._slowness, self.folder)
 
     async def _run(
         self, check: Check, subject: Subject, on_pause: asyncio.Event | None = None
     ) -> tuple[Failure | None, conversation.Conversation]:
         talk = conversation.begin(check.name, self.seed, on_pause)
         try:
-            await _bounded(check, subject)
+            await _bounded(check, subject, LONGEST * self._slowness)
         except Failure as failure:
             return failure, talk
         return None, talk
@@ -359,9 +361,9 @@ class Judge:
         return Verdict(self.step.name, [STARTS, *checks], STARTS, lines)
 
 
-async def _bounded(check: Check, subject: Subject) -> None:
+async def _bounded(check: Check, subject: Subject, seconds: float) -> None:
     try:
-        async with asyncio.timeout(LONGEST) as limit:
+        async with asyncio.timeout(seconds) as limit:
             await check.run(subject)
     except Failure:
         raise
@@ -374,7 +376,7 @@ async def _bounded(check: Check, subject: Subject) -> None:
                 broken=True,
             ) from None
         raise Failure(
-            got=f"no end of this check within {LONGEST:g} s",
+            got=f"no end of this check within {seconds:g} s",
             expect="an answer within 1 s each time",
             likely="Your code waits without a limit, or sends without end.",
             broken=True,
