@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from workshop.redis_server import RedisServer
 
@@ -25,11 +26,17 @@ class Stop:
     """The room that the command contains."""
     place: int
     """The number of the command among those with this room, from 1. A transaction is one command."""
-    action: Callable[[], Awaitable[object]]
+    action: Callable[[], Coroutine[Any, Any, object]]
     commands: list[str] = field(default_factory=list)
     """The commands with this room so far."""
     ran: bool = False
-    failed: Exception | None = None
+    failed: BaseException | None = None
+    acting: asyncio.Task[object] | None = None
+
+    async def end(self) -> None:
+        """Cancel the action if it's still running, because its check has ended."""
+        if self.acting:
+            await stop(self.acting)
 
 
 class RedisProxy:
@@ -71,7 +78,7 @@ class RedisProxy:
         """The URL of the Redis through this proxy."""
         return f"redis://127.0.0.1:{self.port}"
 
-    def stop_before(self, room: str, place: int, action: Callable[[], Awaitable[object]]) -> Stop:
+    def stop_before(self, room: str, place: int, action: Callable[[], Coroutine[Any, Any, object]]) -> Stop:
         """Run an action before a command with this room is forwarded. Later commands don't wait."""
         self.stops[room] = Stop(room.encode(), place, action)
         return self.stops[room]
@@ -93,10 +100,10 @@ class RedisProxy:
                 each.commands.append(name)
                 if len(each.commands) == each.place:
                     each.ran = True
-                    try:
-                        await each.action()
-                    except Exception as error:  # The check raises it again, in its own task.
-                        each.failed = error
+                    each.acting = spawn(each.action())
+                    await asyncio.wait([each.acting])
+                    if not each.acting.cancelled():
+                        each.failed = each.acting.exception()  # The check raises it again, in its own task.
 
     def is_late(self, writer: asyncio.StreamWriter, data: bytes) -> bool:
         """Keep a published message for later, and return whether it's for a room whose messages are late."""

@@ -75,7 +75,7 @@ SNAPSHOT = "The list or the notice doesn't fit. Keep join() and leave() of step 
 LEFT_LISTED = "The name stays on the list after its last tab's token has expired. Call manager.leave() then."
 
 
-ENOUGH = 13.0
+ENOUGH = 16.0
 """Seconds after which a busy machine repeats nothing."""
 
 
@@ -230,10 +230,11 @@ class Expiry:
     @check(6, "takes a member off the list and closes it when its token expires, even if a client reads nothing")
     async def test_stuck(self, subject: Subject) -> None:
         # Use other servers, because the list is judged.
-        start = time.monotonic()
         auth = AuthClient(await subject.under(**WEST))
         keyed = await subject.under(**KEYED)
         ada, grace = await auth.token_of("Ada", keyed), await auth.token_of("Grace", keyed)
+        # On a busy machine, the hashes of all checks may take as long as the rest of this one.
+        start = time.monotonic()
         with contextlib.suppress(Failure):
             # Repeat this if the machine was too busy to connect all clients before the tokens had expired.
             for seconds in (0.5, 4, 10):

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from judge import pool
 from judge.cluster import Cluster, MemberLog, at, say, shared_cluster
@@ -119,7 +120,7 @@ class Scene:
                 raise Failure(after=self.after, got=got, expect=expect, likely=self.causes.order)
 
     async def before_each(
-        self, act: Callable[[int], Awaitable[None]], meanwhile: Callable[[int], Awaitable[None]]
+        self, act: Callable[[int], Awaitable[None]], meanwhile: Callable[[int], Coroutine[Any, Any, object]]
     ) -> None:
         """Do something at the process, several times; each time, do something else before its next command.
 
@@ -141,6 +142,8 @@ class Scene:
                     failure.likely = NOT_READ
                 failure.got += f". Commands of the process: {', '.join(stop.commands[:PLACES]) or 'none'}"
                 raise failure from None
+            finally:
+                await stop.end()
             if not stop.ran:
                 return
 
