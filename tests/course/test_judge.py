@@ -15,6 +15,7 @@ from judge.clients import LOOK, Client
 from judge.conversation import Conversation
 from judge.judge import BLOCKED, STARTS, Judge
 from judge.model import Failure, check
+from judge.redis_proxy import RedisProxy
 from judge.slowness import USUAL, factor, slowness
 from judge.subject import Subject
 from judge.tasks import running, together
@@ -75,6 +76,27 @@ def test_no_context_outlives_its_check() -> None:
     for file in [*(ROOT / "tests" / "checks").rglob("*.py"), *(ROOT / "tests" / "judge").glob("*.py")]:
         found = re.search(r"gather\(\*[^\n]*enter_async_context", file.read_text("utf-8"))
         assert not found, f"{file.name}: use together() instead of {found[0]}"
+
+
+async def _acts(ends: bool) -> bool:
+    """Return whether a proxy runs an action before a command that comes after the action's end, or without one."""
+    acted = asyncio.Event()
+
+    async def act() -> None:
+        acted.set()
+
+    proxy = RedisProxy(None)  # type: ignore[arg-type]
+    stop = proxy.stop_before("lobby", 1, act)
+    if ends:
+        await stop.end()
+    await proxy.before("EVALSHA", b"lobby")
+    return acted.is_set()
+
+
+def test_no_action_after_its_check() -> None:
+    """Members leave when a check ends, and their commands start no action: its connection would never be closed."""
+    assert asyncio.run(_acts(ends=False))
+    assert not asyncio.run(_acts(ends=True))
 
 
 def test_slowness() -> None:

@@ -34,7 +34,8 @@ class Stop:
     acting: asyncio.Task[object] | None = None
 
     async def end(self) -> None:
-        """Cancel the action if it's still running, because its check has ended."""
+        """Let the action end, or never begin: later commands may come from members that leave after their check."""
+        self.place = 0
         if self.acting:
             await stop(self.acting)
 

@@ -4,7 +4,7 @@ import time
 
 ROUNDS = 200_000
 USUAL = 0.016
-"""Seconds for `ROUNDS` on a machine that takes the timeouts as they are. Most laptops take less."""
+"""Seconds for `ROUNDS` on a machine that takes the timeouts as they are."""
 MOST = 2.0
 """The largest factor: with longer timeouts, an answer that's late by its own fault would pass."""
 
