@@ -4,6 +4,7 @@ import json
 
 import pytest
 from judge import conversation, pool
+from judge.members import Members
 
 
 @pytest.mark.parametrize("draw", [pool.texts, pool.names], ids=["texts", "names"])
@@ -29,11 +30,13 @@ def test_classes() -> None:
 def test_neighbors() -> None:
     """A name's neighbors are other names; those of unique rooms meet no other room and none of its neighbors."""
     conversation.begin("test_rooms", 1)
-    rooms = [room for _ in range(3) for room in pool.rooms().values()]
+    rooms = [pool.unique("lobby"), *(room for _ in range(3) for room in pool.rooms().values())]
+    others = {Members.room(base) for base in ("lobby", "kitchen") for _ in range(100)}
     groups = [{room, *pool.neighbors(room)} for room in rooms]
     for room, group in zip(rooms, groups, strict=True):
         assert len(group) > 4, room
     assert len(set().union(*groups)) == sum(map(len, groups))
+    assert others.isdisjoint(set().union(*groups))
     assert all(pool.is_unique(room) for group in groups for room in group)
 
 

@@ -1,6 +1,5 @@
 """Members with names, from step 05 on: their tabs, and the notices and messages that they get."""
 
-import itertools
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,9 +9,8 @@ from urllib.parse import quote
 from .clients import Client
 from .messages import show
 from .model import Failure
+from .pool import number
 from .subject import Subject
-
-_numbers = itertools.count(1)
 
 BAD: tuple[str | bytes, ...] = (
     "hello",
@@ -64,7 +62,7 @@ class Members:
     @staticmethod
     def room(kind: str = "lobby") -> str:
         """Return a room that no other check uses, so that checks can run side by side."""
-        return f"{kind}-{next(_numbers)}"
+        return f"{kind}-{number()}"
 
     @staticmethod
     def path(room: str, name: str, **query: str) -> str:

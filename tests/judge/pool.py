@@ -101,6 +101,11 @@ ROOMS: dict[str, tuple[str, ...]] = {
 _numbers = itertools.count(1)
 
 
+def number() -> int:
+    """Return a number for the name of a room, so that no two rooms and none of their neighbors have the same name."""
+    return next(_numbers)
+
+
 def texts(*, long: bool = True) -> dict[str, str]:
     """Draw a text of each class.
 
@@ -122,7 +127,7 @@ def rooms() -> dict[str, str]:
 
 def unique(room: str) -> str:
     """Return a room that no other check uses, nor its neighbors, so that checks can run side by side."""
-    return f"{room}-{next(_numbers)}x"
+    return f"{room}-{number()}x"
 
 
 def is_unique(room: str) -> bool:
