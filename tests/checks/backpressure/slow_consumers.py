@@ -40,10 +40,10 @@ from .room import (
 )
 from .room import talk as answer_pings
 
-PASSING = 25
+PASSING = 12
 """MiB of messages that are sent after a member was disconnected."""
-GROWTH = 20
-"""MiB by which the process may grow in that time."""
+GROWTH = 8
+"""MiB by which the process may grow in that time. The worked solution grows by 1 at most."""
 CLOSE_TIMEOUT = 2.0
 """CLOSE_TIMEOUT by default, in seconds."""
 READS_ON_AFTER = 1.4
