@@ -21,8 +21,8 @@ WAITING = 64
 HUGE = 4 * LARGE
 LONG = 100_000
 """Characters from which a text is encoded once, and not parsed."""
-FILLING = 16
-"""Huge messages: the operating system buffers some of them, and the rest must be queued."""
+FILLING = 4
+"""Huge messages: the operating system buffers at most one of them for a tiny member, and the rest must be queued."""
 FEW = ["small"] * 4
 """Messages that are sent together, far fewer than a member's queue holds."""
 DROPPED_BY = 300

@@ -66,7 +66,7 @@ RATE = 1_048_576
 HEAVY = "x" * 98_304
 """A text of which 64 take 6 s to read at that rate: longer than CLOSE_TIMEOUT, though the kernel's buffer grows."""
 FILLER = "x" * 262_144
-MANY = 90
+MANY = 70
 """Members that read nothing, all in one room: more than a queue holds notices."""
 MORE = 350
 """Members: so many that a function that calls itself for each of them exceeds the recursion limit."""
@@ -322,7 +322,7 @@ class SlowConsumers:
         for _ in range(3):
             async with (
                 a_room(subject, "Ada", "Grace") as (room, talk),
-                Members(subject, PING).tab(room, "Linus", small_buffers=True) as linus,
+                Members(subject, PING).tab(room, "Linus", tiny=True) as linus,
             ):
                 linus.stop_reading()
                 # When small messages follow, the system's buffers are full. Huge ones take time on a busy machine.
