@@ -319,7 +319,7 @@ class SlowConsumers:
         longest = []
         after = "Linus stopped reading"
         # A busy machine may delay anything once, but not each time.
-        for _ in range(3):
+        for _ in range(6):
             async with (
                 a_room(subject, "Ada", "Grace") as (room, talk),
                 Members(subject, PING).tab(room, "Linus", tiny=True) as linus,
