@@ -143,11 +143,33 @@ def run_cell(page: "Page", text: str) -> "Locator":
     return cell
 
 
+def wait_for_tab(page: "Page", name: str) -> None:
+    """Wait until a file is in the current tab.
+
+    Raises:
+        AssertionError: with the tabs and dialogs that the page has instead.
+    """
+    from playwright.sync_api import TimeoutError
+
+    try:
+        page.wait_for_selector(f".jp-mod-current[data-id] >> text={name}")
+    except TimeoutError:
+        tabs = [f"{tab.inner_text()}: {tab.get_attribute('class')}" for tab in page.locator("[data-id]").all()]
+        dialogs = page.locator(".jp-Dialog, .Toastify__toast, #jupyterlab-splash").all_inner_texts()
+        raise AssertionError(f"{name} isn't the current tab of {page.url}; tabs {tabs}, dialogs {dialogs}") from None
+
+
 class TestDesk:
     """The desk of a step: the notebook, the exercise, and a terminal that runs it."""
 
-    def test_first_page(self, browser: "Browser", address: str) -> None:
+    def test_first_page(self, browser: "Browser", tmp_path: Path) -> None:
         """JupyterLab starts at the desk of step 01, asks nothing, and a click leads to the next desk."""
+        # A fresh JupyterLab: the other one still has the kernels, servers and saved outputs of every notebook.
+        with jupyterlab(copy_of_the_course(tmp_path / "course", solved=False)) as address:
+            self._walk_the_desks(browser, address)
+
+    @staticmethod
+    def _walk_the_desks(browser: "Browser", address: str) -> None:
         page = browser.new_page(viewport={"width": 1600, "height": 1000})
         page.set_default_timeout(SECONDS * 1000)
         try:
@@ -162,7 +184,7 @@ class TestDesk:
                     link = re.compile(f"^(the (desk|workspace) of step )?{step.number:02}$")
                     page.locator(".jp-RenderedMarkdown a[href*=workspace]", has_text=link).last.click()
                 page.wait_for_url(f"**/lab/workspaces/{step.name}**")
-                page.wait_for_selector(f".jp-mod-current[data-id] >> text={step.name}.ipynb")
+                wait_for_tab(page, f"{step.name}.ipynb")
                 page.wait_for_function(IDLE)
                 page.locator(".jp-FileEditor:visible").first.wait_for()
                 page.locator(".jp-Terminal:visible").first.wait_for()
