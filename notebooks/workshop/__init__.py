@@ -1,4 +1,4 @@
-"""The helpers of the notebooks: serve a step, check your answer, and see the traffic on the wire."""
+"""The helpers of the notebooks: serve a step, predict a run, see the traffic on the wire, check your answer."""
 
 from .preflight import problem
 
@@ -8,28 +8,42 @@ if sentence := problem():
 from .checking import check, progress
 from .comparing import compare
 from .course import ROOT, CourseError, find_step, steps
+from .graphs import draw_topology, plot_attempts, plot_delays
 from .network import Network
 from .page import page
+from .predictions import predict, reveal
+from .processes import Processes
 from .redis_server import redis_server
 from .server import Server, StartupError
 from .serving import serve
+from .tables import Table
 from .timeline import Timeline
+from .variants import lesson_variant, variant
 from .wire import Wire
 
 __all__ = [
     "ROOT",
     "CourseError",
     "Network",
+    "Processes",
     "Server",
     "StartupError",
+    "Table",
     "Timeline",
     "Wire",
     "check",
     "compare",
+    "draw_topology",
     "find_step",
+    "lesson_variant",
     "page",
+    "plot_attempts",
+    "plot_delays",
+    "predict",
     "progress",
     "redis_server",
+    "reveal",
     "serve",
     "steps",
+    "variant",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from .comparing import compare
 from .course import Step, steps
+from .predictions import tally
 
 # JupyterLab aligns the cells of a table to the right, and wraps the lines of narrow ones.
 LEFT = 'style="text-align:left"'
@@ -71,9 +72,9 @@ def help_for(step: Step, verdict: dict[str, Any], offer: bool) -> str:
     parts = [hints(step, check["number"]) for check in failed or hard[:1]]
     if offer:
         worked = compare(step.name)
-        key = "`-` stands before a line of yours, `+` before one of the solution.\n\n" if worked.text else ""
+        key = "`-` marks your lines, `+` the solution's.\n\n" if worked.text else ""
         parts.append(
-            "<details><summary>The worked solution beside your answer</summary>\n\n"
+            "<details><summary>The worked solution next to your code</summary>\n\n"
             f"{key}{worked._repr_markdown_()}\n\n</details>"
         )
     return "\n\n".join(part for part in parts if part)
@@ -97,7 +98,7 @@ def hints(step: Step, number: int) -> str:
 
 
 def overview(verdicts: dict[str, dict[str, Any]]) -> str:
-    """Return an HTML table with a row for each step.
+    """Return an HTML table with a row for each step: its checks, what is next, and your guesses.
 
     Args:
         verdicts: the verdicts so far, by the step's folder name.
@@ -114,5 +115,8 @@ def overview(verdicts: dict[str, dict[str, Any]]) -> str:
                 if check["state"] == "failed":
                     following = f"next: {check['number']} {check['title']}"
         link = f'<a href="{step.name}.ipynb">{step.name}</a>'
-        rows += f"<tr><td {SHORT}>{link}</td><td {SHORT}>{count}</td><td {LEFT}>{html.escape(following)}</td></tr>"
+        rows += (
+            f"<tr><td {SHORT}>{link}</td><td {SHORT}>{count}</td><td {LEFT}>{html.escape(following)}</td>"
+            f"<td {SHORT}>{tally(step)}</td></tr>"
+        )
     return f"<table><tbody>{rows}</tbody></table>"

@@ -10,6 +10,7 @@ from .card import as_html, as_text, help_for, overview
 from .comparing import Tries
 from .course import CourseError, Step, find_step, steps
 from .output import Output
+from .predictions import tally
 from .process import end, start_module
 
 _followers: dict[str, "Follower"] = {}
@@ -46,7 +47,7 @@ def check(step: int | str, *, live: bool = True, seconds: float = 180) -> None:
 
 
 def progress(*, seconds: float = 600) -> None:
-    """Run the checks on your answers to all steps, and show a row for each step.
+    """Run the checks on your answers to all steps, and show a row for each step, with your guesses.
 
     In a terminal, use `pytest --exercise` instead.
 
@@ -162,4 +163,5 @@ def _did_not_finish(other: list[str]) -> str:
 
 
 def _line(seen: dict[str, dict[str, Any]]) -> str:
-    return "\n".join(event["text"].splitlines()[0] for event in seen.values())
+    lines = ((event["text"].splitlines()[0], tally(find_step(step))) for step, event in seen.items())
+    return "\n".join(f"{line}   {guesses}".rstrip() for line, guesses in lines)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .course import Step, exercise_files, find_step
 
-SAME = "Your answer and the worked solution are the same."
+SAME = "Your code and the worked solution are the same."
 TRIES = 3
 """The number of changed answers that fail before the solution is offered."""
 

@@ -1,4 +1,4 @@
-"""A cell's output that is updated in place, even after the cell has ended."""
+"""A cell's output that's updated in place, even after the cell has ended."""
 
 import contextvars
 

@@ -57,7 +57,7 @@ def run(target: str, folder: str) -> None:
     """Run the server on a free port until it ends.
 
     Args:
-        target: what to serve, as `module:attribute`.
+        target: the app to serve, as `module:attribute`.
         folder: the step's folder, relative to the course's.
     """
     from workshop.ports import is_free

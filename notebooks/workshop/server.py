@@ -38,7 +38,7 @@ class Server:
     An interrupt of the process that started it doesn't end the server. When that process ends, the server ends too.
 
     Args:
-        target: what to serve, as `module:attribute`.
+        target: the app to serve, as `module:attribute`.
         app_dir: the folder of the module.
         port: the TCP port on 127.0.0.1; 0 lets the operating system choose a free one.
         reload: whether the server restarts itself when a file changes.
@@ -208,7 +208,7 @@ def explain_end(server: Server) -> str:
     log = "\n".join(server.log)
     where = place_of_error(log, server.app_dir)
     if where:
-        return f"{where}: importing the file stops there, so mend that line first."
+        return f"{where}: importing the file stops there, so fix that line first."
     if log.endswith("Aborted!"):
         return f"{server.target} asks for something while it is imported: take out the call of input()."
     if "Could not import module" in log:

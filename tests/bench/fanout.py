@@ -1,10 +1,10 @@
-"""How much a broadcast costs, side by side: python tests/bench/fanout.py
+"""Measure the cost of a broadcast on several servers: python tests/bench/fanout.py
 
 Rooms of the course, the room of FastAPI's documentation, python-socketio, and as the reference the broadcast of the
 websockets library. All servers run at the same time, on one core, and the load on another. Every round measures each
 of them once, in turn; the tables have medians of the rounds, and medians of the ratios in a round.
 
-Where the system cannot pin a process to a core, the figures are less steady.
+If the system can't pin a process to a core, the figures vary more.
 """
 
 import argparse
@@ -29,7 +29,7 @@ sys.path[:0] = [str(BENCH), str(TESTS), str(TESTS.parent / "notebooks")]
 import psutil  # noqa: E402
 from harness.answers import answers  # noqa: E402
 from load import Room, masked  # noqa: E402
-from picture import bars  # noqa: E402
+from picture import draw_bars  # noqa: E402
 from workshop.course import Step, steps  # noqa: E402
 from workshop.redis_server import RedisServer  # noqa: E402
 from workshop.server import Server  # noqa: E402
@@ -45,9 +45,9 @@ SECOND = "10 over Redis, a second process"
 LARGE = "x" * 65_536
 LARGE_MESSAGES = 400
 STALLED = 1.0
-"""Seconds after which a healthy member counts as stalled."""
+"""Seconds after which a healthy member is considered stalled."""
 TEXT = "hello from the benchmark"
-# A heartbeat would be a frame more, now and then.
+# Turn the heartbeat off: it would add frames.
 SETTINGS = {"HEARTBEAT_INTERVAL": "3600"}
 
 
@@ -58,38 +58,43 @@ class Subject:
     label: str
     server: Server
     path: str = "/ws/bench"
-    """Of a socket. All members have one name, so that nobody is told who joins."""
+    """The path of a connection. All members have the same name, so no member is notified of a join."""
     json: bool = True
-    """Whether a message is an object with a type and a text."""
+    """Whether messages are JSON objects with a type and a text."""
     events: bool = False
-    """Whether it speaks Socket.IO."""
+    """Whether the server uses Socket.IO."""
 
     def message(self, text: str) -> bytes:
-        """What a client sends to say this."""
+        """Return the message with this text, as a client sends it."""
         if self.events:
             return f'42["message",{json.dumps(text)}]'.encode()
         return json.dumps({"type": "message", "text": text}).encode() if self.json else text.encode()
 
     def room(self, text: str = TEXT, deflate: bool = False) -> Room:
-        """A room with nobody in it yet."""
+        """Return a new room on this server, without members.
+
+        Args:
+            text: the text of its messages.
+            deflate: whether its members ask for compression.
+        """
         hello = masked(b"40") if self.events else b""
         return Room(self.server.port, self.path, self.message(text), hello, deflate)
 
     def cpu(self) -> float:
-        """Seconds of a processor that its process has used so far."""
+        """Return the processor time of its process so far, in seconds."""
         if sys.platform == "linux":
-            # The clock of a process, to the nanosecond: clock_getcpuclockid(3).
+            # Read the clock of the process, which has nanoseconds: clock_getcpuclockid(3).
             return time.clock_gettime((~self.server.pid << 3) | 2)
         times = psutil.Process(self.server.pid).cpu_times()
         return times.user + times.system
 
     def memory(self) -> int:
-        """Bytes that its process holds."""
+        """Return the memory of its process, in bytes."""
         return psutil.Process(self.server.pid).memory_info().rss
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run this on the fastest loop that there is, as uvicorn does."""
+    """Run a coroutine on the fastest event loop that's installed, as uvicorn does."""
     if importlib.util.find_spec("uvloop"):
         import uvloop
 
@@ -98,7 +103,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def pin(pid: int, core: int) -> None:
-    """Keep a process on one core, where the system can do that."""
+    """Pin a process to one core, if the system supports that."""
     if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
         for task in psutil.Process(pid).threads():
             with contextlib.suppress(ProcessLookupError):
@@ -107,9 +112,13 @@ def pin(pid: int, core: int) -> None:
 
 @contextlib.contextmanager
 def subjects(deflate: bool = False) -> Iterator[list[Subject]]:
-    """Every server, started and pinned; the reference is the first."""
+    """Start and pin every server; the reference is the first one.
+
+    Args:
+        deflate: whether the servers accept compression.
+    """
     named = {step.name[3:]: step for step in steps()}
-    # The members answer no ping, because they look at no frame.
+    # Turn pings off, because the members don't answer them.
     extra = ("--ws-ping-interval", "3600", *(() if deflate else ("--ws-per-message-deflate", "false")))
     with contextlib.ExitStack() as stack:
         found: list[Subject] = []
@@ -149,13 +158,13 @@ def subjects(deflate: bool = False) -> Iterator[list[Subject]]:
         if importlib.util.find_spec("socketio"):
             path = "/socket.io/?EIO=4&transport=websocket"
             add("python-socketio", "events:app", BENCH / "servers", path=path, events=True)
-        # The last one, because it is measured together with another only.
+        # Add this one last, because it's only measured together with another one.
         course(named["scale_out"], "exercise", SECOND, BROKER=redis.url)
         yield found
 
 
 class RawServer(Server):
-    """The reference: no uvicorn around it."""
+    """The reference server, without uvicorn."""
 
     def __init__(self, deflate: bool) -> None:
         environment = {"PYTHONPATH": str(BENCH / "servers")} | ({"DEFLATE": "1"} if deflate else {})
@@ -165,7 +174,7 @@ class RawServer(Server):
         return []
 
     def wait_until_ready(self, seconds: float = 10.0) -> None:
-        """Wait until it takes connections, and learn its port."""
+        """Wait until the server accepts connections, and set `port`."""
         sign = "Uvicorn running on"
         assert self.wait_for(lambda log: any(sign in line for line in log), seconds), self.log
         self.port = int(next(line for line in self.log if sign in line).rpartition(":")[2])
@@ -173,14 +182,14 @@ class RawServer(Server):
 
 @dataclass
 class Figures:
-    """What was measured of one subject in one setting, a value a round."""
+    """The figures of one subject in one setting, with a value for each round."""
 
     cpu: list[float]
-    """Microseconds of the server's processor for each delivery."""
+    """Microseconds of the server's processor time for each delivery."""
     rate: list[float]
-    """Deliveries a second."""
+    """Deliveries for each second."""
     latencies: list[float]
-    """Seconds to the last member, of all rounds."""
+    """Seconds until the last member has a message, of all rounds."""
 
 
 async def fan_out(
@@ -190,13 +199,13 @@ async def fan_out(
 
     Args:
         found: the servers.
-        members: how many are in each room.
-        rounds: how often each is measured.
-        deliveries: how many frames of the members are measured at a time.
+        members: the number of members in each room.
+        rounds: the number of measurements of each server.
+        deliveries: the number of frames in each measurement, summed over the members.
         deflate: whether the members ask for compression.
 
     Returns:
-        The figures by label and messages in flight; kilobytes for each connection; how busy the load was, from 0 to 1.
+        The figures by label and messages in flight; KiB for each connection; the load's CPU utilization, from 0 to 1.
     """
     rooms = {subject.label: subject.room(deflate=deflate) for subject in found}
     memory = {}
@@ -226,7 +235,7 @@ async def fan_out(
 
 
 async def over_two(one: Subject, two: Subject, members: int, rounds: int, deliveries: int) -> None:
-    """Print what it takes that a room is shared by two processes, beside the same room in one."""
+    """Print the cost of a room that two processes share, next to the same room in one process."""
     rooms = {"in one process": (one.room(), members), "in two processes": (one.room(), members // 2)}
     shared = one.path.replace("bench", "shared")
     rooms["in two processes"][0].path = shared
@@ -260,10 +269,10 @@ async def over_two(one: Subject, two: Subject, members: int, rounds: int, delive
 
 
 async def beside_a_stuck_member(subject: Subject, messages: int) -> tuple[float, float]:
-    """The longest wait of a healthy member beside one that never reads, and how much the server's memory grew.
+    """Measure the effect of a member that never reads on a healthy member, and on the server's memory.
 
     Returns:
-        Seconds, infinite if it was stalled; and mebibytes.
+        The longest wait of the healthy member in seconds, infinite if it was stalled; the growth of the memory in MiB.
     """
     room = subject.room(LARGE)
     await room.join(1)
@@ -285,7 +294,12 @@ async def beside_a_stuck_member(subject: Subject, messages: int) -> tuple[float,
 
 
 def percentile(values: list[float], part: float) -> float:
-    """The value that so large a part of the values does not exceed."""
+    """Return a percentile of these values.
+
+    Args:
+        values: the values.
+        part: the percentile, from 0 to 1.
+    """
     return sorted(values)[min(len(values) - 1, int(part * len(values)))]
 
 
@@ -306,10 +320,10 @@ def table(title: str, head: list[str], rows: list[list[str]]) -> None:
 async def measure_all(
     found: list[Subject], members: list[int], rounds: int, deliveries: int, deflate: bool
 ) -> dict[str, float]:
-    """Measure rooms of these sizes and print a table for each.
+    """Measure rooms of these sizes, and print a table for each.
 
     Returns:
-        Microseconds of the server's processor for each delivery, by label: in the largest room up to 100, with one
+        Microseconds of the server's processor time for each delivery, by label: in the largest room up to 100, with one
         message in flight.
     """
     drawn: dict[str, float] = {}
@@ -339,7 +353,7 @@ async def measure_all(
 
 
 async def measure_stuck(found: list[Subject], messages: int) -> None:
-    """Print what one stuck member does to the others."""
+    """Print the effect of one stuck member on the others."""
     rows = []
     for subject in found:
         longest, growth = await beside_a_stuck_member(subject, messages)
@@ -350,11 +364,11 @@ async def measure_stuck(found: list[Subject], messages: int) -> None:
                 f"{growth:.0f} MiB",
             ]
         )
-    table(f"{messages} messages of 64 KiB beside a member that never reads", ["", "longest wait", "growth"], rows)
+    table(f"{messages} messages of 64 KiB next to a member that never reads", ["", "longest wait", "growth"], rows)
 
 
 def main() -> None:
-    """Measure everything and print the tables."""
+    """Measure everything, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
     parser.add_argument("--members", type=int, nargs="+", default=list(MEMBERS), help="sizes of the rooms")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each server is measured")
@@ -364,7 +378,7 @@ def main() -> None:
     if sys.platform != "win32":
         import resource
 
-        # A room of 1000 on each server is more than a process may usually open.
+        # Raise the limit of open files: a room of 1000 on each server exceeds the usual one.
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     pin(os.getpid(), 1)
@@ -382,7 +396,7 @@ def main() -> None:
         run(measure_all(found, [size], arguments.rounds, arguments.deliveries, True))
     file = Path(arguments.picture)
     title = "Microseconds of the server's processor for each delivery, one message in flight"
-    file.write_text(bars(title, drawn), "utf-8")
+    draw_bars(file, title, drawn)
     print(f"\nThe picture is in {file}. It took {time.perf_counter() - start:.0f} s.")
 
 

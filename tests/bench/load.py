@@ -1,4 +1,4 @@
-"""The load of the benchmark: members that count frames. Bare asyncio protocols, so that they are no bottleneck."""
+"""The load of the benchmark: members that count frames, as bare asyncio protocols, which aren't a bottleneck."""
 
 import asyncio
 import base64
@@ -10,7 +10,7 @@ from typing import cast
 
 
 def masked(text: bytes) -> bytes:
-    """A text frame of a client: RFC 6455, section 5.2, masked with zeros, which changes nothing."""
+    """Return a text frame of a client, masked with zeros, which leave the text unchanged: RFC 6455, section 5.2."""
     size = len(text)
     if size < 126:
         head = bytes((0x81, 0x80 | size))
@@ -22,13 +22,13 @@ def masked(text: bytes) -> bytes:
 
 
 class Member(asyncio.Protocol):
-    """One connection. It answers nothing, and looks at no more of a frame than its head.
+    """One connection, which sends no pongs, and reads only the headers of frames.
 
     Args:
-        path: of the socket.
+        path: the path of the connection.
         deflate: whether to ask for permessage-deflate, as browsers do.
         hello: a frame to send when the handshake is done.
-        on_frame: called with each data frame that has arrived, by number.
+        on_frame: the function to call with the number of each received data frame.
     """
 
     def __init__(self, path: str, deflate: bool, hello: bytes, on_frame: Callable[[int], None]) -> None:
@@ -45,7 +45,7 @@ class Member(asyncio.Protocol):
         self._counts = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the upgrade."""
+        """Send the handshake."""
         self.transport = cast(asyncio.Transport, transport)
         extension = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n" if self.deflate else ""
         key = base64.b64encode(os.urandom(16)).decode()
@@ -54,7 +54,7 @@ class Member(asyncio.Protocol):
         self.transport.write(request.encode())
 
     def data_received(self, data: bytes) -> None:
-        """Take the answer to the handshake, and then count."""
+        """Read the response to the handshake, and then count frames."""
         if not self.ready.done():
             data = self._head + data
             head, found, rest = data.partition(b"\r\n\r\n")
@@ -91,7 +91,7 @@ class Member(asyncio.Protocol):
                 length = self._head_size(head)
                 place += length - len(self._head)
                 self._head = b""
-                # Control frames have the highest bit of the opcode set.
+                # In a control frame, the highest bit of the opcode is 1.
                 self._counts = not head[0] & 0x08
                 code = head[1] & 0x7F
                 self._missing = code if code < 126 else int.from_bytes(head[2:length], "big")
@@ -106,7 +106,7 @@ class Member(asyncio.Protocol):
         return {126: 4, 127: 10}.get(head[1] & 0x7F, 2)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Note that it has ended."""
+        """Note that the connection has ended."""
         self.ended = True
         if not self.ready.done():
             self.ready.set_exception(ConnectionError("the connection ended in the handshake"))
@@ -114,7 +114,7 @@ class Member(asyncio.Protocol):
 
 @dataclass
 class Run:
-    """What one run of a room took."""
+    """The measurements of one run of a room."""
 
     deliveries: int
     seconds: float
@@ -126,9 +126,9 @@ class Room:
     """Members of one room, and messages that the first of them sends.
 
     Args:
-        port: of the server.
-        path: of the sockets.
-        message: what is sent, as a text.
+        port: the TCP port of the server.
+        path: the path of the connections.
+        message: the content of the text message to send.
         hello: a frame that each member sends first.
         deflate: whether to ask for compression.
     """
@@ -149,11 +149,11 @@ class Room:
         self._over: asyncio.Future[Run] | None = None
 
     async def join(self, number: int, port: int = 0) -> None:
-        """Let so many members more join, and wait until nothing moves.
+        """Connect further members, and wait until no more frames arrive.
 
         Args:
-            number: how many.
-            port: of another server of the same room; 0 for the room's own.
+            number: the number of members.
+            port: the TCP port of another server of the same room; 0 for the room's own.
         """
         for start in range(0, number, 50):
             some = [await self._connect(port or self.port) for _ in range(min(50, number - start))]
@@ -163,7 +163,7 @@ class Room:
 
     async def _connect(self, port: int) -> Member:
         def make() -> Member:
-            # Its own name for it: a frame may arrive with the response to the handshake.
+            # Use a separate variable: a frame may arrive with the response to the handshake.
             made = Member(self.path, self.deflate, self.hello, lambda number: self._note(made, number))
             return made
 
@@ -171,7 +171,7 @@ class Room:
         return member
 
     async def quiet(self) -> None:
-        """Wait until no frame has come for a tenth of a second."""
+        """Wait until no frame has arrived for 0.1 s."""
         before = -1
         while before != (now := sum(member.frames for member in self.members)):
             before = now
@@ -199,15 +199,15 @@ class Room:
         self.members[0].transport.write(self.frame)
 
     async def talk(self, messages: int, in_flight: int, seconds: float = 60) -> Run:
-        """Send messages, so many at a time, until each has arrived everywhere.
+        """Send messages, with a limit of messages in flight, until every member has received them.
 
         Args:
-            messages: how many.
-            in_flight: how many may be on the way.
-            seconds: the longest that this may take.
+            messages: the number of messages.
+            in_flight: the number of messages that may be on their way at the same time.
+            seconds: the longest wait, in seconds.
 
         Raises:
-            TimeoutError: some have not arrived by then.
+            TimeoutError: some messages haven't arrived by then.
         """
         self._base = {id(member): member.frames for member in self.members}
         self._arrived.clear()
@@ -228,7 +228,7 @@ class Room:
         return run
 
     def leave(self) -> None:
-        """End all connections."""
+        """Abort all connections."""
         for member in self.members:
             member.transport.abort()
         self.members.clear()

@@ -1,26 +1,25 @@
-"""Bars, as SVG."""
+"""The picture of the benchmark, drawn with matplotlib."""
 
-import html
+from pathlib import Path
 
-LEFT, WIDTH, ROW = 200, 720, 30
+import matplotlib
+from matplotlib.figure import Figure
 
 
-def bars(title: str, values: dict[str, float]) -> str:
-    """A bar for each value, with its number.
+def draw_bars(file: Path, title: str, values: dict[str, float]) -> None:
+    """Draw a bar for each value, and write the picture.
 
     Args:
-        title: above the bars.
-        values: by label.
+        file: the file to write. Its ending determines the format.
+        title: the title above the bars.
+        values: the length of each bar, by its label.
     """
-    scale = (WIDTH - LEFT - 60) / max(values.values())
-    parts = [f'<text x="10" y="20" font-weight="bold">{html.escape(title)}</text>']
-    for row, (label, value) in enumerate(values.items()):
-        y = 36 + ROW * row
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 16}" text-anchor="end">{html.escape(label)}</text>')
-        parts.append(f'<rect x="{LEFT}" y="{y}" width="{value * scale:.1f}" height="22" fill="#1558b0"/>')
-        parts.append(f'<text x="{LEFT + value * scale + 6:.1f}" y="{y + 16}">{value:.2f}</text>')
-    height = 46 + ROW * len(values)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-        f'font-family="sans-serif" font-size="13"><rect width="100%" height="100%" fill="white"/>{"".join(parts)}</svg>'
-    )
+    figure = Figure(figsize=(8, 0.8 + 0.35 * len(values)), layout="constrained")
+    axes = figure.subplots()
+    axes.bar_label(axes.barh(list(values), list(values.values())), fmt=" %.2f")
+    axes.invert_yaxis()
+    axes.margins(x=0.1)
+    axes.set_title(title, fontsize="medium")
+    # Keep the texts of an SVG as text.
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        figure.savefig(file)

@@ -1,4 +1,4 @@
-"""How long a verdict takes, against what can't be avoided.
+"""Measure how long a verdict takes, compared with the time that can't be avoided.
 
     python tests/bench/speed.py
     python tests/bench/speed.py 6 9      only these steps
@@ -7,7 +7,7 @@ For each step, `pytest --exercise N` with all checks green is compared with its 
 run, `import fastapi`, and one cold start of uvicorn with the same answer. Next to it are the red verdict of the
 starter code, and the hard cases, which run after the green one.
 Then come the seconds from a save to the verdict in the live card, for the worked solution and for the starter.
-All are measured in turn, several times; the tables show medians, and the limits that hold for them.
+All are measured in turn, several times; the tables show medians, and their limits.
 """
 
 import json
@@ -45,7 +45,7 @@ STEP_ADDS = (10, 60)
 
 
 def tier_seconds(count: int) -> tuple[int, int]:
-    """Return the longest `pytest` and the longest `pytest --all` with so many steps, in seconds."""
+    """Return the longest `pytest` and the longest `pytest --all` with this number of steps, in seconds."""
     before = max(number for number in TIER_SECONDS if number <= count)
     first, second = TIER_SECONDS[before]
     return first + STEP_ADDS[0] * (count - before), second + STEP_ADDS[1] * (count - before)
@@ -77,13 +77,13 @@ def green_and_hard(command: tuple[str, ...], cwd: Path) -> tuple[float, float]:
 
 
 def start_uvicorn(step: Step) -> None:
-    """Start the solution of a step in a new Python, wait until it takes connections, and end it."""
+    """Start the solution of a step in a new Python, wait until it accepts connections, and end it."""
     with Server(step.target("exercise"), step.solution, cold=True):
         pass
 
 
 def from_save_to_verdict(course: Path, step: Step) -> tuple[float, float]:
-    """Return the median seconds from saving an answer to its verdict: of the solution, and of the starter."""
+    """Return the median seconds from saving an answer to its verdict, for the solution and for the starter."""
     command = [sys.executable, "-m", "pytest", "--exercise", str(step.number), "--watch", "--events"]
     files = [path.relative_to(step.folder) for path in exercise_files(step.folder)]
     taken: dict[Path, list[float]] = {step.solution: [], step.folder: []}
@@ -124,7 +124,7 @@ def main(numbers: set[int]) -> None:
     """Print the tables.
 
     Args:
-        numbers: of the steps; all if there are none.
+        numbers: the numbers of the steps; an empty set for all steps.
     """
     chosen = [step for step in steps() if step.number in numbers or not numbers]
     with tempfile.TemporaryDirectory() as folder:

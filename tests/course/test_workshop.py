@@ -20,7 +20,18 @@ import pytest
 from harness.kernels import Kernel, copy_of_the_course, kernel
 from harness.verdicts import green
 from websockets import ConnectionClosed, connect
-from workshop import ROOT, CourseError, Server, StartupError, Timeline, Wire, close_codes, find_step, run_exercise
+from workshop import (
+    ROOT,
+    CourseError,
+    Processes,
+    Server,
+    StartupError,
+    Wire,
+    close_codes,
+    find_step,
+    run_exercise,
+    variant,
+)
 from workshop import preflight as preflight_module
 from workshop.ports import free_port
 from workshop.server import PortInUse
@@ -46,7 +57,12 @@ socket.socket.bind = bind_and_wait
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 20) -> bool:
-    """Whether it comes to hold in time."""
+    """Wait until a condition holds, and return whether it does.
+
+    Args:
+        holds: the condition.
+        seconds: the longest wait, in seconds.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if holds():
@@ -56,18 +72,18 @@ def wait_until(holds: Callable[[], bool], seconds: float = 20) -> bool:
 
 
 def family(pid: int) -> list[psutil.Process]:
-    """A process and all its children."""
+    """Return a process and all its children."""
     process = psutil.Process(pid)
     return [process, *process.children(recursive=True)]
 
 
 def all_gone(processes: list[psutil.Process]) -> bool:
-    """Whether none of them runs any more."""
+    """Return whether none of these processes still runs."""
     return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
 
 
 def answers(url: str) -> bool:
-    """Whether a server answers there."""
+    """Return whether a server answers at this URL with status 200."""
     try:
         return httpx.get(url, timeout=2, trust_env=False).status_code == 200
     except httpx.HTTPError:
@@ -75,7 +91,7 @@ def answers(url: str) -> bool:
 
 
 def started(running: Kernel, source: str = SERVE) -> tuple[int, str]:
-    """Run a cell that starts a server and prints its process id and its address."""
+    """Run a cell that starts a server, and return the server's process id and URL."""
     (cell,) = running.run([source])
     assert cell.status == "ok", cell.text
     found = re.search(r"pid (\d+) at (\S+)", cell.text)
@@ -83,10 +99,10 @@ def started(running: Kernel, source: str = SERVE) -> tuple[int, str]:
 
 
 class TestLife:
-    """How long a server lives."""
+    """The lifetime of a server."""
 
     def test_interrupt(self, tmp_path: Path) -> None:
-        """Interrupting a cell ends the cell and not the server."""
+        """If you interrupt a cell, the cell ends, and the server doesn't."""
         course = copy_of_the_course(tmp_path, solved=False)
         with kernel(course / "notebooks") as running:
             pid, url = started(running)
@@ -101,7 +117,7 @@ class TestLife:
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
     def test_terminal_ends(self, tmp_path: Path) -> None:
-        """When the desk's terminal goes, its server ends, also where JupyterLab runs under nohup."""
+        """If the workspace's terminal closes, its server ends, even if JupyterLab runs under nohup."""
         import pty
 
         course = copy_of_the_course(tmp_path, solved=False)
@@ -125,7 +141,7 @@ class TestLife:
             os.waitpid(pid, 0)
 
     def test_two_desks(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Two terminals never get one port, although neither server listens yet; afterwards it is free again."""
+        """Two terminals never get the same port, although neither server listens yet. Later, it's free again."""
         ports = [free_port(), free_port()]
         monkeypatch.setattr(run_exercise, "PORTS", ports)
         with run_exercise.claimed() as one, run_exercise.claimed() as two, run_exercise.claimed() as three:
@@ -134,7 +150,7 @@ class TestLife:
             assert again == one
 
     def test_taken_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A terminal takes the next port when another one was quicker."""
+        """If another program binds the port first, a terminal takes the next one."""
         with contextlib.ExitStack() as stack:
             tried = []
 
@@ -152,7 +168,7 @@ class TestLife:
     @pytest.mark.thorough("helpers that are killed, suspended, or run many at a time")
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot suspend a process with a signal")
     def test_suspended(self, tmp_path: Path) -> None:
-        """A closed lid stops kernel, server and the card's process; afterwards all of them go on."""
+        """A closed lid suspends the kernel, the server and the card's process; afterwards, all of them continue."""
         course = copy_of_the_course(tmp_path, solved=False)
         with kernel(course / "notebooks") as running:
             pid, url = started(running)
@@ -176,10 +192,10 @@ class TestLife:
 
     @pytest.mark.thorough("helpers that are killed, suspended, or run many at a time")
     def test_two_steps_at_once(self, tmp_path: Path) -> None:
-        """Two notebooks serve and judge at the same time, each at an address of its own."""
+        """Two notebooks serve and run checks at the same time, each at a separate address."""
         course = copy_of_the_course(tmp_path, solved=True)
         with kernel(course / "notebooks") as one, kernel(course / "notebooks") as two:
-            # Neither waits for the other.
+            # Start both before waiting for either.
             for running in (one, two):
                 running.client.execute(f"{SERVE}\nfrom workshop import check\ncheck(2)")
             urls = set()
@@ -192,7 +208,7 @@ class TestLife:
 
     @pytest.mark.parametrize("end", ["kill", "restart", "shutdown"])
     def test_kernel_ends(self, tmp_path: Path, end: str) -> None:
-        """However the kernel ends, the server ends too."""
+        """If the kernel ends in any way, the server ends too."""
         course = copy_of_the_course(tmp_path, solved=False)
         with kernel(course / "notebooks") as running:
             pid, _ = started(running)
@@ -206,7 +222,7 @@ class TestLife:
             assert wait_until(lambda: all_gone(processes))
 
     def test_reload(self, tmp_path: Path) -> None:
-        """With reload there are more processes, and none is left when the kernel is killed."""
+        """With reload, there are more processes, and none is left when the kernel is killed."""
         course = copy_of_the_course(tmp_path, solved=False)
         with kernel(course / "notebooks") as running:
             pid, _ = started(running, SERVE.replace("'02_echo'", "'02_echo', reload=True"))
@@ -216,24 +232,24 @@ class TestLife:
             assert wait_until(lambda: all_gone(processes))
 
     def test_check_in_progress(self, tmp_path: Path) -> None:
-        """A kernel that is killed in the middle of a check leaves neither pytest nor a server behind."""
+        """If a kernel is killed during a check, it leaves neither pytest nor a server behind."""
         course = copy_of_the_course(tmp_path, solved=False)
         exercise = course / "steps" / "02_echo" / "exercise.py"
         exercise.write_text("import time\ntime.sleep(600)\n", "utf-8")
         with kernel(course / "notebooks") as running:
             running.client.execute("from workshop import check\ncheck(2)")
             process = psutil.Process(running.manager.provisioner.process.pid)
-            # pytest, and below it uvicorn
+            # These are pytest, and its child uvicorn.
             assert wait_until(lambda: len(process.children(recursive=True)) >= 2)
             children = process.children(recursive=True)
             running.manager.provisioner.process.kill()
             assert wait_until(lambda: all_gone(children))
 
     def test_again(self, tmp_path: Path) -> None:
-        """Running the cell again restarts the server at the same address; another step gets another port."""
+        """If the cell runs again, the server restarts at the same address; another step gets another port."""
         course = copy_of_the_course(tmp_path, solved=False)
         with contextlib.ExitStack() as stack:
-            # The usual port may go to another test between two starts; a free one does not.
+            # Another test may take the usual port between two starts, but not a free one.
             with contextlib.suppress(OSError):
                 stack.enter_context(socket.create_server(("127.0.0.1", PORT)))
             running = stack.enter_context(kernel(course / "notebooks"))
@@ -249,7 +265,7 @@ class TestLife:
 
 
 def test_screen(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of a traceback, the reader's own lines and the error are printed, and libraries are left out."""
+    """The learner's own lines of a traceback and its error are printed, and lines inside libraries are left out."""
     screen = Screen()
     for line in (
         "ERROR:    Exception in ASGI application",
@@ -280,10 +296,10 @@ def test_screen(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 class TestStart:
-    """A server that does not start says why, in one sentence."""
+    """If a server doesn't start, one sentence states the reason."""
 
     def start(self, folder: Path, source: str, **options: object) -> str:
-        """Write an exercise, start it, and give the sentence."""
+        """Write an exercise, start it, and return the sentence."""
         (folder / "exercise.py").write_text(source, "utf-8")
         server = Server("exercise:app", folder, **options)
         with pytest.raises(StartupError) as caught:
@@ -293,36 +309,36 @@ class TestStart:
         return str(caught.value)
 
     def test_does_not_parse(self, tmp_path: Path) -> None:
-        """A syntax error names the line."""
+        """A syntax error is explained with its line."""
         assert "exercise.py:1 SyntaxError" in self.start(tmp_path, "def app(:\n")
 
     def test_raises(self, tmp_path: Path) -> None:
-        """An error while the file is imported names the line."""
+        """An error during the import of the file is explained with its line."""
         assert "exercise.py:2 NameError: name 'appp' is not defined" in self.start(tmp_path, "\nappp\n")
 
     def test_exits(self, tmp_path: Path) -> None:
-        """sys.exit() is named."""
+        """A call of sys.exit() is named."""
         assert "take out the call of sys.exit()" in self.start(tmp_path, "import sys\nsys.exit()\n")
 
     def test_no_app(self, tmp_path: Path) -> None:
-        """A file without app is told so."""
+        """A file without an app gets a sentence."""
         assert "The module has no app" in self.start(tmp_path, "")
 
     def test_no_file(self, tmp_path: Path) -> None:
-        """A file that is not there is told so."""
+        """A missing file gets a sentence."""
         with pytest.raises(StartupError, match="There is no module for nothing:app"):
             Server("nothing:app", tmp_path).wait_until_ready()
 
     def test_hangs(self, tmp_path: Path) -> None:
-        """An endless loop outside every function ends with the deadline."""
+        """If an endless loop is outside every function, the deadline ends it."""
         assert "look for an endless loop" in self.start(tmp_path, "while True:\n    pass\n")
 
     def test_asks(self, tmp_path: Path) -> None:
-        """input() cannot wait for ever: there is no keyboard behind it."""
+        """input() can't wait indefinitely, because the server's standard input isn't a keyboard."""
         assert "take out the call of input()" in self.start(tmp_path, "input()\n")
 
     def test_port_in_use(self, tmp_path: Path) -> None:
-        """A port that is taken is named, with another one to try."""
+        """If a port is in use, the error names it, and another one to try."""
         folder = find_step(2).folder
         with Server("main:app", folder) as first:
             second = Server("main:app", folder, port=first.port)
@@ -332,7 +348,7 @@ class TestStart:
 
     @pytest.mark.skipif(sys.platform == "win32", reason="there two programs can't bind one port")
     def test_port_taken_meanwhile(self, tmp_path: Path) -> None:
-        """A server says that it runs although another program was the first to listen on its port; that's noticed."""
+        """If another program listens on the port first, the server still logs that it runs; the helper detects it."""
         port = free_port()
         (tmp_path / "exercise.py").write_text(SLOW_TO_LISTEN, "utf-8")
         server = Server("exercise:app", tmp_path, port=port, environment={"FOLDER": str(tmp_path)})
@@ -344,41 +360,68 @@ class TestStart:
         assert any("Uvicorn running" in line for line in server.log)
 
     def test_no_such_step(self) -> None:
-        """A step that is not there is answered with the list of those that are."""
+        """If a step doesn't exist, the error lists the existing ones."""
         with pytest.raises(CourseError, match="There is no step '12_chess'. The steps are 01_hello_world, 02_echo"):
             find_step("12_chess")
 
     def test_command(self) -> None:
-        """The command that is printed does the same."""
+        """The printed command is equivalent."""
         with Server("main:app", find_step(2).folder) as server:
             assert server.command == f"uvicorn main:app --app-dir steps/02_echo --port {server.port}"
 
 
+class TestProcesses:
+    def test_replaced(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """The command is printed with its settings, and a second object kills the servers of the first."""
+        first = Processes("10_scale_out")
+        server = first.start(BROKER="memory://", HEARTBEAT_INTERVAL="5")
+        assert capsys.readouterr().out == f"BROKER=memory:// HEARTBEAT_INTERVAL=5 {server.command}\n"
+        assert httpx.get(server.url, trust_env=False).status_code == 200
+        begun = first.begin()
+        Processes(10)
+        assert server.exit_code is not None and begun.exit_code is not None
+
+    def test_workers(self) -> None:
+        """All workers respond when the server is returned."""
+        processes = Processes(10)
+        server = processes.start(workers=2)
+        assert server.command.endswith("--workers 2")
+        assert sum("startup complete" in line for line in server.log) == 2
+        server.kill()
+
+    def test_fails(self) -> None:
+        """A server that can't start raises the reason, and so does an unknown step."""
+        with pytest.raises(StartupError):
+            Processes(10).start(HEARTBEAT_INTERVAL="often")
+        with pytest.raises(CourseError):
+            Processes(99)
+
+
 class TestPreflight:
-    """What the course says to a Python that cannot run it."""
+    """The message for a Python that can't run the course."""
 
     def test_old_python(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """An old Python is told which one is needed."""
+        """For an old Python, the message names the required version."""
         monkeypatch.setattr(preflight_module.sys, "version_info", (3, 10, 4, "final", 0))
         assert preflight_module.problem() == (
             "This is Python 3.10, and the course needs 3.11 or newer: run the same command with a newer one."
         )
 
     def test_missing_package(self) -> None:
-        """A missing package is named, with what to do."""
+        """For a missing package, the message names it, and the fix."""
         assert "The package no_such_package is missing" in preflight_module.problem(("no_such_package",))
 
     def test_this_python(self) -> None:
-        """Here nothing is missing."""
+        """For this Python, there's no message."""
         assert preflight_module.problem() is None
 
 
 @pytest.mark.anyio
 class TestWire:
-    """The recorder shows what went over the wire."""
+    """The recorder shows the traffic on the wire."""
 
     async def test_record(self) -> None:
-        """Frames, closes with their codes, and a connection that ended without one."""
+        """Frames, closes with their codes, and a connection that ended without a close frame."""
         wire = Wire()
         with Server("main:app", find_step(2).folder) as server:
             async with connect(server.ws(), logger=wire.client("Ada")) as ada:
@@ -416,7 +459,7 @@ class TestWire:
         assert "<script>alert(1)</script>" in "".join(picture.itertext())
 
     def test_empty(self) -> None:
-        """A recording without events says so, and clear() makes one."""
+        """A recording without events states that it's empty, and clear() empties it."""
         wire = Wire()
         wire.add("Ada", "to server", "text", "hello")
         wire.clear()
@@ -424,7 +467,7 @@ class TestWire:
         assert "Nothing has been recorded yet" in repr(wire)
 
     def test_stop(self) -> None:
-        """After stop() nothing is recorded, until clear()."""
+        """After stop(), no event is recorded until clear()."""
         wire = Wire()
         wire.add("Ada", "to server", "text", "hello")
         wire.stop()
@@ -436,7 +479,7 @@ class TestWire:
         assert [event.text for event in wire.events] == ["again"]
 
     def test_save(self, tmp_path: Path) -> None:
-        """save() writes a picture of all events that stands alone, on white; so does the link below the diagram."""
+        """save() writes a self-contained picture of all events, on white; so does the link below the diagram."""
         wire = Wire()
         for number in range(300):
             wire.add("안녕", "to server", "text", f"{number} <&>")
@@ -450,12 +493,12 @@ class TestWire:
         assert "299 <&>" in "".join(xml.etree.ElementTree.fromstring(base64.b64decode(link[1])).itertext())
 
     def test_save_nowhere(self, tmp_path: Path) -> None:
-        """A place that cannot be written to is one sentence."""
+        """If the file can't be written, the error is one sentence."""
         with pytest.raises(CourseError, match=r"^The diagram was not saved as .+: No such file or directory\.$"):
             Wire().save(tmp_path / "nowhere" / "wire.svg")
 
     def test_kinds_without_colour(self) -> None:
-        """Text, binary, close and the rest have lines of their own; directions have arrows and words."""
+        """Text, binary, close and other frames have different lines; directions have arrows and words."""
         lines = set()
         for kind in ("text", "binary", "close", "ping"):
             wire = Wire()
@@ -467,7 +510,7 @@ class TestWire:
         assert "← from server" in wire.table()
 
     def test_flood(self) -> None:
-        """Of many events the last are shown."""
+        """Of many events, only the last ones are shown."""
         wire = Wire()
         for number in range(1000):
             wire.add("Ada", "to server", "text", f"number {number}")
@@ -475,7 +518,7 @@ class TestWire:
         assert "1000 events. These are the last 200." in wire._repr_html_()
 
     def test_close_codes(self) -> None:
-        """The recorder explains close codes in the words of the browser page."""
+        """The recorder explains close codes in the same words as the browser page."""
         script = (ROOT / "steps" / "page" / "page.js").read_text("utf-8")
         listed = re.search(r"const MEANINGS = \{(.+?)\n\};", script, re.DOTALL)[1]
         assert {int(code): text for code, text in re.findall(r'(\d+): "(.+)",', listed)} == close_codes.MEANINGS
@@ -484,7 +527,7 @@ class TestWire:
 
 
 def test_nest_asyncio_drops_cells(tmp_path: Path) -> None:
-    """What notebook 01 says of it: the cells that were queued behind the patched run never run."""
+    """As notebook 01 states, the cells that were queued behind the patched run never run."""
     cells = [
         "import asyncio, nest_asyncio\nnest_asyncio.apply()",
         "asyncio.run(asyncio.sleep(0.1))",
@@ -495,27 +538,17 @@ def test_nest_asyncio_drops_cells(tmp_path: Path) -> None:
         answered = set()
         while identities[1] not in answered:
             answered.add(running.client.get_shell_msg(timeout=30)["parent_header"]["msg_id"])
-        # A later question is answered, so the third cell had its chance.
+        # A later request is answered, so the third cell could have run.
         last = running.client.execute("print('still here')")
         while last not in answered:
             answered.add(running.client.get_shell_msg(timeout=30)["parent_header"]["msg_id"])
         assert identities[2] not in answered
 
 
-class TestTimeline:
-    def test_bars(self) -> None:
-        """A bar for each span; what is begun twice or ended twice counts once; what has not ended goes on."""
-        timeline = Timeline()
-        assert repr(timeline) == "Nothing has been recorded yet."
-        for label in ("Ada", "<b>Grace"):
-            timeline.begin(label)
-            timeline.begin(label)
-        timeline.end("Ada")
-        timeline.end("Ada")
-        timeline.end("nobody")
-        timeline.begin("Ada")
-        drawn = timeline._repr_html_()
-        assert drawn.count("<rect") == 3
-        assert drawn.count("to the end</title>") == 2
-        assert "&lt;b&gt;Grace" in drawn and "<b>" not in drawn
-        assert re.fullmatch(r"Ada: 0 ms to \d+ ms, \d+ ms to the end\n<b>Grace: \d+ ms to the end", repr(timeline))
+def test_variant() -> None:
+    """A copy of a solution ends with the code, and is deleted in the end."""
+    with variant(5, "manager.py", "\nADDED = 1\n") as folder:
+        text = (folder / "exercise" / "manager.py").read_text("utf-8")
+        solution = find_step(5).solution / "exercise" / "manager.py"
+        assert text == solution.read_text("utf-8") + "\nADDED = 1\n"
+    assert not folder.exists()

@@ -8,11 +8,11 @@ app = socketio.ASGIApp(server)
 
 @server.event
 async def connect(member: str, environ: dict[str, object]) -> None:
-    """Everybody is in the one room."""
+    """Add a member to the only room."""
     await server.enter_room(member, "bench")
 
 
 @server.on("message")
 async def message(member: str, text: str) -> None:
-    """Pass on what comes."""
+    """Broadcast a received message."""
     await server.emit("message", text, to="bench")

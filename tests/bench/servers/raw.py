@@ -1,4 +1,4 @@
-"""The reference: the broadcast of the websockets library, with nothing around it."""
+"""The reference: the broadcast of the websockets library, without a framework."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ members: set[ServerConnection] = set()
 
 
 async def chat(member: ServerConnection) -> None:
-    """Pass on what comes."""
+    """Broadcast the received messages."""
     members.add(member)
     try:
         async for text in member:
@@ -19,10 +19,10 @@ async def chat(member: ServerConnection) -> None:
 
 
 async def main() -> None:
-    """Serve until the end."""
+    """Serve until the process ends."""
     compression = "deflate" if os.environ.get("DEFLATE") else None
     async with serve(chat, "127.0.0.1", 0, compression=compression, ping_interval=None) as server:
-        # As uvicorn says it, so that one reader of logs does for both.
+        # Print uvicorn's line, so both logs can be read in the same way.
         print(f"Uvicorn running on http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
         print("Application startup complete", flush=True)
         await asyncio.get_running_loop().create_future()
