@@ -1,5 +1,5 @@
 // The browser page of the course: several WebSocket clients side by side.
-// What comes from the wire is only ever put in as text, so that no message can become part of the page.
+// Content from the wire is only inserted as text, so no message can add an element to the page.
 
 import { comesBack, namesAfter, objectIn, pause, ticketFor } from "./session.js";
 
@@ -25,7 +25,7 @@ const MEANINGS = {
   4401: "not authenticated, like HTTP 401",
   4408: "timed out, like HTTP 408",
 };
-// Characters that are not seen, or that turn the text around them. Shown as they are, they can hide what was sent.
+// Invisible characters, and those that change the direction of text. Unescaped, they could hide a part of a message.
 const UNSEEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 
 let made = 0;
@@ -37,7 +37,7 @@ function meaning(code) {
   return "no meaning assigned";
 }
 
-/** The full address for what someone wrote: a path counts from this page, also behind a proxy's prefix. */
+/** Return the full address for the text of the field. A path is relative to this page, even behind a proxy's prefix. */
 function resolve(written) {
   const text = written.trim();
   const full = /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
@@ -51,7 +51,7 @@ function startAddress() {
   try {
     return resolve(written);
   } catch {
-    return written; // Connect says what is wrong with it.
+    return written; // Connect shows the error.
   }
 }
 
@@ -67,16 +67,16 @@ function hex(buffer) {
   return `${bytes.length} ${bytes.length === 1 ? "byte" : "bytes"}: ${bytes.join(" ")}`;
 }
 
-/** The message without its end. What it opens is then never closed, so no parser takes it for JSON. */
+/** Return the message without its end: a bracket stays open, so no parser accepts it as JSON. */
 function broken(text) {
   let whole = `{"text": ${JSON.stringify(text)}}`;
   try {
-    // The start of a number is a number again, so only an object or a list is cut as it is.
+    // Cut only an object or a list directly, because the start of a number is a number too.
     if (JSON.parse(text) instanceof Object) whole = text.trim();
   } catch {
-    // No JSON yet.
+    // It isn't JSON yet.
   }
-  // Whole characters, because half of one would be sent as U+FFFD.
+  // Cut between characters, because half of one would be sent as U+FFFD.
   const characters = Array.from(whole);
   return characters.slice(0, Math.max(1, characters.length - 4)).join("");
 }
@@ -95,7 +95,7 @@ function freeName() {
   return NAMES.find((name) => !taken.includes(name)) ?? `Client ${number}`;
 }
 
-/** The rows of one card, and how loudly a screen reader is told of them. */
+/** Return a function that adds a row to a card's log. A screen reader doesn't read a stream of rows out. */
 function makeLog(log, quiet) {
   let following = true;
   let burst = 0;
@@ -114,7 +114,7 @@ function makeLog(log, quiet) {
       quiet.textContent = "";
     }, 1000);
     if (burst === 6) {
-      // A stream of rows would keep a screen reader talking for minutes.
+      // Mute the log: a screen reader would read a stream of rows for minutes.
       log.ariaLive = "off";
       quiet.textContent = "Many rows, not read out";
     }
@@ -137,7 +137,7 @@ function makeLog(log, quiet) {
     if (text.length <= LONGEST_LINE) {
       row.append(element("div", "content", text));
     } else {
-      // Closed, it costs no layout and is not read out.
+      // Keep it closed, so it needs no layout and isn't read out.
       const whole = element("details", "content", "");
       const start = `${text.slice(0, LONGEST_LINE)}… (${content.length.toLocaleString("en")} characters in all)`;
       whole.append(element("summary", "", start), element("pre", "", text));
@@ -157,10 +157,10 @@ function addConnection() {
   const row = makeLog(log, find(".quiet"));
   let frame = null;
   let socket = null;
-  let names = null; // who is in the room, once the server has said so
-  let lastId = null; // of the messages, from step 07 on
-  let tries = 0; // to come back
-  let waiting; // the timer of the next try
+  let names = null; // the members of the room; null before the list
+  let lastId = null; // the id of the last message, from step 07 on
+  let tries = 0; // the attempts to reconnect
+  let waiting; // the timer of the next attempt
   let loggingIn = false;
 
   made += 1;
@@ -212,14 +212,14 @@ function addConnection() {
 
   function connect(form) {
     complain(form);
-    if (frame || loggingIn) return complain(form, "This connection has not ended yet: close it or drop it first.");
+    if (frame || loggingIn) return complain(form, "This connection hasn't ended yet: close it or drop it first.");
     stopWaiting();
     lastId = null;
     tries = 0;
     begin(form, {});
   }
 
-  /** Log in, if there is a user, and connect with these parameters more in the address. */
+  /** Log in if there's a user, and connect with these additional parameters in the address. */
   async function begin(form, more) {
     if (field("user").value) {
       loggingIn = true;
@@ -234,10 +234,10 @@ function addConnection() {
       }
       if (!card.isConnected) return;
     }
-    // The socket lives in a frame of its own, because taking that frame away is what makes Drop possible.
+    // Create the WebSocket in an iframe, because Drop removes the iframe to cut the connection.
     frame = document.createElement("iframe");
     frame.hidden = true;
-    frame.title = "Holds the socket";
+    frame.title = "Holds the connection";
     frame.addEventListener("load", () => open(form, more), { once: true });
     card.append(frame);
   }
@@ -246,7 +246,7 @@ function addConnection() {
     const milliseconds = pause(tries);
     tries += 1;
     show("Waiting");
-    row("here", "wait", `The next try comes in ${(milliseconds / 1000).toFixed(1)} s.`);
+    row("here", "wait", `The next attempt starts in ${(milliseconds / 1000).toFixed(1)} s.`);
     waiting = setTimeout(() => {
       stopWaiting();
       begin(form, lastId === null ? {} : { after: lastId });
@@ -273,13 +273,13 @@ function addConnection() {
       input.value = resolve(input.value);
       address = new URL(input.value);
       for (const [key, value] of Object.entries(more)) address.searchParams.set(key, value);
-      // As it was written, if there is nothing to add.
+      // Keep the address unchanged if there's no parameter to add.
       socket = new frame.contentWindow.WebSocket(Object.keys(more).length ? address : input.value);
     } catch (error) {
       release();
       const secure = error.name === "SecurityError";
       const why = secure ? "a page served over https may only use wss://" : "write ws:// or wss://, or a path such as ws";
-      return complain(form, `This address cannot be used: ${why}.`, input);
+      return complain(form, `This address can't be used: ${why}.`, input);
     }
     socket.binaryType = "arraybuffer";
     show("Connecting");
@@ -301,8 +301,8 @@ function addConnection() {
     };
     socket.onclose = ({ code, reason, wasClean }) => {
       const why = reason ? `Reason: ${reason}` : "No reason";
-      // 1006 is the browser's own word for it. Any other code came in a close frame.
-      const lost = code === 1006 ? "the server sent no close frame" : "the connection was lost before it was answered";
+      // The browser itself sets 1006. Any other code is from a close frame.
+      const lost = code === 1006 ? "the server sent no close frame" : "the connection was lost after one close frame";
       const how = wasClean ? "Clean: both sides sent a close frame" : `Not clean: ${lost}`;
       row(code === 1006 ? "here" : "received", "close", `${code}, ${meaning(code)}. ${why}. ${how}.`);
       show("Closed");
@@ -329,7 +329,7 @@ function addConnection() {
     try {
       JSON.parse(field("message").value);
     } catch (error) {
-      const sentence = `Not sent, because it is not valid JSON: ${error.message}. Send as text sends it as it is.`;
+      const sentence = `Not sent, because it isn't valid JSON: ${error.message}. Send as text sends it unchanged.`;
       return complain(find(".send"), shown(sentence), field("message"));
     }
     sendText();
@@ -359,7 +359,7 @@ function addConnection() {
     }
     if (!code && reason) return complain(form, "A reason needs a code.", field("code"));
     if (bytes > 123) {
-      return complain(form, `The reason has ${bytes} bytes in UTF-8, and 123 is the most.`, field("reason"));
+      return complain(form, `The reason has ${bytes} bytes in UTF-8, and the limit is 123.`, field("reason"));
     }
     if (waiting !== undefined) {
       stopWaiting();
@@ -377,12 +377,12 @@ function addConnection() {
     complain(form);
     if (!socket) return complain(form, "There is no connection to drop.");
     const again = field("reconnect").checked && socket.readyState === WebSocket.OPEN;
-    // A browser says goodbye with 1001 for a socket whose page, frame or worker goes away. Chromium puts that close
-    // frame behind what is still to be sent, and what does not fit its pipe of 128 KiB at once dies with the frame.
+    // Send a large message first. A browser sends a close frame with 1001 when an iframe is removed. Chromium queues it
+    // after the unsent data, and drops the part of the queue that doesn't fit into its pipe of 128 KiB.
     if (socket.readyState === WebSocket.OPEN) socket.send(new Uint8Array(2 ** 20));
     release();
     show("Dropped");
-    row("here", "close", "Dropped inside a large message, with no close frame in Chromium. The server gets no more.");
+    row("here", "close", "Dropped inside a large message, without a close frame in Chromium. No more data is sent.");
     if (again) comeBack(find(".connect"));
   }
 
@@ -410,7 +410,7 @@ function addConnection() {
   });
   field("name").addEventListener("input", ({ target }) => rename(target.value.trim()));
   field("message").addEventListener("keydown", (event) => {
-    // Enter also ends the composition of a Korean, Chinese or Japanese character. That is no wish to send.
+    // Don't send when Enter ends the composition of a Korean, Chinese or Japanese character.
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
     sending.requestSubmit();

@@ -1,11 +1,11 @@
-// What the page knows of the course's own messages: who is there, how to log in, and when to come back.
+// The course's messages on this page: the list of members, logins, and reconnects.
 
-/** Close codes after which coming back would only be refused again. */
+/** Fatal close codes: the server would reject a reconnect too. */
 const FOR_GOOD = [1000, 1008, 4401];
 const BASE = 500;
 const CAP = 10_000;
 
-/** The object in a text frame, or an empty one if there is none. */
+/** Return the object in a text message, or an empty object if there's none. */
 export function objectIn(text) {
   try {
     const value = JSON.parse(text);
@@ -15,7 +15,7 @@ export function objectIn(text) {
   }
 }
 
-/** The names in the room after this message; null as long as no list has come. */
+/** Return the names in the room after this message; null before the first list of members. */
 export function namesAfter(names, { type, names: list, name }) {
   if (type === "members" && Array.isArray(list)) return list.map(String);
   if (type === "joined" && names) return [...new Set([...names, String(name)])].sort();
@@ -28,14 +28,14 @@ async function post(path, options, said) {
   try {
     response = await fetch(new URL(path, document.baseURI), { method: "POST", ...options });
   } catch {
-    throw new Error("Not logged in: there was no answer.");
+    throw new Error("Not logged in: the server didn't answer.");
   }
   if (response.status === 401) throw new Error(`Not logged in: ${said}.`);
-  if (!response.ok) throw new Error(`Not logged in: ${path} was answered with HTTP ${response.status}.`);
+  if (!response.ok) throw new Error(`Not logged in: ${path} returned HTTP ${response.status}.`);
   return response.json();
 }
 
-/** A ticket for one handshake, because a browser can send no header with it. The token never leaves this function. */
+/** Return a ticket for one handshake, because a browser can't send a header with it. The token stays in here. */
 export async function ticketFor(username, password) {
   const form = new URLSearchParams({ grant_type: "password", username, password });
   const { access_token: token } = await post("token", { body: form }, "the user or the password is wrong");
@@ -43,12 +43,12 @@ export async function ticketFor(username, password) {
   return (await post("ticket", { headers }, "the token was refused")).ticket;
 }
 
-/** Whether a connection that ended with this code is worth another try. */
+/** Return whether to reconnect after this close code. */
 export function comesBack(code) {
   return !FOR_GOOD.includes(code);
 }
 
-/** Milliseconds before try number `tries`, from 0: random, so that a thousand clients do not come back together. */
+/** Return the milliseconds before attempt `tries`, from 0: random, so a thousand clients don't reconnect together. */
 export function pause(tries) {
   return Math.min(CAP, BASE * 2 ** tries) * (0.5 + Math.random() / 2);
 }

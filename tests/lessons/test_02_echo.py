@@ -1,9 +1,13 @@
 """Step 02: what its notebook states about the lesson, verified on the running lesson."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
+from fastapi import FastAPI
+from harness.guesses import assert_right
 from judge.clients import anything
 from judge.subject import Subject
 from workshop.course import find_step
@@ -13,7 +17,7 @@ from workshop.server import Server
 @pytest.mark.anyio
 class TestLesson:
     async def test_echo(self, lesson: Subject) -> None:
-        """Each text comes back, with words before it."""
+        """Each text message gets a reply with its text."""
         async with lesson.client() as ada:
             for text in ("hello", "안녕하세요", ""):
                 await ada.send(text)
@@ -26,33 +30,68 @@ class TestLesson:
 
     @pytest.mark.parametrize("path", ["/ws/", "/chat", "/"])
     async def test_no_such_path(self, lesson: Subject, path: str) -> None:
-        """A handshake for a path without a socket is refused with 403."""
-        assert await lesson.handshake(path) == 403
+        """A handshake for a path without a WebSocket route is rejected with 403, with a trailing slash too."""
+        status = await lesson.handshake(path)
+        assert status == 403
+        if path == "/ws/":
+            assert_right("02.2", status)
+
+    async def test_redirect(self) -> None:
+        """FastAPI redirects an HTTP request with a trailing slash, unlike a handshake."""
+        app = FastAPI()
+
+        @app.get("/items")
+        async def items() -> list[str]:
+            return []
+
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            response = await client.get("/items/")
+        assert (response.status_code, response.headers["location"]) == (307, "http://test/items")
 
     async def test_binary_frame(self, lesson: Subject) -> None:
-        """A binary frame ends its own session, without a close frame, and no other one."""
+        """A binary message ends its own connection, without a close frame, and no other connection."""
         async with lesson.client() as ada, lesson.client() as grace:
             await ada.send(b"\x00\x01")
             await ada.is_closed(1006, likely="", besides=anything)
+            assert_right("02.1", f"close code {ada.connection.close_code}")
             await grace.send("still there?")
             await grace.gets("Message text was: still there?", likely="")
         assert (await lesson.settle()).count("KeyError: 'text'") == 1
 
+    async def test_fragments(self, lesson: Subject) -> None:
+        """A message in fragments, with pings between them, gets one reply."""
+        async with lesson.client() as ada:
+
+            async def pieces() -> AsyncIterator[str]:
+                for piece in ("Hello ", "from ", "Ada"):
+                    yield piece
+                    pong = await ada.connection.ping()
+                    await pong
+
+            replies = []
+            async with asyncio.timeout(10):
+                await ada.connection.send(pieces())
+                await ada.connection.send("end")
+                while (reply := await ada.next(expect="", likely="")) != "Message text was: end":
+                    replies.append(reply)
+            assert replies == ["Message text was: Hello from Ada"]
+            assert_right("02.3", len(replies))
+
     async def test_client_closes(self, lesson: Subject) -> None:
-        """A code of the client's own comes back, and leaves no traceback."""
+        """The server answers a client's own close code with the same code, and logs no traceback."""
         async with lesson.client() as ada:
             await ada.connection.close(4000, "lunch")
             assert (ada.connection.close_code, ada.connection.close_reason) == (4000, "lunch")
         assert "Traceback" not in await lesson.settle()
 
     async def test_server_stops(self, lesson: Subject) -> None:
-        """A server that stops closes what is open with 1012."""
+        """A server that stops closes its open connections with 1012."""
         async with lesson.client() as ada:
             await asyncio.to_thread(lesson.server.stop)
             await ada.is_closed(1012, likely="", besides=anything)
 
     async def test_reload(self, tmp_path: Path) -> None:
-        """With --reload, saving the file closes what is open with 1012, and a new server answers."""
+        """With --reload, saving the file closes open connections with 1012, and a new server answers."""
         (tmp_path / "page").mkdir()
         folder = tmp_path / "steps"
         folder.mkdir()
@@ -65,7 +104,7 @@ class TestLesson:
                 await ada.gets("Message text was: hello", likely="")
                 (folder / "main.py").write_text(source.replace("Message text was", "You said"), "utf-8")
                 await ada.is_closed(1012, likely="", besides=anything)
-            # The socket listens all the while, so the new server finds the handshake waiting.
+            # The port stays open during the restart, so the new server accepts this handshake.
             async with subject.client() as ada:
                 await ada.send("hello")
                 await ada.gets("You said: hello", likely="")

@@ -1,6 +1,7 @@
 """Step 03: what its notebook states about the naive rooms, verified on the running lesson."""
 
 import pytest
+from harness.guesses import assert_right
 from judge import rooms
 from judge.clients import anything
 from judge.flood import MANY
@@ -13,7 +14,7 @@ MANY_SHORT = 100
 @pytest.mark.anyio
 class TestLesson:
     async def test_broadcast(self, lesson: Subject) -> None:
-        """A text reaches the room and nobody else; this much the naive loop does."""
+        """A text message reaches all members of its room, and no other client: so far, the naive loop works."""
         await rooms.reaches_the_room(rooms.Rooms(lesson))
 
     async def test_page(self, lesson: Subject) -> None:
@@ -21,20 +22,20 @@ class TestLesson:
         assert (await lesson.get("/", likely="")).headers["content-type"].startswith("text/html")
 
     async def test_binary_frame(self, lesson: Subject) -> None:
-        """A binary frame ends a session without a close frame, with a traceback."""
+        """A binary message ends its sender's endpoint with a traceback, and the connection without a close frame."""
         async with lesson.client("/ws/lobby") as ada:
             await ada.send(b"\x00\x01")
             await ada.is_closed(1006, likely="", besides=anything)
         assert "KeyError: 'text'" in await lesson.settle()
 
     async def test_empty_rooms(self, lesson: Subject) -> None:
-        """An empty room stays."""
+        """An empty room stays in the list of rooms."""
         async with lesson.client("/ws/lab"):
             assert await lesson.get_json("/rooms", likely="") == {"lab": 1}
         await lesson.eventually("/rooms", {"lab": 0}.__eq__, after="", expect="", likely="")
 
     async def test_one_stops_reading(self, lesson: Subject) -> None:
-        """A member that stops reading stalls everyone, until it reads again; short messages do not show it."""
+        """A member that stops reading blocks the room until it reads again. Short messages don't show it."""
         place = rooms.Rooms(lesson)
         async with (
             place.member("lobby") as ada,
@@ -50,6 +51,7 @@ class TestLesson:
             _, ada_has, grace_has = flood.progress()
             assert grace_has < ada_has < MANY
             assert ada_has == grace_has + 1
+            assert_right("03.1", grace_has)
             linus.read_again()
             for _ in range(MANY_SHORT):
                 await linus.gets("short", likely="")
@@ -57,7 +59,7 @@ class TestLesson:
             await flood.arrives(after="", likely="")
 
     async def test_one_dies(self, lesson: Subject) -> None:
-        """A member that dies in mid-broadcast costs the sender its connection, and others the message."""
+        """A member that disconnects during a broadcast ends the sender's connection, and others miss the message."""
         place = rooms.Rooms(lesson)
         async with (
             place.member("lobby") as ada,
@@ -72,10 +74,12 @@ class TestLesson:
             assert ada_has == grace_has + 1
             assert ada.connection.close_code == 1006
             assert grace.connection.close_code is None
+            codes = [ada.connection.close_code, grace.connection.close_code]
+            assert_right("03.2", " and ".join("closed" if code else "open" for code in codes))
         assert "Traceback" not in await lesson.settle()
 
     async def test_one_leaves(self, lesson: Subject) -> None:
-        """A member that leaves in mid-broadcast makes the loop skip another one."""
+        """If a member leaves during a broadcast, the loop skips another member."""
         place = rooms.Rooms(lesson)
         async with (
             place.member("lab") as grace,
@@ -90,3 +94,4 @@ class TestLesson:
             flood.join("Linus", linus)
             with pytest.raises(Failure, match=f"Ada received {MANY - 1} of {MANY}, 1 missing"):
                 await flood.arrives(after="", likely="")
+            assert_right("03.3", len(set(flood.texts) - set(flood.got["Ada"])))

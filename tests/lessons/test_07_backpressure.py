@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.guesses import assert_right
 from judge.clients import Client, anything
 from judge.members import PING, Members, left
 from judge.messages import parsed
@@ -67,6 +68,8 @@ class TestLesson:
                     subject = Subject(server, 1.0, Path(folder))
                     waits = await self._waits(subject, "lobby")
                     assert 10 < len(waits) < MANY
+                    if gather:
+                        assert_right("07.1", len(waits))
                     await subject.close()
 
     @staticmethod
@@ -118,7 +121,9 @@ class TestLesson:
                     os.kill(own.server.pid, signal.SIGTERM)
                     await ada.is_closed(1012, likely="", besides=anything)
                     await asyncio.sleep(1)
-                    assert own.server.exit_code is None
+                    runs = own.server.exit_code is None
+                    held = runs and holds(own, linus)
+                    assert_right("07.2", f"{'runs' if runs else 'ended'}, {'held' if held else 'free'}")
 
     async def test_burst(self, lesson: Subject) -> None:
         """A burst in one write drops members who read."""
@@ -127,6 +132,7 @@ class TestLesson:
             ada.connection.transport.write(in_one_piece([str(number) for number in range(400)]))
             for tab in (ada, grace):
                 assert len(await tab.is_closed(1013, likely="", besides=anything)) < 400
+            assert_right("07.3", [ada.connection.close_code, grace.connection.close_code].count(1013))
 
     async def test_protocol_pings(self, lesson: Subject) -> None:
         """A client library answers protocol pings for a program that hangs."""

@@ -1,6 +1,7 @@
 """Step 08: verify what its notebook states about lost and duplicated messages, on the running lesson."""
 
 import pytest
+from harness.guesses import assert_right
 from judge.members import message
 from judge.rejoining import ack, back, say
 from judge.subject import Subject
@@ -56,6 +57,24 @@ class TestLesson:
                     await grace.gets(expected, likely="")
                 await grace.gets({"type": "left", "name": "Ada"}, likely="")
 
+    async def test_copies(self, lesson: Subject) -> None:
+        """A message that's sent again arrives twice without a key, and once with the same key."""
+        copies = []
+        async with back(lesson, "lab", "Grace") as grace:
+            for key in ({}, {"key": "k20"}):
+                for _ in range(2):
+                    async with back(lesson, "lab", "Ada") as ada:
+                        await ada.send({"type": "message", "text": "pay"} | key)
+                        await ada.finish()
+                async with back(lesson, "lab", "Linus") as linus:
+                    await linus.send({"type": "message", "text": "done"})
+                    await linus.finish()
+                received = [await grace.next_object(expect="", likely="")]
+                while received[-1].get("text") != "done":
+                    received.append(await grace.next_object(expect="", likely=""))
+                copies.append(sum(item.get("text") == "pay" for item in received))
+        assert_right("08.1", f"{copies[0]} without a key, {copies[1]} with it")
+
     async def test_neither(self, lesson: Subject) -> None:
         """With a key and with after=, no message is lost or duplicated."""
         async with back(lesson, "lab", "Grace") as grace:
@@ -96,16 +115,20 @@ class TestLesson:
                 await grace.gets_error(likely="")
                 await ada.gets({"type": "joined", "name": "Grace"}, likely="")
                 await say(ada, "good morning", first=2)
-                await grace.gets(message(2, "Ada", "good morning"), likely="")
+                first = await grace.next_object(expect="", likely="")
+                assert first == message(2, "Ada", "good morning")
+                assert_right("08.2", first["id"])
 
     async def test_kill(self, lesson: Subject) -> None:
         """After a kill, an acknowledged message is lost, and the same key is accepted as a new message."""
         pay = {"type": "message", "text": "pay 30", "key": "k30"}
-        async with lesson.another() as own, back(own, "lab", "Ada") as ada:
+        received = []
+        async with lesson.another() as own, back(own, "lab", "Grace") as grace, back(own, "lab", "Ada") as ada:
             await say(ada, "one", "two")
             await ada.send(pay)
             for expected in (message(3, "Ada", "pay 30"), ack("k30", 3)):
                 await ada.gets(expected, likely="")
+            received += [await grace.next_object(expect="", likely="") for _ in range(4)]
             own.server.kill()
         async with (
             lesson.another() as own,
@@ -114,7 +137,9 @@ class TestLesson:
         ):
             await ada.send(pay)
             for expected in ({"type": "joined", "name": "Ada"}, message(1, "Ada", "pay 30")):
-                await grace.gets(expected, likely="")
+                received.append(await grace.next_object(expect="", likely=""))
+                assert received[-1] == expected
+        assert_right("08.3", sum(item.get("text") == "pay 30" for item in received))
 
     async def test_page(self, lesson: Subject) -> None:
         """The browser page is served at /."""

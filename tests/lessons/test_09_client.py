@@ -1,4 +1,4 @@
-"""Step 09: what its notebook states about a client that reconnects in a bare loop, verified on the running lesson."""
+"""Step 09: verify what its notebook states about a client that reconnects in a bare loop, on the running lesson."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from harness.guesses import assert_right
 from judge.members import PING, message
 from judge.rejoining import back, say
 from judge.subject import Subject
@@ -18,7 +19,7 @@ from workshop import Network
 from workshop.course import find_step
 
 SECONDS = 20
-"""A deadline for what takes far less, also on a busy machine."""
+"""A deadline in seconds. Everything before it takes far less, even on a busy machine."""
 MANY = 20
 """More attempts than a client with a delay makes while a server starts, or while it answers a few requests."""
 LOBBY, LAB = "/ws/lobby?name=", "/ws/lab?name="
@@ -157,13 +158,14 @@ class TestLesson:
             await joins(grace)
             await ada.send("one")
             # The first id: "zero" never arrived.
-            for each in (grace, ada):
-                await gets(each, message(1, "Ada", "one"))
+            received = await gets(grace, message(1, "Ada", "one"))
+            await gets(ada, message(1, "Ada", "one"))
             async with outage(network):
                 await ada.send("two")
             await joins(ada)
             await ada.send("three")
-            await gets(grace, message(2, "Ada", "three"))
+            received += await gets(grace, message(2, "Ada", "three"))
+            assert_right("09.1", 2 + sum(item["type"] == "message" for item in received))
 
     async def test_duplicates(self, lesson: Subject, client: ModuleType) -> None:
         """A message that the caller repeats after a lost connection is broadcast twice, because it has no key."""
@@ -190,7 +192,9 @@ class TestLesson:
         async with lesson.another(noisy=True) as own:
             assert await own.handshake(LOBBY + "Ada&after=100") == 403
             async with client.BareClient(own.server.ws(LOBBY + "Ada&after=100")) as ada:
+                await asyncio.sleep(1)
                 await attempts(ada, MANY)
+                assert_right("09.2", ada.attempts)
             assert sum('after=100" 403' in line for line in own.server.log) > 1
 
     async def test_ignores_1008(self, lesson: Subject, client: ModuleType) -> None:
@@ -220,7 +224,9 @@ class TestLesson:
             receiving = asyncio.create_task(grace.recv())
             await answer_pings(ada, until={"type": "left", "name": "Grace"})
             assert await close_of(linus) == (4408, "no sign of life")
+            await asyncio.wait([receiving], timeout=2)
             assert not receiving.done() and grace.state.name == "OPEN"
+            assert_right("09.3", str(grace.close_code))
             network.cut()
             with pytest.raises(ConnectionClosed):
                 await receiving

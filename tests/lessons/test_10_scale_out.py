@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import sys
 
+import psutil
 import pytest
+from harness.guesses import assert_right
 from judge.clients import anything
 from judge.cluster import MemberLog, at, own_cluster, say
 from judge.members import Members
@@ -13,7 +16,7 @@ from redis.asyncio.client import PubSub
 from websockets import ConnectionClosed, connect
 from workshop.course import find_step
 from workshop.redis_server import RedisServer
-from workshop.server import Server
+from workshop.server import PortInUse, Server
 
 SECONDS = 20
 """A deadline for what takes far less, also on a busy machine."""
@@ -34,6 +37,12 @@ async def published(subscription: PubSub, number: int) -> list[int]:
     return ids
 
 
+def listening_ports(process: psutil.Process) -> list[int]:
+    """Return the ports on which a process has a listening TCP socket."""
+    sockets = process.net_connections("tcp")
+    return [socket.laddr.port for socket in sockets if socket.status == psutil.CONN_LISTEN]
+
+
 @pytest.mark.anyio
 class TestLesson:
     @pytest.mark.parametrize(
@@ -50,9 +59,9 @@ class TestLesson:
         """Without a broker, only members at the sender's worker receive the message."""
         workers = Server("app.main:app", lesson.folder, extra=("--workers", "2"))
         try:
-            await asyncio.to_thread(workers.wait_until_ready)
+            await asyncio.to_thread(workers.wait_until_ready, SECONDS)
             both = lambda log: sum("startup complete" in line for line in log) == 2  # noqa: E731
-            assert await asyncio.to_thread(workers.wait_for, both, 10)
+            assert await asyncio.to_thread(workers.wait_for, both, SECONDS)
             subject = Subject(workers, 2, lesson.folder)
             for number in range(10):
                 # The operating system chooses a worker for each connection, and may choose the same one for all.
@@ -63,13 +72,31 @@ class TestLesson:
                     await receives(logs[0], 1)
                     for log in logs:
                         await log.settles(likely="")
-                    if 1 <= sum(bool(log.messages) for log in logs) < 10:
+                    receivers = sum(bool(log.messages) for log in logs)
+                    if 1 < receivers < 10:
+                        assert_right("10.1", receivers)
                         break
             else:
-                pytest.fail("all members received the message, in ten rooms")
+                pytest.fail("all members received the message, or only the sender, in ten rooms")
             await subject._http.aclose()
         finally:
             await asyncio.to_thread(workers.kill)
+
+    def test_shared_port(self) -> None:
+        """The parent of two workers opens one TCP socket, which the workers inherit; no other server gets its port."""
+        folder = find_step(10).folder
+        workers = Server("app.main:app", folder, extra=("--workers", "2"))
+        try:
+            workers.wait_until_ready(SECONDS)
+            assert workers.wait_for(lambda log: sum("startup complete" in line for line in log) == 2, SECONDS)
+            if sys.platform != "win32":
+                parent = psutil.Process(workers.pid)
+                holders = [each for each in [parent, *parent.children()] if workers.port in listening_ports(each)]
+                assert len(holders) == 3
+            with pytest.raises(PortInUse):
+                Server("app.main:app", folder, port=workers.port).wait_until_ready()
+        finally:
+            workers.kill()
 
     async def test_over_redis(self, lesson: Subject) -> None:
         """With a broker, all members receive the message, over one subscription for each process."""
@@ -149,7 +176,8 @@ class TestLesson:
                 async with at(third, "lab", "Grace", after=0) as grace:
                     await grace.settles(likely="")
                     assert not grace.messages and not grace.gaps
-                assert await third.handshake(Members.path("lab", "Grace", after="1")) == 403
+                answer = await third.handshake(Members.path("lab", "Grace", after="1"))
+                assert_right("10.2", f"HTTP {answer}")
 
     async def test_outage(self, lesson: Subject) -> None:
         """In an outage, the sender is disconnected. After it, there's an ack, but no member gets the message."""
@@ -164,7 +192,8 @@ class TestLesson:
                 await ada.until(lambda: ada.acks, expect="an ack", likely="", after="")
                 for log in (ada, grace):
                     await log.settles(likely="")
-                    assert not log.messages
+                count = sum(bool(log.messages) for log in (ada, grace))
+                assert_right("10.3", f"an ack, and the message at {count} of 2 members")
 
     async def test_outage_ends_the_exercise(self) -> None:
         """In an outage of Redis, the exercise's process ends, and its members get 1012."""
