@@ -15,7 +15,7 @@ from workshop.server import Server
 
 ALL = "all"
 LEFT_OUT = pytest.StashKey[Counter[str]]()
-"""What a run leaves out: how many tests of what, by the texts of their marks."""
+"""The number of left-out tests, by the text of their mark."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,14 +25,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--all", action="store_true", help="run everything, not only what shows that the course works here")
     group.addoption("--watch", action="store_true", help="with --exercise N: judge it again whenever you save")
-    group.addoption("--solution", action="store_true", help="with --exercise N: show the worked solution beside yours")
+    group.addoption("--solution", action="store_true", help="with --exercise N: show the worked solution next to yours")
     group.addoption("--seed", type=int, metavar="N", help="with --exercise N: draw the same values as an earlier run")
     group.addoption("--events", action="store_true", help="with --exercise: print lines of JSON, for a program")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """With --exercise, judge that answer and do nothing else."""
+    """With --exercise, judge the answers, and run no tests."""
     option = config.option
     if option.exercise is None:
         if option.watch or option.solution:
@@ -51,7 +51,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if option.solution:
         print(compare(option.exercise))
         return pytest.ExitCode.OK
-    # It boots while the clients and the checks are imported.
+    # Start the server first, because it boots while the clients and the checks are imported.
     first = Server(step.target("exercise"), step.folder)
     from judge.command import judge_at_each_save, judge_once
 
@@ -64,7 +64,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return the number of tests to run at a time.
 
-    Two for each core: much of what they do is to wait for a kernel or a deadline. With --all, three for two cores: most
+    Two for each core, because the tests often wait for a kernel or a deadline. With --all, three for two cores: most
     of those tests judge answers, which keeps every core busy, so a fourth one makes none of them faster.
     """
     cores = os.cpu_count() or 1
@@ -72,7 +72,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def leaves_out(config: pytest.Config) -> bool:
-    """Whether this run leaves the thorough tests out. Files and tests that you name are run in any case."""
+    """Return whether this run leaves the thorough tests out. Files and tests that you name always run."""
     return not config.option.all and config.args_source is not pytest.Config.ArgsSource.ARGS
 
 
@@ -91,13 +91,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take over what a worker of pytest-xdist has left out; each of them leaves out the same."""
+    """Store the left-out tests of a worker of pytest-xdist. All workers leave out the same ones."""
     node.config.stash[LEFT_OUT] = Counter(getattr(node, "workeroutput", {}).get("left_out", {}))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
-    """In CI, fail if a test was skipped. End with a line that says what was left out, and which command runs it."""
+    """In CI, fail if a test was skipped. End with a line about the left-out tests and the command that runs them."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter and os.environ.get("CI") and sys.platform == "linux" and reporter.stats.get("skipped"):
         reporter.write_line("\nIn CI nothing may be skipped; pytest -rs lists what was.", red=True)
@@ -109,16 +109,16 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
 
 
 def part_of(path: str) -> str:
-    """Which part of the course a test belongs to, by the name of its file and class."""
+    """Return the part of the course that a test belongs to, by the name of its file and class."""
     if folder := re.match(r"tests/(lessons|checks)/", path):
         return "lessons" if folder[1] == "lessons" else "solutions"
-    # The browser page has several files, and they're summed.
+    # Sum the files of the browser page.
     found = re.search(r"test_(page|\w+)", path)
     return found[1] if found else path
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how long each part of the course took."""
+    """Print the seconds that each part of the course took."""
     seconds: Counter[str] = Counter()
     for reports in terminalreporter.stats.values():
         for report in reports:
@@ -133,7 +133,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 class CheckItem(pytest.Item):
     """One check of an exercise, as a test of the worked solution."""
 
-    # A verdict holds for all checks of a step, so it is asked for once.
+    # Judge a step only once: the verdict has all of its checks.
     verdicts = pytest.StashKey[dict[str, object]]()
 
     def runtest(self) -> None:
@@ -148,7 +148,7 @@ class CheckItem(pytest.Item):
         check = next((check for check in every if check.name == self.name), None)
         # The hard cases aren't in the verdict if a required check has failed.
         if check is None or verdict.state(check) != "passed":
-            # CI runs what has failed once more, and then the answer is judged anew.
+            # Delete the verdict, so the answer is judged again when CI reruns a failed test.
             del verdicts[step.name]
             pytest.fail(f"{verdict}\n{verdict.hard or ''}", pytrace=False)
 
@@ -157,29 +157,29 @@ class CheckItem(pytest.Item):
 
 
 def step_of(node: pytest.Item) -> Step:
-    """The step whose test module a test stands in."""
+    """Return the step that a test module belongs to."""
     return find_step(node.path.stem.removeprefix("test_"))
 
 
 def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> CheckItem | None:
-    """Collect a check as an item of its own kind: it needs no fixtures and runs with the others."""
+    """Collect a check as a separate kind of item, which needs no fixtures and runs with the others."""
     if not isinstance(getattr(obj, "check", None), tuple):
         return None
     item = CheckItem.from_parent(collector, name=name)
-    # One process judges a step, so that its checks run side by side there.
+    # Use one process for a step, so its checks run side by side.
     item.add_marker(pytest.mark.xdist_group(f"solution {collector.path.stem}"))
     return item
 
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """Which event loop the tests that are coroutines run on."""
+    """Return the event loop for coroutine tests."""
     return "asyncio"
 
 
 @pytest.fixture
 async def lesson(request: pytest.FixtureRequest) -> AsyncIterator[object]:
-    """The lesson of the step, running under uvicorn on a port of its own."""
+    """Start the lesson of the step under uvicorn, on a separate port."""
     from judge.subject import Subject
 
     step = step_of(request.node)

@@ -1,4 +1,4 @@
-"""Fixtures for the tests in Chromium: the browser, and for the browser page its tabs and two servers."""
+"""Fixtures for the tests in Chromium: the browser, and for the browser page, its tabs and two servers."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -51,14 +51,14 @@ app.frontend("/", directory={str(PAGE)!r})
 # Close it after each file: while Playwright is open, its process can't run tests that use asyncio.
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    """One Chromium for the whole file."""
+    """Start one Chromium for the whole file."""
     with chromium() as browser:
         yield browser
 
 
 @pytest.fixture(scope="module")
 def context(browser: "Browser") -> "BrowserContext":
-    """One profile: the page keeps nothing, so the tests cannot meet in it."""
+    """Create one profile for all tests: the page stores nothing, so no test affects another one."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(SECONDS * 1000)
     return context
@@ -66,7 +66,7 @@ def context(browser: "Browser") -> "BrowserContext":
 
 @pytest.fixture
 def open_tab(context: "BrowserContext") -> Iterator[Callable[[], "Page"]]:
-    """Opens a tab, in which nothing may raise an error or open a dialog, and which is closed in the end."""
+    """Return a function that opens a tab. At the end, close all tabs, and fail if one had an error or a dialog."""
     troubles: list[str] = []
 
     def refuse(dialog: "Dialog") -> None:
@@ -87,13 +87,13 @@ def open_tab(context: "BrowserContext") -> Iterator[Callable[[], "Page"]]:
 
 @pytest.fixture
 def page(open_tab: Callable[[], "Page"]) -> "Page":
-    """One tab, still empty."""
+    """Open an empty tab."""
     return open_tab()
 
 
 @pytest.fixture(scope="module")
 def echo_lesson() -> Iterator[Server]:
-    """The lesson of step 02, as shipped."""
+    """Start the lesson of step 02."""
     step = find_step(2)
     with Server(step.target("lesson"), step.folder) as server:
         yield server
@@ -101,7 +101,7 @@ def echo_lesson() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def parrot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that sends back what it gets; its log has every frame."""
+    """Start a server that sends each message back, and whose log has every frame."""
     folder = tmp_path_factory.mktemp("parrot")
     (folder / "parrot.py").write_text(PARROT, "utf-8")
     with Server("parrot:app", folder, environment={"UVICORN_LOG_LEVEL": "debug"}) as server:

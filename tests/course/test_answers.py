@@ -1,4 +1,4 @@
-"""The checks accept every right answer, refuse every wrong one, and name the mistake."""
+"""The checks accept every right answer, and reject every wrong one with a failure that names the mistake."""
 
 import gc
 from collections.abc import Iterator
@@ -14,18 +14,18 @@ pytestmark = pytest.mark.thorough("right and wrong answers")
 
 @pytest.fixture(scope="module", autouse=True)
 def few_objects() -> Iterator[None]:
-    """Keep what was there before out of each collection, which takes a tenth of a second otherwise."""
+    """Exclude the existing objects from each garbage collection, which would otherwise take a tenth of a second."""
     gc.freeze()
     yield
     gc.unfreeze()
 
 
 GROUPS = {6: "many hashes", 9: "many processes", 10: "many processes", 11: "many processes"}
-"""By the number of the step: a group of answers of which only one is judged at a time."""
+"""By the number of the step: the name of a group whose answers are judged one at a time."""
 
 
 def each(wanted: list[Answer]) -> pytest.MarkDecorator:
-    """Run a test for each of these answers; see `GROUPS`."""
+    """Parametrize a test over these answers; see `GROUPS`."""
     parameters = []
     for answer in wanted:
         group = GROUPS.get(answer.step.number)
@@ -35,25 +35,31 @@ def each(wanted: list[Answer]) -> pytest.MarkDecorator:
 
 
 def verdict_on(answer: Answer, folder: Path, caplog: pytest.LogCaptureFixture) -> Verdict:
-    """Judge an answer, and fail if the judge logs an error of its own."""
+    """Judge an answer, and fail if the judge itself logs an error.
+
+    Args:
+        answer: the answer.
+        folder: an empty folder for its files.
+        caplog: pytest's fixture for the log of this process.
+    """
     answer.put_into(folder)
     verdict = Judge(answer.step, folder, through=answer.refused_by + answer.hard_cases).run()
-    # asyncio logs an exception that nothing has asked for when its task is collected.
+    # When an unretrieved exception's task is collected, asyncio logs the exception.
     gc.collect()
     own = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert not own, f"the judge prints something of its own:\n{caplog.text}"
+    assert not own, f"the judge itself logs an error:\n{caplog.text}"
     return verdict
 
 
 def message_of(verdict: Verdict) -> str:
-    """Return what a verdict says about the first failure, without the titles of the checks, which it always prints."""
+    """Return the explanation of a verdict's first failure, without the titles of the checks, which it always prints."""
     explanation = verdict.explanation if verdict.failed or not verdict.hard else verdict.hard.explanation
     return "\n".join(f"{label:<9}{text}" for label, text in explanation)
 
 
 @each(answers())
 def test_answer(answer: Answer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A right answer passes; a wrong one is refused by a check or hard case it names, with the phrase it names."""
+    """A right answer passes. A wrong one is rejected by the check and with the phrase that its header names."""
     verdict = verdict_on(answer, tmp_path, caplog)
     hard = verdict.hard.first_failed if verdict.hard else None
     if answer.right:
@@ -61,13 +67,13 @@ def test_answer(answer: Answer, tmp_path: Path, caplog: pytest.LogCaptureFixture
         assert hard is None, f"this answer is right and must pass the hard cases:\n{verdict.hard}"
         return
     if answer.hard_cases:
-        assert verdict.failed is None, f"only a hard case may refuse this answer:\n{verdict}"
-        assert hard is not None, f"a hard case must refuse this answer:\n{verdict.hard}"
-        assert hard.name in answer.hard_cases, f"it must be refused by {answer.claim('Hard case')}:\n{verdict.hard}"
+        assert verdict.failed is None, f"only a hard case may reject this answer:\n{verdict}"
+        assert hard is not None, f"a hard case must reject this answer:\n{verdict.hard}"
+        assert hard.name in answer.hard_cases, f"it must be rejected by {answer.claim('Hard case')}:\n{verdict.hard}"
         message = message_of(verdict)
         assert answer.claim("Says") in message, f"the message must contain {answer.claim('Says')!r}:\n{verdict.hard}"
         return
-    assert verdict.failed is not None, "this answer is wrong and must be refused: judge the sentence that it breaks"
+    assert verdict.failed is not None, "this answer is wrong and must be rejected: check the sentence that it breaks"
     refused_by = " or ".join(answer.refused_by)
-    assert verdict.failed.name in answer.refused_by, f"it must be refused by {refused_by}:\n{verdict}"
+    assert verdict.failed.name in answer.refused_by, f"it must be rejected by {refused_by}:\n{verdict}"
     assert answer.claim("Says") in message_of(verdict), f"the message must contain {answer.claim('Says')!r}:\n{verdict}"

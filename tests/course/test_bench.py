@@ -1,4 +1,4 @@
-"""The benchmark runs; what it measures is for a machine with nothing else to do."""
+"""The benchmark runs. What it measures needs an idle machine, and isn't tested."""
 
 import subprocess
 import sys

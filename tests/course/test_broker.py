@@ -1,4 +1,4 @@
-"""The broker of step 11 survives error replies of Redis, bad networks, many rooms, and tasks that end."""
+"""The broker of step 11 survives error replies from Redis, bad networks, many rooms, and tasks that end."""
 
 import asyncio
 import contextlib
@@ -29,13 +29,13 @@ LEASE_TTL, LEASE_RENEW_INTERVAL = 2, 0.4
 """Seconds."""
 SHORT_LEASES = {"LEASE_TTL": str(LEASE_TTL), "LEASE_RENEW_INTERVAL": str(LEASE_RENEW_INTERVAL)}
 REPLIES = {"OOM": OutOfMemoryError, "READONLY": ReadOnlyError}
-"""Replies to a write, and what redis-py raises for them."""
+"""Replies to a write, and the exceptions that redis-py raises for them."""
 needs_redis = pytest.mark.skipif(NO_REDIS, reason="there is no redis-server here")
 
 
 @pytest.fixture
 async def solution() -> AsyncIterator[Subject]:
-    """The worked solution of step 11. The tests start further servers of it, with a Redis."""
+    """Start the worked solution of step 11. The tests start further servers of it, with a Redis."""
     server = Server("exercise.main:app", SOLUTION)
     await asyncio.to_thread(server.wait_until_ready)
     subject = Subject(server, 5.0, SOLUTION)
@@ -44,7 +44,7 @@ async def solution() -> AsyncIterator[Subject]:
 
 
 async def nobody_left(*logs: MemberLog) -> None:
-    """Read what is on the way to these tabs, and fail if one of them was notified that a member left."""
+    """Read the messages on their way to these tabs, and fail if a tab was notified that a member left."""
     for log in logs:
         await log.settles(likely="")
         assert not [notice for notice in log.notices if notice[0] == "left"], log.notices
@@ -58,7 +58,7 @@ async def lists(host: Subject, room: str, *names: str) -> None:
 
 @contextlib.asynccontextmanager
 async def refusing_writes(redis: RedisServer, reply: str) -> AsyncIterator[None]:
-    """Let Redis answer every write with OOM, or with READONLY as a replica does."""
+    """Make Redis reply to every write with OOM, or with READONLY as a replica does."""
     async with Redis.from_url(redis.url) as client:
         if reply == "OOM":
             await client.config_set("maxmemory", 1)
@@ -76,7 +76,7 @@ async def refusing_writes(redis: RedisServer, reply: str) -> AsyncIterator[None]
 @needs_redis
 @pytest.mark.parametrize("reply", REPLIES)
 async def test_error_replies(solution: Subject, reply: str) -> None:
-    """Error replies for longer than a lease end no lease: all members stay on the lists."""
+    """If Redis replies with errors for longer than a lease lasts, no lease expires: all members stay on the lists."""
     async with (
         own_cluster(solution, 2, real=True, **SHORT_LEASES) as cluster,
         at(cluster[0], "lobby", "Ada") as ada,
@@ -89,7 +89,7 @@ async def test_error_replies(solution: Subject, reply: str) -> None:
             solution.another(BROKER=cluster.redis.url, **SHORT_LEASES) as third,
             at(third, "lobby", "Linus") as linus,
         ):
-            # A lease that is no longer renewed expires, and the new process notices it.
+            # A lease that's no longer renewed expires, and the new process notices it.
             await asyncio.sleep(LEASE_TTL + 2 * LEASE_RENEW_INTERVAL)
             for host in (*cluster.servers, third):
                 await lists(host, "lobby", "Ada", "Grace", "Linus")
@@ -108,14 +108,14 @@ async def test_many_rooms(solution: Subject) -> None:
         for number in range(300):
             await stack.enter_async_context(at(cluster[0], f"lobby-{number}", "Ada"))
         cluster.links[0].network.delay = 0.01
-        # Two leases long, so that each is renewed several times with all rooms.
+        # Wait for two lease TTLs, so each lease is renewed several times with all rooms.
         await asyncio.sleep(6)
         await lists(cluster[1], "lobby-0", "Ada", "Grace")
         await nobody_left(grace)
 
 
 async def test_joins_of_many_rooms(solution: Subject) -> None:
-    """Joins of 40 rooms wait for a slow Redis together, and not one after another."""
+    """When members join 40 rooms at the same time, they wait for a slow Redis together, not one after another."""
     async with (
         own_cluster(solution, 1, links=1, HEARTBEAT_INTERVAL="1000") as cluster,
         contextlib.AsyncExitStack() as stack,
@@ -128,19 +128,19 @@ async def test_joins_of_many_rooms(solution: Subject) -> None:
         async with asyncio.timeout(20):
             for ada in adas:
                 assert "members" in await ada.recv()
-        # Each join asks Redis twice, for 0.2 s each.
+        # Each join sends two commands to Redis, with 0.2 s for each.
         assert time.monotonic() - started < 40 * 0.2
 
 
 async def test_lost_without_a_close(solution: Subject) -> None:
-    """A process whose connections are all lost without a close goes on with new ones before its lease expires."""
+    """A process that loses all connections to Redis without a close opens new ones before its lease expires."""
     rooms = [f"lobby-{number}" for number in range(30)]
     async with (
         own_cluster(solution, 2, links=1, HEARTBEAT_INTERVAL="1000") as cluster,
         contextlib.AsyncExitStack() as stack,
         at(cluster[1], rooms[0], "Grace") as grace,
     ):
-        # Together, so that the process has many connections.
+        # Join at the same time, so the process has many connections.
         joining = [cluster[0].client(Members.path(room, "Ada")) for room in rooms]
         async with asyncio.TaskGroup() as tasks:
             for each in joining:
@@ -151,7 +151,7 @@ async def test_lost_without_a_close(solution: Subject) -> None:
         link.portal.call(link.network.half_open)
         await say(grace, "hello")
         await ada.until(lambda: ada.messages, expect="hello", likely="", after="", seconds=6)
-        # Twice the lease, in which every other process takes expired ones off the lists.
+        # Wait for twice the lease TTL: by then, any other process removes expired leases from the lists.
         await asyncio.sleep(8)
         await nobody_left(ada, grace)
         assert ada.ids == [1]
@@ -159,7 +159,7 @@ async def test_lost_without_a_close(solution: Subject) -> None:
 
 @pytest.mark.parametrize("number", [5, 7, 8, 10, 11])
 async def test_delete_of_a_member_that_rejoins(number: int) -> None:
-    """DELETE is answered within 2 s although the member rejoins immediately, again and again."""
+    """DELETE gets its response within 2 s, although the member rejoins immediately again and again."""
     step = find_step(number)
     server = Server("exercise.main:app", step.solution)
     await asyncio.to_thread(server.wait_until_ready)
@@ -181,7 +181,7 @@ async def test_delete_of_a_member_that_rejoins(number: int) -> None:
                 async with asyncio.timeout(5):
                     async for _ in again():
                         answer = await client.delete("/rooms/lobby/members/Ada")
-                        # 404 before the first join, and between the close and the next one.
+                        # 404 before the first join, and between the close and the next join.
                         if answer.status_code != 404:
                             break
                 assert answer.status_code == 204
@@ -234,7 +234,7 @@ HOW = {"fails": 'raise LookupError("a task fails")', "is canceled": "asyncio.cur
 
 
 async def goes_on(server: Server) -> None:
-    """Wait until a client can join, and receives its own message, which Redis has brought back."""
+    """Wait until a client can join, and receives its own message by way of Redis."""
     async with asyncio.timeout(20):
         async for _ in again():
             with contextlib.suppress(InvalidStatus):
@@ -246,32 +246,32 @@ async def goes_on(server: Server) -> None:
 
 
 def has(text: str) -> Callable[[list[str]], bool]:
-    """Return whether a log has a line with this text."""
+    """Return a function that returns whether a log has a line with this text."""
     return lambda log: any(text in line for line in log)
 
 
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("task", TASKS)
 async def test_task_that_ends(task: str, how: str, tmp_path: Path) -> None:
-    """A background task of the broker that fails or is canceled goes on, or ends the process visibly."""
+    """If a background task of the broker fails or is canceled, it continues, or the process ends visibly."""
     (tmp_path / "outer.py").write_text(ENDED.format(what=TASKS[task], how=HOW[how]), "utf-8")
     redis = await asyncio.to_thread(RedisServer)
     settings = {"BROKER": redis.url, "PYTHONPATH": str(SOLUTION), **SHORT_LEASES}
     server = Server("outer:app", tmp_path, environment=settings)
     try:
-        # It may end before it's ready.
+        # The process may end before it's ready.
         with contextlib.suppress(StartupError):
             await asyncio.to_thread(server.wait_until_ready)
         if (task, how) == ("listen", "fails"):
             assert await asyncio.to_thread(server.wait_for, has("LookupError: a task fails"), 20)
             await goes_on(server)
             return
-        # It may be faster than the client.
+        # The process may end before the client connects.
         with contextlib.suppress(OSError, InvalidHandshake):
             async with connect(server.ws("/ws/lobby?name=Ada"), proxy=None) as ada:
                 async with asyncio.timeout(20):
                     await ada.wait_closed()
-                # 1013 if she joins when the broker has stopped already.
+                # She gets 1013 if the broker has already stopped when she joins.
                 assert ada.close_code in (1012, 1013)
         assert await asyncio.to_thread(server.wait_for, has("background task has ended"), 20)
         async with asyncio.timeout(20):
@@ -285,7 +285,7 @@ async def test_task_that_ends(task: str, how: str, tmp_path: Path) -> None:
 
 
 def test_failed_task_of_the_manager() -> None:
-    """A task of the manager that fails is logged, except for an outage: the room is sent after it."""
+    """If a task of the manager fails, that's logged, except for an outage, after which the room is sent."""
     script = """
         import asyncio
         import logging
@@ -314,7 +314,7 @@ def test_failed_task_of_the_manager() -> None:
 
 
 def test_direct_message_before_the_list() -> None:
-    """A direct message to a tab that has no list of members yet isn't sent before the list."""
+    """A direct message isn't sent to a tab before the tab's list of members."""
     script = """
         import asyncio
         import json
@@ -351,7 +351,7 @@ def test_direct_message_before_the_list() -> None:
 
 
 def test_lost_cancellation() -> None:
-    """The shutdown goes on if a library loses a cancellation, as redis-py can while it waits for a connection."""
+    """The shutdown continues if a library loses a cancellation, as redis-py can while it waits for a connection."""
     script = """
         import asyncio
         import contextlib

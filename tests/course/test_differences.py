@@ -1,4 +1,4 @@
-"""A difference between two messages is explained by its cause, and a difference without a known cause isn't."""
+"""A difference between two messages is explained by its cause. A difference without a known cause isn't explained."""
 
 import html
 import json
@@ -131,7 +131,7 @@ def test_object(got: str | bytes, cause: str) -> None:
     ],
 )
 def test_string(change: Any, cause: str) -> None:
-    """A change of a string: the value of a key, the entry of a list, and a whole text."""
+    """A change of a string: the value of a key, the entry of a list, and a whole text message."""
     text = ECHO["text"]
     for expected, got, subject in (
         (ECHO, without(text=change(text)), '"text"'),
@@ -215,7 +215,7 @@ def test_values(expected: dict[str, Any], changes: dict[str, Any], cause: str) -
     ],
 )
 def test_unknown(expected: str | dict[str, Any], got: str) -> None:
-    """An equal message, and one that was meant for another moment, have no explanation."""
+    """An equal message, and one that was meant for another step of the check, have no explanation."""
     assert difference(expected, got) is None
 
 
@@ -258,7 +258,7 @@ def test_extremes(got: str | bytes) -> None:
 @pytest.mark.thorough("rarer differences of a message")
 @pytest.mark.parametrize("pattern", ["x", "<", "&", "%e", "\\", "\u0301\u0323", "a b\r\n", "\u00e9", "{", "x="])
 def test_fast(pattern: str) -> None:
-    """The longest messages take no quadratic time."""
+    """The longest messages don't take quadratic time."""
     text = pattern * (BIG // len(pattern))
     started = time.perf_counter()
     for got in (text[:-1] + "\N{BLACK STAR}", text[::-1], text[: BIG // 2], text + "1"):

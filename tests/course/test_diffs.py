@@ -1,4 +1,4 @@
-"""The diffs in tests/answers/: each fits, is short, and says something of its own; and the tool that writes them."""
+"""The diffs in tests/answers/ fit, are short and differ from each other; and the tool that writes them."""
 
 import ast
 import re
@@ -14,21 +14,21 @@ from workshop.course import ROOT, Step, steps
 
 NOT_AS_WRITTEN = "{} isn't as the tool writes it: run python tests/tools/answers.py carry"
 LONGEST = 60
-"""Lines of a diff whose header needs no reason for its length."""
+"""The maximum number of lines of a diff whose header doesn't state a reason for its length."""
 
 
 def each_step() -> pytest.MarkDecorator:
-    """Run a test for every step."""
+    """Parametrize a test over every step."""
     return pytest.mark.parametrize("step", steps(), ids=lambda step: step.name)
 
 
 def diffs(step: Step) -> list[Answer]:
-    """The answers to a step that are diffs."""
+    """Return the answers to a step that are diffs."""
     return [answer for answer in answers() if answer.step == step and answer.is_diff]
 
 
 def code_of(files: Files) -> str:
-    """What files do, whatever their comments, docstrings and layout; the text of a file that Python can't read."""
+    """Return the code of files without comments, docstrings and layout; the text of a file that doesn't parse."""
     parts = []
     for name, text in sorted(files.items()):
         try:
@@ -67,26 +67,26 @@ class TestDiffs:
 
     @each_step()
     def test_changes_something(self, step: Step) -> None:
-        """An answer does something else than its base and than every other one, comments apart."""
+        """An answer differs from its base and from every other answer, and not only in comments."""
         seen = {code_of(solution_files(step)): "the worked solution"}
         for answer in [answer for answer in answers() if answer.step == step]:
             code = code_of(answer.files())
-            assert code not in seen, f"{answer.name} says the same as {seen[code]}."
+            assert code not in seen, f"{answer.name} has the same code as {seen[code]}."
             seen[code] = answer.name
 
     @each_step()
     def test_short(self, step: Step) -> None:
-        """A diff longer than a screen says why."""
+        """The header of a diff that's longer than a screen states the reason."""
         for answer in diffs(step):
             lines = answer.diff.count("\n")
             assert lines <= LONGEST or answer.claim("Long because"), (
                 f"{answer.name} has {lines} lines, and {LONGEST} is the limit: change less, "
-                "say why not in its header, after Long because:, or let a right answer stand whole"
+                "say why not in its header, after Long because:, or store a right answer as a whole"
             )
 
     @each_step()
     def test_whole(self, step: Step) -> None:
-        """An answer that's whole holds no file of the solution unchanged."""
+        """An answer that's stored whole doesn't include an unchanged file of the solution."""
         solution = solution_files(step)
         for answer in answers():
             if answer.step == step and answer.path.is_dir():
@@ -98,7 +98,7 @@ class TestDiffs:
 
 @pytest.fixture
 def course(tmp_path: Path) -> Path:
-    """A copy of what the tool needs, with three steps, in a repository of its own."""
+    """Create a copy of the files that the tool needs, with three steps, in a separate repository."""
     leave_out = shutil.ignore_patterns("__pycache__")
     names = ["notebooks/workshop", "tests/harness", "tests/tools", "tests/judge", "tests/checks"]
     for step in ("01_hello_world", "02_echo", "05_sessions"):
@@ -116,7 +116,7 @@ def git(course: Path, *arguments: str) -> None:
 
 
 def commit(course: Path) -> None:
-    """Commit all that has changed."""
+    """Commit all changes."""
     identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
     git(course, "add", "--all")
     git(course, *identity, "commit", "--quiet", "--message", "as it is")
@@ -129,9 +129,9 @@ def tool(course: Path, *arguments: object) -> "subprocess.CompletedProcess[str]"
 
 
 def change(file: Path, old: str, new: str) -> None:
-    """Replace a text that's in the file once."""
+    """Replace a string that's in the file exactly once."""
     text = file.read_text("utf-8")
-    assert text.count(old) == 1, f"{file.name} has {text.count(old)} times {old}"
+    assert text.count(old) == 1, f"{file.name} has {old} {text.count(old)} times"
     file.write_text(text.replace(old, new), "utf-8")
 
 
@@ -142,7 +142,7 @@ class TestTool:
     SOLUTION = "solutions/02_echo/exercise.py"
 
     def test_write(self, course: Path, tmp_path: Path) -> None:
-        """A copy of the solution is edited and written; show lays it out again, and writing again keeps its header."""
+        """An edited copy of the solution is written; show lays it out again, and writing it again keeps its header."""
         copy = tmp_path / "copy"
         assert tool(course, "show", "02_echo/solution", copy).returncode == 0
         change(copy / "exercise.py", '"count": count', '"count": 1')
@@ -167,7 +167,7 @@ class TestTool:
         assert written.startswith("Each echo is the first one.\n\nHard case: test_many\nSays: number\n\n---")
 
     def test_seeds(self, course: Path) -> None:
-        """A mistake is judged under ten seeds if its failure shows a drawn value, and once otherwise."""
+        """A mistake is judged under ten seeds if its failure shows a drawn value, and otherwise once."""
         for path in (course / "tests/answers/01_hello_world").glob("wrong_*"):
             if path.stem not in ("wrong_name_in_query", "wrong_any_language"):
                 path.unlink()
@@ -182,7 +182,7 @@ class TestTool:
         assert "seed 9: the message lacks 'another phrase" in done.stdout
 
     def test_shortest_base(self, course: Path, tmp_path: Path) -> None:
-        """An answer that's closer to a right one is a diff against that, and says so."""
+        """An answer that's closer to a right answer becomes a diff against it, and its header names that base."""
         copy = tmp_path / "copy"
         tool(course, "show", "02_echo/right_match", copy)
         change(copy / "exercise.py", "itertools.count(1)", "itertools.count(2)")
@@ -193,7 +193,7 @@ class TestTool:
         assert (tmp_path / "again" / "exercise.py").read_bytes() == (copy / "exercise.py").read_bytes()
 
     def test_one_sentence(self, course: Path, tmp_path: Path) -> None:
-        """What can't be written gets a sentence, and nothing is written."""
+        """If an answer can't be written, you get one sentence, and no file changes."""
         copy = tmp_path / "copy"
         tool(course, "show", "02_echo/solution", copy)
         change(copy / "exercise.py", "count = 0", "count = 0  # mine")
@@ -224,7 +224,7 @@ class TestTool:
         assert sorted((course / self.ANSWERS).iterdir()) == before
 
     def test_carry(self, course: Path, tmp_path: Path) -> None:
-        """After a change of the solution, answers follow it; those that no longer fit are named, and laid out."""
+        """After a change of the solution, answers are carried over; those that no longer fit are named and laid out."""
         copy, conflicts = tmp_path / "copy", tmp_path / "conflicts"
         tool(course, "show", "02_echo/solution", copy)
         change(copy / "exercise.py", '"count": count', '"count": 1')
@@ -236,7 +236,7 @@ class TestTool:
         assert tool(course, "carry").stdout.startswith("Every diff fits.\n")
 
         solution, answer = course / self.SOLUTION, course / self.ANSWERS / "wrong_first.diff"
-        # The first moves the diff, the second changes a line of its context.
+        # The first change moves the diff; the second one changes a line of its context.
         change(solution, "app = FastAPI()\n", "app = FastAPI()\nLIMIT = 10\n")
         change(solution, 'close(1000, "bye")', 'close(1000, "bye, bye")')
         done = tool(course, "carry", "--conflicts", conflicts)
@@ -276,7 +276,7 @@ class TestTool:
         assert tool(course, "carry").stdout.startswith("02_echo/wrong_first changes nothing any longer")
 
     def test_carry_bases(self, course: Path, tmp_path: Path) -> None:
-        """Answers wait for a right answer that no longer fits, and are carried once it does; whole ones are named."""
+        """Answers are carried once their base, a right answer, fits again. Answers that are stored whole are named."""
         conflicts = tmp_path / "conflicts"
         for name, old, new in (
             ("01_hello_world/exercise.py", "GREETINGS", "WORDS"),
@@ -298,7 +298,7 @@ class TestTool:
         for _, name in waiting:
             place = conflicts / name
             text = (place / "exercise.py").read_text("utf-8")
-            # The answer's side of each conflict.
+            # Keep the answer's side of each conflict.
             kept = re.sub(r"^<{7}[^\0]*?^={7}\n([^\0]*?)^>{7} .*\n", r"\1", text, flags=re.MULTILINE)
             (place / "exercise.py").write_text(kept, "utf-8")
             done = tool(course, "write", place, name)
@@ -306,7 +306,7 @@ class TestTool:
         assert "answers wait" not in tool(course, "carry").stdout
 
     def test_unknown_label(self, course: Path) -> None:
-        """A line that's no label is named, and not lost."""
+        """A line that isn't a label is named, and isn't lost."""
         answer = course / self.ANSWERS / "wrong_no_accept.diff"
         change(answer, "Says: ", "Say: ")
         before = answer.read_text("utf-8")
@@ -315,7 +315,7 @@ class TestTool:
         assert answer.read_text("utf-8") == before
 
     def test_other_files(self, course: Path, tmp_path: Path) -> None:
-        """A file that a diff can't hold is refused; hidden ones are left out."""
+        """A file that a diff can't contain is rejected; hidden files are left out."""
         copy = tmp_path / "copy"
         tool(course, "show", "5/solution", copy)
         change(copy / "exercise" / "main.py", "app = ", "# Mine.\napp = ")
@@ -340,7 +340,7 @@ class TestTool:
                 (copy / name).unlink()
 
     def test_carry_without_git(self, course: Path) -> None:
-        """Where git doesn't know the course, carry says so in a sentence."""
+        """If git doesn't track the course, carry reports that in a sentence."""
         (course / ".git").rename(course / "no-git")
         done = tool(course, "carry")
         assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr

@@ -1,4 +1,4 @@
-"""`pytest --exercise N`, as a reader runs it in a terminal."""
+"""`pytest --exercise N`, as a learner runs it in a terminal."""
 
 import os
 import re
@@ -16,19 +16,19 @@ from harness.kernels import copy_of_the_course
 
 
 def judge(course: Path, number: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a copy of the course."""
+    """Run `pytest --exercise` for one step in a copy of the course."""
     command = [sys.executable, "-m", "pytest", "--exercise", number]
     return subprocess.run(command, cwd=course, capture_output=True, text=True, encoding="utf-8", timeout=120)
 
 
 def put(course: Path, name: str) -> None:
-    """Put an answer of the corpus, such as `02_echo/wrong_text_escaped`, into the reader's folder of its step."""
+    """Put an answer from tests/answers, such as `02_echo/wrong_text_escaped`, into the learner's folder of its step."""
     answer = next(answer for answer in answers() if answer.name == name)
     answer.put_into(course / "steps" / answer.step.name)
 
 
 def test_solved(tmp_path: Path) -> None:
-    """All checks green: exit code 0, a heading with the count, a line for each check, and then the hard cases."""
+    """If all checks pass: exit code 0, a heading with the count, a line for each check, and then the hard cases."""
     done = judge(copy_of_the_course(tmp_path, solved=True), "2")
     assert done.returncode == 0, done.stdout + done.stderr
     required, hard = done.stdout.rstrip().split("\nHard cases, once all is green ")
@@ -44,7 +44,7 @@ def test_solved(tmp_path: Path) -> None:
 
 @pytest.mark.thorough("hard cases and seeds of a verdict")
 def test_hard_cases(tmp_path: Path) -> None:
-    """A hard case that fails is explained as well as a check is, and the step is done without it."""
+    """A hard case that fails is explained like a check, and the step is done without it."""
     course = copy_of_the_course(tmp_path, solved=False)
     put(course, "02_echo/wrong_surrogate_uncaught")
     done = judge(course, "2")
@@ -72,7 +72,7 @@ def test_seed(tmp_path: Path) -> None:
 
 
 def test_first_failure(tmp_path: Path) -> None:
-    """The first failure is explained, with the line of the reader's file; what comes after it waits."""
+    """The first failure is explained, with the line of the learner's file; the checks after it aren't run."""
     course = copy_of_the_course(tmp_path, solved=True)
     exercise = course / "steps" / "02_echo" / "exercise.py"
     source = exercise.read_text("utf-8")
@@ -102,7 +102,7 @@ def test_first_failure(tmp_path: Path) -> None:
 
 
 def test_does_not_parse(tmp_path: Path) -> None:
-    """A file that does not parse is one sentence, not a traceback."""
+    """A file that doesn't parse gets one sentence, not a traceback."""
     course = copy_of_the_course(tmp_path, solved=False)
     (course / "steps" / "02_echo" / "exercise.py").write_text("async def echo(\n", "utf-8")
     done = judge(course, "2")
@@ -112,14 +112,14 @@ def test_does_not_parse(tmp_path: Path) -> None:
 
 
 def test_no_such_step(tmp_path: Path) -> None:
-    """A step that is not there is answered with those that are."""
+    """If the step doesn't exist, the error lists the existing ones."""
     done = judge(copy_of_the_course(tmp_path, solved=False), "77")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "There is no step '77'. The steps are 01_hello_world, 02_echo, 03_rooms, 04_router" in done.stderr
 
 
 def test_broken_neighbours(tmp_path: Path) -> None:
-    """Whatever a reader does to the other steps, the checks of this one go on."""
+    """The checks of a step run whatever the learner changes in the other steps."""
     course = copy_of_the_course(tmp_path, solved=True)
     shutil.rmtree(course / "steps" / "01_hello_world")
     for path in (course / "steps" / "02_echo").glob("*.py"):
@@ -134,13 +134,13 @@ def test_broken_neighbours(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", [[], ["--watch"]], ids=["once", "watch"])
 @pytest.mark.parametrize("end", ["SIGKILL", "SIGHUP", "SIGINT"])
 def test_nothing_is_left(tmp_path: Path, end: str, option: list[str]) -> None:
-    """A test run that is killed, whose terminal is closed, or that is interrupted, leaves no server behind."""
+    """If a test run is killed or interrupted, or its terminal is closed, it leaves no server behind."""
     course = copy_of_the_course(tmp_path, solved=False)
     (course / "steps" / "02_echo" / "exercise.py").write_text("import time\ntime.sleep(600)\n", "utf-8")
     command = [sys.executable, "-m", "pytest", "--exercise", "2", *option]
 
     def heed_signals() -> None:
-        # A run in the background, or under nohup, hands down that some are ignored.
+        # A run in the background, or under nohup, inherits that some signals are ignored.
         signal.signal(getattr(signal, end), signal.SIG_DFL)
 
     heed = None if end == "SIGKILL" else heed_signals

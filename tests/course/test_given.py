@@ -1,4 +1,4 @@
-"""The files that a step gives are copies of their source, byte by byte: nothing is typed, or mended, twice."""
+"""The files that a step provides are copies of their source, byte by byte, so each bug is fixed in one place."""
 
 import pytest
 from harness.shipped import must_be_as_shipped
@@ -7,7 +7,7 @@ from workshop.course import Step, exercise_files, find_step, steps
 
 
 def given_steps() -> pytest.MarkDecorator:
-    """Run a test for every step that gives files."""
+    """Parametrize a test over every step that provides files."""
     return pytest.mark.parametrize("step", steps()[FROM - 1 :], ids=lambda step: step.name)
 
 
@@ -17,13 +17,13 @@ def test_copies(step: Step) -> None:
     must_be_as_shipped(step)
     for path in files_of(step):
         if source := source_of(path):
-            assert source.exists(), f"{path} names {source} in its first line, and there is no such file"
+            assert source.exists(), f"{path} names {source} in its first line, which doesn't exist"
             assert path.read_bytes() == source.read_bytes(), f"{path} isn't {source}: run python tests/tools/given.py"
 
 
 @given_steps()
 def test_no_other_first_line(step: Step) -> None:
-    """No file differs from one of an earlier solution in nothing but its first line."""
+    """No file differs from a file of an earlier solution only in its first line."""
     must_be_as_shipped(step)
     for path in files_of(step):
         for earlier in steps()[FROM - 2 : step.number - 1]:
@@ -35,7 +35,7 @@ def test_no_other_first_line(step: Step) -> None:
 
 @given_steps()
 def test_starter(step: Step) -> None:
-    """A file of the starter code without a task in it is the same in the solution."""
+    """A file of the starter code that contains no task is the same in the solution."""
     must_be_as_shipped(step)
     for path in exercise_files(step.folder):
         text = path.read_text("utf-8")

@@ -1,4 +1,4 @@
-"""The journal of step 08 keeps every acknowledged message: on a full disk, and on a file that's damaged."""
+"""The journal of step 08 keeps every acknowledged message, even if the disk is full or the file is damaged."""
 
 import importlib.util
 import json
@@ -14,7 +14,7 @@ from workshop.course import find_step
 pytestmark = pytest.mark.thorough("journal")
 
 FOLDERS = [find_step(8).solution / "exercise"]
-"""The other packages with a journal have a copy of this one."""
+"""The folders of the journals to test. The other packages with a journal have a copy of this one."""
 FULL_DISK = """
 import os
 import resource
@@ -41,7 +41,7 @@ assert [record.id for record in Journal("journal").read()] == [1, 2, 4, 6, 7]
 
 @pytest.fixture(params=FOLDERS, ids=lambda folder: "-".join(folder.parts[-3:-1]))
 def journal(request: pytest.FixtureRequest) -> ModuleType:
-    """The module `journal.py` of a solution or a starter."""
+    """Load the module `journal.py` of a solution or a starter."""
     spec = importlib.util.spec_from_file_location("journal", request.param / "journal.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -59,7 +59,7 @@ def written(journal: ModuleType, path: Path, count: int) -> list[bytes]:
 
 
 def ids(journal: ModuleType, path: Path) -> list[int]:
-    """Read the file as a server does when it starts, and return the ids in it."""
+    """Read the file as a server does at its start, and return the ids in it."""
     file = journal.Journal(str(path))
     try:
         return [record.id for record in file.read()]
@@ -68,7 +68,7 @@ def ids(journal: ModuleType, path: Path) -> list[int]:
 
 
 def test_torn_line(journal: ModuleType, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A last line without its end is cut off and logged, and the next message gets a line of its own."""
+    """If the last line lacks its end, it's cut off and logged, and the next message gets a separate line."""
     path = tmp_path / "journal"
     lines = written(journal, path, 3)
     path.write_bytes(b"".join(lines[:2]) + lines[2][:20])
@@ -83,7 +83,7 @@ def test_torn_line(journal: ModuleType, tmp_path: Path, caplog: pytest.LogCaptur
 
 @pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"{}", b'{"room":"lobby","id":{"room":"lobby","id":3}', b"null"])
 def test_damaged_line(journal: ModuleType, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes) -> None:
-    """A damaged line is logged with its number and left out, and the ids after it stay."""
+    """A damaged line is logged with its number and skipped, and the ids after it stay the same."""
     path = tmp_path / "journal"
     lines = written(journal, path, 5)
     path.write_bytes(b"".join([*lines[:2], damage + b"\n", *lines[3:]]))
@@ -93,13 +93,13 @@ def test_damaged_line(journal: ModuleType, tmp_path: Path, caplog: pytest.LogCap
 
 
 def test_whole_lines(journal: ModuleType, tmp_path: Path) -> None:
-    """Each message is one line of JSON, whatever is in its text."""
+    """Each message is one line of JSON, even if its text contains line breaks."""
     lines = written(journal, tmp_path / "journal", 2)
     assert [json.loads(line)["text"] for line in lines] == ["줄 1\n", "줄 2\n"]
 
 
 def test_without_a_file(journal: ModuleType) -> None:
-    """Without a path, nothing is written or read."""
+    """Without a path, no message is written or read."""
     memory = journal.Journal(None)
     memory.append(journal.Record(room="lobby", id=1, sender="Ada", text="hello"))
     assert memory.read() == []
@@ -108,7 +108,7 @@ def test_without_a_file(journal: ModuleType) -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: "-".join(folder.parts[-3:-1]))
 def test_full_disk(folder: Path, tmp_path: Path) -> None:
-    """What a full disk takes in part, or not at all, is refused, and doesn't spoil the lines around it."""
+    """If a full disk takes only part of a message, or nothing, the message is rejected. Other lines stay valid."""
     pytest.importorskip("resource")
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(folder.parent)!r})\n{FULL_DISK}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", timeout=60)
@@ -117,12 +117,12 @@ def test_full_disk(folder: Path, tmp_path: Path) -> None:
 
 
 def test_emptied_file(journal: ModuleType, tmp_path: Path) -> None:
-    """A file that was emptied while the server runs takes whole lines again, also after a write that failed."""
+    """If the file is emptied while the server runs, new messages are whole lines again, even after a failed write."""
     path = tmp_path / "journal"
     file = journal.Journal(str(path))
     for number in (1, 2, 3):
         if number == 3:
-            file.is_torn = True  # As after a write that failed.
+            file.is_torn = True  # Simulate the state after a failed write.
             path.write_bytes(b"")
         file.append(journal.Record(room="lobby", id=number, sender="Ada", text="hello"))
     file.close()

@@ -1,4 +1,4 @@
-"""How the judge ends: with a verdict and nothing else."""
+"""The judge always ends with a verdict, and prints nothing else."""
 
 import asyncio
 import contextlib
@@ -26,19 +26,19 @@ from workshop.server import Server
 
 
 def test_tasks() -> None:
-    """Checks start their tasks with `judge.tasks`: an exception that no check asks for would be printed."""
+    """Checks start their tasks with `judge.tasks`: asyncio would print an exception that no check retrieves."""
     files = [*(ROOT / "tests" / "checks").rglob("*.py"), *(ROOT / "tests" / "judge").glob("*.py")]
     assert len(files) > 20
     for file in files:
         found = re.search(r"\b(create_task|ensure_future)\(", file.read_text("utf-8"))
-        # The probe is a process of its own, which imports the answer and not the judge.
+        # Skip the probe: it's a separate process, which imports the answer and not the judge.
         assert file.name in ("tasks.py", "handshake_probe.py") or not found, (
             f"{file.name}: use spawn() or running() instead of {found[1]}()"
         )
 
 
 async def _enter_two() -> list[str]:
-    """Enter two contexts side by side, of which the second one can't be entered, and return what happened."""
+    """Enter two contexts side by side, of which the second one can't be entered, and return the events."""
     happened: list[str] = []
     failed = asyncio.Event()
 
@@ -61,7 +61,7 @@ async def _enter_two() -> list[str]:
             await together(stack.enter_async_context(slow()), stack.enter_async_context(refused()))
     happened.append("failed")
     failed.set()
-    # If it's still being entered, this is its task.
+    # If it's still being entered, this code runs in its task.
     await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
     return happened
 
@@ -79,7 +79,11 @@ def test_no_context_outlives_its_check() -> None:
 
 
 async def _acts(ends: bool) -> bool:
-    """Return whether a proxy runs an action before a command that comes after the action's end, or without one."""
+    """Return whether a proxy runs an action before a command.
+
+    Args:
+        ends: whether the action ends before the command arrives.
+    """
     acted = asyncio.Event()
 
     async def act() -> None:
@@ -94,19 +98,19 @@ async def _acts(ends: bool) -> bool:
 
 
 def test_no_action_after_its_check() -> None:
-    """Members leave when a check ends, and their commands start no action: its connection would never be closed."""
+    """A member that leaves at the end of a check starts no action, because its connection would never be closed."""
     assert asyncio.run(_acts(ends=False))
     assert not asyncio.run(_acts(ends=True))
 
 
 def test_slowness() -> None:
-    """A slow machine gets up to twice the timeouts, in steps of a half, and a fast one no shorter ones."""
+    """A slow machine gets up to twice the timeouts, in steps of a half, and a fast one gets no shorter ones."""
     assert [factor(times * USUAL) for times in (0.2, 1, 1.2, 1.4, 2, 9)] == [1, 1, 1, 1.5, 2, 2]
     assert slowness() in (1, 1.5, 2)
 
 
 def test_no_traceback_of_its_own(tmp_path: Path) -> None:
-    """The first check fails while logins that other checks share are under way: the output is the verdict alone."""
+    """If the first check fails while logins that other checks share are in progress, the verdict is the only output."""
     course = copy_of_the_course(tmp_path, solved=True)
     tokens = course / "steps" / "06_auth" / "exercise" / "tokens.py"
     source = tokens.read_text("utf-8")
@@ -124,7 +128,7 @@ def test_no_traceback_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_look_and_read() -> None:
-    """A client can be read by its own check, while the failure of another client looks at it."""
+    """A check can read a client while the failure of another client looks at it."""
     is_read = asyncio.Event()
 
     async def handle(connection: ServerConnection) -> None:
@@ -144,7 +148,7 @@ async def test_look_and_read() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize(("ending", "is_blocked"), [("close(4000)", False), ("send({'type': 'none'})", True)])
 async def test_closed_is_not_blocked(tmp_path: Path, ending: str, is_blocked: bool) -> None:
-    """A slow server that has sent a close frame isn't called blocked; one that has sent none is."""
+    """A slow server that has sent a close frame isn't called blocked; a server that has sent none is."""
     step = find_step(2)
     source = (step.solution / "exercise.py").read_text("utf-8")
     broken = source.replace('await websocket.send_json({"type": "welcome"})', f"await websocket.{ending}")
@@ -163,7 +167,7 @@ async def test_closed_is_not_blocked(tmp_path: Path, ending: str, is_blocked: bo
 
 
 class OnlyTogether:
-    """Checks of which the second fails only while the first runs, though each passes alone."""
+    """Checks of which the second one fails only while the first one runs, though each passes alone."""
 
     @check(1, "is there")
     async def test_first(self, subject: Subject) -> None:
@@ -180,7 +184,7 @@ class OnlyTogether:
 
 
 def test_decided_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A check that fails next to the others and passes alone has failed."""
+    """If a check fails next to the others, it has failed, even if it passes alone."""
     monkeypatch.setattr("checks.test_02_echo.TestExercise", OnlyTogether)
     step = find_step(2)
     verdict = Judge(step, step.solution).run()
@@ -190,7 +194,7 @@ def test_decided_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class LeavesATraceback:
-    """Checks of which the first leaves a traceback that a disconnect causes; it belongs to the third."""
+    """Checks of which the first one leaves a traceback that a disconnect causes; the failure belongs to the third."""
 
     leaving = 3
 
@@ -209,7 +213,7 @@ class LeavesATraceback:
 
 
 def test_number_of_the_cause(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A traceback that a leaving client causes isn't reported as a failure of the check that noticed it."""
+    """If a leaving client causes a traceback, the check that noticed it isn't reported as failed."""
     monkeypatch.setattr("checks.test_02_echo.TestExercise", LeavesATraceback)
     step = find_step(2)
     next(each for each in answers() if each.name == "02_echo/wrong_traceback_logged").put_into(tmp_path)

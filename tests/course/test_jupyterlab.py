@@ -1,4 +1,4 @@
-"""Every notebook in the real thing: JupyterLab, in Chromium, with Run All from the menu."""
+"""Every notebook in a real JupyterLab, in Chromium, with Run All from the menu."""
 
 import os
 import re
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, FrameLocator, Locator, Page
 
 pytestmark = [
-    # One process runs them all, so that one browser and one JupyterLab are enough.
+    # One process runs them all, so one browser and one JupyterLab are enough.
     pytest.mark.xdist_group("jupyterlab"),
     pytest.mark.thorough("JupyterLab in a browser"),
 ]
 PICTURES = os.environ.get("SCREENSHOTS")
-"""A folder for a screenshot of every notebook after its run."""
+"""The folder for a screenshot of every notebook after its run; None if there shouldn't be any."""
 
 
 def keep_picture(part: "Page | Locator", name: str) -> None:
-    """Keep a screenshot, if one is wanted. A browser that cannot make one fails no test.
+    """Save a screenshot if SCREENSHOTS is set. If the browser can't take it, the test doesn't fail.
 
     Args:
-        part: what to show.
-        name: of the file, without its ending.
+        part: the part of the page to show.
+        name: the name of the file, without its ending.
     """
     if not PICTURES:
         return
@@ -57,14 +57,14 @@ def keep_picture(part: "Page | Locator", name: str) -> None:
 def connect(frame: "FrameLocator") -> None:
     """Connect in the browser page, inside a cell or a panel, and wait until its server has accepted.
 
-    The click may be repeated: Chromium drops one on a frame of another site that it has not painted yet. A second one
-    on a connection that has begun changes nothing.
+    Repeat the click, because Chromium ignores one on a frame of another site that it hasn't painted yet. A second click
+    doesn't affect a connection that has begun.
 
     Args:
         frame: the page.
 
     Raises:
-        AssertionError: with what the page says, if it is not accepted in the end.
+        AssertionError: the server doesn't accept in time; the message has the text of the page.
     """
     from playwright.sync_api import TimeoutError
 
@@ -79,21 +79,21 @@ def connect(frame: "FrameLocator") -> None:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """JupyterLab in a fresh copy of the course."""
+    """Start JupyterLab in a new copy of the course."""
     with jupyterlab(copy_of_the_course(tmp_path_factory.mktemp("course"), solved=False)) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
 def laboratory(browser: "Browser") -> Iterator["BrowserContext"]:
-    """A browser profile that keeps what it has fetched: JupyterLab is 20 MB of scripts."""
+    """Create a browser profile that caches files, because JupyterLab has 20 MB of scripts."""
     context = browser.new_context(viewport={"width": 1100, "height": 1000})
     yield context
     context.close()
 
 
 def errors_in(page: "Page") -> list[str]:
-    """What looks wrong in a notebook that has run."""
+    """Return the visible errors of a notebook that has run."""
     found = [f"an error output: {text[:300]}" for text in page.locator("[data-mime-type$='stderr']").all_inner_texts()]
     found += [f"a dialog: {text}" for text in page.locator(".jp-Dialog").all_inner_texts()]
     broken = "pictures => pictures.filter(picture => !picture.naturalWidth).length"
@@ -106,24 +106,24 @@ def errors_in(page: "Page") -> list[str]:
 
 @pytest.mark.parametrize("step", steps(), ids=lambda step: step.name)
 def test_run_all(step: Step, laboratory: "BrowserContext", address: str) -> None:
-    """Run All ends without an error, a dialog, a cell that never ran, or a picture that is not drawn."""
+    """Run All ends without an error, a dialog, a cell that didn't run, or a picture that isn't drawn."""
     page = laboratory.new_page()
     try:
         open_notebook(page, address, step.name)
         run_all(page)
         assert errors_in(page) == []
         assert page.locator(".jp-CodeCell").count() == len(code_of(step.notebook))
-        # One diagram in the section Picture, drawn.
+        # The section Picture has one diagram, and it's drawn.
         page.locator(".jp-RenderedMermaid img").wait_for()
         page.locator(".jp-OutputArea-output table").last.wait_for()
-        # "Your file: steps/..." opens the file in an editor beside the notebook.
+        # "Your file: steps/..." opens the file in an editor next to the notebook.
         link = page.locator(".jp-RenderedMarkdown a[href*='steps/']").first
         link.click()
         page.locator(".jp-FileEditor").wait_for()
         assert f"/steps/{step.name}/" in page.url
         page.get_by_role("tab", name=f"{step.name}.ipynb").click()
         if PICTURES:
-            # Tall enough for all of it, and only now: so much to draw makes everything slow.
+            # Make the window tall only now, because drawing the whole notebook slows every other action down.
             page.set_viewport_size({"width": 1100, "height": 14_000})
             keep_picture(page.locator(".jp-Notebook"), step.name)
     finally:
@@ -131,12 +131,12 @@ def test_run_all(step: Step, laboratory: "BrowserContext", address: str) -> None
 
 
 def cell_of(page: "Page", text: str) -> "Locator":
-    """The code cell whose input begins with this."""
+    """Return the code cell whose input begins with this text."""
     return page.locator(".jp-CodeCell").filter(has=page.locator(".jp-InputArea-editor", has_text=text)).first
 
 
 def run_cell(page: "Page", text: str) -> "Locator":
-    """Run the cell whose input contains this, as Shift+Enter does."""
+    """Run the cell whose input contains this text, as Shift+Enter does."""
     cell = cell_of(page, text)
     cell.locator(".cm-content").click()
     page.keyboard.press("Shift+Enter")
@@ -147,7 +147,7 @@ def wait_for_tab(page: "Page", name: str) -> None:
     """Wait until a file is in the current tab.
 
     Raises:
-        AssertionError: with the tabs and dialogs that the page has instead.
+        AssertionError: it doesn't become the current tab; the message has the page's tabs and dialogs.
     """
     from playwright.sync_api import TimeoutError
 
@@ -160,11 +160,11 @@ def wait_for_tab(page: "Page", name: str) -> None:
 
 
 class TestDesk:
-    """The desk of a step: the notebook, the exercise, and a terminal that runs it."""
+    """The workspace of a step: the notebook, the exercise, and a terminal that runs it."""
 
     def test_first_page(self, browser: "Browser", tmp_path: Path) -> None:
-        """JupyterLab starts at the desk of step 01, asks nothing, and a click leads to the next desk."""
-        # A fresh JupyterLab: the other one still has the kernels, servers and saved outputs of every notebook.
+        """JupyterLab starts with the workspace of step 01, without a dialog, and a click opens the next one."""
+        # Start a new JupyterLab: the other one still has the kernels, servers and saved outputs of every notebook.
         with jupyterlab(copy_of_the_course(tmp_path / "course", solved=False)) as address:
             self._walk_the_desks(browser, address)
 
@@ -176,11 +176,11 @@ class TestDesk:
             page.goto(address)
             page.wait_for_url("**/lab/workspaces/01_hello_world**")
             page.wait_for_function(IDLE)
-            # The browser asks before it leaves a notebook that is not saved.
+            # The browser shows a dialog before it leaves an unsaved notebook.
             page.on("dialog", lambda dialog: dialog.accept())
             for step in steps():
                 if step.number > 1:
-                    # The list of the first page, then the last line of each notebook.
+                    # Use the list of the first page, then the last line of each notebook.
                     link = re.compile(f"^(the (desk|workspace) of step )?{step.number:02}$")
                     page.locator(".jp-RenderedMarkdown a[href*=workspace]", has_text=link).last.click()
                 page.wait_for_url(f"**/lab/workspaces/{step.name}**")
@@ -196,11 +196,11 @@ class TestDesk:
             page.close()
 
     def test_loop(self, browser: "Browser", address: str) -> None:
-        """Edit and save in the editor: the card below the notebook's check changes, and the terminal's server too."""
+        """If you save in the editor, the card below the notebook's check changes, and the terminal's server reloads."""
         page = browser.new_page(viewport={"width": 1600, "height": 1000})
         try:
             open_desk(page, address, "02_echo")
-            # A file that is saved before is part of the start, and no reason to reload.
+            # A file that's saved earlier is part of the start, and doesn't cause a reload.
             wait_for_terminal(address, "02_echo", "Application startup complete")
             run_cell(page, "from workshop import")
             cell = run_cell(page, "check(2)")
@@ -213,15 +213,15 @@ class TestDesk:
             page.keyboard.insert_text((find_step(2).solution / "exercise.py").read_text("utf-8"))
             page.keyboard.press("ControlOrMeta+s")
             card.get_by_text(green(2)).wait_for()
-            card.get_by_text("The worked solution beside your answer").click()
-            card.get_by_text("Your answer and the worked solution are the same.").wait_for()
+            card.get_by_text("The worked solution next to your code").click()
+            card.get_by_text("Your code and the worked solution are the same.").wait_for()
             wait_for_terminal(address, "02_echo", "Reloading...")
             keep_picture(page, "loop")
-            # Ctrl+C ends the server; Enter starts it again; Ctrl+D gives a shell in the course's folder.
+            # Ctrl+C ends the server; Enter starts it again; Ctrl+D opens a shell in the course's folder.
             type_into_terminal(address, "02_echo", "\x03")
             wait_for_terminal(address, "02_echo", "The server has ended. Enter starts it again")
             type_into_terminal(address, "02_echo", "\r")
-            # It has started at first, after the save, and now.
+            # The server has started at the beginning, after the save, and now.
             wait_for_terminal(address, "02_echo", "Application startup complete", times=3)
             type_into_terminal(address, "02_echo", "\x03")
             wait_for_terminal(address, "02_echo", "The server has ended. Enter starts it again", times=2)
@@ -249,7 +249,7 @@ class TestDesk:
             frame.get_by_role("button", name="Send as text").click()
             frame.get_by_text("Message text was: hello").wait_for()
             notebook = page.locator(".jp-NotebookPanel").bounding_box()
-            # JupyterLab gives it the lower half; the cells stay in view above it.
+            # JupyterLab places it in the lower half; the cells stay in view above it.
             assert notebook["height"] > 200
             assert page.locator(".jp-LinkedOutputView").bounding_box()["y"] >= notebook["y"] + notebook["height"]
             keep_picture(page, "beside")
@@ -258,10 +258,10 @@ class TestDesk:
 
 
 def test_elsewhere(browser: "Browser", tmp_path: Path) -> None:
-    """As on Binder: below a prefix, with the settings where JupyterLab finds them, pages go through the proxy."""
+    """With a path prefix, as on Binder, and the settings in JupyterLab's default place, pages go through the proxy."""
     course = copy_of_the_course(tmp_path / "course", solved=False)
     home = tmp_path / "home"
-    # What .binder/postBuild does.
+    # Do the same as .binder/postBuild.
     (home / ".jupyter").mkdir(parents=True)
     shutil.copytree(ROOT / ".binder", course / ".binder")
     subprocess.run(["bash", ".binder/postBuild"], cwd=course, env=os.environ | {"HOME": str(home)}, check=True)
@@ -274,7 +274,7 @@ def test_elsewhere(browser: "Browser", tmp_path: Path) -> None:
             page.goto(address)
             page.wait_for_url("**/user/ada/lab/workspaces/01_hello_world**")
             page.wait_for_function(IDLE)
-            # The browser asks before it leaves a notebook that is not saved.
+            # The browser shows a dialog before it leaves an unsaved notebook.
             page.on("dialog", lambda dialog: dialog.accept())
             open_notebook(page, address, "02_echo")
             run_cell(page, "from workshop import")

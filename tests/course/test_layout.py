@@ -1,4 +1,4 @@
-"""The folders: no stray files at the top, and each file in tests/ is short enough to read, and described."""
+"""The folders: no stray files at the top; each file in tests/ is short, and tests/README.md describes it."""
 
 import re
 import subprocess

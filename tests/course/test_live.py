@@ -1,4 +1,4 @@
-"""The live card of a notebook and the loop of the terminal: judged again at every save."""
+"""The live card of a notebook and the loop in the terminal run the checks again at every save."""
 
 import re
 import subprocess
@@ -18,35 +18,35 @@ from workshop.course import find_step
 from workshop.warm import POSSIBLE
 
 DEADLINE = 60.0
-"""Seconds for anything here; a verdict takes two or three."""
+"""The longest wait for any event, in seconds; a verdict takes two or three."""
 
 
 @pytest.fixture
 def course(tmp_path: Path) -> Path:
-    """A copy of the course with nothing solved."""
+    """Create a copy of the course without solutions in the exercises."""
     return copy_of_the_course(tmp_path / "course", solved=False)
 
 
 @pytest.fixture
 def running(course: Path) -> Iterator[Kernel]:
-    """A kernel in it."""
+    """Start a kernel in the copy."""
     with kernel(course / "notebooks") as running:
         running.run(["from workshop import check, compare, progress"])
         yield running
 
 
 def exercise(course: Path) -> Path:
-    """The file that a reader of step 02 edits."""
+    """Return the file that a learner edits in step 02."""
     return course / "steps" / "02_echo" / "exercise.py"
 
 
 def solution() -> str:
-    """The worked solution of step 02."""
+    """Return the worked solution of step 02."""
     return (find_step(2).solution / "exercise.py").read_text("utf-8")
 
 
 def shown_until(running: Kernel, pattern: str) -> str:
-    """Wait until an output changes to a text in which the pattern is found, and give that text."""
+    """Wait until an output changes to a text that matches the pattern, and return the text."""
     deadline = time.monotonic() + DEADLINE
     while True:
         message = running.client.get_iopub_msg(timeout=deadline - time.monotonic())
@@ -59,7 +59,7 @@ def shown_until(running: Kernel, pattern: str) -> str:
 
 class TestCard:
     def test_follows_the_file(self, running: Kernel, course: Path) -> None:
-        """A save brings a new verdict into the same output, while no cell runs; then a new failure."""
+        """After a save, the new verdict replaces the old one in its output, although no cell runs; then a failure."""
         (cell,) = running.run(["check(2)"])
         assert red(2) in cell.text
         assert "Verdict 1" in cell.text
@@ -71,7 +71,7 @@ class TestCard:
         assert "SyntaxError" in shown_until(running, "Verdict 3")
 
     def test_ticks(self, running: Kernel, course: Path) -> None:
-        """While the checks run, the card says which have passed and which one is running."""
+        """While the checks run, the card shows which have passed and which one is running."""
         exercise(course).write_text(solution(), "utf-8")
         running.client.execute("check(2)")
         assert "▸ 1  greets" in shown_until(running, "Judging")
@@ -81,7 +81,7 @@ class TestCard:
         shown_until(running, "Verdict 1")
 
     def test_hints_stay_open(self, running: Kernel, course: Path) -> None:
-        """The hints are drawn again only when they change, so that one you have opened stays open."""
+        """The hints are drawn again only when they change, so a hint that you have opened stays open."""
         running.run(["check(2)"])
         file = exercise(course)
         file.write_text(file.read_text("utf-8") + "\n# one more line\n", "utf-8")
@@ -94,7 +94,7 @@ class TestCard:
                 seen.append(content["data"]["text/plain"])
 
     def test_solution_after_three_tries(self, running: Kernel, course: Path) -> None:
-        """Three changes that fail, and the worked solution is offered; the same answer counts once."""
+        """After three changes that fail, the worked solution is offered; the same answer isn't counted twice."""
         (first,) = running.run(["check(2)"])
         (again,) = running.run(["check(2)"])
         assert "worked solution" not in first.markdown + again.markdown
@@ -106,7 +106,7 @@ class TestCard:
         assert "TODO 1: hint 1" in text
 
     def test_solution_after_a_pass(self, running: Kernel, course: Path) -> None:
-        """An answer that passes is set beside the worked one."""
+        """If an answer passes, the card shows its difference from the worked solution."""
         exercise(course).write_text(solution() + "\n# mine\n", "utf-8")
         (cell,) = running.run(["check(2)"])
         assert green(2) in cell.text
@@ -114,7 +114,7 @@ class TestCard:
 
     @pytest.mark.thorough("hard cases and seeds of a verdict")
     def test_hard_cases(self, running: Kernel, course: Path) -> None:
-        """A green card shows the hard cases once they have run, with the hints for the first that failed."""
+        """A green card shows the hard cases once they have run, with the hints for the first one that failed."""
         answer = next(answer for answer in answers() if answer.name == "02_echo/wrong_surrogate_uncaught")
         answer.put_into(course / "steps" / "02_echo")
         running.client.execute("check(2)")
@@ -125,7 +125,7 @@ class TestCard:
         assert "Verdict 1" in text
 
     def test_cell_run_again(self, running: Kernel, course: Path) -> None:
-        """Running the cell again leaves one follower, and the old card says that it is none any more."""
+        """After the cell runs again, one follower remains, and the old card states that it follows no file."""
         running.run(["check(2)"])
         running.client.execute("check(2)")
         shown_until(running, "no longer follows")
@@ -133,20 +133,20 @@ class TestCard:
         assert "children 1 in all" in cell.text
 
     def test_not_live(self, running: Kernel) -> None:
-        """With live=False nothing is left running."""
+        """With live=False, no process keeps running."""
         (cell, after) = running.run(["check(2, live=False)", "import psutil\nprint(len(psutil.Process().children()))"])
         assert red(2) in cell.text
         assert "Save a file" not in cell.text
         assert after.text == "0\n"
 
     def test_compare(self, running: Kernel) -> None:
-        """The worked solution is one command away, tries or not."""
+        """One command shows the worked solution, however many attempts there were."""
         (cell,) = running.run(["compare(2)"])
         assert cell.markdown.startswith("~~~~~~diff\n--- steps/02_echo/exercise.py\n+++ solutions/02_echo/exercise.py")
 
     @pytest.mark.thorough("helpers that are killed, suspended, or run many at a time")
     def test_progress(self, running: Kernel, course: Path) -> None:
-        """A line for each step: how many checks pass, and which is the next."""
+        """A line for each step: how many checks pass, and which one is next."""
         exercise(course).write_text(solution(), "utf-8")
         (cell,) = running.run(["progress()"])
         assert cell.status == "ok", cell.text
@@ -159,7 +159,7 @@ class TestCard:
 
 class TestWire:
     def test_changes_while_frames_pass(self, running: Kernel, tmp_path: Path) -> None:
-        """The table below a cell grows while the cell still runs, and stop, clear and later frames show there too."""
+        """The table below a cell grows while the cell still runs, and also shows stop, clear and later frames."""
         running.run(["from workshop import Wire\nwire = Wire()"])
         gate = tmp_path / "gate"
         running.client.execute(
@@ -178,7 +178,7 @@ class TestTerminal:
     """`pytest --exercise` in a terminal."""
 
     def test_watch(self, course: Path) -> None:
-        """--watch prints a verdict after each save, and after a pass where the solution is."""
+        """--watch prints a verdict after each save, and after a pass also the command that shows the solution."""
         command = [sys.executable, "-u", "-m", "pytest", "--exercise", "2", "--watch"]
         lines: Queue[str] = Queue()
         with subprocess.Popen(command, cwd=course, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
@@ -197,7 +197,7 @@ class TestTerminal:
 
     @staticmethod
     def wait_for(lines: "Queue[str]", text: str) -> None:
-        """Wait for a line that contains this."""
+        """Wait for a line that contains this text."""
         while text not in lines.get(timeout=DEADLINE):
             pass
 
@@ -208,7 +208,7 @@ class TestTerminal:
 
     @pytest.mark.thorough("helpers that are killed, suspended, or run many at a time")
     def test_all(self, course: Path) -> None:
-        """Without a number, a line for each step and nothing else."""
+        """Without a number, there's a line for each step and nothing else."""
         exercise(course).write_text(solution(), "utf-8")
         done = self.run(course, "--exercise")
         assert done.returncode == 1, done.stderr
@@ -220,16 +220,16 @@ class TestTerminal:
         assert done.stderr == ""
 
     def test_solution(self, course: Path) -> None:
-        """--solution prints the difference; once there is none, it says so."""
+        """--solution prints the difference, or states that there's none."""
         done = self.run(course, "--exercise", "2", "--solution")
         assert "+++ solutions/02_echo/exercise.py" in done.stdout
         exercise(course).write_text(solution(), "utf-8")
         done = self.run(course, "--exercise", "2", "--solution")
-        assert done.stdout == "Your answer and the worked solution are the same.\n"
+        assert done.stdout == "Your code and the worked solution are the same.\n"
 
     @pytest.mark.parametrize("option", ["--watch", "--solution"])
     def test_without_a_step(self, course: Path, option: str) -> None:
-        """What is for one step says so."""
+        """An option that needs a step reports that none is given."""
         for arguments in ((option,), ("--exercise", option)):
             done = self.run(course, *arguments)
             assert done.returncode == pytest.ExitCode.USAGE_ERROR

@@ -16,7 +16,7 @@ PACKAGE = " isn't part of the step. Your answer goes into exercise/"
 
 
 def outdated(changed: Sequence[str]) -> list[str]:
-    """Return one sentence for each file that shipped.json lists wrongly, except for those that the reader changed."""
+    """Return one sentence for each file that shipped.json lists wrongly, except for those that the learner changed."""
     listed, now = json.loads(SHIPPED.read_text("utf-8")), shipped_now()
     return [
         f"tests/judge/shipped.json doesn't match {path}: run python tests/tools/shipped.py."
@@ -26,7 +26,7 @@ def outdated(changed: Sequence[str]) -> list[str]:
 
 
 def test_shipped() -> None:
-    """shipped.json lists the files in steps/, apart from those that the reader has changed."""
+    """shipped.json lists the files in steps/, apart from those that the learner has changed."""
     inside = subprocess.run(["git", "rev-parse", "--is-inside-work-tree"], cwd=ROOT, capture_output=True)
     if inside.returncode:
         pytest.skip("Without git, nothing shows which files in steps/ are yours.")
@@ -35,7 +35,7 @@ def test_shipped() -> None:
 
 
 def test_outdated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A changed, a new and a missing file: one sentence each, which names the command; none if the reader did it."""
+    """A changed, a new and a missing file get one sentence each, with the command; a learner's file gets none."""
     listing = dict(shipped_now())
     changed, new = list(listing)[:2]
     listing |= {changed: "0", "steps/02_echo/old.py": "0"}
@@ -84,7 +84,7 @@ def test_find_misplaced(step: str, writes: dict[str, str], sentence: str | None,
 
 
 def test_line_ends(tmp_path: Path) -> None:
-    """Line ends of Windows don't make a file a changed one."""
+    """A file with Windows line endings isn't a changed one."""
     before = (tmp_path / "main.py", b"a\nb\n")
     after = (tmp_path / "main.py", b"a\r\nb\r\n")
     results = []
@@ -95,7 +95,7 @@ def test_line_ends(tmp_path: Path) -> None:
 
 
 def test_own_folder_only() -> None:
-    """There's no sentence for the worked solution, or for a step that the reader hasn't changed."""
+    """There's no sentence for the worked solution, or for a step that the learner hasn't changed."""
     step = find_step(2)
     assert misplaced(step, step.solution) is None
     must_be_as_shipped(step)

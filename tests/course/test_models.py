@@ -1,4 +1,4 @@
-"""Random joins, leaves, drops and messages, against a model that says what each tab must hear."""
+"""Random joins, leaves, drops and messages, against a model that predicts the messages of each tab."""
 
 import contextlib
 import json
@@ -24,19 +24,19 @@ from workshop.server import Server
 
 pytestmark = pytest.mark.thorough("random traffic against a model")
 DEADLINE = 5.0
-"""Seconds for anything that must come."""
+"""The longest wait for an expected event, in seconds."""
 ROOMS = st.sampled_from(["lobby", "lab 한글"])
 NAMES = st.sampled_from(["Ada", "Grace", "Li/nus & <b>"])
 # No lone surrogates, because UTF-8 has none: RFC 3629, section 3.
 PICKS = st.integers(0, 11)
-"""Which of the open tabs; the number is taken modulo how many there are."""
+"""The choice of an open tab; the number is taken modulo the number of open tabs."""
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 BAD = st.sampled_from(["", "no JSON", "[]", "{}", '{"type": "message"}', '{"type": "direct", "text": ""}', b"\x00"])
 
 
 @dataclass(eq=False)
 class Tab:
-    """One connection, and what it must hear next."""
+    """One connection, and the messages that it must receive next."""
 
     room: str
     name: str
@@ -44,7 +44,7 @@ class Tab:
     expected: list[dict[str, Any]] = field(default_factory=list)
 
     def hears(self) -> None:
-        """Read what it must have heard by now."""
+        """Receive the expected messages, and check that no other message arrives between them."""
         for message in self.expected:
             got = json.loads(self.connection.recv(timeout=DEADLINE))
             if message["type"] == "error":
@@ -56,10 +56,10 @@ class Tab:
 
 
 class Sessions(RuleBasedStateMachine):
-    """The rooms of step 05: every tab hears what the model says, in its order, and nothing else."""
+    """The rooms of step 05: every tab receives the model's messages, in their order, and no others."""
 
     server: ClassVar[Server | None] = None
-    """The solution; one serves all examples until one of them fails."""
+    """The server of the solution. It serves all examples until one of them fails."""
     tabs = Bundle("tabs")
 
     def __init__(self) -> None:
@@ -73,16 +73,16 @@ class Sessions(RuleBasedStateMachine):
         self.http = httpx.Client(base_url=self.server.url, timeout=DEADLINE, trust_env=False)
 
     def of(self, room: str, name: str | None = None) -> list[Tab]:
-        """The open tabs of a room, or of one name in it."""
+        """Return the open tabs of a room, or of one name in it."""
         return [tab for tab in self.open if tab.room == room and name in (None, tab.name)]
 
     def tell(self, tabs: list[Tab], **message: str) -> None:
-        """From now on these tabs must hear this."""
+        """Expect this message for these tabs."""
         for tab in tabs:
             tab.expected.append({"from" if key == "sender" else key: value for key, value in message.items()})
 
     def settle(self) -> None:
-        """Everybody has heard what happened, and the server has as many sessions and rooms as the model."""
+        """Check that every tab has its messages, and the server has as many sessions and rooms as the model."""
         for tab in self.open:
             tab.hears()
         expected = {"sessions": len(self.open), "rooms": len({tab.room for tab in self.open})}
@@ -95,7 +95,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(target=tabs, room=ROOMS, name=NAMES)
     def join(self, room: str, name: str) -> Tab:
-        """Somebody opens a tab."""
+        """Open a tab."""
         url = self.server.ws(f"/ws/{quote(room)}?name={quote(name, safe='')}")
         tab = Tab(room, name, self.stack.enter_context(connect(url, proxy=None)))
         others = self.of(room)
@@ -108,9 +108,9 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(tab=consumes(tabs), how=st.sampled_from(["leave", "finish", "reset"]))
     def leave(self, tab: Tab, how: str) -> None:
-        """A tab closes politely, or its program ends, or its network breaks."""
+        """End a tab with a close frame, by the end of its program, or by a network failure."""
         if tab not in self.open:
-            return  # it was removed before
+            return  # It was removed before.
         self.open.remove(tab)
         if not self.of(tab.room, tab.name):
             self.tell(self.of(tab.room), type="left", name=tab.name)
@@ -127,7 +127,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(tab=tabs, text=TEXTS)
     def say(self, tab: Tab, text: str) -> None:
-        """A tab says something to its room."""
+        """Send a message from a tab to its room."""
         if tab in self.open:
             self.tell(self.of(tab.room), type="message", sender=tab.name, text=text)
             tab.connection.send(json.dumps({"type": "message", "text": text, "from": "nobody"}))
@@ -135,7 +135,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(tab=tabs, to=NAMES, text=TEXTS)
     def whisper(self, tab: Tab, to: str, text: str) -> None:
-        """A tab says something to one name."""
+        """Send a direct message from a tab to one name."""
         if tab in self.open:
             if receivers := self.of(tab.room, to):
                 self.tell(receivers, type="direct", sender=tab.name, text=text)
@@ -146,7 +146,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(tab=tabs, frame=BAD)
     def stammer(self, tab: Tab, frame: str | bytes) -> None:
-        """A tab sends what nobody can read. The error comes next, so nothing else was on the way."""
+        """Send an invalid message from a tab. The error is its next message, so no other one was on its way."""
         if tab in self.open:
             self.tell([tab], type="error")
             tab.connection.send(frame)
@@ -154,7 +154,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(room=ROOMS, name=NAMES)
     def remove(self, room: str, name: str) -> None:
-        """Somebody removes a name from a room."""
+        """Remove a name from a room."""
         removed = self.of(room, name)
         response = self.http.delete(f"/rooms/{quote(room)}/members/{quote(name, safe='')}")
         assert response.status_code == (204 if removed else 404)
@@ -168,7 +168,7 @@ class Sessions(RuleBasedStateMachine):
         self.settle()
 
     def teardown(self) -> None:
-        """Everybody goes, and nothing is left."""
+        """Close all tabs, and check that the log has no error."""
         server, Sessions.server = self.server, None
         with self.stack, contextlib.ExitStack() as failing:
             self.stack.callback(self.http.close)
@@ -176,17 +176,17 @@ class Sessions(RuleBasedStateMachine):
             for tab in self.open[:]:
                 self.leave(tab, "leave")
             assert "Traceback" not in "\n".join(server.log)
-            # The next example may have it.
+            # The next example may use it.
             failing.pop_all()
             Sessions.server = server
 
 
 class Reconnects(RuleBasedStateMachine):
-    """The rooms of step 08: whoever comes back hears what it missed, and a kill of the server loses nothing."""
+    """The rooms of step 08: a client that reconnects gets what it missed, and a kill of the server loses no message."""
 
     KEPT = 100
     server: ClassVar[Server | None] = None
-    """The solution; each example begins with a new one, because it lives on its journal."""
+    """The server of the solution. Each example starts a new one, because the server's state is in its journal."""
     somebody = precondition(lambda self: self.open)
 
     def __init__(self) -> None:
@@ -194,7 +194,7 @@ class Reconnects(RuleBasedStateMachine):
         self.stack = contextlib.ExitStack()
         self.journal = str(Path(self.stack.enter_context(tempfile.TemporaryDirectory())) / "journal")
         self.open: list[Tab] = []
-        # What was said, as sender, text and key; the id is the place.
+        # By room: the messages, as sender, text and key. The position is the id.
         self.said: dict[str, list[tuple[str, str, str]]] = {}
         self.start()
 
@@ -205,22 +205,28 @@ class Reconnects(RuleBasedStateMachine):
         self.server.wait_until_ready()
 
     def of(self, room: str, name: str | None = None) -> list[Tab]:
-        """The open tabs of a room, or of one name in it."""
+        """Return the open tabs of a room, or of one name in it."""
         return [tab for tab in self.open if tab.room == room and name in (None, tab.name)]
 
     def message(self, room: str, number: int) -> dict[str, Any]:
-        """The message with this id, as everybody gets it."""
+        """Return the message with this id, as all members get it."""
         sender, text, _ = self.said[room][number - 1]
         return {"type": "message", "id": number, "from": sender, "text": text}
 
     def settle(self) -> None:
-        """Everybody has heard what happened."""
+        """Check that every tab has received its messages."""
         for tab in self.open:
             tab.hears()
 
     @rule(room=ROOMS, name=NAMES, back=st.none() | st.integers(0, 3) | st.integers(60, 130))
     def join(self, room: str, name: str, back: int | None) -> None:
-        """Somebody comes, and knows everything but so many of the last messages, or nothing of messages."""
+        """Open a tab, with or without a resume offset.
+
+        Args:
+            room: the room.
+            name: the member's name.
+            back: the number of messages after the offset; None for a tab without an offset.
+        """
         last = len(self.said.get(room, []))
         after = None if back is None else max(last - back, 0)
         query = "" if after is None else f"&after={after}"
@@ -240,7 +246,7 @@ class Reconnects(RuleBasedStateMachine):
 
     @rule(room=ROOMS, name=NAMES, beyond=st.integers(1, 3))
     def come_from_the_future(self, room: str, name: str, beyond: int) -> None:
-        """An id that nobody has is refused, and nobody hears of it."""
+        """Try a resume offset that no message has: the handshake is rejected, and no member is notified."""
         after = len(self.said.get(room, [])) + beyond
         with pytest.raises(InvalidStatus) as refused:
             connect(
@@ -251,7 +257,7 @@ class Reconnects(RuleBasedStateMachine):
     @somebody
     @rule(pick=PICKS)
     def leave(self, pick: int) -> None:
-        """A tab closes."""
+        """Close a tab."""
         tab = self.open.pop(pick % len(self.open))
         if not self.of(tab.room, tab.name):
             for other in self.of(tab.room):
@@ -262,7 +268,7 @@ class Reconnects(RuleBasedStateMachine):
             self.wait_until_gone(tab)
 
     def wait_until_gone(self, tab: Tab) -> None:
-        """The name of a tab is off the list, also when nobody was there to hear it."""
+        """Wait until the name of a tab isn't on the list, even if no member was there to be notified."""
         deadline = time.monotonic() + DEADLINE
         while True:
             response = httpx.get(f"{self.server.url}/rooms/{quote(tab.room)}/members", trust_env=False)
@@ -273,7 +279,7 @@ class Reconnects(RuleBasedStateMachine):
     @somebody
     @rule(pick=PICKS, text=TEXTS, key=st.sampled_from(["", "열쇠"]), times=st.sampled_from([1, 1, 2, 60]))
     def say(self, pick: int, text: str, key: str, times: int) -> None:
-        """A tab says something, once or many times, with a key or without."""
+        """Send a message from a tab, once or many times, with a key or without."""
         tab = self.open[pick % len(self.open)]
         said = self.said.setdefault(tab.room, [])
         for _ in range(times):
@@ -292,13 +298,13 @@ class Reconnects(RuleBasedStateMachine):
     @precondition(lambda self: self.said)
     @rule()
     def kill(self) -> None:
-        """The server is killed and started again on its journal."""
+        """Kill the server, and start it again on its journal."""
         self.server.kill()
         self.open.clear()
         self.start()
 
     def teardown(self) -> None:
-        """Nothing was said behind anybody's back, and the log has no error."""
+        """Check that no member has received another message, and that the log has no error."""
         with self.stack:
             try:
                 for tab in self.open:
@@ -311,9 +317,9 @@ class Reconnects(RuleBasedStateMachine):
 
 
 QUIET = settings(
-    # The same examples at each run: a test is red because of a change, and not by chance.
+    # Use the same examples in each run, so a test fails because of a change, and not by chance.
     derandomize=True,
-    # No search for the shortest example: each step of it would wait for what does not come.
+    # Don't search for the shortest example: each attempt would wait for a message that never arrives.
     phases=[Phase.generate],
     report_multiple_bugs=False,
     database=None,
@@ -325,7 +331,7 @@ QUIET = settings(
 
 
 def test_sessions() -> None:
-    """Whatever happens in whatever order, every tab of step 05 hears what it must, and nothing is left behind."""
+    """In any order of events, every tab of step 05 receives exactly its messages, and no session is left behind."""
     try:
         run_state_machine_as_test(Sessions, settings=QUIET)
     finally:
@@ -335,5 +341,5 @@ def test_sessions() -> None:
 
 
 def test_reconnects() -> None:
-    """Whatever happens in whatever order, nobody who comes back to step 08 loses or doubles a message."""
+    """In any order of events, a client that reconnects in step 08 neither loses a message nor gets it twice."""
     run_state_machine_as_test(Reconnects, settings=settings(QUIET, max_examples=16, stateful_step_count=25))

@@ -1,4 +1,4 @@
-"""The code keeps the field's names: an old name that's defined again fails here, with its replacement."""
+"""The code keeps the field's names: if an old name is defined again, a test fails and states its replacement."""
 
 import ast
 import re
@@ -125,7 +125,7 @@ CHAT = {
     "PRESENT": "UPDATE_PRESENCE",
     "RENEW": "RENEW_LEASE",
     "was_there": "was_removed",
-    # In one class or module each: elsewhere, these are good names.
+    # Names of one class or module each: elsewhere, they're good names.
     "ConnectionManager.message": "post_message",
     "Broker.read": "read_history",
     "Broker.members": "get_presence",
@@ -185,8 +185,8 @@ def defined(source: str, module: str = "") -> Iterator[tuple[str, int]]:
         module: its name, which it defines too; empty for a code cell.
 
     Yields:
-        Each name with its line. A method or a field comes again as `Class.name`, where the class is named by its last
-        word, `Broker` for `RedisBroker`. A function of the module comes again as `module.function`.
+        Each name with its line. Methods and fields are also yielded as `Class.name`, with the last word of the class's
+        name, such as `Broker` for `RedisBroker`. Functions of the module are also yielded as `module.function`.
     """
     if module:
         yield module, 1
@@ -266,7 +266,7 @@ def test_definitions(source: str, name: str) -> None:
 
 
 def test_other_use() -> None:
-    """A name that another library defines is found nowhere: only a definition counts."""
+    """A name that another library defines isn't found: only a definition matters."""
     source = "page.fill('late')\ntask.resume()\nclass Journal:\n    def read(self): ...\nimport hosts\nf(but=1)"
     assert not {"fill", "late", "resume", "Broker.read", "messages.read", "hosts", "but"} & {
         name for name, _ in defined(source, "messages")

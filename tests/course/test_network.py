@@ -25,7 +25,7 @@ from workshop.redis_server import RedisServer
 pytestmark = [pytest.mark.thorough("slow, cut and half-open networks"), pytest.mark.anyio]
 
 SECONDS = 30.0
-"""A deadline for what takes far less, also on a busy machine."""
+"""A deadline for actions that take much less, even on a busy machine."""
 MIB = 1 << 20
 
 
@@ -37,12 +37,12 @@ class End:
     writer: asyncio.StreamWriter
 
     async def send(self, data: bytes) -> None:
-        """Send bytes, and wait until no more than a few of them are left to this process."""
+        """Send bytes, and wait until this process buffers only a few of them."""
         self.writer.write(data)
         await self.writer.drain()
 
     async def send_until_blocked(self) -> int:
-        """Send as much as the other end, the network and the operating system take, and return how much it was."""
+        """Send until the buffers on the way are full, and return the number of bytes."""
         sent = 0
         with contextlib.suppress(TimeoutError):
             while sent < 100 * MIB:
@@ -74,7 +74,7 @@ class Pair:
         return client, await self._accepted.get()
 
     async def pass_time(self) -> None:
-        """Send bytes to and fro on a new connection: what happens without a delay has happened then."""
+        """Send bytes in both directions on a new connection: by then, anything without a delay has happened."""
         client, server = await self.connect()
         for _ in range(5):
             await client.send(b"ping")
@@ -102,26 +102,26 @@ async def pair(**settings: float) -> AsyncIterator[Pair]:
 
 @pytest.fixture(scope="module")
 def echo() -> Iterator[Server]:
-    """The lesson of step 02."""
+    """Start the lesson of step 02."""
     step = find_step(2)
     with Server(step.target("lesson"), step.folder) as server:
         yield server
 
 
 def through(network: Network | Server, path: str = "/ws") -> connect:
-    """Connect a client without pings of its own."""
+    """Connect a client that sends no pings."""
     return connect(network.ws(path), proxy=None, ping_interval=None, close_timeout=1)
 
 
 async def ask(client: websockets.ClientConnection, text: str = "hello") -> None:
-    """Send a text to the echo and wait for its answer."""
+    """Send a message to the echo server, and wait for its answer."""
     async with asyncio.timeout(SECONDS):
         await client.send(text)
         assert await client.recv() == f"Message text was: {text}"
 
 
 async def ask_parrot(client: websockets.ClientConnection) -> None:
-    """Send texts to the parrot, each when the one before has returned."""
+    """Send messages to the parrot, each after the answer to the one before."""
     async with asyncio.timeout(SECONDS):
         for number in range(10):
             await client.send(f"text {number}")
@@ -129,7 +129,7 @@ async def ask_parrot(client: websockets.ClientConnection) -> None:
 
 
 class TestForwards:
-    """What a network without settings does, and what every network keeps."""
+    """The behavior of a network without settings, and the guarantees of every network."""
 
     async def test_addresses(self, echo: Server) -> None:
         """WebSockets and HTTP reach the server, also by its port alone, and through two networks in a row."""
@@ -159,7 +159,7 @@ class TestForwards:
             server.kill()
 
     async def test_redis(self) -> None:
-        """A client of Redis reaches it at the network's address, and connects again after a cut."""
+        """A Redis client reaches it at the network's address, and reconnects after a cut."""
         server = RedisServer()
         try:
             async with Network(server) as network, redis.asyncio.from_url(network.url) as client:
@@ -174,7 +174,7 @@ class TestForwards:
             server.close()
 
     async def test_waits_for_connections(self) -> None:
-        """A task can wait for a number of connections, with those that have ended."""
+        """A task can wait for a number of accepted connections, including those that have ended."""
         async with pair() as both:
             await both.network.wait_until_accepted(1)
             waiting = asyncio.create_task(both.network.wait_until_accepted(3))
@@ -184,7 +184,7 @@ class TestForwards:
             await waiting
 
     async def test_whole(self) -> None:
-        """A large stream arrives whole and in order through delay and jitter, and so does each end of the stream."""
+        """A large stream arrives complete and in order through delay and jitter, and so does each end of the stream."""
         data = random.Random(1).randbytes(8 * MIB)
         async with pair(delay=0.05, jitter=0.02) as both:
 
@@ -200,7 +200,7 @@ class TestForwards:
             await answering
 
     async def test_last_bytes(self) -> None:
-        """What a server sends right before it closes the connection arrives before the end."""
+        """The bytes that a server sends right before it closes the connection arrive before the end."""
         async with pair(delay=0.1, jitter=0.1) as both:
             both.server.writer.write(b"last")
             both.server.writer.close()
@@ -230,7 +230,7 @@ class TestForwards:
 
     @pytest.mark.parametrize("name", ["client", "server"])
     async def test_reset(self, name: str) -> None:
-        """A reset by one end is a reset for the other."""
+        """If one end resets the connection, the other one sees a reset."""
         async with pair() as both:
             ends = {"client": both.client, "server": both.server}
             ends.pop(name).reset()
@@ -241,7 +241,7 @@ class TestForwards:
 
 class TestSlow:
     async def test_delay(self, echo: Server) -> None:
-        """Each way takes the delay, and a change holds for the connections that are open."""
+        """Each direction has the delay, and a change applies to the open connections."""
         async with Network(echo, delay=0.2) as network, through(network) as client:
             for delay in (0.2, 0.1):
                 network.delay = delay
@@ -250,7 +250,7 @@ class TestSlow:
                 assert time.monotonic() - start > 2 * delay - 0.02
 
     async def test_later_than_direct(self, echo: Server) -> None:
-        """A message that's in flight for an hour isn't answered while a direct connection's later one is."""
+        """If a message is in flight for an hour, it isn't answered before a later message on a direct connection."""
         async with Network(echo) as network, through(network) as slow, through(echo) as direct:
             await ask(slow)
             network.delay = 3600
@@ -264,20 +264,20 @@ class TestSlow:
                 await answer
 
     async def test_in_flight(self) -> None:
-        """Bytes travel behind each other: a delay isn't waited for before the next bytes are received."""
+        """Bytes are in flight together: the next bytes are received before the delay of earlier ones is over."""
         async with pair(delay=0.3) as both:
-            # It would take 48 s if each 64 KiB waited for the ones before.
+            # It would take 48 s if each 64 KiB waited for the earlier ones.
             await asyncio.gather(both.client.send(bytes(10 * MIB)), both.server.reader.readexactly(10 * MIB))
 
     async def test_jitter(self, echo: Server) -> None:
-        """Jitter adds by chance, and no message overtakes another."""
+        """Jitter adds a random delay, and no message overtakes another one."""
         async with Network(echo, jitter=0.05) as network, through(network) as client, asyncio.timeout(SECONDS):
             slowest = 0.0
             for _ in range(20):
                 start = time.monotonic()
                 await ask(client)
                 slowest = max(slowest, time.monotonic() - start)
-            # That no sum of two draws is larger happens once in 10^22 runs.
+            # The probability that no sum of two delays is larger is 10^-22.
             assert slowest > 0.02
 
             async def send() -> None:
@@ -290,7 +290,7 @@ class TestSlow:
             await sending
 
     async def test_bandwidth(self) -> None:
-        """A limited bandwidth holds for each way from the moment it's set, until it changes."""
+        """A limited bandwidth applies to each direction from the moment it's set until it changes."""
         async with pair() as both:
             both.network.bytes_per_second = 200_000
             start = time.monotonic()
@@ -299,12 +299,12 @@ class TestSlow:
             assert time.monotonic() - start > 0.45
             await both.client.reader.readexactly(100_000)
             both.network.bytes_per_second = None
-            # At the limit of before it would take 40 s.
+            # At the earlier limit, it would take 40 s.
             await asyncio.gather(both.client.send(bytes(8 * MIB)), both.server.reader.readexactly(8 * MIB))
 
     @pytest.mark.parametrize("delay", [0.0, 3600.0])
     async def test_bound(self, delay: float) -> None:
-        """Whether the receiver doesn't read or bytes travel long, a sender is blocked in the end."""
+        """If the receiver doesn't read, or bytes are in flight for long, the sender is blocked in the end."""
         async with pair(delay=delay) as both:
             assert MAX_IN_FLIGHT < await both.client.send_until_blocked() < 50 * MIB
 
@@ -332,7 +332,7 @@ class TestCut:
             assert await asyncio.to_thread(parrot.wait_for, lambda log: log.count("ENDED cut") == 3, SECONDS)
 
     async def test_drops_what_is_in_flight(self) -> None:
-        """Both ends are reset, and what was in flight doesn't arrive."""
+        """Both ends are reset, and the bytes in flight don't arrive."""
         async with pair(delay=0.2) as both:
             await both.client.send(b"hello")
             both.network.cut()
@@ -343,7 +343,7 @@ class TestCut:
 
 class TestHalfOpen:
     async def test_neither_notices(self, parrot: Server) -> None:
-        """Neither client nor server notices, not even when the other one ends. A new connection works."""
+        """Neither client nor server detects it, not even when the other one ends. A new connection works."""
         async with Network(parrot) as network, through(network, "/ws/dead") as client:
             await ask_parrot(client)
             network.half_open()
@@ -358,11 +358,11 @@ class TestHalfOpen:
                 await ask_parrot(other)
             assert await asyncio.to_thread(parrot.wait_for, lambda log: "ENDED alive" in log, SECONDS)
             assert "ENDED dead" not in parrot.log
-        # The end of the network ends the connection for the server too.
+        # The end of the network also ends the server's connection.
         assert await asyncio.to_thread(parrot.wait_for, lambda log: "ENDED dead" in log, SECONDS)
 
     async def test_swallows(self) -> None:
-        """What's in flight is dropped, and senders go on, also those that were blocked."""
+        """The bytes in flight are dropped, and senders continue, including those that were blocked."""
         async with pair(delay=0.1) as both:
             await both.client.send_until_blocked()
             await both.server.send(b"hello")
@@ -374,7 +374,7 @@ class TestHalfOpen:
 
     @pytest.mark.parametrize("how", ["close", "reset"])
     async def test_server_ends(self, how: str) -> None:
-        """A server that closes or resets the connection makes no difference for the client, until a cut."""
+        """If a server closes or resets the connection, the client doesn't detect it until a cut."""
         async with pair() as both:
             both.network.half_open()
             if how == "reset":
@@ -393,7 +393,7 @@ class TestHalfOpen:
                 await receiving
 
     async def test_new_connections(self, echo: Server) -> None:
-        """New connections are accepted and never answered, until the network is restored. Those stay as they are."""
+        """New connections are accepted and not answered, until the network is restored. These stay half-open."""
         async with Network(echo) as network:
             network.half_open(new=True)
             start = len(echo.log)
@@ -418,7 +418,7 @@ class TestHalfOpen:
 
 class TestEnd:
     async def test_leaves_nothing(self, echo: Server) -> None:
-        """No task, socket or listener is left, however the connections were."""
+        """No task, socket or listener is left, however the connections ended."""
         before = asyncio.all_tasks()
         async with pair(delay=0.1) as both, asyncio.timeout(SECONDS):
             port = both.network.port
@@ -439,7 +439,7 @@ class TestEnd:
         assert not held
 
     async def test_error_in_its_block(self, echo: Server) -> None:
-        """An error of the block is raised as it is."""
+        """An error of the block is raised unchanged."""
         with pytest.raises(json.JSONDecodeError):
             async with Network(echo) as network, through(network) as client:
                 await ask(client)

@@ -26,13 +26,13 @@ from workshop.server import Server
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
 
-# One process runs all files of the page, so that only one browser is open at a time.
+# One process runs all files of the page, so only one browser is open at a time.
 pytestmark = pytest.mark.xdist_group("page")
 
 
 class TestTalking:
     def test_text_is_echoed(self, page: "Page", echo_lesson: Server) -> None:
-        """What is sent as text comes back from the lesson, and the log shows when, which way and what."""
+        """The lesson echoes a text message, and the log shows the time, the direction and the content."""
         page.goto(echo_lesson.url)
         ada = card(page)
         ada.get_by_role("button", name="Connect").click()
@@ -47,7 +47,7 @@ class TestTalking:
         assert rows(ada).count() == 0
 
     def test_binary_ends_the_lesson(self, page: "Page", echo_lesson: Server) -> None:
-        """The lesson cannot take a binary frame: the log shows 1006 and says in words what that is."""
+        """The lesson can't receive a binary message: the log shows 1006 and its meaning."""
         page.goto(echo_lesson.url)
         ada = card(page)
         connect(ada)
@@ -59,10 +59,10 @@ class TestTalking:
             "1006, abnormal closure, no close frame came. No reason. Not clean: the server sent no close frame."
         )
         connect(ada)
-        assert ada.locator(".state").text_content() == "Open", "a connection that was lost can be made again"
+        assert ada.locator(".state").text_content() == "Open", "a lost connection can be opened again"
 
     def test_bytes_go_both_ways(self, page: "Page", parrot: Server) -> None:
-        """Hex bytes leave as a binary frame, and a binary frame is shown as hex bytes."""
+        """Hex digits are sent as a binary message, and a binary message is shown as hex digits."""
         page.goto(f"{parrot.url}/?address=/ws/lab")
         ada = card(page)
         connect(ada)
@@ -75,7 +75,7 @@ class TestTalking:
         assert rows(ada, "→ sent binary").count() == 1
 
     def test_json_is_checked(self, page: "Page", parrot: Server) -> None:
-        """JSON that does not parse is refused with a sentence, and the text button still sends it."""
+        """JSON that doesn't parse is rejected with a sentence, and the text button still sends it."""
         page.goto(f"{parrot.url}/?address=/ws/lab")
         ada = card(page)
         send(ada, "{}", "Send as JSON")
@@ -83,8 +83,8 @@ class TestTalking:
         connect(ada)
         send(ada, '{"name": "Ada"', "Send as JSON")
         [sentence] = complaints(ada)
-        assert sentence.startswith("Not sent, because it is not valid JSON: ")
-        assert sentence.endswith("Send as text sends it as it is.")
+        assert sentence.startswith("Not sent, because it isn't valid JSON: ")
+        assert sentence.endswith("Send as text sends it unchanged.")
         assert rows(ada, "→ sent text").count() == 0
         press(ada, "Send as text")
         send(ada, '{"name":  "Ada"}', "Send as JSON")
@@ -93,7 +93,7 @@ class TestTalking:
         assert complaints(ada) == []
 
     def test_broken_json(self, page: "Page", parrot: Server) -> None:
-        """What leaves has lost its end and is not JSON, whatever was written, and the log shows what left."""
+        """The sent message lacks its end and isn't JSON, whatever you wrote, and the log shows the sent message."""
         page.goto(f"{parrot.url}/?address=/ws/lab")
         ada = card(page)
         send(ada, "{}", "Send broken JSON")
@@ -105,7 +105,7 @@ class TestTalking:
             "[1, 2, 3]": "[1, 2",
             "{}": "{",
             '["🦜🦜🦜"]': '["🦜',
-            # None of these is an object or a list.
+            # None of these values is an object or a list.
             "hello": '{"text": "hel',
             "1234567": '{"text": "12345',
             "null": '{"text": "nu',
@@ -126,7 +126,7 @@ class TestTalking:
         ]
 
     def test_two_tabs(self, open_tab: Callable[[], "Page"], parrot: Server) -> None:
-        """Two tabs are two clients, a second card is one more, and each gets what is meant for it."""
+        """Two tabs are two clients, a second card is a third one, and each receives its own messages."""
         page, other = open_tab(), open_tab()
         page.goto(f"{parrot.url}/?address=/ws/lobby")
         press(page.locator("header"), "Add a connection")
@@ -142,7 +142,7 @@ class TestTalking:
             assert contents(client, "← received text") == ["to all: hello"]
 
     def test_cards(self, page: "Page", echo_lesson: Server) -> None:
-        """Cards come with the course's names, can be renamed, and leave when they are removed."""
+        """Cards have the course's names, can be renamed, and disappear when you remove them."""
         page.goto(echo_lesson.url)
         for _ in range(4):
             press(page.locator("header"), "Add a connection")
@@ -153,7 +153,7 @@ class TestTalking:
         assert page.locator("h2").all_text_contents() == ["Ada", "Linus", "Client 4", "Barbara", "Grace"]
 
     def test_long_log(self, page: "Page", parrot: Server) -> None:
-        """The log keeps 500 rows, and a stream of them is not read out to a screen reader."""
+        """The log keeps 500 rows, and a screen reader doesn't read a stream of rows out."""
         page.goto(f"{parrot.url}/?address=/ws/lab")
         ada = card(page)
         connect(ada)
@@ -169,7 +169,7 @@ class TestTalking:
 
 class TestAddress:
     def test_first_address(self, page: "Page") -> None:
-        """The first address follows the page: its protocol, its folder, and what its query says."""
+        """The first address follows the page: its protocol, its folder, and its query."""
         proxy = "course.test/user/ada/proxy/8000/"
         cases = {
             "http://course.test/": "ws://course.test/ws",
@@ -196,7 +196,7 @@ class TestAddress:
             assert asked == [address, *files], "the page needs nothing but its files"
 
     def test_other_port(self, page: "Page", echo_lesson: Server, parrot: Server) -> None:
-        """A page from one server talks to another, and a path is made a full address."""
+        """A page from one server connects to another one, and a path becomes a full address."""
         page.goto(f"{echo_lesson.url}/?address={parrot.ws('/ws/lobby')}")
         ada = card(page)
         connect(ada)
@@ -208,14 +208,14 @@ class TestAddress:
         assert ada.get_by_label("Address").input_value() == echo_lesson.ws("/ws")
 
     def test_bad_address(self, page: "Page", echo_lesson: Server) -> None:
-        """An address that is none gets a sentence; one that nobody answers gets an error and 1006."""
+        """An invalid address gets a sentence; an address that no server accepts gets an error and 1006."""
         page.goto(echo_lesson.url)
         ada = card(page)
         for address in ("ws://", "ftp://127.0.0.1/ws"):
             ada.get_by_label("Address").fill(address)
             press(ada, "Connect")
             [sentence] = complaints(ada)
-            assert sentence.startswith("This address cannot be used: write ws://"), address
+            assert sentence.startswith("This address can't be used: write ws://"), address
         ada.get_by_label("Address").fill("/nowhere")
         press(ada, "Connect")
         wait_for_rows(ada, "• browser close", 1)
@@ -225,7 +225,7 @@ class TestAddress:
 
 class TestEnding:
     def test_close_codes_in_words(self, page: "Page", parrot: Server) -> None:
-        """A close of the server shows its code, what the code means, and the reason."""
+        """If the server closes, the log shows the code, its meaning, and the reason."""
         page.goto(f"{parrot.url}/?address=/ws/lab")
         ada = card(page)
         meanings = {
@@ -253,7 +253,7 @@ class TestEnding:
             press(ada, "Clear log")
 
     def test_close_rules(self, page: "Page", parrot: Server) -> None:
-        """A code or a reason that no page may send is refused, and the rule is shown."""
+        """A code or a reason that a page can't send is rejected, and the rule is shown."""
         page.goto(f"{parrot.url}/?address=/ws/lab")
         ada = card(page)
         connect(ada)
@@ -262,7 +262,7 @@ class TestEnding:
             ("5000", ""): "A page may close with 1000 or a code from 3000 to 4999, or with none.",
             ("four", ""): "A page may close with 1000 or a code from 3000 to 4999, or with none.",
             ("", "bye"): "A reason needs a code.",
-            ("4000", "ü" * 62): "The reason has 124 bytes in UTF-8, and 123 is the most.",
+            ("4000", "ü" * 62): "The reason has 124 bytes in UTF-8, and the limit is 123.",
         }
         for (code, reason), sentence in broken.items():
             ada.get_by_label("Close code").fill(code)
@@ -285,7 +285,7 @@ class TestEnding:
         ],
     )
     def test_what_the_server_gets(self, page: "Page", parrot: Server, ending: str, close_frames: list[str]) -> None:
-        """Close sends the code, Remove says goodbye with 1001, and Drop alone sends no close frame."""
+        """Close sends the code, Remove sends 1001, and only Drop sends no close frame."""
         start = len(parrot.log)
         page.goto(f"{parrot.url}/?address=/ws/lobby")
         ada = card(page)
@@ -295,7 +295,7 @@ class TestEnding:
         if ending == "remove":
             press(ada, "Remove Ada")
         elif ending == "drop":
-            press(ada, "Drop without a goodbye")
+            press(ada, "Drop without a close frame")
         else:
             ada.get_by_label("Close code").fill("4001" if ending == "a code" else "")
             press(ada, "Close")
@@ -313,14 +313,14 @@ class TestEnding:
 
 class TestSafety:
     def test_hostile_texts(self, page: "Page", parrot: Server) -> None:
-        """Text from the wire stays text: no element, no script, no dialog, nothing hidden or turned around."""
+        """Text from the wire stays text: no element, no script, no dialog, nothing hidden or reversed."""
         page.goto(f"{parrot.url}/?address=/ws/lab")
         ada = card(page)
         connect(ada)
         for number, (what, text) in enumerate(HOSTILE.items(), 1):
             send(ada, text)
             wait_for_rows(ada, "← received text", number)
-            # A text area turns every line end into one \n.
+            # A text area changes every line ending to one \n.
             assert contents(ada, "← received text")[-1] == as_shown(text.replace("\r\n", "\n")), what
             assert_plain(page, what)
         ada.get_by_label("Name").fill("<img src=x onerror=alert(1)>")

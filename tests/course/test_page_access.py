@@ -11,13 +11,13 @@ from workshop.server import Server
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-# One process runs all files of the page, so that only one browser is open at a time.
+# One process runs all files of the page, so only one browser is open at a time.
 pytestmark = pytest.mark.xdist_group("page")
 
 
 class TestAccess:
     def test_keyboard_alone(self, page: "Page", echo_lesson: Server) -> None:
-        """With Tab and Enter alone you connect, send, close, add a card and remove it."""
+        """With Tab and Enter alone, you connect, send, close, add a card and remove it."""
         page.goto(echo_lesson.url)
 
         def tab_to(label: str) -> None:
@@ -29,8 +29,8 @@ class TestAccess:
                     return [label.textContent.trim(), getComputedStyle(node).outlineStyle];
                 }""")
                 if page.evaluate("document.activeElement === document.body"):
-                    continue  # between the last button and the first one the focus is the browser's
-                assert outline == "solid", f"the focus is not to be seen at {focused}"
+                    continue  # Between the last button and the first one, the focus is the browser's.
+                assert outline == "solid", f"the focus isn't visible at {focused}"
                 if focused == label:
                     return
             pytest.fail(f"Tab does not reach {label}")
@@ -72,7 +72,7 @@ class TestAccess:
         assert page.evaluate("document.activeElement.id") == "add"
 
     def fill(self, page: "Page", server: Server) -> None:
-        """Bring out everything that the page can show: every kind of row, every state, a complaint in each form."""
+        """Show everything that the page can show: every kind of row, every state, a complaint in each form."""
         page.goto(f"{server.url}/?address=/ws/lobby")
         press(page.locator("header"), "Add a connection")
         page.get_by_text("How this page works").click()
@@ -96,7 +96,7 @@ class TestAccess:
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_axe(self, page: "Page", parrot: Server, scheme: str) -> None:
-        """axe-core finds nothing, contrast included, in the light and in the dark."""
+        """axe-core finds nothing, contrast included, in the light and the dark color scheme."""
         from axe_playwright_python.sync_playwright import Axe
 
         page.emulate_media(color_scheme=scheme)
@@ -104,7 +104,7 @@ class TestAccess:
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
         dark = max(int(part) for part in re.findall(r"\d+", paper)[:3]) < 64
         assert dark == (scheme == "dark"), paper
-        # axe cannot measure the contrast of a row that is scrolled out of its log.
+        # axe can't measure the contrast of a row that's scrolled out of its log.
         page.add_style_tag(content=".log { height: auto }")
         found = Axe().run(page, options={"resultTypes": ["violations", "incomplete"]})
         assert found.violations_count == 0, found.generate_report()
@@ -112,7 +112,7 @@ class TestAccess:
         assert unsure == [], json.dumps(found.response["incomplete"], indent=1)[:3000]
 
     def test_phone(self, page: "Page", parrot: Server) -> None:
-        """On a screen 360 pixels wide nothing is cut off or needs scrolling sideways."""
+        """On a screen with a width of 360 pixels, nothing is cut off or needs horizontal scrolling."""
         page.set_viewport_size({"width": 360, "height": 740})
         self.fill(page, parrot)
         root = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
@@ -127,13 +127,13 @@ class TestAccess:
         assert page.evaluate(sideways) == []
 
     def test_screen_reader_names(self, page: "Page", echo_lesson: Server) -> None:
-        """A screen reader is told what each group and field is, and of each new row."""
+        """A screen reader gets the name of each group and field, and each new row."""
         page.goto(echo_lesson.url)
         ada = card(page)
         for name in ("Connection", "Send", "End"):
             assert ada.get_by_role("group", name=name, exact=True).count() == 1, name
         assert ada.get_by_role("log", name="Ada Log").count() == 1
-        drop = ada.get_by_role("button", name="Drop without a goodbye")
+        drop = ada.get_by_role("button", name="Drop without a close frame")
         assert drop.get_attribute("aria-describedby") == "about-drop"
         broken = ada.get_by_role("button", name="Send broken JSON")
         assert broken.get_attribute("aria-describedby") == "about-broken"

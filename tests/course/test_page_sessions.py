@@ -11,15 +11,15 @@ from workshop.server import Server
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-# One process runs all files of the page, so that only one browser is open at a time.
+# One process runs all files of the page, so only one browser is open at a time.
 pytestmark = pytest.mark.xdist_group("page")
 
 
 class TestSessions:
-    """What the page knows of the messages of the course. The parrot says whatever it is told to say."""
+    """The page's handling of the course's messages. The parrot sends any message that it receives."""
 
     def start(self, page: "Page", parrot: Server, *, again: bool = False) -> "Locator":
-        """Connect a card, which comes back by itself or not."""
+        """Connect a card, with or without automatic reconnects."""
         page.goto(f"{parrot.url}/?address=/ws/lobby")
         ada = card(page)
         ada.get_by_text("Log in, come back").click()
@@ -29,7 +29,7 @@ class TestSessions:
         return ada
 
     def test_members(self, page: "Page", parrot: Server) -> None:
-        """The list, who joins and who leaves; a notice without a list before it changes nothing."""
+        """The list, and the members that join and leave. A notice before the list changes nothing."""
         ada = self.start(page, parrot)
         there = ada.locator(".members")
 
@@ -51,10 +51,10 @@ class TestSessions:
         assert hear(type="members", names="no list").startswith("In the room: ")
         press(ada, "Close")
         wait_for_rows(ada, "← received close", 1)
-        assert there.text_content() == "", "who is there is not known any more"
+        assert there.text_content() == "", "the members are no longer known"
 
     def test_answers_pings(self, page: "Page", parrot: Server) -> None:
-        """A ping of the server is answered, unless you say no."""
+        """The page answers a ping of the server, unless you clear the checkbox."""
         ada = self.start(page, parrot)
         send(ada, '{"type": "ping"}')
         wait_for_rows(ada, "← received text", 2)
@@ -66,15 +66,15 @@ class TestSessions:
         assert contents(ada, "→ sent text")[2:] == ['{"type": "ping"}', "that is all"]
 
     def test_comes_back(self, page: "Page", parrot: Server) -> None:
-        """It comes back after a loss, with the id of the last message, and not when it was sent away or left itself."""
+        """The page reconnects after a loss, with the last id, but not after a fatal code or its own close."""
         ada = self.start(page, parrot, again=True)
         send(ada, '{"type": "message", "id": 7, "from": "Grace", "text": "hello"}')
         wait_for_rows(ada, "← received text", 1)
         send(ada, "close 1012 restart")
         wait_for_rows(ada, "← received open", 2)
         assert contents(ada, "→ sent open")[-1].endswith("/ws/lobby?after=7")
-        assert re.fullmatch(r"The next try comes in 0\.[2-5] s\.", contents(ada, "• browser wait")[-1])
-        press(ada, "Drop without a goodbye")
+        assert re.fullmatch(r"The next attempt starts in 0\.[2-5] s\.", contents(ada, "• browser wait")[-1])
+        press(ada, "Drop without a close frame")
         wait_for_rows(ada, "← received open", 3)
         for code in (1000, 1008, 4401):
             send(ada, f"close {code} go away")
@@ -82,20 +82,20 @@ class TestSessions:
             assert ada.locator(".state").text_content() == "Closed", code
             connect(ada)
         assert rows(ada, "• browser wait").count() == 2
-        assert contents(ada, "→ sent open")[-1].endswith("/ws/lobby"), "Connect begins anew"
+        assert contents(ada, "→ sent open")[-1].endswith("/ws/lobby"), "Connect starts without the last id"
         send(ada, "close 1013 too slow")
         wait_for_rows(ada, "• browser wait", 3)
         press(ada, "Close")
-        assert ada.locator(".state").text_content() == "Closed", "Close ends the waiting too"
+        assert ada.locator(".state").text_content() == "Closed", "Close cancels the next attempt too"
 
     def test_log_in(self, page: "Page", parrot: Server) -> None:
-        """A login that fails is told in one sentence, and nothing is connected."""
+        """If a login fails, one sentence explains it, and no connection is opened."""
         page.goto(f"{parrot.url}/?address=/ws/lobby")
         ada = card(page)
         ada.get_by_text("Log in, come back").click()
         ada.get_by_label("User").fill("Ada")
         press(ada, "Connect")
-        ada.get_by_text("Not logged in: token was answered with HTTP 40").wait_for()
+        ada.get_by_text("Not logged in: token returned HTTP 40").wait_for()
         page.route("**/token", lambda route: route.fulfill(status=401))
         press(ada, "Connect")
         ada.get_by_text("Not logged in: the user or the password is wrong.").wait_for()
@@ -103,5 +103,5 @@ class TestSessions:
         page.route("**/token", lambda route: route.fulfill(json={"access_token": "secret", "token_type": "bearer"}))
         page.route("**/ticket", lambda route: route.fulfill(json={"ticket": route.request.headers["authorization"]}))
         connect(ada)
-        assert contents(ada, "→ sent open")[-1].endswith("/ws/lobby?ticket=…"), "a ticket is not shown"
+        assert contents(ada, "→ sent open")[-1].endswith("/ws/lobby?ticket=…"), "the page doesn't show the ticket"
         assert "secret" not in page.content()

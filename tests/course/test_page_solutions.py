@@ -30,7 +30,7 @@ from workshop.server import Server
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-# One process runs all files of the page, so that only one browser is open at a time.
+# One process runs all files of the page, so only one browser is open at a time.
 pytestmark = pytest.mark.xdist_group("page")
 
 WATCHED = """
@@ -55,12 +55,12 @@ class TestSolutions:
 
     @pytest.fixture
     def serve(self, tmp_path: Path) -> Callable[..., Server]:
-        """Starts the solution of a step, to be used with `with`; its log says when a socket has ended."""
+        """Return a function that starts the solution of a step. Its log shows the end of a connection."""
 
         def serve(number: int, *, port: int = 0, **settings: str) -> Server:
             step = find_step(number)
             module = step.target("exercise").removesuffix(":app")
-            # uvicorn's own log says nothing when a client vanishes.
+            # uvicorn's own log has no line for a client that ends without a close frame.
             source = WATCHED.format(folder=str(step.solution), module=module)
             (tmp_path / "watched.py").write_text(source, "utf-8")
             return Server("watched:app", tmp_path, port=port, environment=settings)
@@ -68,7 +68,7 @@ class TestSolutions:
         return serve
 
     def join(self, page: "Page", lesson: Server, address: str) -> "Locator":
-        """Open the page of the lesson in this tab, and connect its first card to another server's address."""
+        """Open the lesson's page in this tab, and connect its first card to another server's address."""
         page.goto(f"{lesson.url}/?address={quote(address, safe='')}")
         connect(card(page))
         return card(page)
@@ -82,7 +82,7 @@ class TestSolutions:
         return added
 
     def talk(self, sender: "Locator", message: str, expected: str, *hearers: "Locator") -> None:
-        """Send a text, and wait until each of these cards has one text more, which is the expected one."""
+        """Send a message, and wait until each of these cards has received one more, which is the expected one."""
         before = [rows(hearer, "← received text").count() for hearer in hearers]
         send(sender, message)
         for hearer, count in zip(hearers, before, strict=True):
@@ -90,14 +90,14 @@ class TestSolutions:
             assert contents(hearer, "← received text")[count:] == [expected]
 
     def leave(self, server: Server, how: Callable[[], None], count: int = 1) -> None:
-        """Let somebody go, and wait until so many endpoints more have ended."""
+        """End a connection, and wait until this number of further endpoints has ended."""
         before = server.log.count("ENDED websocket")
         how()
         ended = server.wait_for(lambda log: log.count("ENDED websocket") >= before + count, SECONDS)
-        assert ended, "the server does not notice that the client is gone"
+        assert ended, "the server doesn't detect the end of the connection"
 
     def refuse(self, client: "Locator", address: str) -> None:
-        """Try an address whose handshake the server refuses."""
+        """Try an address whose handshake the server rejects."""
         before = rows(client, "• browser close").count()
         client.get_by_label("Address").fill(address)
         press(client, "Connect")
@@ -115,7 +115,7 @@ class TestSolutions:
     def test_step_02_echo(
         self, open_tab: Callable[[], "Page"], echo_lesson: Server, serve: Callable[[int], Server]
     ) -> None:
-        """Each tab has its own counter, and neither a mistake nor a departure in one is felt in the other."""
+        """Each tab has its own counter. A malformed message or the end of one tab doesn't affect the other one."""
         welcome = '{"type":"welcome"}'
         error = '{"type":"error","detail":"expected an echo or a bye, as JSON text"}'
 
@@ -150,7 +150,7 @@ class TestSolutions:
             self.talk(second, ask("and you?"), answer("and you?", 2), second)
             assert contents(second, "← received text") == [welcome, answer("good morning", 1), answer("and you?", 2)]
 
-            self.leave(server, lambda: press(second, "Drop without a goodbye"))
+            self.leave(server, lambda: press(second, "Drop without a close frame"))
             self.talk(first, ask("still here"), answer("still here", count + 1), first)
             connect(second)
             wait_for_rows(second, "← received text", 4)
@@ -166,7 +166,7 @@ class TestSolutions:
     def test_step_03_rooms(
         self, open_tab: Callable[[], "Page"], echo_lesson: Server, serve: Callable[[int], Server]
     ) -> None:
-        """A room is shared by the tabs in it, no other room hears of it, and it survives its members."""
+        """The tabs in a room share it, other rooms get none of its messages, and it survives its members."""
         with serve(3) as server:
             page, other = open_tab(), open_tab()
             first = self.join(page, echo_lesson, server.ws("/ws/lobby"))
@@ -177,7 +177,7 @@ class TestSolutions:
             self.talk(elsewhere, "is anybody here?", "is anybody here?", elsewhere)
 
             for what, text in HOSTILE.items():
-                # A text area turns every line end into one \n.
+                # A text area changes every line ending to one \n.
                 self.talk(first, text, as_shown(text.replace("\r\n", "\n")), first, second)
                 assert_plain(page, what)
                 assert_plain(other, what)
@@ -191,7 +191,7 @@ class TestSolutions:
             self.talk(first, "one is gone", "one is gone", first)
             connect(second)
             self.talk(first, "welcome back", "welcome back", first, second)
-            self.leave(server, lambda: press(second, "Drop without a goodbye"))
+            self.leave(server, lambda: press(second, "Drop without a close frame"))
             self.talk(first, "gone again", "gone again", first)
             connect(second)
             self.talk(second, "back again", "back again", first, second)
@@ -202,7 +202,7 @@ class TestSolutions:
     def test_step_04_router(
         self, open_tab: Callable[[], "Page"], echo_lesson: Server, serve: Callable[[int], Server]
     ) -> None:
-        """Rooms need a name, a listener hears of who comes and goes, and of nothing else."""
+        """Rooms require a name. A listener gets the joined and left announcements, and no other message."""
         strange = "<b>&amp;\u202eAda</b>"
 
         def path(room: str, name: str) -> str:
@@ -233,14 +233,14 @@ class TestSolutions:
                 self.refuse(card(other, "Linus"), address)
 
             for what, text in HOSTILE.items():
-                # A text area turns every line end into one \n.
+                # A text area changes every line ending to one \n.
                 self.talk(first, text, as_shown(text.replace("\r\n", "\n")), first, second)
                 assert_plain(page, what)
                 assert_plain(other, what)
             self.talk(elsewhere, "nobody?", "nobody?", elsewhere)
             assert contents(elsewhere, "← received text") == ["nobody?"]
 
-            self.leave(server, lambda: press(second, "Drop without a goodbye"))
+            self.leave(server, lambda: press(second, "Drop without a close frame"))
             wait_for_rows(listener, "← received text", 4)
             self.talk(first, "one is gone", "one is gone", first)
             connect(second)
@@ -264,7 +264,7 @@ class TestSolutions:
     def test_step_05_sessions(
         self, open_tab: Callable[[], "Page"], echo_lesson: Server, serve: Callable[[int], Server]
     ) -> None:
-        """Members with names: who is there, in how many tabs, messages with their sender, and a removal."""
+        """Members with names: the list, several tabs of a name, messages with their sender, and a removal."""
         strange = "<b>&amp;\u202eAda</b>"
 
         def path(name: str) -> str:
@@ -299,8 +299,8 @@ class TestSolutions:
             wait_for_rows(first, "← received text", 4 + len(HOSTILE))
             assert contents(first, "← received text")[-1].startswith('{"type":"error"')
 
-            # One of two tabs drops, and nobody is told; then the other goes with its page.
-            self.leave(server, lambda: press(second, "Drop without a goodbye"))
+            # One of two tabs drops, and no member is notified; then the other one ends with its page.
+            self.leave(server, lambda: press(second, "Drop without a close frame"))
             self.talk(first, say("still two"), frame(type="message", sender="Grace", text="still two"), first, also)
             assert first.locator(".members").text_content() == there
             self.leave(server, other.close)
@@ -316,7 +316,7 @@ class TestSolutions:
             assert "Traceback" not in "\n".join(server.log)
 
     def test_step_06_auth(self, open_tab: Callable[[], "Page"], serve: Callable[..., Server]) -> None:
-        """The page logs in, buys a ticket and gets in; who may not is not let in, and a reader is told so."""
+        """The page logs in, gets a ticket and connects. Other users are rejected; a read-only user gets an error."""
         port = free_port()
         origin = f"http://127.0.0.1:{port}"
 
@@ -350,12 +350,12 @@ class TestSolutions:
                 expected = as_shown(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
                 self.talk(first, say(text), expected, first, second)
                 assert_plain(other, what)
-            # Grace may only read here.
+            # Grace only has permission to read here.
             before = rows(second, "← received text").count()
             send(second, say("may I?"))
             wait_for_rows(second, "← received text", before + 1)
             assert contents(second, "← received text")[-1].startswith('{"type":"error"')
-            # Without a ticket, and where Linus may not be, nobody is let in; and the page is not told why.
+            # A handshake without a ticket is rejected, and so is Linus's in the lab; the page can't see the reason.
             press(other.locator("header"), "Add a connection")
             self.refuse(card(other, "Grace"), server.ws("/ws/lab"))
             third = join(open_tab(), "lab", "Linus", "torvalds")
@@ -364,9 +364,9 @@ class TestSolutions:
             assert contents(third, "• browser close")[0].startswith("1006, ")
             self.leave(server, other.close)
             first.get_by_text("In the room: Ada", exact=True).wait_for()
-            # It comes back with a new ticket, because a ticket is good once.
+            # It reconnects with a new ticket, because a ticket can be redeemed only once.
             first.get_by_label("Come back by itself").check()
-            press(first, "Drop without a goodbye")
+            press(first, "Drop without a close frame")
             wait_for_rows(first, "← received open", 2)
             log = "\n".join(server.log)
             assert "Traceback" not in log
@@ -375,7 +375,7 @@ class TestSolutions:
     def test_step_07_backpressure(
         self, open_tab: Callable[[], "Page"], echo_lesson: Server, serve: Callable[..., Server]
     ) -> None:
-        """The page answers pings and stays; a page that does not is closed with 4408; a stop says 1012 to everybody."""
+        """A page that answers pings stays connected; without answers, it gets 4408. A shutdown sends 1012 to all."""
 
         def path(name: str) -> str:
             return server.ws(f"/ws/lobby?name={quote(name, safe='')}")
@@ -403,7 +403,7 @@ class TestSolutions:
                     assert messages.evaluate(content) == heard(number, name, text)
                 assert_plain(page, f"text {number}")
             rows(first, '→ sent text {"type": "pong"}').nth(4).wait_for()
-            assert first.locator(".state").text_content() == "Open", "who answers stays"
+            assert first.locator(".state").text_content() == "Open", "a client that answers pings stays connected"
             second.get_by_text("Log in, come back").click()
             second.get_by_label("Answer pings of the server").uncheck()
             wait_for_rows(second, "← received close", 1)
@@ -417,7 +417,7 @@ class TestSolutions:
     def test_step_08_reconnect(
         self, open_tab: Callable[[], "Page"], echo_lesson: Server, serve: Callable[..., Server], tmp_path: Path
     ) -> None:
-        """The page comes back by itself and misses nothing, also when the server is killed."""
+        """The page reconnects automatically and loses no message, even if the server is killed."""
         settings = {"JOURNAL": str(tmp_path / "journal")}
 
         def say(text: str, **more: str) -> str:
@@ -442,7 +442,7 @@ class TestSolutions:
                 rows(second, "← received text").filter(has_text=f'"id":{number},').wait_for()
                 assert_plain(other, text)
             rows(first, "← received text").filter(has_text=f'"key":"k{len(texts)}"').wait_for()
-            press(second, "Drop without a goodbye")
+            press(second, "Drop without a close frame")
             rows(second, "• browser wait").wait_for()
             send(first, say("meanwhile"))
             texts.append("meanwhile")
@@ -454,7 +454,7 @@ class TestSolutions:
             with serve(8, port=server.port, **settings) as again:
                 for client, times in ((first, 2), (second, 3)):
                     wait_for_rows(client, "← received open", times)
-                    # A try that came too early may have been one more.
+                    # An earlier attempt may have failed.
                     assert contents(client, "→ sent open")[-1].endswith(f"&after={len(texts)}")
                 send(second, say("still here"))
                 texts.append("still here")
@@ -480,7 +480,7 @@ class TestSolutions:
     def test_step_10_scale_out(
         self, open_tab: Callable[[], "Page"], echo_lesson: Server, serve: Callable[..., Server]
     ) -> None:
-        """Two tabs at two processes share a room, and one comes back to the other process without missing anything."""
+        """Two tabs at two processes share a room, and one reconnects to the other process without losing a message."""
         redis = RedisServer()
 
         def say(text: str) -> str:
@@ -521,7 +521,7 @@ class TestSolutions:
     def test_step_11_outages(
         self, open_tab: Callable[[], "Page"], echo_lesson: Server, serve: Callable[..., Server]
     ) -> None:
-        """Two tabs at two processes share a room, and one comes back to the other process without missing anything."""
+        """Two tabs at two processes share a room, and one reconnects to the other process without losing a message."""
         redis = RedisServer()
 
         def say(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Every dependency is pinned, and no pin contradicts a system or a Python that the course runs on."""
+"""Every dependency is pinned, and the pins match the systems and the Python versions that the course runs on."""
 
 import importlib.metadata
 import json
@@ -26,7 +26,7 @@ SYSTEMS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["u
 
 
 def applies(pin: Requirement, python: str | None = None, system: str = "") -> bool:
-    """Whether pip applies a pin.
+    """Return whether pip applies a pin.
 
     Args:
         pin: a line of constraints.txt.
@@ -47,15 +47,15 @@ class TestRequirements:
     here = {canonicalize_name(pin.name): pin.specifier for pin in PINS if applies(pin)}
 
     def test_files(self) -> None:
-        """The file that pip installs from reads the direct dependencies and the pins."""
+        """The file that pip installs from includes the direct dependencies and the pins."""
         lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
         assert [line for line in lines if not line.startswith("#")] == ["-r requirements.in", "-c constraints.txt"]
 
     def test_direct(self) -> None:
-        """Each direct dependency says what it is for, and is pinned."""
+        """Each direct dependency has a comment with its purpose, and is pinned."""
         assert len(DIRECT) > 10
         for direct, comment in DIRECT.items():
-            assert re.match(r" \w+", comment), f"{direct.name} does not say what it is for"
+            assert re.match(r" \w+", comment), f"{direct.name} has no comment with its purpose"
             assert canonicalize_name(direct.name) in self.here, f"{direct.name} is not pinned"
 
     def test_installed(self) -> None:
@@ -85,7 +85,7 @@ class TestRequirements:
 
 class TestPins:
     def test_command(self) -> None:
-        """The header is the command that makes the file, for the oldest Python that preflight accepts."""
+        """The header has the command that generates the file, for the oldest Python that preflight accepts."""
         command = f"uv pip compile --universal --python-version {OLDEST_PATCH} --only-binary :all: --no-annotate"
         header = [line.strip("# ") for line in CONSTRAINTS if line.startswith("#")]
         assert header[-1] == f"{command} requirements.in -o constraints.txt"
@@ -99,8 +99,8 @@ class TestPins:
 
     @pytest.mark.parametrize("system", SYSTEMS)
     def test_single(self, system: str) -> None:
-        """Where a package has several pins, exactly one applies to each Python, because pip fails on two."""
-        # The answer can change only at a version that a marker names.
+        """If a package has several pins, exactly one applies to each Python, because pip fails on two."""
+        # The result can change only at a version in a marker.
         pythons = {OLDEST_PATCH, *re.findall(r"python_full_version \S+ '([\d.]+)'", "\n".join(CONSTRAINTS))}
         names = Counter(canonicalize_name(pin.name) for pin in PINS)
         for name in (name for name, count in names.items() if count > 1):

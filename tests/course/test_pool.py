@@ -1,4 +1,4 @@
-"""The pool of values that hurt, from which the checks draw."""
+"""The pool of hard cases, from which the checks draw."""
 
 import json
 
@@ -19,7 +19,7 @@ def test_seed(draw: object) -> None:
 
 
 def test_classes() -> None:
-    """No value is in two classes; a name is one that Make allows; a room has no slash, which would part a path."""
+    """No value is in two classes. A name is valid for Make, and a room has no slash, which would split the path."""
     for classes in (pool.TEXTS, pool.NAMES, pool.ROOMS):
         members = [member for some in classes.values() for member in some]
         assert len(members) == len(set(members))
@@ -28,7 +28,7 @@ def test_classes() -> None:
 
 
 def test_neighbors() -> None:
-    """A name's neighbors are other names; those of unique rooms meet no other room and none of its neighbors."""
+    """A name's neighbors are other names. Neighbors of unique rooms equal no other room, and none of its neighbors."""
     conversation.begin("test_rooms", 1)
     rooms = [pool.unique("lobby"), *(room for _ in range(3) for room in pool.rooms().values())]
     others = {Members.room(base) for base in ("lobby", "kitchen") for _ in range(100)}

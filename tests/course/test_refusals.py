@@ -1,4 +1,4 @@
-"""Why an answer refuses a handshake: each mistake is refused by real uvicorn, and its cause is named."""
+"""Why an answer rejects a handshake: real uvicorn rejects it because of each mistake, and the cause is named."""
 
 import asyncio
 import time
@@ -230,7 +230,7 @@ CODE = {
         "passes a Request only to HTTP routes. Remove request, and use the WebSocket",
     ),
 }
-"""Apps whose own code refuses: each has its code, the path, the status, and a part of the explanation."""
+"""Apps whose own code rejects the handshake: each has its code, the path, the status, and a part of the explanation."""
 
 MAIN = (
     *("prefix twice", "slash surplus", "HTTP", "no include", "no annotation", "another name in the path"),
@@ -275,7 +275,7 @@ app = FastAPI(lifespan=lifespan)
 async def echo(websocket: WebSocket): await websocket.close()
 """,
 }
-"""Answers that can't be explained: a server with them doesn't run, or doesn't refuse."""
+"""Answers without an explanation: a server with them doesn't start, or doesn't reject the handshake."""
 
 
 def write(folder: Path, code: str) -> None:
@@ -287,7 +287,7 @@ def write(folder: Path, code: str) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize(("code", "path", "status", "phrase"), CASES)
 async def test_cause(tmp_path: Path, code: str, path: str, status: int, phrase: str) -> None:
-    """uvicorn refuses the handshake with this status, and the explanation names the mistake."""
+    """uvicorn rejects the handshake with this status, and the explanation names the mistake."""
     write(tmp_path, code)
     with Server("exercise:app", tmp_path) as server:
         assert await handshake(server.ws(path), 2.0) == status
@@ -300,7 +300,7 @@ async def test_cause(tmp_path: Path, code: str, path: str, status: int, phrase: 
 
 @pytest.mark.anyio
 async def test_never_accepts(tmp_path: Path) -> None:
-    """An endpoint that waits gives no response; the explanation names the line."""
+    """If an endpoint waits, there's no response; the explanation names the line."""
     write(tmp_path, CODE["return"][0].replace("return", "await asyncio.sleep(60)"))
     with Server("exercise:app", tmp_path) as server:
         with pytest.raises(TimeoutError):
@@ -341,7 +341,7 @@ async def test_no_cause(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPat
     ],
 )
 async def test_worked_solutions(number: int, path: str, phrase: str) -> None:
-    """Worked solutions refuse a wrong path or name, and the explanation says how they differ."""
+    """Worked solutions reject a wrong path or name, and the explanation states the difference."""
     step = find_step(number)
     target = step.target("exercise")
     with Server(target, step.solution) as server:
@@ -352,7 +352,7 @@ async def test_worked_solutions(number: int, path: str, phrase: str) -> None:
 
 @pytest.mark.anyio
 async def test_router_in_another_module(tmp_path: Path) -> None:
-    """A module that main.py doesn't import is found too."""
+    """A route in a module that main.py doesn't import is found too."""
     package = tmp_path / "exercise"
     package.mkdir()
     (package / "__init__.py").write_text("", "utf-8")
@@ -366,19 +366,19 @@ async def test_router_in_another_module(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_other_status(tmp_path: Path) -> None:
-    """An explanation of another status than the client's isn't given."""
+    """If the probe gets another status than the client, there's no explanation."""
     write(tmp_path, CODE["close first"][0])
     assert await why_refused("exercise:app", tmp_path, "/ws", 500) is None
 
 
 def test_no_library() -> None:
-    """HTTP 404 without a WebSocket library."""
+    """Without a WebSocket library, HTTP 404 is explained by that."""
     text = explain({"library": False}, "/ws", 404)
     assert text and "uvicorn has no WebSocket library" in text
 
 
 def test_without_listing(tmp_path: Path) -> None:
-    """A version of FastAPI that can't list routes leaves the listing out."""
+    """If a version of FastAPI can't list routes, the explanation omits the list."""
     code = "import fastapi.routing\ndel fastapi.routing.iter_route_contexts\n" + CODE["close first"][0]
     write(tmp_path, code)
     facts = gather_facts("exercise:app", tmp_path, "/ws", {})
@@ -392,7 +392,7 @@ def test_without_listing(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_several(tmp_path: Path) -> None:
-    """Several explanations at the same time don't disturb each other."""
+    """Several explanations at the same time don't affect each other."""
     for name in ("close first", "raise", "return"):
         (tmp_path / name).mkdir()
         write(tmp_path / name, CODE[name][0])

@@ -1,4 +1,4 @@
-"""The lessons and worked solutions from step 07 on hold under other servers, many members, and tasks that fail."""
+"""The lessons and worked solutions from step 07 on work under other servers, with many members, and if a task fails."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ HOSTS = {
     "middleware": {"target": "outer:app"},
     "hypercorn": {"module": "hypercorn"},
 }
-"""Servers, their implementations of WebSocket, and what else may stand between a server and the application."""
+"""Servers, their WebSocket implementations, and the middleware between a server and the application."""
 OUTER = """
 from exercise.main import app
 
@@ -54,7 +54,7 @@ class Tracing:
 
 app.add_middleware(Tracing)
 """
-"""The application of a solution behind a middleware that wraps `send`, as those that trace requests do."""
+"""The application of a solution behind a middleware that wraps `send`, as tracing middlewares do."""
 
 
 def named(value: object) -> str | None:
@@ -63,7 +63,7 @@ def named(value: object) -> str | None:
 
 
 def run_in(folder: Path, script: str) -> str:
-    """Run a script that can import a package of this folder, and return what it prints.
+    """Run a script that can import a package of this folder, and return its output.
 
     Raises:
         AssertionError: it ends with an error.
@@ -82,7 +82,7 @@ def run_in(folder: Path, script: str) -> str:
 
 
 async def start(target: str, folder: Path, path: Path, **options: object) -> Server:
-    """Start a module of a temporary folder that imports a solution."""
+    """Start a module in a temporary folder that imports a solution."""
     server = Server(target, folder, environment={"PYTHONPATH": str(path), "HEARTBEAT_INTERVAL": "1"}, **options)
     await asyncio.to_thread(server.wait_until_ready)
     return server
@@ -91,7 +91,7 @@ async def start(target: str, folder: Path, path: Path, **options: object) -> Ser
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("folder", SOLUTIONS, ids=named)
 async def test_hosts(folder: Path, host: str, tmp_path: Path) -> None:
-    """A solution answers under every server that runs it, with a way to the transport or without."""
+    """A solution works under every server that can run it, with or without access to the transport."""
     (tmp_path / "outer.py").write_text(OUTER, "utf-8")
     options = {"target": "exercise.main:app"} | HOSTS[host]
     target = str(options.pop("target"))
@@ -107,10 +107,10 @@ async def test_hosts(folder: Path, host: str, tmp_path: Path) -> None:
         server.kill()
 
 
-# In the solution of step 11, a task sends the notices, so nothing calls itself.
+# Skip the solution of step 11: a task sends its notices, so no call is recursive.
 @pytest.mark.parametrize(("folder", "package"), [each for each in PACKAGES if each[0] != SOLUTIONS[3]], ids=named)
 def test_many_full_queues(folder: Path, package: str) -> None:
-    """When 400 queues are full at the same message, all are disconnected: no recursion, and one timer a tab."""
+    """If 400 queues overflow at the same message, all are disconnected without recursion, and with one timer a tab."""
     script = f"""
         import asyncio
         import types
@@ -159,7 +159,7 @@ def test_many_full_queues(folder: Path, package: str) -> None:
 
 @pytest.mark.parametrize("folder", SOLUTIONS, ids=named)
 def test_pong_in_a_large_room(folder: Path) -> None:
-    """What a pong costs doesn't grow with the room: its endpoint goes through no list of members."""
+    """The cost of a pong doesn't grow with the room: its endpoint iterates over no list of members."""
     script = """
         import asyncio
         import json
@@ -243,7 +243,7 @@ ConnectionManager.ping_tabs = ping_tabs
 @pytest.mark.parametrize("how", ["fails", "is canceled"])
 @pytest.mark.parametrize("folder", SOLUTIONS, ids=named)
 async def test_heartbeat_that_ends(folder: Path, how: str, tmp_path: Path) -> None:
-    """When the task of the heartbeat ends, so does the process, with a reason in its log and 1012 for its members."""
+    """If the heartbeat task ends, the process ends too, with a reason in its log and 1012 for its members."""
     (tmp_path / "outer.py").write_text(FAILING_HEARTBEAT if how == "fails" else CANCELED_HEARTBEAT, "utf-8")
     server = await start("outer:app", tmp_path, folder)
     try:
@@ -254,11 +254,11 @@ async def test_heartbeat_that_ends(folder: Path, how: str, tmp_path: Path) -> No
                         await ada.wait_closed()
                     assert ada.close_code == 1012
             except OSError:
-                pass  # It was faster.
+                pass  # The process ended before the client connected.
         assert await asyncio.to_thread(
             server.wait_for, lambda log: any("background task has ended" in x for x in log), 10
         )
-        # It returns when the process has ended its output.
+        # It returns when the process has closed its output.
         await asyncio.to_thread(server.wait_for, lambda log: False, 10)
         async with asyncio.timeout(10):
             while server.exit_code is None:
@@ -288,7 +288,7 @@ Tab.write = fail
 
 @pytest.mark.parametrize("folder", SOLUTIONS, ids=named)
 async def test_writer_that_fails(folder: Path, tmp_path: Path) -> None:
-    """When the writer of a tab fails, that connection ends and leaves the list, and the others go on."""
+    """If the writer of a tab fails, its connection is closed and leaves the list, and the others continue."""
     (tmp_path / "outer.py").write_text(FAILING_WRITER, "utf-8")
     server = await start("outer:app", tmp_path, folder)
     subject = Subject(server, 5.0, folder)
@@ -310,7 +310,7 @@ async def test_writer_that_fails(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("folder", SOLUTIONS, ids=named)
 async def test_slow_reader(folder: Path) -> None:
-    """A tab that was disconnected for being slow gets its close frame if it reads 1 MiB a second."""
+    """A tab that was disconnected for being slow receives its close frame if it reads 1 MiB a second."""
     server = Server("exercise.main:app", folder, environment={"HEARTBEAT_INTERVAL": "60"})
     await asyncio.to_thread(server.wait_until_ready)
     subject = Subject(server, 5.0, folder)
@@ -322,7 +322,7 @@ async def test_slow_reader(folder: Path) -> None:
         ):
             number = 0
             while await ada.next_object(expect="left", likely="") != left("Linus"):
-                # One at a time: every message comes back before the next one.
+                # Send one at a time: every message arrives before the next one is sent.
                 number += 1
                 await ada.send({"type": "message", "text": LARGE if number > 1 else "hello"})
             received = await read_slowly(socks[0], 1_048_576, 5)
@@ -334,7 +334,7 @@ async def test_slow_reader(folder: Path) -> None:
 
 
 def test_broker_stops_whatever_fails(tmp_path: Path) -> None:
-    """A task that fails at the end doesn't keep the broker of step 11 from stopping."""
+    """If a task fails at the end, the broker of step 11 stops nevertheless."""
     script = f"""
         import asyncio
         import os
@@ -365,7 +365,7 @@ def test_broker_stops_whatever_fails(tmp_path: Path) -> None:
 
 
 def test_folders() -> None:
-    """Every package whose members have a queue is among those that are tested, or has the same code."""
+    """Every package whose members have a queue is tested, or has the same code as a tested one."""
 
     def code_of(package: Path) -> tuple[bytes, ...]:
         return tuple((package / f"{name}.py").read_bytes() for name in ("chat", "manager", "tab"))

@@ -1,4 +1,4 @@
-"""The errors that mistakes leave in a server's log: each is found, and its explanation names the cause.
+"""The errors that mistakes cause in a server's log: each is found, and its explanation names the cause.
 
 Each case of mistakes.toml is a small application with one mistake, run under uvicorn.
 """
@@ -33,7 +33,7 @@ ENDPOINT = """\
 async def endpoint(websocket: WebSocket):
 """
 SECONDS = 5.0
-"""Seconds to wait for a connection, and for an error in the log."""
+"""The timeout for a connection, and for an error in the log, in seconds."""
 
 
 def source_of(case: Case) -> str:
@@ -46,7 +46,7 @@ def play(server: Server, sends: list[dict[str, Any]]) -> str | None:
     """Connect clients, and let them send, receive and leave.
 
     Returns:
-        The last thing sent, as a verdict shows it, or None if nothing was.
+        The last sent message, as a verdict shows it, or None if there was none.
     """
     last = None
     clients: dict[int, ClientConnection] = {}
@@ -71,7 +71,7 @@ def play(server: Server, sends: list[dict[str, Any]]) -> str | None:
 
 
 def find(server: Server, holds: Callable[[Trouble], bool]) -> Trouble | None:
-    """Wait until the error that explains most satisfies `holds`, and return it; or the last one, or None."""
+    """Wait until the most telling error satisfies `holds`, and return it; otherwise, return the last one, or None."""
     found = None
 
     def finds(log: list[str]) -> bool:
@@ -85,7 +85,7 @@ def find(server: Server, holds: Callable[[Trouble], bool]) -> Trouble | None:
 
 @pytest.mark.parametrize(
     "case",
-    # A plain pytest runs every sixth.
+    # A plain pytest runs every sixth case.
     [
         pytest.param(case, id=case["name"], marks=[pytest.mark.thorough("rarer errors in a log")] if place % 6 else [])
         for place, case in enumerate(CASES)
@@ -108,7 +108,7 @@ def test_mistake(case: Case, tmp_path: Path) -> None:
         with contextlib.suppress(StartupError):
             server.wait_until_ready()
             sent = play(server, case.get("sends", []))
-        # A part of a traceback may be in the log already.
+        # A part of a traceback may already be in the log.
         trouble = find(server, lambda trouble: summary(trouble) == expected)
     finally:
         server.kill()
@@ -119,7 +119,7 @@ def test_mistake(case: Case, tmp_path: Path) -> None:
 
 
 def test_printed(tmp_path: Path) -> None:
-    """The lines that the learner's code printed: no lines of uvicorn, no warnings, no tracebacks."""
+    """The lines that the learner's code printed, without lines of uvicorn, warnings and tracebacks."""
     body = """\
 print("INFO: ready")
 import warnings; warnings.warn("careful")
@@ -139,7 +139,7 @@ await websocket.receive_json()
 
 
 def test_outermost_place(tmp_path: Path) -> None:
-    """The places are the innermost and the outermost line of the learner's code, also across files."""
+    """The places are the innermost and the outermost line of the learner's code, in one file or several."""
     lines = {"exercise.py": source_of({"before": "from chat import reply\n", "body": "await reply(websocket)"})}
     lines["chat.py"] = "async def reply(websocket):\n    await websocket.accept()\n    1 / 0\n"
     for name, text in lines.items():
@@ -204,7 +204,7 @@ def test_http(tmp_path: Path) -> None:
 
 
 def test_all_of_a_log() -> None:
-    """Every error of a log is found, in order; the telling one isn't about a client that left."""
+    """All errors of a log are found, in order. The most telling one isn't about a client that left."""
     folder = Path("/answer")
     one = """\
 ERROR:    Exception in ASGI application

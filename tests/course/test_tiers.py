@@ -1,4 +1,4 @@
-"""What `pytest` runs, what it leaves out, and what it says about that."""
+"""The tests that `pytest` runs, those that it leaves out, and the line that reports them."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ def last_line(*arguments: str) -> str:
 
 
 def test_left_out() -> None:
-    """A plain run ends with what it leaves out and the command that runs it; --all leaves out nothing."""
+    """A plain run ends with the left-out tests and the command that runs them; --all leaves out none."""
     plain, whole = last_line(), last_line("--all")
     assert plain.startswith("Left out: ")
     assert plain.endswith(". pytest --all runs everything.")
@@ -26,5 +26,5 @@ def test_left_out() -> None:
 
 
 def test_named() -> None:
-    """A file that you name is run in any case."""
+    """If you name a file, its tests always run."""
     assert re.match(r"\d+/\d+ tests collected", last_line("tests/course/test_answers.py", "-k", "01_hello_world"))

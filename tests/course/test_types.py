@@ -1,4 +1,4 @@
-"""The types of lessons and solutions: learners copy this code into projects that check them."""
+"""The types of lessons and solutions: learners copy this code into projects with a type checker."""
 
 import subprocess
 import sys
@@ -8,15 +8,15 @@ import pytest
 from harness.shipped import must_be_as_shipped
 from workshop.course import ROOT, Step, steps
 
-# One after the other, so that all but the first find the libraries in mypy's cache.
+# Run one after the other, so all but the first find the libraries in mypy's cache.
 pytestmark = pytest.mark.xdist_group("types")
 
 
 def findings(folder: Path) -> str:
-    """Return what mypy --strict finds in the servers of a folder; empty if nothing.
+    """Return the errors of mypy --strict in the servers of a folder; empty if there are none.
 
     Args:
-        folder: one that uvicorn is pointed at with --app-dir.
+        folder: the folder for uvicorn's option --app-dir.
     """
     packages = [name for name in ("app", "exercise") if (folder / name).is_dir()]
     modules = [path.stem for path in sorted(folder.glob("*.py"))]
@@ -24,19 +24,19 @@ def findings(folder: Path) -> str:
     targets = [word for name in packages for word in ("-p", name)] + [word for name in modules for word in ("-m", name)]
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--python-version", "3.11"]
     command += ["--cache-dir", str(ROOT / ".mypy_cache"), *targets]
-    # It looks for modules in the working folder.
+    # mypy looks for modules in the working folder.
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="utf-8")
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("step", steps(), ids=lambda step: step.name)
 def test_lesson_and_starter(step: Step) -> None:
-    """mypy --strict finds nothing in a lesson and its starter code."""
+    """mypy --strict finds no error in a lesson and its starter code."""
     must_be_as_shipped(step)
     assert not (found := findings(step.folder)), f"in steps/{step.name}:\n{found}"
 
 
 @pytest.mark.parametrize("step", steps(), ids=lambda step: step.name)
 def test_solution(step: Step) -> None:
-    """mypy --strict finds nothing in a worked solution."""
+    """mypy --strict finds no error in a worked solution."""
     assert not (found := findings(step.solution)), f"in solutions/{step.name}:\n{found}"

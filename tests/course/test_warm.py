@@ -81,7 +81,7 @@ async def fail() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """An application that returns what it sees of its process."""
+    """Create an application that returns facts about its process."""
     (tmp_path / "facts.py").write_text(FACTS, "utf-8")
     (tmp_path / "helper.py").write_text("VALUE = 'as it was'\n", "utf-8")
     return tmp_path
@@ -89,7 +89,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def both(folder: Path) -> Iterator[list[Server]]:
-    """That application, started cold and warm."""
+    """Start that application cold and warm."""
     with (
         Server("facts:app", folder, cold=True, environment={"SETTING": "one"}) as cold,
         Server("facts:app", folder, environment={"SETTING": "one"}) as warm,
@@ -98,12 +98,12 @@ def both(folder: Path) -> Iterator[list[Server]]:
 
 
 def get(server: Server, path: str) -> Any:
-    """The JSON at a path."""
+    """Return the JSON at a path."""
     return httpx.get(f"{server.url}{path}", timeout=20, trust_env=False).json()
 
 
 def comparable(log: list[str]) -> list[str]:
-    """A log without process ids and ports, and without the frames of what starts a module."""
+    """Return a log without process ids and ports, and without the frames of the code that starts a module."""
     text = "\n".join(log)
     text = re.sub(r'  File "[^"]*/(?:launch|template)\.py", line \d+.*\n(?:    .*\n)*', "", text)
     return re.sub(r"(?<=process \[)\d+|(?<=127\.0\.0\.1:)\d+", "N", text).split("\n")
@@ -118,13 +118,13 @@ def end_template(server: Server) -> psutil.Process:
 
 
 def gone(pid: int) -> bool:
-    """Whether a process ends in time."""
+    """Wait until a process has ended, and return whether it ended in time."""
     _, alive = psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=20)
     return not alive
 
 
 def test_is_a_fork(both: list[Server]) -> None:
-    """The one is a child of this process, the other of the template, which is one for all."""
+    """The cold server is a child of this process; the warm one is a child of the template, which all servers share."""
     cold, warm = both
     template = psutil.Process(warm.pid).parent()
     assert psutil.Process(cold.pid).ppid() == template.ppid() == os.getpid()
@@ -143,7 +143,7 @@ def test_sees_the_same(both: list[Server]) -> None:
 
 @pytest.mark.thorough("helpers that are killed, suspended, or run many at a time")
 def test_sees_nothing_of_the_template(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the template was started, what its environment was, and what else it has forked makes no difference."""
+    """The template's working folder, its environment, and its other children don't affect a server."""
     with Server("facts:app", folder) as first:
         end_template(first)
     with monkeypatch.context() as before:
@@ -157,7 +157,7 @@ def test_sees_nothing_of_the_template(folder: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_same_log(both: list[Server]) -> None:
-    """What it prints and logs is the same, also a traceback, and SIGTERM ends it with the same code."""
+    """The output and the log are the same, including a traceback, and SIGTERM ends both with the same code."""
     for server in both:
         httpx.get(f"{server.url}/raise", timeout=20, trust_env=False)
         server.stop(20)
@@ -167,7 +167,7 @@ def test_same_log(both: list[Server]) -> None:
 
 
 def test_same_exit_code(folder: Path, both: list[Server]) -> None:
-    """The exit code of a process that ends itself, is killed, or ends while it's imported."""
+    """The exit code is the same if a process ends itself, is killed, or ends while it's imported."""
     for server in both:
         with pytest.raises(httpx.HTTPError):
             get(server, "/exit")
@@ -185,7 +185,7 @@ def test_same_exit_code(folder: Path, both: list[Server]) -> None:
 
 
 def test_interrupted(both: list[Server]) -> None:
-    """It's suspended and resumed, and SIGINT ends it as it ends any uvicorn."""
+    """A server can be suspended and resumed, and SIGINT ends it like any uvicorn."""
     for server in both:
         process = psutil.Process(server.pid)
         process.suspend()
@@ -198,7 +198,7 @@ def test_interrupted(both: list[Server]) -> None:
 
 
 def test_ends_with_its_children(both: list[Server]) -> None:
-    """kill() ends it together with the processes that it has started."""
+    """kill() ends a server together with the processes that it has started."""
     for server in both:
         child = get(server, "/child")
         assert psutil.pid_exists(child)
@@ -209,7 +209,7 @@ def test_ends_with_its_children(both: list[Server]) -> None:
 @pytest.mark.thorough("helpers that are killed, suspended, or run many at a time")
 @pytest.mark.parametrize("how", ["cold", "warm", "turned off"])
 def test_ends_with_its_starter(folder: Path, how: str) -> None:
-    """A starter that is killed leaves no server, no child of it, and no template; with WORKSHOP_COLD there is none."""
+    """If the starter is killed, no server, child or template is left. With WORKSHOP_COLD, there's no template."""
     source = f"""
 import sys, time
 sys.path.insert(0, {str(ROOT / "notebooks")!r})
@@ -235,7 +235,7 @@ time.sleep(600)
 
 @pytest.mark.thorough("helpers that are killed, suspended, or run many at a time")
 def test_template_killed(folder: Path) -> None:
-    """When the template is killed, what it has forked goes on, and the next server gets a new one."""
+    """If the template is killed, its children continue, and the next server gets a new template."""
     with Server("facts:app", folder) as first:
         template = end_template(first)
         assert get(first, "/random") is not None
@@ -243,12 +243,12 @@ def test_template_killed(folder: Path) -> None:
             assert get(second, "/random") is not None
             assert psutil.Process(second.pid).parent().pid != template.pid
         forked = psutil.Process(first.pid)
-    # The killed template reports no end of its child, so the child may end slightly later.
+    # The killed template doesn't report the end of its child, so the child may end slightly later.
     assert wait_until(lambda: all_gone([forked]))
 
 
 def test_imports_anew(folder: Path) -> None:
-    """A helper module that has changed since the start before is imported as it is now."""
+    """If a helper module has changed since the last start, the new version is imported."""
     with Server("facts:app", folder) as server:
         assert get(server, "/facts")["helper"] == "as it was"
     (folder / "helper.py").write_text("VALUE = 'as it is'\n", "utf-8")
@@ -257,13 +257,13 @@ def test_imports_anew(folder: Path) -> None:
 
 
 def test_chance_differs(folder: Path) -> None:
-    """Two forks don't think of the same random numbers."""
+    """Two forks draw different random numbers."""
     with Server("facts:app", folder) as one, Server("facts:app", folder) as two:
         assert get(one, "/random") != get(two, "/random")
 
 
 def test_needs_a_new_python(folder: Path) -> None:
-    """A module that hides a library, and a setting that Python reads at its start, do what they do in a new Python."""
+    """A module that hides a library, and a setting that Python reads at its start, have the effect of a new Python."""
     with Server("facts:app", folder, environment={"PYTHONHASHSEED": "1"}) as server:
         assert "hash_randomization=0" not in get(server, "/facts")["flags"]
         assert psutil.Process(server.pid).cmdline()[2].endswith("launch.py")
@@ -276,7 +276,7 @@ def test_needs_a_new_python(folder: Path) -> None:
 
 
 def test_imports_nothing_of_the_course() -> None:
-    """The template has the libraries, and nothing of the course."""
+    """The template imports the libraries, and no module of the course."""
     loaded = f"import sys\nsys.path[:0] = [{str(ROOT / 'notebooks' / 'workshop')!r}]\nfrom template import *\n"
     loaded += "[importlib.import_module(name) for name in PRELOADED]\n"
     loaded += "import json, threading\nassert threading.active_count() == 1\n"

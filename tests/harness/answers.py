@@ -1,4 +1,4 @@
-"""The answers in tests/answers/: what each one claims, and its files.
+"""The answers in tests/answers/: what each header claims, and the files.
 
 An answer that changes little is a unified diff against the worked solution, or against a right answer that it names.
 Above the diff are a title and labels:
@@ -44,7 +44,7 @@ RINGS = ("Refused by", HARD)
 LABELS = ("Base", "Refused by", HARD, "Says", "Breaks", "Long because")
 """The labels of a header, in their order."""
 NOWHERE = "/dev/null"
-"""The name in a diff for a file that is missing on one side."""
+"""The name in a diff for a file that's missing on one side."""
 HEADER = re.compile(r"^--- (?:a/)?(.+)\n\+\+\+ (?:b/)?(.+)\n", re.MULTILINE)
 
 
@@ -57,12 +57,12 @@ class Answer:
 
     @property
     def right(self) -> bool:
-        """Whether it must pass."""
+        """Whether the answer must pass."""
         return self.path.name.startswith("right_")
 
     @property
     def is_diff(self) -> bool:
-        """Whether it's a diff, and not whole."""
+        """Whether it's stored as a diff."""
         return self.path.suffix == ".diff"
 
     @property
@@ -101,7 +101,7 @@ class Answer:
 
     @property
     def claims(self) -> dict[str, str]:
-        """The texts of all labels in the header.
+        """The texts of the header, by their labels.
 
         Raises:
             CourseError: the header has something else below its title.
@@ -161,7 +161,7 @@ class Answer:
         }
 
     def put_into(self, folder: Path) -> None:
-        """Write the whole answer into an empty folder, the way `steps/NN_name` holds the reader's answer."""
+        """Write the files of the answer into an empty folder, in the layout of `steps/NN_name`."""
         write_files(self.files(), folder)
 
 
@@ -176,7 +176,7 @@ def solution_files(step: Step, root: Path = ROOT) -> Files:
 
 
 def read_files(folder: Path) -> Files:
-    """Return the files of an answer that stands whole in a folder, as in `steps/NN_name`, without hidden folders."""
+    """Return the files of an answer from a folder in the layout of `steps/NN_name`, without hidden folders."""
     names = (path.relative_to(folder) for path in exercise_files(folder))
     return {
         name.as_posix(): (folder / name).read_text("utf-8")
@@ -186,7 +186,7 @@ def read_files(folder: Path) -> Files:
 
 
 def write_files(files: Files, folder: Path) -> None:
-    """Write an answer into a folder."""
+    """Write the files of an answer into a folder."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -194,10 +194,10 @@ def write_files(files: Files, folder: Path) -> None:
 
 
 def apply_diff(diff: str, base: Files) -> Files:
-    """Return the files of an answer.
+    """Apply a diff to the files of its base, and return the files of the answer.
 
     Args:
-        diff: what it changes, as one unified diff for all files.
+        diff: one unified diff for all files.
         base: the files that it changes.
 
     Raises:
@@ -218,12 +218,12 @@ def apply_diff(diff: str, base: Files) -> Files:
 
 
 def lines_of(text: str) -> list[str]:
-    """Return the lines of a text, which end nowhere but at a newline: `splitlines` ends them at a form feed too."""
+    """Return the lines of a text, split only at newlines: `splitlines` also splits at a form feed."""
     return [line + "\n" for line in text.split("\n")[:-1]]
 
 
 def diff_of(base: Files, files: Files) -> str:
-    """Return what leads from one answer to another, as one unified diff with three lines of context."""
+    """Return the difference between two answers, as one unified diff with three lines of context."""
     lines: list[str] = []
     for name in sorted(base.keys() | files.keys()):
         before, after = base.get(name), files.get(name)

@@ -1,4 +1,4 @@
-"""Chromium for the tests: where it is, how to start it, and what happens without one."""
+"""Chromium for the tests: find it, start it, and handle a machine without one."""
 
 import contextlib
 import os
@@ -19,7 +19,12 @@ ARGUMENTS = (
 
 
 def missing(sentence: str, detail: object) -> NoReturn:
-    """Skip on a laptop, fail in CI: there nothing is skipped."""
+    """Skip the test on a laptop; in CI, fail it, because no test may be skipped there.
+
+    Args:
+        sentence: the missing program, and the command that installs it.
+        detail: the error.
+    """
     if os.environ.get("CI"):
         pytest.fail(f"{sentence}\n{detail}", pytrace=False)
     pytest.skip(sentence)
@@ -27,7 +32,7 @@ def missing(sentence: str, detail: object) -> NoReturn:
 
 @contextlib.contextmanager
 def chromium() -> Iterator["Browser"]:
-    """An installed Chromium or Chrome, or the one that Playwright has installed."""
+    """Start an installed Chromium or Chrome, or the one that Playwright has installed."""
     trouble: Exception | None = None
     try:
         from playwright.sync_api import Error, sync_playwright

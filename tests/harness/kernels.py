@@ -1,4 +1,4 @@
-"""Run a notebook in a real kernel, with all cells queued at once."""
+"""Run a notebook in a real kernel, with all cells queued from the start."""
 
 import contextlib
 import json
@@ -14,35 +14,35 @@ from jupyter_client import BlockingKernelClient, KernelManager
 from workshop.course import ROOT, steps
 
 TRANSPORT = "tcp" if sys.platform == "win32" else "ipc"
-"""How to reach a kernel: a TCP port may be taken between the moment in which it was free and its use."""
+"""The transport to a kernel: another program may take a TCP port between the check that it's free and its use."""
 DEADLINE = 120.0
-"""Seconds for the start of a kernel, and for all cells of a notebook."""
+"""The longest wait for a kernel's start, and for all cells of a notebook, in seconds."""
 
 
 @dataclass
 class Cell:
-    """What came of one cell."""
+    """A cell that has run, with its outputs."""
 
     source: str
     status: str = "no answer"
     """`ok`, `error`, `aborted`, or `no answer`."""
     text: str = ""
-    """Everything it printed or showed as plain text, and the message of an error."""
+    """The printed text, the outputs in plain text, and the traceback of an error."""
     html: str = ""
-    """Everything it showed as HTML; what changed in its place, as it was in the end."""
+    """The outputs in HTML. Of an output that's updated in place, the last version."""
     markdown: str = ""
     kinds: set[str] = field(default_factory=set)
-    """The MIME types it showed."""
+    """The MIME types of the outputs."""
     changing: dict[str, dict[str, str]] = field(default_factory=dict)
-    """By their ids, outputs that may change in their place."""
+    """The outputs that may be updated in place, by their display ids."""
 
     def finish(self) -> None:
-        """Add the outputs that may change, as they are now."""
+        """Add the outputs that may be updated, as they are now."""
         for data in self.changing.values():
             self.show(data)
 
     def show(self, data: dict[str, str]) -> None:
-        """Add what an output shows."""
+        """Add an output."""
         self.kinds |= data.keys()
         self.text += data.get("text/plain", "")
         self.html += data.get("text/html", "")
@@ -57,7 +57,7 @@ class Kernel:
     client: BlockingKernelClient
 
     def run(self, sources: list[str]) -> list[Cell]:
-        """Run these cells. All of them are sent before the first has been answered, as Run All does.
+        """Run these cells. Send all of them before the first one is answered, as Run All does.
 
         Args:
             sources: the text of each cell.
@@ -71,7 +71,7 @@ class Kernel:
             if identity in cells:
                 waiting.discard(identity)
                 cells[identity].status = reply["content"]["status"]
-        # An aborted cell is announced on this channel as well, so that every cell comes to its end.
+        # The kernel announces an aborted cell on this channel too, so every cell ends here.
         while busy:
             message = self.client.get_iopub_msg(timeout=deadline - time.monotonic())
             identity = message["parent_header"].get("msg_id")
@@ -99,7 +99,7 @@ class Kernel:
 
 @contextlib.contextmanager
 def kernel(folder: Path) -> Iterator[Kernel]:
-    """A new kernel that works in `folder`, as JupyterLab starts it for a notebook there."""
+    """Start a kernel with the working folder `folder`, as JupyterLab does for a notebook there."""
     with tempfile.TemporaryDirectory() as place:
         sockets = {} if TRANSPORT == "tcp" else {"ip": f"{place}/socket"}
         manager = KernelManager(transport=TRANSPORT, **sockets)
@@ -115,19 +115,19 @@ def kernel(folder: Path) -> Iterator[Kernel]:
 
 
 def code_of(notebook: Path) -> list[str]:
-    """The code cells of a notebook."""
+    """Return the source of a notebook's code cells."""
     cells = json.loads(notebook.read_text("utf-8"))["cells"]
     return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
 def copy_of_the_course(folder: Path, *, solved: bool) -> Path:
-    """The course in a new folder, so that a test may change it.
+    """Copy the course into a new folder, so a test may change it, and return the folder.
 
     Args:
-        folder: where to put it.
-        solved: whether the worked solutions take the place of the exercises.
+        folder: the folder for the copy.
+        solved: whether the worked solutions replace the exercises.
     """
-    # The answers are most of all files, and only the course itself needs them.
+    # Leave out the answers: they're most of the files, and only the tests of the course need them.
     leave_out = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", ".pytest_cache", "answers")
     for name in ("notebooks", "steps", "solutions", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=leave_out)

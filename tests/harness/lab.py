@@ -1,4 +1,4 @@
-"""JupyterLab in Chromium, for the tests of the notebooks there and for the pictures of README.md."""
+"""JupyterLab in Chromium, for the tests of the notebooks and for the pictures of README.md."""
 
 import contextlib
 import json
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 SECONDS = 120
-"""The longest that one thing in JupyterLab may take."""
+"""The longest wait for an action in JupyterLab, in seconds."""
 RUN_SECONDS = 300
-"""The longest that all cells of a notebook may take."""
+"""The longest wait for all cells of a notebook, in seconds."""
 SETTINGS = {
-    # All cells are in the page, also those that are not in view.
+    # Render all cells, including those outside the view.
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
 }
-# The indicator in the toolbar turns idle too early; the one in the status bar does not.
+# Use the indicator in the status bar, because the one in the toolbar turns idle too early.
 IDLE = "document.querySelector('#jp-main-statusbar')?.innerText.includes('| Idle')"
-# The number of each cell's last run; 0 for a cell that has not run, or is waiting to.
+# The number of each cell's last run; 0 for a cell that hasn't run, or is queued.
 NUMBERS = (
     "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
     ".map(prompt => Number(/\\[(\\d+)\\]/.exec(prompt.textContent)?.[1] ?? 0))"
@@ -44,17 +44,17 @@ NUMBERS = (
 def jupyterlab(
     course: Path, arguments: list[str] | None = None, environment: dict[str, str] | None = None
 ) -> Iterator[str]:
-    """JupyterLab, started in the folder of a course; gives its address.
+    """Start JupyterLab in the folder of a course, and yield its URL.
 
     Args:
-        course: the folder.
-        arguments: of the command `jupyter`; by default those of README.md.
+        course: the folder of the course.
+        arguments: the arguments of the command `jupyter`; by default those of README.md.
         environment: settings added to the environment.
     """
     readme = (ROOT / "README.md").read_text("utf-8")
     arguments = arguments or shlex.split(re.search(r"&& jupyter (lab .+)$", readme, re.MULTILINE)[1])
     command = [sys.executable, "-m", "jupyter", *arguments]
-    # No port is asked for, so that it takes the first free one from 8888 on.
+    # Set no port, so JupyterLab takes the first free one from 8888 on.
     command += ["--no-browser", "--allow-root", "--ServerApp.port_retries=200", "--IdentityProvider.token="]
     command += [f"--KernelManager.transport={TRANSPORT}"]
     settings = course / ".jupyter"
@@ -62,9 +62,9 @@ def jupyterlab(
         file = settings / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values), "utf-8")
-    # Its path is short, because that of a socket may have about a hundred characters.
+    # Keep the path short, because a socket's path is limited to about a hundred characters.
     runtime = tempfile.TemporaryDirectory(prefix="lab-", ignore_cleanup_errors=True)
-    # Nothing of the one who runs the tests is used or changed.
+    # Don't read or change the settings of the user who runs the tests.
     environment = (
         os.environ
         | (environment or {})
@@ -84,7 +84,7 @@ def jupyterlab(
                 break
         else:
             raise RuntimeError("JupyterLab ended before it said where it is")
-        # Nobody reads on, and a full pipe would stop it.
+        # Read the rest of the log, because a full pipe would block JupyterLab.
         threading.Thread(target=process.stderr.read, daemon=True).start()
         wait_until_it_listens(address)
         yield address
@@ -95,7 +95,7 @@ def jupyterlab(
 
 
 def wait_until_it_listens(address: str) -> None:
-    """JupyterLab says where it is a moment before it takes connections there."""
+    """Wait until JupyterLab accepts connections: it prints its URL shortly before."""
     deadline = time.monotonic() + SECONDS
     while True:
         try:
@@ -108,11 +108,11 @@ def wait_until_it_listens(address: str) -> None:
 
 
 def open_desk(page: "Page", address: str, name: str) -> None:
-    """Open the desk of a step and wait until its kernel is ready.
+    """Open the workspace of a step, and wait until its kernel is ready.
 
     Args:
         page: an empty tab.
-        address: of JupyterLab.
+        address: the URL of JupyterLab.
         name: the step's name.
     """
     page.set_default_timeout(SECONDS * 1000)
@@ -123,11 +123,11 @@ def open_desk(page: "Page", address: str, name: str) -> None:
 
 
 def open_notebook(page: "Page", address: str, name: str) -> None:
-    """Open a notebook and wait until its kernel is ready.
+    """Open a notebook, and wait until its kernel is ready.
 
     Args:
         page: an empty tab.
-        address: of JupyterLab.
+        address: the URL of JupyterLab.
         name: the notebook's name, without its ending.
     """
     page.set_default_timeout(SECONDS * 1000)
@@ -137,7 +137,7 @@ def open_notebook(page: "Page", address: str, name: str) -> None:
 
 
 def run_all(page: "Page") -> None:
-    """Choose Run All Cells in the menu, and wait until every cell has run once more and the kernel is at rest."""
+    """Choose Run All Cells in the menu, and wait until every cell has run once more and the kernel is idle."""
     last = max(page.evaluate(NUMBERS))
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
@@ -146,13 +146,13 @@ def run_all(page: "Page") -> None:
 
 
 def wait_for_terminal(address: str, name: str, text: str, times: int = 1) -> None:
-    """Wait until a terminal of JupyterLab has printed this; it is drawn on a canvas, so the page cannot be asked.
+    """Wait until a terminal of JupyterLab has printed a text. It's drawn on a canvas, so the page has no text to read.
 
     Args:
-        address: of JupyterLab.
-        name: of the terminal.
-        text: without line breaks.
-        times: how often it must stand there; what was printed before counts.
+        address: the URL of JupyterLab.
+        name: the name of the terminal.
+        text: the text, without line breaks.
+        times: the number of times it must be printed, including earlier output.
     """
     with connect(f"{address.replace('http', 'ws', 1)}/terminals/websocket/{name}") as terminal:
         printed = ""
@@ -170,8 +170,8 @@ def type_into_terminal(address: str, name: str, text: str) -> None:
     """Send keys to a terminal of JupyterLab.
 
     Args:
-        address: of JupyterLab.
-        name: of the terminal.
+        address: the URL of JupyterLab.
+        name: the name of the terminal.
         text: the keys.
     """
     with connect(f"{address.replace('http', 'ws', 1)}/terminals/websocket/{name}") as terminal:

@@ -1,4 +1,4 @@
-"""Small apps that refuse a handshake: each has one mistake in its paths or its parameters."""
+"""Small apps that reject a handshake: each has one mistake in its paths or its parameters."""
 
 IMPORTS = """
 import asyncio
@@ -498,4 +498,4 @@ PARAMETERS = {
         'app.mount("/") comes before the WebSocket route',
     ),
 }
-"""Apps that refuse a parameter or pass the path to another route."""
+"""Apps that reject a parameter, or route the path to another endpoint."""

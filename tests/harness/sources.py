@@ -1,11 +1,11 @@
-"""What a file of a step says, apart from how it is laid out."""
+"""Compare the code of a step's files, without its layout."""
 
 import ast
 from pathlib import Path
 
 
 def functions_of(*paths: Path) -> dict[str, str]:
-    """The functions of some files, as Python sees them, without their decorators."""
+    """Return the source of each function in some files, without its decorators, comments and layout."""
     found = {}
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

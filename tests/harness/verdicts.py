@@ -1,4 +1,4 @@
-"""How a verdict counts the checks of a step."""
+"""The count of a step's checks, as a verdict shows it."""
 
 import importlib
 

@@ -1,1 +1,1 @@
-"""The judge: it runs an answer under uvicorn, talks to it over the wire, and explains what is wrong."""
+"""The judge: it runs an answer under uvicorn, connects to it as a client, and explains what's wrong."""

@@ -256,7 +256,7 @@ class AuthClient:
     async def leaves_the_list(
         self, name: str, room: str, token: str, *, after: str, likely: str, seconds: float = 0, log_in: str = ""
     ) -> None:
-        """Check that a name isn't on the list of a room any longer than the patience.
+        """Check that a name leaves the list of a room within the patience.
 
         Args:
             name: the name.
@@ -376,7 +376,7 @@ class AuthClient:
                         failure.sent += ", without an Origin"
                         failure.likely = no_origin(found)
                 raise
-            # Replace the client by the member, so that only one of the two reads the connection.
+            # Replace the client with the member, so only one of the two reads the connection.
             client.conversation.clients.remove(client)
             member = Member(client.connection, client.patience, self.mark, client.who)
             try:
@@ -477,7 +477,7 @@ def no_origin(found: str) -> str:
 
 
 def elsewhere(token: str) -> dict[str, tuple[str, dict[str, str]]]:
-    """Return the query and the headers of requests with a token in a place that doesn't count, by the place.
+    """Return the query and the headers of requests with a token in a place where it isn't accepted, by the place.
 
     Args:
         token: a valid token.

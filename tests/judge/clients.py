@@ -454,7 +454,7 @@ class Client:
         self.connection.transport.abort()
 
     def stop_reading(self) -> None:
-        """Stop reading from the connection, so that the buffers on the way to this client fill up."""
+        """Stop reading from the connection, so the buffers on the way to this client fill up."""
         self.connection.transport.pause_reading()
 
     def read_again(self) -> None:

@@ -225,7 +225,7 @@ class MemberLog:
         await self.until(
             lambda: len(self.errors) > before, expect=expect, likely=likely, after="a frame that is no JSON"
         )
-        # Expected, so it isn't part of what a failure prints.
+        # Expected, so a failure doesn't print it.
         self.errors.pop()
 
     def __str__(self) -> str:

@@ -100,7 +100,7 @@ class Screen:
         if complete:
             lines.append(f"Save a file in steps/{self._step.name}, and it is judged again. Ctrl+C ends this.")
             if self._tries.offer(verdict.passed):
-                lines.append(f"The worked solution beside yours: pytest --exercise {self._step.number} --solution")
+                lines.append(f"The worked solution next to yours: pytest --exercise {self._step.number} --solution")
         print((CLEAR if self._redraws else "") + "\n".join(lines), flush=True)
 
 

@@ -21,7 +21,7 @@ class Conversation:
 
     Args:
         check: the name of the check.
-        seed: the seed of the run. Each check draws its own numbers from it, whatever the order of the checks.
+        seed: the seed of the run. Each check draws its own numbers from it, in any order of the checks.
     """
 
     check: str = ""
@@ -37,7 +37,7 @@ class Conversation:
     on_pause: asyncio.Event | None = None
     """Set when the check calls `pause`."""
     drew: bool = False
-    """Whether it has drawn a random number, so that its seed matters."""
+    """Whether it has drawn a random number, so its seed matters."""
 
     def __post_init__(self) -> None:
         self._chance = random.Random(f"{self.seed} {self.check}")

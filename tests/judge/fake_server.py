@@ -1,4 +1,4 @@
-"""A fake server for an answer that is a client, and the process in which that client runs."""
+"""A fake server for an answer that's a client, and the process in which that client runs."""
 
 import asyncio
 import contextlib

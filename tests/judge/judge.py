@@ -43,7 +43,7 @@ BLOCKED = (
     "takes long. Use await asyncio.sleep(), and await asyncio.to_thread() for the other call."
 )
 SPINNING = (
-    "A loop in your code runs without waiting, so it blocks the event loop, and no client is served any longer. "
+    "A loop in your code runs without waiting, so it blocks the event loop, and clients are no longer served. "
     "Wait in it with an await, for a message or with queue.get(), and leave it when its client disconnects."
 )
 LEAVING = "The log holds a traceback after a client has disconnected, which isn't an error."
@@ -105,7 +105,7 @@ class Judge:
         return asyncio.run(self.judge())
 
     async def judge(self) -> Verdict:
-        """Do the same in a running event loop. The task may be cancelled."""
+        """Do the same in a running event loop. The task may be canceled."""
         try:
             suite = importlib.import_module(f"checks.test_{self.step.name}").TestExercise
             # A step whose checks start many processes needs longer timeouts.

@@ -34,7 +34,7 @@ TWO_DICTS = (
     "rooms.py, and import it in both."
 )
 REASSIGNED = (
-    "Members were counted at first and aren't any longer: your code assigns a new dict to the name, and the other "
+    "Members were counted at first and no longer are: your code assigns a new dict to the name, and the other "
     "module keeps the old one. Change the one dict: rooms[room_id] = ... and del rooms[room_id]."
 )
 STALE = (

@@ -224,7 +224,7 @@ class View:
         if not fits:
             before = f" after {', '.join(self._told[-4:-1])}" if self._told[:-1] else " first"
             raise Failure(
-                after=after, got=f"{self.who} was told {self._told[-1]}{before}", expect=expect, likely=likely
+                after=after, got=f"{self.who} received {self._told[-1]}{before}", expect=expect, likely=likely
             )
         return value
 

@@ -79,7 +79,7 @@ class Tap:
             connection.is_silent = connection.subscribes
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # If start_server() made the task, Python 3.11 would print a traceback when it's cancelled.
+        # If start_server() made the task, Python 3.11 would print a traceback when it's canceled.
         task = spawn(self._serve(reader, writer))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)

@@ -48,11 +48,11 @@ CHANGES: dict[str, Callable[[str], str]] = {
     "int() or float()": lambda text: str(float(text)),
     "a slice, which cuts off its end": lambda text: text[:12],
 }
-"""Functions that make two similar strings equal, by what a failure calls them."""
+"""Functions that make two similar strings equal, by their names in a failure."""
 
 
 def alike(kind: str, name: str) -> list[str]:
-    """Return the neighbors of a string that differ from it by what its class is about; see `pool.neighbors`."""
+    """Return the neighbors of a string that differ from it by the property of its class; see `pool.neighbors`."""
     change = str.casefold if "case" in kind else str.strip if "blanks" in kind else None
     others = (
         [change] if change else [CHANGES[what] for what in ("unicodedata.normalize()", "unquote()", "html.unescape()")]
@@ -66,7 +66,7 @@ def texts(*, long: bool = True) -> dict[str, str]:
 
 
 def keys() -> dict[str, str]:
-    """Draw keys of 1 to 64 characters that differ from each other, by class. Each stands next to similar ones."""
+    """Draw keys of 1 to 64 characters that differ from each other, by class. Each is next to similar ones."""
     found = {kind: text for kind, text in texts(long=False).items() if 0 < len(text) <= 64}
     found |= {"64 characters": "K" * 64, "64 characters of three bytes": "열" * 64, "64 of two units": "🙂" * 64}
     found |= {"64 characters with another end": "K" * 63 + "L", "a blank": " ", "a zero": "0"}
@@ -304,7 +304,7 @@ async def refuses(subject: Subject, room: str, after: int | str, why: str, likel
         subject: the server.
         room: the room.
         after: the resume offset.
-        why: what makes it invalid, for the message of a failure.
+        why: the reason that it's invalid, for the message of a failure.
         likely: the mistake, if the handshake is accepted.
         name: the name of the member.
 

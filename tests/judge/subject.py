@@ -180,7 +180,7 @@ class Subject:
             return list(await asyncio.gather(*opening))[len(before) :]
 
     async def simultaneously(self, *actions: Coroutine[Any, Any, object]) -> None:
-        """Run actions so that what they send reaches the server at the same time.
+        """Run actions so that their data reaches the server at the same time.
 
         Args:
             actions: each sends immediately, and may then wait for an answer.

@@ -51,7 +51,7 @@ def meaning_of(trouble: Trouble, sent: str | None = None) -> str | None:
         )
     if trouble.kind.startswith("Task was destroyed"):
         return (
-            "A task still waited when nothing referred to it any longer, so Python destroyed it. "
+            "A task was still waiting when the last reference to it was lost, so Python destroyed it. "
             "Keep the task in a variable, and cancel and await it when the endpoint ends."
         )
     if trouble.module.startswith("redis"):

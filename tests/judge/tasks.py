@@ -35,7 +35,7 @@ async def running(*coroutines: Coroutine[Any, Any, T]) -> AsyncIterator[list[asy
 async def together(*coroutines: Coroutine[Any, Any, T]) -> list[T]:
     """Run coroutines as tasks, and return their results.
 
-    If one fails, the others are cancelled first, so that none of them enters a context after that context was ended.
+    If one fails, the others are canceled first, so that none of them enters a context after that context was ended.
     """
     async with running(*coroutines) as tasks:
         return list(await asyncio.gather(*tasks))

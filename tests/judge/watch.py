@@ -28,7 +28,7 @@ class Saves(PythonFilter):
 
 
 async def watch(step: Step, first: Server, show: Callable[[Verdict], object]) -> None:
-    """Judge the learner's answer now and after each save, until this task is cancelled.
+    """Judge the learner's answer now and after each save, until this task is canceled.
 
     Args:
         step: the step whose folder to watch.

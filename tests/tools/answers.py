@@ -1,4 +1,4 @@
-"""Write the diffs in tests/answers/, lay one out whole, and carry all of them over to a changed solution.
+"""Write the diffs in tests/answers/, lay out the files of one, and carry all of them over to a changed solution.
 
     python tests/tools/answers.py show 02_echo/wrong_receive_text FOLDER
     python tests/tools/answers.py judge FOLDER 02_echo
@@ -6,7 +6,7 @@
     python tests/tools/answers.py carry
     python tests/tools/answers.py seeds 02_echo
 
-`show` takes `02_echo/solution` too: copy it, edit the copy, judge it, and write the difference.
+`show` accepts `02_echo/solution` too: copy it, edit the copy, judge it, and write the difference.
 """
 
 import argparse
@@ -41,11 +41,11 @@ from harness.answers import (  # noqa: E402
 from workshop.course import ROOT, CourseError, Step, find_step  # noqa: E402
 
 SEEDS = 10
-"""The number of fixed seeds: a mistake must be refused with the same phrase under each."""
+"""The number of fixed seeds: a mistake must be rejected with the same phrase under each."""
 
 
 def find(name: str) -> Answer:
-    """Return the answer with this name, such as `02_echo/wrong_receive_text`; it may be one that's not written yet.
+    """Return the answer with this name, such as `02_echo/wrong_receive_text`. It may not exist yet.
 
     Raises:
         CourseError: the name isn't that of an answer.
@@ -62,7 +62,7 @@ def read_answer(folder: Path) -> Files:
     """Return the files of the answer in a folder.
 
     Raises:
-        CourseError: there is none, or it holds something that a diff can't.
+        CourseError: there's none, or it contains a file that a diff can't.
     """
     if not (folder / "exercise").is_dir() and not (folder / "exercise.py").is_file():
         raise CourseError(f"{folder} holds no answer: neither exercise.py nor the package exercise.")
@@ -82,10 +82,10 @@ def read_answer(folder: Path) -> Files:
 
 
 def show(name: str, folder: Path) -> None:
-    """Write an answer, or with a name such as `02_echo/solution` the worked solution, whole into a folder.
+    """Write the files of an answer, or of a worked solution such as `02_echo/solution`, into a folder.
 
     Raises:
-        CourseError: there's no such answer, or the folder holds one already.
+        CourseError: there's no such answer, or the folder already contains one.
     """
     if any((folder / name).exists() for name in ("exercise", "exercise.py")):
         raise CourseError(f"{folder} holds an answer already: choose another folder.")
@@ -99,23 +99,23 @@ def show(name: str, folder: Path) -> None:
 
 
 def bases_of(step: Step) -> dict[str, Files]:
-    """Return what a diff can be made against: the worked solution, with an empty name, and the right answers."""
+    """Return the possible bases of a diff: the worked solution, with an empty name, and the right answers."""
     bases = {"": solution_files(step)}
     for answer in answers():
         if answer.step == step and answer.right:
-            # One that doesn't fit its own base, after a change of the solution, can't be the base of others.
+            # An answer that doesn't fit its own base, after a change of the solution, can't be another one's base.
             with contextlib.suppress(CourseError):
                 bases[answer.path.stem] = answer.files()
     return bases
 
 
 def shortest(answer: Answer, files: Files, bases: dict[str, Files]) -> tuple[str, str]:
-    """Return the base against which a diff is shortest, and that diff.
+    """Return the base with which a diff is shortest, and that diff.
 
     Args:
-        answer: the one that the diff is for; a right answer is always made against the solution.
+        answer: the answer of the diff; the base of a right answer is always the solution.
         files: all its files.
-        bases: what a diff can be made against, by name.
+        bases: the possible bases, by name.
 
     Returns:
         The name of the base, empty for the worked solution, and the diff.
@@ -134,16 +134,16 @@ def write(answer: Answer, files: Files, title: str = "", claims: dict[str, str] 
     """Write an answer as a diff against the base that makes it shortest.
 
     Args:
-        answer: the one to write; what its header says now is kept unless it's given here.
+        answer: the answer; the present texts of its header are kept unless they're given here.
         files: all its files.
-        title: what is wrong with it, or how it's right, in a sentence.
-        claims: texts by their labels.
+        title: the mistake, or the special property of a right answer, in a sentence.
+        claims: the texts of the header, by their labels.
 
     Returns:
         The diff.
 
     Raises:
-        CourseError: the answer is the same as its base, lacks a title, or is one that stands whole.
+        CourseError: the answer is the same as its base, lacks a title, or isn't stored as a diff.
     """
     if answer.path.exists() and not answer.is_diff:
         raise CourseError(f"{answer.name} isn't a diff: edit {answer.path.relative_to(ROOT).as_posix()} itself.")
@@ -188,7 +188,7 @@ def merged(ours: str, base: str, theirs: str) -> tuple[str, bool]:
     """Merge two changes of one text.
 
     Returns:
-        The text, and whether it holds conflicts, between the marks that git uses.
+        The text, and whether it has conflicts, between git's markers.
     """
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("solution", "before", "answer")]
@@ -203,7 +203,7 @@ def merged_files(ours: Files, base: Files, theirs: Files) -> tuple[Files, list[s
     """Merge two changes of the same files.
 
     Returns:
-        The files, and the names of those that hold conflicts.
+        The files, and the names of those with conflicts.
     """
     files, conflicts = {}, []
     for name in sorted(ours.keys() | base.keys() | theirs.keys()):
@@ -224,12 +224,12 @@ def carry_one(answer: Answer, before: Answer | None, place: Path) -> str:
     """Make an answer fit its changed base.
 
     Args:
-        answer: the one to carry over.
-        before: the same answer at the commit since which the base has changed; None if it's newer.
+        answer: the answer.
+        before: the same answer at the commit where it fitted its base; None if it's newer.
         place: the folder to lay it out in if it no longer fits.
 
     Returns:
-        What a maintainer has to look at, in a sentence; empty if all is well.
+        A sentence about what a maintainer must check; empty if there's nothing to check.
 
     Raises:
         CourseError: it's newer, and doesn't fit.
@@ -261,11 +261,11 @@ def carry(since: str, conflicts: Path) -> list[str]:
     """Carry all diffs over to the solutions and right answers as they are now.
 
     Args:
-        since: the commit at which every diff fitted its base.
+        since: a commit at which every diff fitted its base.
         conflicts: the folder for answers that no longer fit.
 
     Returns:
-        A sentence for each answer that a maintainer has to look at.
+        A sentence for each answer that a maintainer must check.
 
     Raises:
         CourseError: git doesn't have the commit, or the folder isn't empty.
@@ -276,7 +276,7 @@ def carry(since: str, conflicts: Path) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         root = course_at(since, Path(folder))
         old = {answer.name: answer for answer in answers(root)}
-        # Right answers first: they are bases of others.
+        # Carry right answers first, because they're the bases of others.
         for answer in sorted(answers(), key=lambda answer: not answer.right):
             if not answer.is_diff:
                 if answer.path.is_dir() and solution_files(answer.step) != solution_files(answer.step, root):
@@ -297,12 +297,12 @@ def carry(since: str, conflicts: Path) -> list[str]:
 
 
 def judge(folder: Path, step: str, seed: int | None = None) -> str:
-    """Return what the checks of a step say about the answer in a folder, and the name of the one that refuses it.
+    """Judge the answer in a folder, and return the verdict and the name of the check that rejects it.
 
     Args:
-        folder: the folder.
-        step: its number, or its folder's name.
-        seed: of the run; by default a random one.
+        folder: the folder of the answer.
+        step: the step's number or folder name.
+        seed: the seed of the run; by default, a random one.
     """
     from judge.judge import Judge
 
@@ -316,13 +316,13 @@ def judge(folder: Path, step: str, seed: int | None = None) -> str:
 
 
 def under_seeds(answer: Answer) -> tuple[int, list[str]]:
-    """Judge a wrong answer under ten fixed seeds, 0 to 9, and once if its failure doesn't depend on drawn values.
+    """Judge a wrong answer under ten fixed seeds, 0 to 9, or once if its failure doesn't depend on drawn values.
 
     Args:
         answer: the answer.
 
     Returns:
-        The number of verdicts, and a sentence for each seed with which its header's claim doesn't hold.
+        The number of verdicts, and a sentence for each seed with which the claim of its header is wrong.
     """
     from judge.judge import Judge
 
@@ -345,7 +345,7 @@ def under_seeds(answer: Answer) -> tuple[int, list[str]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one of the commands; return the exit code."""
+    """Run one of the commands, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
     one = commands.add_parser("show", help="lay an answer, or a solution, out whole in a folder")

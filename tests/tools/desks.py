@@ -1,6 +1,6 @@
-"""Writes the desk of every step, notebooks/NN_name.jupyterlab-workspace: python tests/tools/desks.py
+"""Write the workspace of every step, notebooks/NN_name.jupyterlab-workspace: python tests/tools/desks.py
 
-A desk is a workspace file of JupyterLab: the notebook, the files of the exercise, and a terminal that runs it.
+The file describes the layout of JupyterLab: the notebook, the files of the exercise, and a terminal that runs it.
 """
 
 import json
@@ -14,7 +14,7 @@ from workshop.course import ROOT, Step, exercise_files, steps  # noqa: E402
 
 
 def path_of(step: Step) -> Path:
-    """The file that holds the desk of a step."""
+    """Return the workspace file of a step."""
     return step.notebook.with_suffix(".jupyterlab-workspace")
 
 
@@ -24,7 +24,7 @@ def first_file(step: Step) -> Path:
 
 
 def desk(step: Step) -> str:
-    """The desk of a step: the notebook on the left, the exercise and below it the terminal on the right."""
+    """Return the workspace of a step: the notebook on the left, the exercise and below it the terminal on the right."""
     notebook = f"notebook:notebooks/{step.name}.ipynb"
     first = first_file(step)
     files = sorted(
@@ -59,7 +59,7 @@ def desk(step: Step) -> str:
 
 
 def tabs(*widgets: str) -> dict[str, object]:
-    """An area with a tab for each of these."""
+    """Return an area with a tab for each of these widgets."""
     return {"type": "tab-area", "currentIndex": 0, "widgets": widgets}
 
 

@@ -1,7 +1,7 @@
-"""Copy the files that a step gives from the solution they were written for: python tests/tools/given.py
+"""Copy the files that a step provides from the solution they were written for: python tests/tools/given.py
 
 The first line of such a file names its step, as in `Step 08: ...`, or that step's solution, as in
-`Step 08, solution: ...`. Run it after you have changed a solution from which a later step has files.
+`Step 08, solution: ...`. Run it after you have changed a solution whose files a later step has.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Makes the pictures of README.md again, from the course as it is: python tests/tools/pictures.py"""
+"""Take the pictures of README.md again, from the present course: python tests/tools/pictures.py"""
 
 import sys
 import tempfile
@@ -22,7 +22,7 @@ HALF_DONE = """            text = await websocket.receive_text()
 
 
 def half_solve(course: Path) -> None:
-    """An answer to step 02 that fails its third check, as answers do."""
+    """Write a partial answer to step 02, which fails its third check."""
     file = course / "steps" / "02_echo" / "exercise.py"
     source = file.read_text("utf-8")
     head, rest = source.split("            text = await websocket.receive_text()\n")
@@ -35,7 +35,7 @@ def half_solve(course: Path) -> None:
 
 
 def main() -> None:
-    """Make all pictures."""
+    """Take all pictures."""
     PICTURES.mkdir(exist_ok=True)
     with chromium() as browser, tempfile.TemporaryDirectory() as folder:
         course = copy_of_the_course(Path(folder) / "course", solved=False)
@@ -50,7 +50,7 @@ def main() -> None:
             page = browser.new_page(viewport={"width": 1440, "height": 900})
             open_desk(page, address, "03_rooms")
             wait_for_terminal(address, "03_rooms", "Application startup complete")
-            # What has arrived is drawn within a frame or two.
+            # Wait until JupyterLab has drawn the arrived output.
             page.evaluate("() => new Promise(done => setTimeout(done, 500))")
             page.screenshot(path=PICTURES / "desk.png")
         step = find_step(3)
