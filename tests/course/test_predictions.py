@@ -1,14 +1,17 @@
 """Guesses before a run: `predict` and `reveal`, the questions of each step, and the cells that use them."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.kernels import code_of
 from workshop import CourseError, predict, predictions, reveal
-from workshop.course import Step, steps
+from workshop.course import ROOT, Step, steps
 from workshop.predictions import Choice, Question, find_question, questions, tally
 
 EVERY = [question for step in steps() for question in questions(step).values()]
@@ -94,6 +97,21 @@ class TestPredict:
         predict("07.1", "C")
         reveal("07.1", figure_for(find_question("07.1"), "B"))
         assert "You guessed **C**." in Shown.text
+
+    def test_two_kernels(self, folder: Path) -> None:
+        """Two kernels can store guesses at the same time, and no line is lost or damaged."""
+        code = (
+            "import sys; from pathlib import Path; from workshop import predictions\n"
+            "predictions.ROOT = Path(sys.argv[1])\n"
+            "for number in range(200): predictions._store(question=sys.argv[2], guess=str(number))\n"
+        )
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "notebooks")}
+        command = [sys.executable, "-c", code, str(folder)]
+        kernels = [subprocess.Popen([*command, name], env=environment) for name in ("07.1", "07.2")]
+        assert [each.wait(60) for each in kernels] == [0, 0]
+        for name in ("07.1", "07.2"):
+            guesses = [event["guess"] for event in stored(folder) if event["question"] == name]
+            assert guesses == [str(number) for number in range(200)]
 
 
 class TestReveal:

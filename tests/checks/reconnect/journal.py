@@ -16,7 +16,7 @@ from judge import pool
 from judge.clients import Client
 from judge.members import Members, joined, message
 from judge.messages import cut, is_message, parsed, show
-from judge.model import Failure, Likely, check
+from judge.model import UNJUDGED, Failure, Likely, check
 from judge.rejoining import (
     REPLAY,
     ack,
@@ -39,8 +39,6 @@ from judge.subject import Subject
 
 from .journal_lines import CHANGED, changed_key, damaged, lines
 
-UNJUDGED = " (not judged on Windows)" * (sys.platform == "win32")
-"""The suffix for the title of a check that needs a size limit for files."""
 WINDOW = 1000
 UNWRITTEN = (
     "Your code broadcasts a message whose line isn't in the file. If append() hasn't run yet, call it directly, before "
