@@ -77,7 +77,7 @@ class TestAccess:
         press(page.locator("header"), "Add a connection")
         page.get_by_text("How this page works").click()
         ada, grace = card(page), card(page, "Grace")
-        ada.get_by_text("Log in, come back").click()
+        ada.get_by_text("Log in and reconnect").click()
         connect(ada)
         send(ada, "00 01 ff", "Send as binary (hex)")
         send(ada, "Ada" * 400)

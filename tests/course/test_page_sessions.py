@@ -22,9 +22,9 @@ class TestSessions:
         """Connect a card, with or without automatic reconnects."""
         page.goto(f"{parrot.url}/?address=/ws/lobby")
         ada = card(page)
-        ada.get_by_text("Log in, come back").click()
+        ada.get_by_text("Log in and reconnect").click()
         if again:
-            ada.get_by_label("Come back by itself").check()
+            ada.get_by_label("Reconnect automatically").check()
         connect(ada)
         return ada
 
@@ -92,7 +92,7 @@ class TestSessions:
         """If a login fails, one sentence explains it, and no connection is opened."""
         page.goto(f"{parrot.url}/?address=/ws/lobby")
         ada = card(page)
-        ada.get_by_text("Log in, come back").click()
+        ada.get_by_text("Log in and reconnect").click()
         ada.get_by_label("User").fill("Ada")
         press(ada, "Connect")
         ada.get_by_text("Not logged in: token returned HTTP 40").wait_for()

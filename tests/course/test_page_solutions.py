@@ -323,7 +323,7 @@ class TestSolutions:
         def join(page: "Page", room: str, user: str, password: str) -> "Locator":
             page.goto(f"{origin}/?address=/ws/{room}")
             client = card(page)
-            client.get_by_text("Log in, come back").click()
+            client.get_by_text("Log in and reconnect").click()
             client.get_by_label("User").fill(user)
             client.get_by_label("Password").fill(password)
             return client
@@ -365,7 +365,7 @@ class TestSolutions:
             self.leave(server, other.close)
             first.get_by_text("In the room: Ada", exact=True).wait_for()
             # It reconnects with a new ticket, because a ticket can be redeemed only once.
-            first.get_by_label("Come back by itself").check()
+            first.get_by_label("Reconnect automatically").check()
             press(first, "Drop without a close frame")
             wait_for_rows(first, "← received open", 2)
             log = "\n".join(server.log)
@@ -404,7 +404,7 @@ class TestSolutions:
                 assert_plain(page, f"text {number}")
             rows(first, '→ sent text {"type": "pong"}').nth(4).wait_for()
             assert first.locator(".state").text_content() == "Open", "a client that answers pings stays connected"
-            second.get_by_text("Log in, come back").click()
+            second.get_by_text("Log in and reconnect").click()
             second.get_by_label("Answer pings of the server").uncheck()
             wait_for_rows(second, "← received close", 1)
             assert contents(second, "← received close")[0].startswith("4408, timed out, like HTTP 408.")
@@ -432,8 +432,8 @@ class TestSolutions:
             first = self.join(page, echo_lesson, server.ws("/ws/lobby?name=Ada"))
             second = self.join(other, echo_lesson, server.ws("/ws/lobby?name=Grace"))
             for client in (first, second):
-                client.get_by_text("Log in, come back").click()
-                client.get_by_label("Come back by itself").check()
+                client.get_by_text("Log in and reconnect").click()
+                client.get_by_label("Reconnect automatically").check()
             first.get_by_text("In the room: Ada, Grace", exact=True).wait_for()
             texts = [text for what, text in HOSTILE.items() if what not in ("100 kB", "control characters")]
             texts += ["one", "two"]
