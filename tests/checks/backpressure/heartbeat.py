@@ -95,6 +95,8 @@ NO_LIFE = {
     "binary": f"A binary frame {PARSED_FIRST}",
     "nothing": f"An empty frame {PARSED_FIRST}",
 }
+NO_PINGS = ", and 0 pings"
+"""The end of a failure's "I got": the tab was closed before another ping."""
 NEVER_CLOSED = (
     "No silent member is closed. Either nothing counts the unanswered pings, or protocol pongs reset the count: only "
     "events that the endpoint receives are signs of life."
@@ -320,11 +322,12 @@ class Heartbeat:
                     last = None
                 except Failure as failure:
                     # On a busy machine, the member that answers each ping may seem silent too, or a single message may
-                    # be too late, but not each time.
-                    seems_silent = watching.connection.close_code == 4408
-                    if refused and not seems_silent:
+                    # be too late, but not each time. Messages that are too late in every try, which a close without a
+                    # ping shows, only count with long intervals.
+                    unsure = watching.connection.close_code == 4408 or failure.got.endswith(NO_PINGS)
+                    if refused and not unsure:
                         raise
-                    last, refused = failure, not seems_silent
+                    last, refused = failure, refused or not unsure
         if last:
             raise last
 
@@ -513,7 +516,7 @@ class Heartbeat:
         elif pings < 2 or (pings == 2 and took < EARLIEST * beat):
             # If the message isn't accepted as a heartbeat, there's time for one more ping.
             likely = EARLY if not kind else EARLY_AFTER if pings == 2 else NO_LIFE[kind]
-            got = f"4408 after {took:.2f} s, and {pings} {'ping' if pings == 1 else 'pings'}"
+            got = f"4408 after {took:.2f} s{NO_PINGS if not pings else f', and {pings} ping' + 's' * (pings > 1)}"
         elif took > 4.5 * beat and (pings > 4 or (pings == 4 and gap > beat / 2)):
             got, likely = f"4408 after {took:.2f} s, and {pings} pings", TOO_LATE
         else:
