@@ -100,7 +100,7 @@ def find_question(name: str) -> Question:
     step, _, _ = name.partition(".")
     if found := questions(find_step(step)).get(name):
         return found
-    raise CourseError(f"There is no question {name!r}.")
+    raise CourseError(f"The notebooks have no question {name!r}.")
 
 
 def predict(name: str, guess: str) -> None:

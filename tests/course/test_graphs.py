@@ -60,7 +60,7 @@ class TestTimeline:
             timeline.begin(label)
         timeline.end("Ada")
         timeline.end("Ada")
-        timeline.end("nobody")
+        timeline.end("Linus")
         timeline.begin("Ada")
         assert timeline._repr_png_().startswith(PNG)
         assert re.fullmatch(r"Ada: 0 ms to \d+ ms, \d+ ms to the end\n<b>Grace: \d+ ms to the end", repr(timeline))

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-UNJUDGED = " (not judged on Windows)" * (sys.platform == "win32")
+NOT_ON_WINDOWS = " (not judged on Windows)" * (sys.platform == "win32")
 """The suffix for the title of a check that needs what Windows lacks: SIGTERM, or a size limit for files."""
 
 

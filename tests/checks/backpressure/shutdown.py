@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from judge.clients import anything
 from judge.members import Members
-from judge.model import UNJUDGED, Failure, Likely, check
+from judge.model import NOT_ON_WINDOWS, Failure, Likely, check
 from judge.sessions import read_on
 from judge.subject import Subject
 
@@ -52,7 +52,7 @@ ABORTED = replace(
 
 
 class Shutdown:
-    @check(4, "closes the members that read with 1012 at SIGTERM, and ends within 3 s" + UNJUDGED)
+    @check(4, "closes the members that read with 1012 at SIGTERM, and ends within 3 s" + NOT_ON_WINDOWS)
     async def test_terminates(self, subject: Subject) -> None:
         if sys.platform == "win32":
             return  # A process on Windows can't receive SIGTERM.
@@ -60,7 +60,9 @@ class Shutdown:
         judging = (self._terminates(subject, kind, CLOSE_TIMEOUT=CLOSING) for kind in kinds)
         await asyncio.gather(*judging, self._closes_a_slow_one(subject))
 
-    @check(4, f"ends within 3 s of SIGTERM with {CROWD} stuck members, and the default timeout{UNJUDGED}", hard=True)
+    @check(
+        4, f"ends within 3 s of SIGTERM with {CROWD} stuck members, and the default timeout{NOT_ON_WINDOWS}", hard=True
+    )
     async def test_crowd(self, subject: Subject) -> None:
         if sys.platform != "win32":
             await self._terminates(subject, f"{CROWD} members stopped reading, and CLOSE_TIMEOUT isn't set")
