@@ -32,7 +32,7 @@ AGAIN = 2
 """Factor for the timeouts when the checks run side by side again."""
 SOON = 0.12
 """Seconds that the other checks wait for those that pause. A check may fail before it pauses."""
-LONGEST = 30.0
+LONGEST = 40.0
 """Seconds; the time limit of one check, on a machine that isn't slow."""
 SEEDS = 10_000
 """Number of seeds: 0 to 9999."""
