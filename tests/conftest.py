@@ -16,6 +16,8 @@ from workshop.server import Server
 ALL = "all"
 LEFT_OUT = pytest.StashKey[Counter[str]]()
 """The number of left-out tests, by the text of their mark."""
+MOST_WORKERS = 8
+"""The largest number of tests to run at a time."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,6 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """With --exercise, judge the answers, and run no tests."""
     option = config.option
+    # On Windows, a pipe and some terminals have an encoding without the check mark.
+    sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     if option.exercise is None:
         if option.watch or option.solution:
             raise pytest.UsageError("Say which step: --exercise 2, for example.")
@@ -65,10 +69,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return the number of tests to run at a time.
 
     Two for each core, because the tests often wait for a kernel or a deadline. With --all, three for two cores: most
-    of those tests judge answers, which keeps every core busy, so a fourth one makes none of them faster.
+    of those tests judge answers, which keeps every core busy, so a fourth one makes none of them faster. At most
+    eight, because each has kernels, servers and browsers, which need memory.
     """
     cores = os.cpu_count() or 1
-    return cores + (cores + 1) // 2 if config.option.all else 2 * cores
+    return min(cores + (cores + 1) // 2 if config.option.all else 2 * cores, MOST_WORKERS)
 
 
 def leaves_out(config: pytest.Config) -> bool:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 """The folder of the course, which contains README.md."""
+CHECKPOINTS = ".ipynb_checkpoints"
+"""The name of the folder for JupyterLab's copies of files."""
 
 
 class CourseError(Exception):
@@ -62,7 +64,11 @@ def exercise_files(folder: Path) -> list[Path]:
         folder: the folder of the answer, such as `steps/02_echo`.
     """
     package = folder / "exercise"
-    return sorted(package.rglob("*.py")) if package.is_dir() else [folder / "exercise.py"]
+    if not package.is_dir():
+        return [folder / "exercise.py"]
+    # JupyterLab writes a copy of each file that it opens into the folder .ipynb_checkpoints next to it.
+    files = [path for path in package.rglob("*.py") if CHECKPOINTS not in path.parts]
+    return sorted(files)
 
 
 def steps() -> list[Step]:

@@ -4,6 +4,7 @@
 
 The starter holds the other end of this process's standard input. However the starter ends, even
 by a kill, the operating system closes that end. Then this process and all of its children end too.
+A byte that arrives there is a request to end as by SIGTERM, for Windows, where no process can send that signal.
 """
 
 import os
@@ -18,15 +19,19 @@ HERE = str(Path(__file__).parent)
 
 
 def end_with(pipe: int) -> None:
-    """Wait until no process holds the other end of `pipe`, then end this process and its children.
+    """Raise SIGTERM for each byte from `pipe`. When no process holds its other end, end this process and its children.
 
     Args:
         pipe: an open file descriptor.
     """
-    while os.read(pipe, 1024):
-        pass
+    while os.read(pipe, 1):
+        signal.raise_signal(signal.SIGTERM)
     if sys.platform == "win32":
-        subprocess.run(["taskkill", "/F", "/T", "/PID", str(os.getpid())], check=False)
+        # If taskkill is missing or fails, end at least this process: the starter waits for it.
+        try:
+            subprocess.run(["taskkill", "/F", "/T", "/PID", str(os.getpid())], check=False)
+        finally:
+            os._exit(1)
     else:
         os.killpg(0, signal.SIGKILL)
 
@@ -52,4 +57,9 @@ def run(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     leave_path()
+    if sys.platform == "win32":
+        import ctypes
+
+        # uvicorn's --reload restarts the server by Ctrl+C, and a kernel's children inherit that it's ignored.
+        ctypes.windll.kernel32.SetConsoleCtrlHandler(None, False)
     run(sys.argv[1:])

@@ -1,5 +1,6 @@
 """Python modules as child processes that end with the process that started them."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ from .warm import ALWAYS, POSSIBLE, TEMPLATE_PROCESS, ForkedProcess
 
 LAUNCH = Path(__file__).with_name("launch.py")
 Process = subprocess.Popen[bytes] | ForkedProcess
+# On Windows, Ctrl+C signals every process of a console, so give the child a console of its own, without a window.
+NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
 def start_module(
@@ -37,16 +40,46 @@ def start_module(
     whole = os.environ | ALWAYS | (environment or {})
     if warm and POSSIBLE:
         return TEMPLATE_PROCESS.fork([module, *arguments], whole, ROOT, path)
+    python, settings = interpreter()
     return subprocess.Popen(
-        [sys.executable, "-u", str(LAUNCH), module, *arguments],
+        [python, "-u", str(LAUNCH), module, *arguments],
         cwd=ROOT,
-        env=whole,
+        env=whole | settings,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         # Use a separate process group, because the interrupt button signals the kernel's whole group.
         start_new_session=True,
+        creationflags=NO_WINDOW,
     )
+
+
+def interpreter() -> tuple[str, dict[str, str]]:
+    """Return the path of this Python, and the environment variables that its children need.
+
+    On Windows, the `python.exe` of a virtual environment is a launcher: it starts the real one as its child, so its
+    process id isn't the server's. Start the real one, and name the environment in the variable that the launcher sets
+    too, as `multiprocessing` does.
+    """
+    if sys.platform != "win32" or sys.prefix == sys.base_prefix:
+        return sys.executable, {}
+    # The attribute is private, but right for a Python from the Microsoft Store too.
+    real = getattr(sys, "_base_executable", "") or str(Path(sys.base_prefix) / "python.exe")
+    return real, {"__PYVENV_LAUNCHER__": sys.executable}
+
+
+def terminate(process: Process) -> None:
+    """Send SIGTERM to a child of `start_module`.
+
+    On Windows, no process can send SIGTERM to another one, and `Popen.terminate` kills. There, the child raises the
+    signal itself; see `launch.py`.
+    """
+    if sys.platform != "win32":
+        process.terminate()
+    elif process.poll() is None:
+        with contextlib.suppress(OSError):  # It may end between these two lines.
+            process.stdin.write(b"t")
+            process.stdin.flush()
 
 
 def end(process: Process) -> None:

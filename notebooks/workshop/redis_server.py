@@ -5,13 +5,17 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
+from collections import deque
 from pathlib import Path
+from typing import BinaryIO
 
 from .course import CourseError
 from .ports import free_port
 from .process import end, start_module
 
+LONGEST_LINE = 10_000
 CHILD = Path(__file__).with_name("child")
 _servers: list["RedisServer"] = []
 
@@ -30,6 +34,7 @@ class RedisServer:
         self._folder = tempfile.TemporaryDirectory(prefix="redis-", ignore_cleanup_errors=True)
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._log: deque[str] = deque(maxlen=50)
         self.start()
 
     @property
@@ -55,13 +60,20 @@ class RedisServer:
         # Use a separate folder, so that no file of this package hides a module of the same name.
         path = os.pathsep.join(filter(None, [str(CHILD), os.environ.get("PYTHONPATH")]))
         self._process = start_module("redis_child", arguments, {"PYTHONPATH": path})
+        # Read the log all the time, because a full pipe would block the server.
+        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
+        self._reader.start()
         deadline = time.monotonic() + seconds
         while not self._answers():
             if time.monotonic() > deadline or self._process.poll() is not None:
-                end(self._process)
-                said = self._process.stdout.read().decode("utf-8", "replace")
-                raise CourseError(f"{self.kind} does not answer at {self.url}:\n{said[-500:]}")
+                self.kill()
+                printed = "\n".join(self._log)
+                raise CourseError(f"{self.kind} does not answer at {self.url}:\n{printed[-500:]}")
             time.sleep(0.02)
+
+    def _read(self, output: BinaryIO) -> None:
+        while raw := output.readline(LONGEST_LINE):
+            self._log.append(raw.decode("utf-8", "replace").rstrip())
 
     def _answers(self) -> bool:
         try:
@@ -75,7 +87,10 @@ class RedisServer:
         """Kill the server immediately, as a power cut does."""
         if self._process is not None:
             end(self._process)
-            self._process.stdout.close()
+            self._reader.join(2)
+            # Skip close() if another process keeps the pipe open: it would wait for the reader.
+            if not self._reader.is_alive():
+                self._process.stdout.close()
             self._process = None
 
     def forget(self) -> None:

@@ -98,13 +98,19 @@ def main(name: str, shell: list[str]) -> None:
     while again:
         run(step.target("exercise"), f"steps/{step.name}")
         again = wants_it_again()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.platform != "win32":
+        # The shell replaces this process below. On Windows, it becomes a child, and Ctrl+C is still only for the child.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.prefix != sys.base_prefix:
         # Print the command, because passing PATH isn't enough: the shell's start files may put another Python first.
         prefix = Path(sys.prefix)
         place = str(prefix.relative_to(root) if prefix.is_relative_to(root) else prefix)
-        activate = f"{place}\\Scripts\\activate" if sys.platform == "win32" else f". {shlex.quote(place)}/bin/activate"
-        print(f"This is a shell. To find the programs of the course, type: {activate}", flush=True)
+        if sys.platform == "win32":
+            # PowerShell refuses the script that activates an environment by default.
+            advice = f"To run a program of the course, type: {place}\\Scripts\\python -m, and its name"
+        else:
+            advice = f"To find the programs of the course, type: . {shlex.quote(place)}/bin/activate"
+        print(f"This is a shell. {advice}", flush=True)
     if sys.platform == "win32":
         sys.exit(subprocess.run(shell).returncode)
     os.execvp(shell[0], shell)

@@ -3,16 +3,20 @@
 import re
 import shlex
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .course import ROOT, CourseError
 from .ports import comes_to_listen
-from .process import end, start_module
+from .process import end, start_module, terminate
 
 ADDRESS = re.compile(r"[Rr]unning on http://127\.0\.0\.1:(\d+)")
-IN_USE = re.compile(r"address already in use|WinError 10048|only one usage of each socket", re.IGNORECASE)
+# Windows translates the text of an error, and 10013 is its answer for a port that the system has reserved.
+IN_USE = re.compile(r"address already in use|(?:WinError|Errno) (?:10048|10013)", re.IGNORECASE)
+STARTS_WITHIN = 30.0 if sys.platform == "win32" else 10.0
+"""The limit for a start, in seconds. On Windows, a virus scanner may read every module at the first import."""
 LISTENS_WITHIN = 2.0
 """The limit from the log line that the server runs to listening, in seconds."""
 LONGEST_LINE = 10_000
@@ -107,7 +111,8 @@ class Server:
     @property
     def command(self) -> str:
         """The equivalent command for a terminal, from the course's folder."""
-        return shlex.join([self.module, *self._arguments()])
+        join = subprocess.list2cmdline if sys.platform == "win32" else shlex.join
+        return join([self.module, *self._arguments()])
 
     @property
     def pid(self) -> int:
@@ -142,7 +147,7 @@ class Server:
             self._news.wait_for(lambda: self._at_end or holds(self.log), timeout=seconds)
             return holds(self.log)
 
-    def wait_until_ready(self, seconds: float = 10.0) -> None:
+    def wait_until_ready(self, seconds: float = STARTS_WITHIN) -> None:
         """Wait until the server accepts connections, and set `port`.
 
         Args:
@@ -175,12 +180,18 @@ class Server:
 
     def stop(self, seconds: float = 2.0) -> None:
         """Shut the server down as Ctrl+C does, and kill it if it still runs after `seconds`."""
-        self._process.terminate()
-        try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            pass  # A stuck client blocks the shutdown; see step 07.
+        # On Windows, only kill() ends the child that uvicorn starts for --reload.
+        if sys.platform != "win32" or not self.reload:
+            self.terminate()
+            try:
+                self._process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                pass  # A stuck client blocks the shutdown; see step 07.
         self.kill()
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the server, as a deployment does."""
+        terminate(self._process)
 
     def kill(self) -> None:
         """Kill the server and its children immediately."""

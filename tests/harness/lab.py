@@ -62,8 +62,10 @@ def jupyterlab(
         file = settings / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values), "utf-8")
-    # Keep the path short, because a socket's path is limited to about a hundred characters.
-    runtime = tempfile.TemporaryDirectory(prefix="lab-", ignore_cleanup_errors=True)
+    # Keep the path short, because a socket's path is limited to about a hundred characters. macOS has long folders
+    # for temporary files, so don't use the default there.
+    place = None if sys.platform == "win32" else "/tmp"
+    runtime = tempfile.TemporaryDirectory(prefix="lab-", dir=place, ignore_cleanup_errors=True)
     # Don't read or change the settings of the user who runs the tests.
     environment = (
         os.environ

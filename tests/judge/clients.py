@@ -428,7 +428,9 @@ class Client:
         if self.connection.transport.is_closing():
             return  # The server has closed it already.
         linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-        self.connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        # macOS refuses the option if the server has reset the connection in the meantime.
+        with contextlib.suppress(OSError):
+            self.connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.connection.transport.abort()
         await self._gone()
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from workshop.course import ROOT, Step
+from workshop.course import CHECKPOINTS, ROOT, Step
 
 SHIPPED = Path(__file__).with_name("shipped.json")
 """The SHA-256 of every file in steps/ as the course ships it; tests/tools/shipped.py writes it."""
-IGNORED = {"__pycache__", ".ipynb_checkpoints"}
+IGNORED = {"__pycache__", CHECKPOINTS}
 
 
 def misplaced(step: Step, folder: Path) -> str | None:

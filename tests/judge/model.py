@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 NOT_ON_WINDOWS = " (not judged on Windows)" * (sys.platform == "win32")
-"""The suffix for the title of a check that needs what Windows lacks: SIGTERM, or a size limit for files."""
+"""The suffix for the title of a check that needs what Windows lacks: a size limit for files."""
 
 
 @dataclass(frozen=True)

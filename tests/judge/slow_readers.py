@@ -23,6 +23,8 @@ LARGE = "x" * 65_536
 GIANT = "x" * (1_048_576 if hasattr(socket, "TCP_MAXSEG") else 8_388_608)
 """A text that's larger than the buffers of the kernel and asyncio for a tiny member that reads nothing. Later messages
 must wait in the server."""
+OPEN = (psutil.CONN_ESTABLISHED, psutil.CONN_CLOSE_WAIT)
+"""States of a connection that this side hasn't closed (RFC 9293, section 3.3.2). Windows lists the others too."""
 LOOK_EVERY = 0.1
 """Seconds between two looks at the TCP sockets of a process."""
 LONGEST_WAIT = 0.1
@@ -66,7 +68,8 @@ _looks: dict[int, tuple[float, set[int]]] = {}
 
 def _others(pid: int) -> set[int]:
     """Return the ports of the other ends of a process's TCP connections."""
-    return {found.raddr.port for found in psutil.Process(pid).net_connections() if found.raddr}
+    connections = psutil.Process(pid).net_connections()
+    return {found.raddr.port for found in connections if found.raddr and found.status in OPEN}
 
 
 def _port(tab: Client) -> int:

@@ -33,6 +33,10 @@ _NOTES = re.compile(
     r"|Task was destroyed but it is pending!|Exception in callback |Exception in thread |Exception ignored )"
     r"|(?:future|task|handle): <|\w+Warning: Enable tracemalloc |Aborted!$"
 )
+# On Windows, asyncio shuts a socket down that the client has reset, and logs the error. No code of an app causes it.
+_RESET_ON_WINDOWS = re.compile(
+    r"(?:\w+:asyncio:)?Exception in callback _ProactorBasePipeTransport\._call_connection_lost\b"
+)
 _DESTROYED = re.compile(r"(?:\w+:asyncio:)?Task was destroyed but it is pending!")
 _RUNNING_AT = re.compile(r"\b(?:running|defined) at (.+?):(\d+)>")
 _CLEAN_UP = re.compile(r"leave|remove|disconnect|unregister|clean|discard|detach|__a?exit__")
@@ -302,6 +306,8 @@ class _Reader:
             return
         if not keep_note:
             self._note = ""
+        if _RESET_ON_WINDOWS.match(chain[0].note):
+            return
         following = self._lines[self._at : self._at + 3]
         chain[-1].rejected = any("connection rejected (" in line for line in following)
         troubles = []

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from watchfiles import PythonFilter, awatch
-from workshop.course import Step
+from workshop.course import CHECKPOINTS, Step
 from workshop.server import Server
 
 from .judge import Judge
@@ -24,7 +24,7 @@ PAUSE = 50
 class Saves(PythonFilter):
     """A filter for the Python files of an answer, without JupyterLab's copies of them."""
 
-    ignore_dirs = (*PythonFilter.ignore_dirs, ".ipynb_checkpoints")
+    ignore_dirs = (*PythonFilter.ignore_dirs, CHECKPOINTS)
 
 
 async def watch(step: Step, first: Server, show: Callable[[Verdict], object]) -> None:

@@ -2,10 +2,7 @@
 
 import asyncio
 import contextlib
-import os
 import shutil
-import signal
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -117,13 +114,12 @@ class TestLesson:
                 assert gone
                 await asyncio.sleep(1)
                 assert holds(own, linus)
-                if sys.platform != "win32":
-                    os.kill(own.server.pid, signal.SIGTERM)
-                    await ada.is_closed(1012, likely="", besides=anything)
-                    await asyncio.sleep(1)
-                    runs = own.server.exit_code is None
-                    held = runs and holds(own, linus)
-                    assert_right("07.2", f"{'runs' if runs else 'ended'}, {'held' if held else 'free'}")
+                own.server.terminate()
+                await ada.is_closed(1012, likely="", besides=anything)
+                await asyncio.sleep(1)
+                runs = own.server.exit_code is None
+                held = runs and holds(own, linus)
+                assert_right("07.2", f"{'runs' if runs else 'ended'}, {'held' if held else 'free'}")
 
     async def test_burst(self, lesson: Subject) -> None:
         """A burst in one write drops members who read."""

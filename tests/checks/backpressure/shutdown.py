@@ -2,15 +2,12 @@
 
 import asyncio
 import contextlib
-import os
-import signal
-import sys
 import time
 from dataclasses import replace
 
 from judge.clients import anything
 from judge.members import Members
-from judge.model import NOT_ON_WINDOWS, Failure, Likely, check
+from judge.model import Failure, Likely, check
 from judge.sessions import read_on
 from judge.subject import Subject
 
@@ -52,20 +49,15 @@ ABORTED = replace(
 
 
 class Shutdown:
-    @check(4, "closes the members that read with 1012 at SIGTERM, and ends within 3 s" + NOT_ON_WINDOWS)
+    @check(4, "closes the members that read with 1012 at SIGTERM, and ends within 3 s")
     async def test_terminates(self, subject: Subject) -> None:
-        if sys.platform == "win32":
-            return  # A process on Windows can't receive SIGTERM.
         kinds = ("Linus stopped reading", "Linus stopped reading, and was disconnected")
         judging = (self._terminates(subject, kind, CLOSE_TIMEOUT=CLOSING) for kind in kinds)
         await asyncio.gather(*judging, self._closes_a_slow_one(subject))
 
-    @check(
-        4, f"ends within 3 s of SIGTERM with {CROWD} stuck members, and the default timeout{NOT_ON_WINDOWS}", hard=True
-    )
+    @check(4, f"ends within 3 s of SIGTERM with {CROWD} stuck members, and the default timeout", hard=True)
     async def test_crowd(self, subject: Subject) -> None:
-        if sys.platform != "win32":
-            await self._terminates(subject, f"{CROWD} members stopped reading, and CLOSE_TIMEOUT isn't set")
+        await self._terminates(subject, f"{CROWD} members stopped reading, and CLOSE_TIMEOUT isn't set")
 
     @staticmethod
     async def _terminates(subject: Subject, kind: str, **settings: str) -> None:
@@ -121,7 +113,7 @@ class Shutdown:
 def _sigterm(own: Subject) -> float:
     """Send SIGTERM, and return the time."""
     with contextlib.suppress(ProcessLookupError):
-        os.kill(own.server.pid, signal.SIGTERM)
+        own.server.terminate()
     return time.perf_counter()
 
 

@@ -31,6 +31,8 @@ from .sent import (
 
 SLOW = 2.0
 """The tolerance for a late attempt, in seconds."""
+COARSE = 0.02
+"""Seconds between two readings of the clock on Windows before Python 3.13, 0.016, rounded up."""
 ACCURACY = 0.001
 """The tolerance for the delay that a client passes to its event loop, in seconds."""
 BASE, CAP = 0.02, 0.16
@@ -157,7 +159,7 @@ class Delay:
     def is_right(self) -> bool:
         """Whether it's between half and all of the longest right delay."""
         # Allow 10 ms less: the client may subtract the time since the end, and it sees the end slightly later.
-        early, late = (0.01, SLOW) if self.measured else (ACCURACY, ACCURACY)
+        early, late = (COARSE, SLOW) if self.measured else (ACCURACY, ACCURACY)
         return self.longest / 2 - early <= self.seconds <= self.longest + late
 
 
