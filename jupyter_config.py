@@ -7,6 +7,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent
 sys.path.append(str(ROOT / "notebooks"))
 
+from workshop.record import current_step  # noqa: E402
+
 
 def without_news(handler: object, page_config: dict[str, Any]) -> dict[str, Any]:
     """Leave out the part of JupyterLab that asks whether you want its news."""
@@ -18,8 +20,8 @@ c = get_config()  # noqa: F821
 
 # Every file of the course can be opened, whichever folder the command was given in.
 c.ServerApp.root_dir = str(ROOT)
-# The first page: the desk of the first step.
-c.LabApp.default_url = "/lab/tree/notebooks/01_hello_world.jupyterlab-workspace"
+# The first page: the workspace of the step to continue with.
+c.LabApp.default_url = f"/lab/tree/{current_step().workspace.relative_to(ROOT).as_posix()}"
 # A terminal with the name of a step runs the exercise of that step.
 c.TerminalsExtensionApp.terminal_manager_class = "workshop.terminals.StepTerminals"
 # No question about news, and no requests for them: a classroom may have no network.

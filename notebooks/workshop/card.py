@@ -5,14 +5,22 @@ import json
 import re
 from typing import Any
 
-from .comparing import compare
-from .course import Step, steps
+from .comparing import Comparison
+from .course import WORKSPACES, Step, find_step, steps
 from .predictions import tally
+from .record import following, is_done, last_verdicts
 
 # JupyterLab aligns the cells of a table to the right, and wraps the lines of narrow ones.
 LEFT = 'style="text-align:left"'
 SHORT = 'style="text-align:left;white-space:nowrap"'
-MARKS = {"passed": "✓ passed", "failed": "✗ failed", "running": "▸ running", "not run": "· not run"}
+# The colors of JupyterLab's theme, with a value for other frontends. The signs say the same without color.
+GREEN, RED = "var(--jp-success-color1, #2e7d32)", "var(--jp-error-color1, #d32f2f)"
+MARKS = {
+    "passed": f'<span style="color:{GREEN}">✓ passed</span>',
+    "failed": f'<strong style="color:{RED}">✗ failed</strong>',
+    "running": "▸ running",
+    "not run": "· not run",
+}
 
 
 def as_html(verdict: dict[str, Any], note: str) -> str:
@@ -30,14 +38,41 @@ def as_html(verdict: dict[str, Any], note: str) -> str:
     heading = re.sub(r" {2,}", ": ", verdict["text"].splitlines()[0])
     return (
         f'<p role="status"><strong>{html.escape(heading)}</strong></p><table><tbody>{rows}</tbody></table>'
-        f"<p>{html.escape(note)}</p>"
+        f"{_not_run(verdict['checks'])}<p>{html.escape(note)}</p>{_next(verdict)}"
     )
 
 
+def _not_run(checks: list[dict[str, Any]]) -> str:
+    """Return a folded table of the checks after the first failure, or an empty string."""
+    left = [check for check in checks if check["state"] == "not run"]
+    if not left:
+        return ""
+    rows = "".join(
+        f"<tr><td {SHORT}>{MARKS['not run']}</td><td>{check['number']}</td>"
+        f"<td {LEFT}>{html.escape(check['title'])}</td></tr>"
+        for check in left
+    )
+    count = "1 check" if len(left) == 1 else f"{len(left)} checks"
+    return f"<details><summary>· {count} not run</summary><table><tbody>{rows}</tbody></table></details>"
+
+
+def _next(verdict: dict[str, Any]) -> str:
+    """Return a link to the next workspace once all required checks are green, otherwise an empty string."""
+    if any(check["state"] != "passed" for check in verdict["checks"]):
+        return ""
+    step = following(find_step(verdict["step"]))
+    if step is None:
+        return "<p>That was the last step.</p>"
+    # The link is relative to the notebook.
+    return f'<p>Next: <a href="{WORKSPACES}/{step.name}.jupyterlab-workspace">the workspace of {step.name}</a></p>'
+
+
 def _rows(checks: list[dict[str, Any]], explanation: list[list[str]]) -> str:
-    """Return the rows of a table for these checks, with the explanation below the first failure."""
+    """Return the rows of a table for the checks that have run, with the explanation below the first failure."""
     rows = ""
     for check in checks:
+        if check["state"] == "not run":
+            continue
         rows += (
             f"<tr><td {SHORT}>{MARKS[check['state']]}</td><td>{check['number']}</td>"
             f"<td {LEFT}>{html.escape(check['title'])}</td></tr>"
@@ -58,26 +93,26 @@ def as_text(verdict: dict[str, Any], note: str) -> str:
     return f"{verdict['text']}\n{note}"
 
 
-def help_for(step: Step, verdict: dict[str, Any], offer: bool) -> str:
-    """Return the help below the card in Markdown: the hints for the first failure, and the worked solution if offered.
+def hints_for(step: Step, verdict: dict[str, Any]) -> str:
+    """Return the hints for the first failure in Markdown, or an empty string.
 
     Args:
         step: the step that was judged.
         verdict: the verdict of the checks.
-        offer: whether to offer the solution.
     """
     failed = [check for check in verdict["checks"] if check["state"] == "failed"]
     # Explain only the first failure of the hard cases.
     hard = [check for check in (verdict.get("hard") or {}).get("checks", []) if check["state"] == "failed"]
-    parts = [hints(step, check["number"]) for check in failed or hard[:1]]
-    if offer:
-        worked = compare(step.name)
-        key = "`-` marks your lines, `+` the solution's.\n\n" if worked.text else ""
-        parts.append(
-            "<details><summary>The worked solution next to your code</summary>\n\n"
-            f"{key}{worked._repr_markdown_()}\n\n</details>"
-        )
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join(hints(step, check["number"]) for check in failed or hard[:1])
+
+
+def folded_solution(solution: Comparison) -> str:
+    """Return the worked solution in Markdown, to be opened with a click.
+
+    Args:
+        solution: the worked solution, and its difference from the learner's answer.
+    """
+    return f"<details><summary>The worked solution</summary>\n\n{solution._repr_markdown_()}\n\n</details>"
 
 
 def hints(step: Step, number: int) -> str:
@@ -95,6 +130,14 @@ def hints(step: Step, number: int) -> str:
     ladder = rf"<details><summary>TODO {number}: hint 1</summary>.*?</details></details></details>"
     found = re.search(ladder, text, re.DOTALL)
     return found[0] if found else ""
+
+
+def steps_so_far() -> str:
+    """Return one line with the last verdict on each step that was judged, such as `01 ✓ · 02 3 of 6`."""
+    parts = []
+    for name, verdict in sorted(last_verdicts().items()):
+        parts.append(f"{name[:2]} {'✓' if is_done(verdict) else verdict}")
+    return " · ".join(parts)
 
 
 def overview(verdicts: dict[str, dict[str, Any]]) -> str:

@@ -1,18 +1,23 @@
 """`check`: run the checks of a step from a notebook, now and at every save. `progress`: an overview of all steps."""
 
+import atexit
 import json
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
-from .card import as_html, as_text, help_for, overview
-from .comparing import Tries
+from .card import as_html, as_text, folded_solution, hints_for, overview, steps_so_far
+from .comparing import Tries, compare
 from .course import CourseError, Step, find_step, steps
 from .output import Output
 from .predictions import tally
 from .process import end, start_module
 
+WAITS = (
+    "The checks are running. The one with the mark ▸ still waits for a message. If that message never arrives, it takes "
+    "up to half a minute."
+)
 _followers: dict[str, "Follower"] = {}
 _tries: dict[str, Tries] = {}
 
@@ -74,6 +79,13 @@ def progress(*, seconds: float = 600) -> None:
         raise CourseError(_did_not_finish(other))
 
 
+@atexit.register
+def _end_followers() -> None:
+    """Mark the results as old when the kernel restarts or ends. A kernel that's killed can't do that."""
+    for follower in _followers.values():
+        follower.stop()
+
+
 class Follower:
     """A card with the results of a process that runs the checks, updated in place."""
 
@@ -85,8 +97,11 @@ class Follower:
         self._over = threading.Event()
         self._other: list[str] = []
         self._verdicts = 0
+        self._cell = f"check({step.number})"
         self._card = Output("<p>The checks are starting.</p>", "The checks are starting.")
-        self._help = Output(None, "")
+        # Separate outputs: when one of them changes, what you have opened in the other one stays open.
+        self._hints = Output(None, "")
+        self._solution = Output(None, "")
         arguments = ["--exercise", str(step.number), "--events", *(["--watch"] if live else [])]
         self._process = start_module("pytest", arguments)
         threading.Thread(target=self._follow, daemon=True).start()
@@ -105,7 +120,7 @@ class Follower:
             raise CourseError(_did_not_finish(self._other))
 
     def stop(self) -> None:
-        """End the process. The card stays, with a note that it no longer follows the file."""
+        """End the process. The card stays, with a note that it's no longer updated."""
         end(self._process)
         self._over.wait(2)
 
@@ -116,7 +131,7 @@ class Follower:
                 if event["running"]:
                     # Expect a new verdict: a save during the hard cases ends them.
                     hard_cases_run = False
-                    self._draw(event, "Judging what you saved." if self._verdicts else "Judging.")
+                    self._draw(event, WAITS)
                     continue
                 # Count a green verdict once: it arrives again with the hard cases.
                 if not hard_cases_run:
@@ -126,7 +141,7 @@ class Follower:
                 if self._live or not hard_cases_run:
                     self._judged.set()
             if self._live and event is not None:
-                self._draw(event, "This card no longer follows your file. Run the cell again.")
+                self._draw(event, f"These results are old. To check your files again, run this cell: {self._cell}.")
         finally:
             end(self._process)
             self._over.set()
@@ -134,10 +149,17 @@ class Follower:
 
     def _show_verdict(self, event: dict[str, Any]) -> None:
         passed = all(check["state"] == "passed" for check in event["checks"])
-        self._help.show(None, help_for(self._step, event, self._tries.offer(passed)))
+        self._hints.show(None, hints_for(self._step, event))
+        if self._tries.offer(passed):
+            self._solution.show(None, folded_solution(compare(self._step.name)))
         note = f"Verdict {self._verdicts}, {time.strftime('%H:%M:%S')}."
         if self._live:
-            note += f" Save a file in steps/{self._step.name}, and it is judged again."
+            note += (
+                f" While this notebook's kernel runs, the checks run again each time you save a file in "
+                f"steps/{self._step.name}. After a restart of the kernel, run this cell again: {self._cell}."
+            )
+        if others := steps_so_far():
+            note += f" All steps so far: {others}."
         self._draw(event, note)
 
     def _draw(self, event: dict[str, Any], note: str) -> None:

@@ -1,5 +1,6 @@
-"""The difference between the learner's answer and the worked solution, and when the solution is offered."""
+"""The worked solution next to the learner's answer, and when it's offered."""
 
+import ast
 import difflib
 import hashlib
 from dataclasses import dataclass
@@ -12,43 +13,35 @@ TRIES = 3
 """The number of changed answers that fail before the solution is offered."""
 
 
-def difference(step: Step) -> str:
-    """Return the unified diff from the learner's answer to the worked solution.
-
-    Args:
-        step: the step.
-
-    Returns:
-        The diff, or an empty string if both are the same.
-    """
-    yours, worked = _contents(step.folder), _contents(step.solution)
-    lines: list[str] = []
-    for path in sorted(yours.keys() | worked.keys()):
-        names = (f"steps/{step.name}/{path}", f"solutions/{step.name}/{path}")
-        before, after = (each.get(path, "").splitlines() for each in (yours, worked))
-        lines += difflib.unified_diff(before, after, *names, lineterm="")
-    return "\n".join(lines)
-
-
 @dataclass(frozen=True)
 class Comparison:
-    """A diff that a notebook shows with colors."""
+    """The worked solution and its difference from the learner's answer, both without docstrings."""
 
+    files: dict[str, str]
+    """The files of the worked solution that differ from the learner's, by their paths in the course."""
     text: str
-    """The unified diff, or an empty string if both are the same."""
+    """The unified diff from the answer to the solution; an empty string if both are the same."""
 
     def _repr_markdown_(self) -> str:
-        # Use a longer fence than the text can contain.
-        return f"~~~~~~diff\n{self.text}\n~~~~~~" if self.text else SAME
+        if not self.text:
+            return SAME
+        # Use longer fences than the text can contain.
+        parts = [f"**{path}**\n\n~~~~~~python\n{text}\n~~~~~~" for path, text in self.files.items()]
+        parts.append(
+            "<details><summary>The difference: <code>-</code> marks your lines, <code>+</code> the solution's</summary>"
+            f"\n\n~~~~~~diff\n{self.text}\n~~~~~~\n\n</details>"
+        )
+        return "\n\n".join(parts)
 
     def __repr__(self) -> str:
         return self.text or SAME
 
 
 def compare(step: int | str) -> Comparison:
-    """Compare your answer to a step with the worked solution: `-` marks your lines, `+` the solution's.
+    """Show the worked solution of a step, and below it the difference from your answer. Docstrings are left out.
 
-    In a terminal, use `pytest --exercise N --solution` instead.
+    In a terminal, use `pytest --exercise N --solution` instead. It prints the difference: `-` marks your lines, `+`
+    the solution's.
 
     Args:
         step: the step's number or folder name.
@@ -56,7 +49,46 @@ def compare(step: int | str) -> Comparison:
     Raises:
         CourseError: there's no such step.
     """
-    return Comparison(difference(find_step(step)))
+    found = find_step(step)
+    yours, worked = _contents(found.folder), _contents(found.solution)
+    lines: list[str] = []
+    files = {}
+    for path in sorted(yours.keys() | worked.keys()):
+        before, after = (without_docstrings(each.get(path, "")) for each in (yours, worked))
+        if before == after:
+            continue
+        names = (f"steps/{found.name}/{path}", f"solutions/{found.name}/{path}")
+        lines += difflib.unified_diff(before.splitlines(), after.splitlines(), *names, lineterm="")
+        if path in worked:
+            files[names[1]] = after
+    return Comparison(files, "\n".join(lines))
+
+
+def without_docstrings(source: str) -> str:
+    """Return Python code without its docstrings. Code that can't be parsed stays as it is.
+
+    Args:
+        source: the code of a module.
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return source
+    lines: list[str | None] = list(source.splitlines())
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        # Keep a docstring that's the whole body: without it, the rest isn't Python.
+        if ast.get_docstring(node, clean=False) is None or (len(node.body) == 1 and not isinstance(node, ast.Module)):
+            continue
+        first, last = node.body[0].lineno, node.body[0].end_lineno or 0
+        if getattr(node, "lineno", 0) == first or any(each.lineno <= last for each in node.body[1:]):
+            continue
+        # Remove the empty lines after it, too.
+        while last < len(lines) and not (lines[last] or "").strip():
+            last += 1
+        lines[first - 1 : last] = [None] * (last - first + 1)
+    return "\n".join(line for line in lines if line is not None).strip("\n")
 
 
 class Tries:

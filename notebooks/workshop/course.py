@@ -6,6 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 """The folder of the course, which contains README.md."""
+WORKSPACES = "workspaces"
+"""The folder in notebooks/ with the workspace of each step."""
 CHECKPOINTS = ".ipynb_checkpoints"
 """The name of the folder for JupyterLab's copies of files."""
 
@@ -40,6 +42,11 @@ class Step:
     def notebook(self) -> Path:
         """The notebook of the step."""
         return ROOT / "notebooks" / f"{self.name}.ipynb"
+
+    @property
+    def workspace(self) -> Path:
+        """The layout of JupyterLab for the step."""
+        return ROOT / "notebooks" / WORKSPACES / f"{self.name}.jupyterlab-workspace"
 
     def target(self, part: str) -> str:
         """Return the app argument for uvicorn: `main:app`, `exercise:app`, or their form in a package.

@@ -4,18 +4,16 @@ The questions of a step are in `steps/NN_name/predictions.toml`. Guesses are app
 folder of the course, which git ignores.
 """
 
-import json
 import tomllib
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from .course import ROOT, CourseError, Step, find_step
+from .course import CourseError, Step, find_step
+from .event_log import EventLog
 from .output import Output
 
-_unsaved: list[dict[str, str]] = []
-"""The events that couldn't be written, because the course is in a folder that's read-only."""
+GUESSES = EventLog(".predictions.jsonl")
+"""The guesses, and the choices that runs have made right."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ def predict(name: str, guess: str) -> None:
     letters = [choice.letter for choice in question.choices]
     if question.choice(letter):
         if letter != Guesses(name).last:
-            _store(question=name, guess=letter)
+            GUESSES.append(question=name, guess=letter)
         note = f"Your guess is **{letter}**. Now go on."
     elif letter:
         note = f"`{letter[:20]}` isn't one of the choices. Write {', '.join(letters[:-1])} or {letters[-1]}."
@@ -148,7 +146,7 @@ def reveal(name: str, measured: Any) -> None:
         Output(None, f"{figure} That fits none of the choices. Run the cells of this section again.")
         return
     if outcome.letter != guesses.outcome:
-        _store(question=name, outcome=outcome.letter)
+        GUESSES.append(question=name, outcome=outcome.letter)
     says = f"the run says **{outcome.letter}**: {outcome.text}"
     guess = question.choice(guesses.first) if guesses.first else None
     if guess is None:
@@ -184,7 +182,7 @@ class Guesses:
         self.outcome = ""
         """The letter that the last run made right; empty if there was no run."""
         self._late = self._changed_late = False
-        for event in _events():
+        for event in GUESSES.events():
             if event.get("question") != name:
                 continue
             if outcome := event.get("outcome"):
@@ -212,34 +210,3 @@ def tally(step: Step) -> str:
     made = [guesses for name in questions(step) if (guesses := Guesses(name)).first and guesses.outcome]
     right = sum(guesses.first == guesses.outcome for guesses in made)
     return f"{right} of {len(made)} guesses right" if made else ""
-
-
-def _path() -> Path:
-    return ROOT / ".predictions.jsonl"
-
-
-def _store(**event: str) -> None:
-    """Append an event. Two kernels can do so at the same time, because each writes one line in one call."""
-    event["time"] = datetime.now().astimezone().isoformat(timespec="seconds")
-    try:
-        with _path().open("a", encoding="utf-8") as file:
-            file.write(json.dumps(event) + "\n")
-    except OSError:
-        _unsaved.append(event)
-
-
-def _events() -> list[dict[str, str]]:
-    """Return the stored events. A damaged line is left out."""
-    try:
-        lines = _path().read_text("utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    found = []
-    for line in lines:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            found.append(event)
-    return found + _unsaved

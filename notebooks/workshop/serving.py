@@ -7,6 +7,8 @@ from .ports import is_free
 from .server import PortInUse, Server
 
 PORT = 8000
+MARK = "server │ "
+"""The start of each line of a server's log, which distinguishes it from what the cell prints itself."""
 _servers: dict[tuple[str, str], Server] = {}
 
 
@@ -63,7 +65,7 @@ def serve(
 
 
 class Screen:
-    """A printer for the lines of a log, which leaves out a traceback's lines inside libraries."""
+    """A printer for the lines of a log. It marks each as the server's, and leaves out a traceback's lines in libraries."""
 
     def __init__(self) -> None:
         self._hiding = False
@@ -73,11 +75,11 @@ class Screen:
         if line.startswith('  File "'):
             before, self._hiding = self._hiding, "site-packages" in line
             if self._hiding and not before:
-                _print("  ... (inside libraries)")
+                _print(f"{MARK}  ... (inside libraries)")
         elif not line.startswith("    "):
             self._hiding = False
         if not self._hiding:
-            _print(line)
+            _print(f"{MARK}{line}")
 
 
 def _print(line: str) -> None:

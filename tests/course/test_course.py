@@ -15,8 +15,8 @@ import pytest
 from harness.answers import answers
 from harness.shipped import TODO, changed_by_reader, must_be_as_shipped
 from judge.model import checks_of
-from tools.desks import desk, first_file, path_of
-from workshop.course import ROOT, Step, exercise_files, steps
+from tools.desks import desk, first_file
+from workshop.course import ROOT, WORKSPACES, Step, exercise_files, steps
 
 HEADINGS = ["Goal", "Picture", "Predict", "Run", "Investigate", "Make", "Check", "Recap", "What is still wrong"]
 BANNED = re.compile(r"\b(simply|just|obviously|easily|of course)\b", re.IGNORECASE)
@@ -57,7 +57,7 @@ def missing_parts(step: Step, root: Path = ROOT) -> list[str]:
         f"steps/{step.name}/" + ("exercise/main.py" if package else "exercise.py"): "its exercise",
         f"solutions/{step.name}/" + ("exercise/main.py" if package else "exercise.py"): "its worked solution",
         f"notebooks/{step.name}.ipynb": "its notebook",
-        f"notebooks/{step.name}.jupyterlab-workspace": "its desk",
+        f"notebooks/{WORKSPACES}/{step.name}.jupyterlab-workspace": "its workspace",
         f"tests/lessons/test_{step.name}.py": "the tests of its lesson",
         f"tests/checks/test_{step.name}.py": "its checks",
         f"tests/answers/{step.name}": "its right and wrong answers",
@@ -98,7 +98,7 @@ class TestSteps:
         """Notebooks, solutions, checks and answers belong to a step."""
         names = {step.name for step in steps()}
         assert {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} == names
-        assert {path.stem for path in (ROOT / "notebooks").glob("*.jupyterlab-workspace")} == names
+        assert {path.stem for path in (ROOT / "notebooks" / WORKSPACES).glob("*.jupyterlab-workspace")} == names
         assert {path.name for path in (ROOT / "solutions").iterdir()} == names
         for folder in ("lessons", "checks"):
             files = (ROOT / "tests" / folder).glob("test_*.py")
@@ -163,12 +163,12 @@ class TestDesks:
     def test_as_written(self, step: Step) -> None:
         """The workspace of a step is the output of python tests/tools/desks.py."""
         must_be_as_shipped(step)
-        assert path_of(step).read_text("utf-8") == desk(step), "run python tests/tools/desks.py"
+        assert step.workspace.read_text("utf-8") == desk(step), "run python tests/tools/desks.py"
 
     @each_step()
     def test_reached(self, step: Step) -> None:
         """The first page links to every workspace, and each notebook to its own one and the next."""
-        own = f"]({path_of(step).name})"
+        own = f"]({WORKSPACES}/{step.workspace.name})"
         assert own in cells_of(steps()[0], "markdown")[0]
         assert own in cells_of(step, "markdown")[0]
         if step.number > 1:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from harness.kernels import code_of
-from workshop import CourseError, predict, predictions, reveal
+from workshop import CourseError, event_log, predict, predictions, reveal
 from workshop.course import ROOT, Step, steps
 from workshop.predictions import Choice, Question, find_question, questions, tally
 
@@ -30,9 +30,9 @@ class Shown:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Store the guesses in an empty folder, and capture the shown Markdown."""
-    monkeypatch.setattr(predictions, "ROOT", tmp_path)
+    monkeypatch.setattr(event_log, "ROOT", tmp_path)
     monkeypatch.setattr(predictions, "Output", Shown)
-    monkeypatch.setattr(predictions, "_unsaved", [])
+    monkeypatch.setattr(predictions, "GUESSES", event_log.EventLog(".predictions.jsonl"))
     return tmp_path
 
 

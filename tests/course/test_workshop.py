@@ -529,7 +529,7 @@ class TestWire:
 def test_nest_asyncio_drops_cells(tmp_path: Path) -> None:
     """As notebook 01 states, the cells that were queued behind the patched run never run."""
     cells = [
-        "import asyncio, nest_asyncio\nnest_asyncio.apply()",
+        "import asyncio, nest_asyncio2\nnest_asyncio2.apply()",
         "asyncio.run(asyncio.sleep(0.1))",
         "print('I ran')",
     ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jupyter_client import BlockingKernelClient, KernelManager
-from workshop.course import ROOT, steps
+from workshop.course import CHECKPOINTS, ROOT, steps
 
 TRANSPORT = "tcp" if sys.platform == "win32" else "ipc"
 """The transport to a kernel: another program may take a TCP port between the check that it's free and its use."""
@@ -128,7 +128,7 @@ def copy_of_the_course(folder: Path, *, solved: bool) -> Path:
         solved: whether the worked solutions replace the exercises.
     """
     # Leave out the answers: they're most of the files, and only the tests of the course need them.
-    leave_out = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", ".pytest_cache", "answers")
+    leave_out = shutil.ignore_patterns("__pycache__", CHECKPOINTS, ".pytest_cache", "answers")
     for name in ("notebooks", "steps", "solutions", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=leave_out)
     for name in ("pyproject.toml", "jupyter_config.py"):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 from websockets.sync.client import connect
-from workshop.course import ROOT
+from workshop.course import ROOT, WORKSPACES
 
 from harness.kernels import TRANSPORT
 
@@ -118,7 +118,7 @@ def open_desk(page: "Page", address: str, name: str) -> None:
         name: the step's name.
     """
     page.set_default_timeout(SECONDS * 1000)
-    page.goto(f"{address}/lab/tree/notebooks/{name}.jupyterlab-workspace")
+    page.goto(f"{address}/lab/tree/notebooks/{WORKSPACES}/{name}.jupyterlab-workspace")
     page.wait_for_url(f"**/lab/workspaces/{name}**")
     page.wait_for_selector(".jp-CodeCell")
     page.wait_for_function(IDLE)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from workshop.comparing import Tries
 from workshop.course import Step, steps
+from workshop.record import store
 from workshop.server import Server
 
 from .judge import Judge
@@ -31,10 +32,10 @@ def judge_once(step: Step, first: Server, events: bool, seed: int | None = None)
     Returns:
         Whether every required check passed.
     """
-    show = print_event if events else print_green
+    show = recorded(print_event if events else print_green)
     verdict = Judge(step, step.folder, first, short=SHORT, patient=PATIENT, seed=seed, on_progress=show).run()
     if events:
-        print_event(verdict)
+        show(verdict)
     else:
         # The green verdict is printed already, because the hard cases take longer.
         print(verdict.hard or verdict)
@@ -50,7 +51,7 @@ def judge_at_each_save(step: Step, first: Server, events: bool) -> None:
         events: whether to print lines of JSON.
     """
     try:
-        asyncio.run(watch(step, first, print_event if events else Screen(step)))
+        asyncio.run(watch(step, first, recorded(print_event if events else Screen(step))))
     except KeyboardInterrupt:
         pass  # Ctrl+C is how the learner ends this.
 
@@ -64,7 +65,7 @@ def judge_all(events: bool) -> bool:
     Returns:
         Whether every check of every step passed.
     """
-    return asyncio.run(_judge_all(print_event if events else print_nothing, print_event if events else print_line))
+    return asyncio.run(_judge_all(print_event if events else print_nothing, recorded(print_event if events else print_line)))
 
 
 async def _judge_all(on_progress: Callable[[Verdict], object], show: Callable[[Verdict], object]) -> bool:
@@ -81,6 +82,21 @@ async def _judge_all(on_progress: Callable[[Verdict], object], show: Callable[[V
         show(verdict)
         passed = passed and verdict.passed
     return passed
+
+
+def recorded(show: Callable[[Verdict], object]) -> Callable[[Verdict], object]:
+    """Return a function that stores a complete verdict, and then shows it.
+
+    Args:
+        show: the function that shows a verdict.
+    """
+
+    def store_and_show(verdict: Verdict) -> None:
+        if verdict.reached is None:
+            store(verdict.step, verdict.passed_count, len(verdict.checks))
+        show(verdict)
+
+    return store_and_show
 
 
 class Screen:

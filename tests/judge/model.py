@@ -207,7 +207,12 @@ class Verdict:
     @property
     def count(self) -> str:
         """The number of required checks that passed, such as `3 of 6 checks`."""
-        return f"{sum(self.state(check) == 'passed' for check in self.checks)} of {len(self.checks)} checks"
+        return f"{self.passed_count} of {len(self.checks)} checks"
+
+    @property
+    def passed_count(self) -> int:
+        """The number of required checks that passed."""
+        return sum(self.state(check) == "passed" for check in self.checks)
 
     def as_dict(self) -> dict[str, object]:
         """Return the verdict for a notebook, as values that JSON can encode."""

@@ -1,4 +1,4 @@
-"""Write the workspace of every step, notebooks/NN_name.jupyterlab-workspace: python tests/tools/desks.py
+"""Write the workspace of every step, notebooks/workspaces/NN_name.jupyterlab-workspace: python tests/tools/desks.py
 
 The file describes the layout of JupyterLab: the notebook, the files of the exercise, and a terminal that runs it.
 """
@@ -11,11 +11,6 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS.parent / "notebooks")]
 
 from workshop.course import ROOT, Step, exercise_files, steps  # noqa: E402
-
-
-def path_of(step: Step) -> Path:
-    """Return the workspace file of a step."""
-    return step.notebook.with_suffix(".jupyterlab-workspace")
 
 
 def first_file(step: Step) -> Path:
@@ -65,4 +60,4 @@ def tabs(*widgets: str) -> dict[str, object]:
 
 if __name__ == "__main__":
     for step in steps():
-        path_of(step).write_text(desk(step), "utf-8")
+        step.workspace.write_text(desk(step), "utf-8")
