@@ -337,7 +337,7 @@ class TestExercise:
                         await place.has({room: one}, after=after, likely=f"The room isn't counted as it is: {kind}.")
             await listener.has_nothing_more()
 
-    @check(5, "closes a listener that sends anything, with 1008")
+    @check(6, "closes a listener that sends anything, with 1008")
     async def test_listeners(self, subject: Subject) -> None:
         place = Chat(subject)
         room = place.name()
@@ -381,7 +381,7 @@ class TestExercise:
             )
             await listener.has_nothing_more()
 
-    @check(5, "announces to forty listeners, also if some disconnect meanwhile")
+    @check(6, "announces to forty listeners, also if some disconnect meanwhile")
     async def test_slow_listeners(self, subject: Subject) -> None:
         # This server suspends sends to a listener named Before or After on that side of the send, until it's released.
         probe = await subject.probe("router_probe")
@@ -439,7 +439,7 @@ class TestExercise:
             for each in both:
                 await each.has_nothing_more()
 
-    @check(5, "loses no announcement to a listener that pauses", pauses=True)
+    @check(6, "loses no announcement to a listener that pauses", pauses=True)
     async def test_pause(self, subject: Subject) -> None:
         # Use another server, because a full connection may make all members wait.
         probe = await subject.probe("router_probe", PURPOSE="pauses")
@@ -513,7 +513,7 @@ class TestExercise:
                     announcement("left", room, str(name)), likely=Likely("The member is announced with two names.")
                 )
 
-    @check(5, "keeps a listener that's silent for a minute", hard=True)
+    @check(6, "keeps a listener that's silent for a minute", hard=True)
     async def test_silence(self, subject: Subject) -> None:
         # Use a server whose clock runs fast.
         async with subject.another(fast=True) as own:
@@ -537,7 +537,7 @@ class TestExercise:
                 await grace.send("still here")
                 await grace.gets("still here", likely=Likely(silence=idle, closed=idle))
 
-    @check(5, "holds no connection that has ended", hard=True)
+    @check(6, "holds no connection that has ended", hard=True)
     async def test_left_behind(self, subject: Subject) -> None:
         probe = await subject.probe("router_probe", PURPOSE="connections")
         place = Chat(probe)

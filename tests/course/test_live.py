@@ -12,7 +12,7 @@ from queue import Queue
 import psutil
 import pytest
 from harness.answers import answers
-from harness.kernels import Kernel, copy_of_the_course, kernel
+from harness.kernels import Kernel, code_of, copy_of_the_course, kernel
 from harness.verdicts import checks, green, red
 from workshop.course import find_step
 from workshop.warm import POSSIBLE
@@ -103,7 +103,8 @@ class TestCard:
             file.write_text(file.read_text("utf-8") + f"# {number}\n", "utf-8")
             text = shown_until(running, f"Verdict {number + 1}" if number < 3 else "worked solution")
         assert "+++ solutions/02_echo/exercise.py" in text
-        assert "TODO 1: hint 1" in text
+        # The hints have an output of their own, so those that you have opened stay open.
+        assert "TODO 1: hint 1" not in text
 
     def test_solution_after_a_pass(self, running: Kernel, course: Path) -> None:
         """If an answer passes, the card shows its difference from the worked solution."""
@@ -128,21 +129,53 @@ class TestCard:
         """After the cell runs again, one follower remains, and the old card states that it follows no file."""
         running.run(["check(2)"])
         running.client.execute("check(2)")
-        shown_until(running, "no longer follows")
+        shown_until(running, "These results are old")
         (cell,) = running.run(["import psutil\nprint('children', len(psutil.Process().children()), 'in all')"])
         assert "children 1 in all" in cell.text
+
+    def test_restart(self, running: Kernel) -> None:
+        """When the kernel restarts, the results state that they're old, and which cell to run."""
+        running.run(["check(2)"])
+        running.client.shutdown(restart=True)
+        assert "run this cell: check(2)" in shown_until(running, "These results are old")
+
+    def test_runs_by_itself(self, running: Kernel, course: Path) -> None:
+        """After a restart, the cell of the notebook needs no other cell."""
+        cell = next(code for code in code_of(course / "notebooks" / "02_echo.ipynb") if "check(2)" in code)
+        with kernel(course / "notebooks") as fresh:
+            (shown,) = fresh.run([cell])
+        assert red(2) in shown.text
+
+    def test_marks(self, running: Kernel) -> None:
+        """Passed and failed checks have colors as well as signs, and the checks that didn't run are folded."""
+        (cell,) = running.run(["check(2)"])
+        assert re.search(r"color:[^>]+>✗ failed", cell.html)
+        rows, folded = cell.html.split("<details>")
+        assert "not run" not in rows
+        assert f"· {len(checks(2)) - 1} checks not run" in folded
+
+    def test_next(self, running: Kernel, course: Path) -> None:
+        """If all is green, there's a link to the next workspace, and the results of the steps so far."""
+        exercise(course).write_text(solution(), "utf-8")
+        (cell,) = running.run(["check(2)"])
+        (link,) = re.findall(r'href="(workspaces/03_rooms[^"]+)"', cell.html)
+        assert (course / "notebooks" / link).exists()
+        assert "All steps so far: 02 ✓." in cell.text
 
     def test_not_live(self, running: Kernel) -> None:
         """With live=False, no process keeps running."""
         (cell, after) = running.run(["check(2, live=False)", "import psutil\nprint(len(psutil.Process().children()))"])
         assert red(2) in cell.text
-        assert "Save a file" not in cell.text
+        assert "each time you save" not in cell.text
         assert after.text == "0\n"
 
     def test_compare(self, running: Kernel) -> None:
         """One command shows the worked solution, however many attempts there were."""
         (cell,) = running.run(["compare(2)"])
-        assert cell.markdown.startswith("~~~~~~diff\n--- steps/02_echo/exercise.py\n+++ solutions/02_echo/exercise.py")
+        assert cell.markdown.startswith("**solutions/02_echo/exercise.py**\n\n~~~~~~python\n")
+        solution, diff = cell.markdown.split("~~~~~~diff\n")
+        assert diff.startswith("--- steps/02_echo/exercise.py\n+++ solutions/02_echo/exercise.py")
+        assert '"""Step 02' not in solution + diff
 
     @pytest.mark.thorough("helpers that are killed, suspended, or run many at a time")
     def test_progress(self, running: Kernel, course: Path) -> None:

@@ -283,15 +283,15 @@ def test_screen(capsys: pytest.CaptureFixture[str]) -> None:
     ):
         screen(line)
     assert capsys.readouterr().out.splitlines() == [
-        "ERROR:    Exception in ASGI application",
-        "Traceback (most recent call last):",
-        "  ... (inside libraries)",
-        '  File "steps/02_echo/main.py", line 17, in echo',
-        "    text = await websocket.receive_text()",
-        "           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
-        "  ... (inside libraries)",
-        "KeyError: 'text'",
-        "INFO:     connection open",
+        "server │ ERROR:    Exception in ASGI application",
+        "server │ Traceback (most recent call last):",
+        "server │   ... (inside libraries)",
+        'server │   File "steps/02_echo/main.py", line 17, in echo',
+        "server │     text = await websocket.receive_text()",
+        "server │            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
+        "server │   ... (inside libraries)",
+        "server │ KeyError: 'text'",
+        "server │ INFO:     connection open",
     ]
 
 

@@ -17,7 +17,8 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 # TODO 4: every WebSocket endpoint under /api/chat requires ?name=N, 1 to 20 characters. Declare it in one dependency
 #         on the router, so that endpoints added later require it too. Without it, reject the handshake with 403.
 # TODO 5: /api/chat/ws/announcements isn't a room. Its clients, the listeners, get an announcement for each member of
-#         each room: {"type": "joined", "room": R, "name": N}, and "left". If a listener sends anything, close its
+#         each room: {"type": "joined", "room": R, "name": N}, and "left".
+# TODO 6: a listener that disconnects or pauses changes nothing for the others. If a listener sends anything, close its
 #         connection with 1008.
 
 app = FastAPI()
