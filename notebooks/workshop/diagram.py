@@ -1,12 +1,17 @@
 """A sequence diagram of the traffic on the wire, as SVG."""
 
 import html
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 ROW = 34
 COLUMN = 260
+LINE = 15
 LONGEST_LABEL = 38
+"""The longest line of a label, in characters."""
+WHOLE = ("http", "close", "end")
+"""The kinds of events whose labels are shown whole, in several lines: they state how a connection began and ended."""
 LINES = {
     "text": "",
     "binary": ' stroke-width="4"',
@@ -48,11 +53,15 @@ def draw(events: Sequence[Event], *, paper: bool = False) -> str:
     centre = {name: 80 + column * COLUMN for name, column in columns.items()}
     server = 80 + COLUMN
     width = 160 + COLUMN * max(len(names), 1)
-    height = 60 + ROW * len(events)
+    labels = [_label(event) for event in events]
+    # Each event is below its label.
+    heights = [ROW + LINE * (len(label) - 1) for label in labels]
+    places = [36 + sum(heights[: row + 1]) for row in range(len(events))]
+    height = 60 + sum(heights)
     parts = ['<rect width="100%" height="100%" fill="white"/>'] if paper else []
     parts += [_lifeline(name, x, height) for name, x in (*centre.items(), ("server", server))]
-    for row, event in enumerate(events):
-        parts.append(_arrow(event, centre[event.who], server, 70 + ROW * row))
+    for event, label, y in zip(events, labels, places, strict=True):
+        parts.append(_arrow(event, label, centre[event.who], server, y))
     for row, line in enumerate(LEGEND):
         parts.append(f'<text x="8" y="{height + 24 + 16 * row}" font-size="11">{line}</text>')
     title = f"Sequence diagram of {len(events)} events between {', '.join(names)} and the server"
@@ -72,13 +81,14 @@ def _lifeline(name: str, x: int, height: int) -> str:
     )
 
 
-def _arrow(event: Event, client: int, server: int, y: int) -> str:
-    label = html.escape(_short(event.text if event.kind == "text" else f"{event.kind} {event.text}"))
+def _arrow(event: Event, lines: Sequence[str], client: int, server: int, y: int) -> str:
     whole = f"<title>{html.escape(event.text)}</title>"
     if event.direction == "lost":
+        # Write towards the server, where there's room.
+        side, anchor = (14, "start") if client < server else (-14, "end")
         return (
             f'<g>{whole}<text x="{client}" y="{y + 4}" text-anchor="middle" font-size="18">×</text>'
-            f'<text x="{client + 14}" y="{y - 6}">{label}</text></g>'
+            f"{_text(lines, client + side, y, anchor)}</g>"
         )
     start, stop = (client, server) if event.direction == "to server" else (server, client)
     # Put the label near the client, so it doesn't cross the line of another one.
@@ -88,9 +98,22 @@ def _arrow(event: Event, client: int, server: int, y: int) -> str:
         f'<g>{whole}<line x1="{start}" y1="{y}" x2="{tip}" y2="{y}" stroke="currentColor"'
         f"{LINES.get(event.kind, OTHER_LINE)}/>"
         f'<path d="M{stop} {y} L{tip} {y - 5} L{tip} {y + 5} Z"/>'
-        f'<text x="{middle}" y="{y - 6}" text-anchor="middle">{label}</text></g>'
+        f"{_text(lines, middle, y, 'middle')}</g>"
     )
 
 
-def _short(label: str) -> str:
-    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 2]}..."
+def _text(lines: Sequence[str], x: int, y: int, anchor: str) -> str:
+    """Return the lines of a label, the last one right above `y`."""
+    spans = (
+        f'<tspan x="{x}" y="{y - 6 - LINE * (len(lines) - 1 - row)}">{html.escape(line)}</tspan>'
+        for row, line in enumerate(lines)
+    )
+    return f'<text text-anchor="{anchor}">{"".join(spans)}</text>'
+
+
+def _label(event: Event) -> list[str]:
+    """Return the lines of an event's label."""
+    label = event.text if event.kind == "text" else f"{event.kind} {event.text}"
+    if event.kind in WHOLE:
+        return textwrap.wrap(label, LONGEST_LABEL) or [label]
+    return [label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 2]}..."]
