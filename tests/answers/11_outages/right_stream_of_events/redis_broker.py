@@ -156,7 +156,7 @@ class RedisBroker:
             except (BrokerUnavailable, RedisError, OSError):
                 self.connected = False
                 # The other connections may be lost too, without a close.
-                await self.redis.connection_pool.disconnect()
+                await self.redis.connection_pool.disconnect(inuse_connections=False)
             # Jitter: the processes must not reconnect at the same time.
             await asyncio.sleep(random.uniform(0.05, 0.2))
 
