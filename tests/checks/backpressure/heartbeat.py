@@ -14,6 +14,7 @@ from judge.subject import Subject
 from judge.tasks import running, spawn, stop
 from websockets.exceptions import ConnectionClosed
 
+from .crowd import crowd_is_pinged, read_pings
 from .room import BEAT, IDS, LONG_BEAT, talk
 
 EARLIEST = 2.9
@@ -127,6 +128,11 @@ SILENT_LISTED = (
 class Heartbeat:
     @check(3, "sends a ping every HEARTBEAT_INTERVAL seconds, and answers no pong")
     async def test_ping(self, subject: Subject) -> None:
+        async with running(self._is_pinged(subject), crowd_is_pinged(subject)) as judging:
+            for each in judging:
+                await each
+
+    async def _is_pinged(self, subject: Subject) -> None:
         for beat in (BEAT, BEAT, LONG_BEAT):
             members = Members(await subject.under(HEARTBEAT_INTERVAL=str(beat)))
             try:
@@ -289,6 +295,11 @@ class Heartbeat:
             watching = await stack.enter_async_context(members.tab(room, "watching"))
 
             async def join_only(phase: float) -> bool:
+                name = f"joiner {phase}"
+                # First a tab of the same name that leaves with unanswered pings: a new tab begins with none.
+                with contextlib.suppress(Failure):
+                    async with members.tab(room, name) as earlier:
+                        await read_pings(earlier, 2, likely=PINGS)
                 pinged.clear()
                 try:
                     async with asyncio.timeout(2 * beat + members.subject.patience):
@@ -296,7 +307,7 @@ class Heartbeat:
                 except TimeoutError:
                     return False
                 await asyncio.sleep(phase * beat)
-                name, number, last = f"joiner {phase}", len(beats), time.perf_counter()
+                number, last = len(beats), time.perf_counter()
                 tab = await stack.enter_async_context(members.tab(room, name))
                 await members_list(tab, members.path(room, name), likely="this is as in step 05")
                 joined_in_time = len(beats) == number
@@ -365,9 +376,7 @@ class Heartbeat:
                     tab.patience += beat
                     # After the second ping, to show when the time starts. Right after it, so that one interval too many
                     # is nearly five.
-                    for _ in range(2):
-                        while await tab.next_object(expect="a ping", likely=PINGS) != PING:
-                            pass
+                    await read_pings(tab, 2, likely=PINGS)
                     # Or later in the interval, so that one interval too few is little more than two.
                     if kind in LATE:
                         await asyncio.sleep(LATE[kind] * beat)
@@ -403,9 +412,7 @@ class Heartbeat:
                 tab = await stack.enter_async_context(members.tab(room, "sparse"))
                 tab.patience += beat
                 for _ in range(SPARSELY):
-                    for _ in range(2):
-                        while await tab.next_object(expect="a ping, and no close", likely=SPARSE) != PING:
-                            pass
+                    await read_pings(tab, 2, likely=SPARSE)
                     await tab.send({"type": "pong"})
                     tab.did = f"a pong after every second ping; HEARTBEAT_INTERVAL={beat}"
                 await tab.leave()

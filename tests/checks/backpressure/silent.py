@@ -5,7 +5,7 @@ import contextlib
 import time
 
 from judge.clients import Client, anything
-from judge.members import PING, Members, left
+from judge.members import PING, Members, left, message
 from judge.messages import parsed, show
 from judge.model import Failure, Likely, check
 from judge.sessions import read_on
@@ -21,6 +21,10 @@ OFF_THE_LIST = 1.0
 """Seconds by which a busy machine may be late when it removes a silent member from the list."""
 CLOSE_TIMEOUT = 2.0
 """CLOSE_TIMEOUT by default, in seconds."""
+IDS_LOST = (
+    "The ids of a room begin with 1 again after its last member was disconnected. Keep the last id of a room when you "
+    "delete the room."
+)
 SILENT_QUEUE = (
     "A silent member that reads on doesn't get its queue and then 4408. Put the close behind the queued messages, and "
     "abort only if its client reads nothing for CLOSE_TIMEOUT."
@@ -95,7 +99,20 @@ class Silent:
                     got = f"{len(came)} messages, the last one {show(came[-1]) if came else 'none'}, and then 4408"
                     expect = "the queued message and the queued pings, and then 4408"
                     raise Failure(sent=linus.did, got=got, expect=expect, likely=SILENT_QUEUE)
-                return
+                return await self._continues_the_ids(members, room)
+
+    @staticmethod
+    async def _continues_the_ids(members: Members, room: str) -> None:
+        """Check the next id in a room with one message, whose last member was disconnected as silent."""
+        async with members.tab(room, "Grace") as grace:
+            await grace.send({"type": "message", "text": "again"})
+            grace.after = "the last member of the room had sent message 1, and was disconnected as silent"
+            value: object = None
+            while not (isinstance(value, dict) and value.get("type") == "message"):
+                value = await grace.next_object(expect="message 2", likely=IDS_LOST)
+            if value != message(2, "Grace", "again"):
+                expect = show(message(2, "Grace", "again"))
+                raise Failure(sent=grace.did, after=grace.after, got=show(value), expect=expect, likely=IDS_LOST)
 
     async def _is_off_the_list(self, members: Members, room: str, linus: Client, beat: float) -> bool:
         """Let Linus fill his connection and fall silent, and wait until he's off the list.

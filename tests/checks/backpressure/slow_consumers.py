@@ -95,6 +95,10 @@ REJOINS = (
     "A disconnected name can't rejoin while its old connection is still open. Remove the tab from the room when you "
     "close it."
 )
+REJOINS_ONCE = (
+    "A name that was disconnected twice can't rejoin. Store nothing about a disconnect: the next tab of the name is a "
+    "new one."
+)
 GROWS = (
     "The process stores messages that are never sent: in the queue of a disconnected tab, or in a list of all "
     "messages. Remove the tab from the room when its queue overflows, and store no messages."
@@ -178,7 +182,7 @@ class SlowConsumers:
                     expect = f"at least {WAITING} small messages and then close code 1013: each tab has its own queue"
                     raise Failure(sent=tab.did, after=after, got=got, expect=expect, likely=SHARED)
             # A left of Grace, or a second one of Linus, arrives before this message.
-            talk.left.clear()
+            talk.left.discard("Linus")
             for text in ("one", "two"):
                 await talk.say(text, after=f"{after}; now they read on, and were closed with 1013")
             if talk.left:
@@ -206,6 +210,8 @@ class SlowConsumers:
                 await new.overflows()
                 await new.reads_on()
                 await new.says()
+            async with old.members.tab(old.room, "Linus") as third:
+                await old.members.enters(third, "Ada", "Linus", likely=REJOINS_ONCE)
         async with backlog(quiet) as linus:
             await linus.add(WAITING)
             await linus.members.remove(linus.room, "Linus", likely=DELETED)

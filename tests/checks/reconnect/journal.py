@@ -57,6 +57,14 @@ NOT_CALLED = (
     "Your code broadcasts the message, and has written nothing of its line. Call append() before the broadcast, in the "
     "same function, without a task or a delay. If you have changed journal.py, open the file with buffering=0."
 )
+ERROR_SPREAD = (
+    "The error of a message that can't be stored goes to other connections too. Send it to [tab], the connection that "
+    "sent the message."
+)
+KEY_REMOVED = (
+    "A message that can't be stored removes the oldest key of the room. Call append() first, and remove an old key "
+    "only when the new one is stored."
+)
 SENT_FIRST = (
     "Your code broadcasts the message before append() has written its line, so the error comes too late. Call append() "
     "first, and broadcast only after it has returned."
@@ -348,6 +356,7 @@ class Journal:
                 subject.another(JOURNAL=journal, full=True) as own,
                 back(own, room, "Grace") as grace,
                 back(own, room, "Ada") as ada,
+                back(own, room, "Ada") as other,
             ):
                 await ada.send({"type": "message", "text": "one", "key": "k1"})
                 await both(ada, message(1, "Ada", "one"), ack("k1", 1))
@@ -363,6 +372,11 @@ class Journal:
                     await grace.gets(message(number, "Ada", value["text"]), likely=gone_on)
                 await say(ada, "four", first=4, likely=GOES_ON)
                 await grace.gets(message(4, "Ada", "four"), likely=GOES_ON)
+                other.did = "messages of another tab of Ada, some of which the file didn't store"
+                for number, text in enumerate(("one", str(two["text"]), "three", "four"), 1):
+                    cause = Likely("", surplus=ERROR_SPREAD, wrong=ERROR_SPREAD)
+                    await other.gets(message(number, "Ada", text), likely=cause)
+                await self._keeps_its_keys(own)
                 own.server.kill()
             async with subject.another(JOURNAL=journal) as own, back(own, room, "Ada", after=0, likely=TORN) as ada:
                 happened = "a period in which the file accepted nothing, kill -9, and a start on it"
@@ -372,6 +386,21 @@ class Journal:
                 for number in (1, 2, 3):
                     await self._acked(ada, f"k{number}", number, happened, TORN)
                 await say(ada, "five", first=5, likely=GOES_ON)
+
+    @staticmethod
+    async def _keeps_its_keys(own: Subject) -> None:
+        """Check that messages that the file can't store remove no key from a full window."""
+        room = Members.room("full")
+        async with back(own, room, "Ada") as ada:
+            await acknowledged(ada, [{"type": "message", "text": "", "key": f"k{n}"} for n in range(WINDOW)], first=1)
+            async with full_disk(own):
+                await fill_up(own)
+                for key in ("new 1", "new 2"):
+                    await ada.send({"type": "message", "text": "", "key": key})
+                    await ada.gets_error({"key": key, "retry": True}, likely=FULL)
+                await ada.send({"type": "message", "text": "", "key": "k0"})
+                ada.did = f"the first of {WINDOW} keys again, after two messages that the file didn't store"
+                await ada.gets(ack("k0", 1), likely=Likely(KEY_REMOVED, wrong=KEY_REMOVED))
 
     @staticmethod
     async def _while_full(

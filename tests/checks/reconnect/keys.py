@@ -8,7 +8,7 @@ from typing import Any
 from judge import pool
 from judge.clients import Client
 from judge.members import BAD, Members, joined, left, message
-from judge.messages import cut
+from judge.messages import cut, show
 from judge.model import Failure, Likely, check
 from judge.rejoining import (
     NO_ACK,
@@ -50,6 +50,10 @@ DUPLICATE = Likely(SILENT, wrong=AGAIN, surplus=AGAIN, replayed=AGAIN, keys={"id
 RACE = (
     "Two messages with one key arrived at the same time, and both were accepted. Look up the key and store it without "
     "an await in between, or hold a lock for both."
+)
+SAME_ID = (
+    "Two members send at the same time, and their messages get the same id, or two orders. Assign the id and store the "
+    "message without an await in between, or hold one lock for the whole room."
 )
 OTHER_FORM = (
     "This message is valid, in another form of JSON or with further keys, and it isn't accepted. Parse the JSON, and "
@@ -302,6 +306,7 @@ class Keys:
                 senders = "Your code accepts a key from another sender as a duplicate. Look up sender and key together."
                 await both(grace, message(3, "Grace", "mine"), ack("k", 3), likely=Likely(senders, wrong=senders))
                 await again.gets(message(3, "Grace", "mine"), likely=Likely(senders, surplus=AGAIN))
+        await self._two_senders(subject)
         emptied = "Your code removes the keys of a room with its last member. Keep them in the room's history."
         await Members(subject).eventually_empty(lab, after="its only member left", likely=NOTICES)
         async with back(subject, lab, "Ada") as again:
@@ -318,6 +323,36 @@ class Keys:
             tab.did = "a new key, from two tabs of its sender at the same time"
             cause = Likely("", wrong=RACE, surplus=RACE)
             await both(tab, message(2, "Ada", "now"), ack("both", 2), likely=cause)
+
+    @staticmethod
+    async def _two_senders(subject: Subject) -> None:
+        """Send messages of two members at the same time: each has an id of its own, in one order for all."""
+        room = Members.room()
+        async with back(subject, room, "Ada") as ada, back(subject, room, "Linus") as linus:
+            await ada.gets(joined("Linus"), likely=NOTICES)
+            for number in range(1, 7, 2):
+                sent = [(ada, f"Ada {number}"), (linus, f"Linus {number}")]
+                frames = [tab.send({"type": "message", "text": key, "key": key}) for tab, key in sent]
+                await subject.simultaneously(*frames)
+                orders = []
+                for tab, key in sent:
+                    tab.did = "a message with a key, at the same time as one of another member"
+                    got: list[Any] = []
+                    for _ in range(3):
+                        expect = f"messages {number} and {number + 1}, and an ack"
+                        got.append(await tab.next_object(expect=expect, likely=SAME_ID))
+                    texts = [each for each in (key for _, key in sent) if message(number, each.split()[0], each) in got]
+                    texts += [key for _, key in sent if key not in texts]
+                    orders.append(texts)
+                    wanted = [message(number + at, text.split()[0], text) for at, text in enumerate(texts)]
+                    wanted.append(ack(key, number + texts.index(key)))
+                    if any(each not in got for each in wanted):
+                        shown = ", ".join(map(show, got))
+                        raise Failure(sent=tab.did, got=shown, expect=expect, likely=SAME_ID)
+                if orders[0] != orders[1]:
+                    raise Failure(
+                        sent=linus.did, got=f"the orders {orders[0]} and {orders[1]}", expect="one", likely=SAME_ID
+                    )
 
     @check(2, "distinguishes similar keys, senders and rooms")
     async def test_similar(self, subject: Subject) -> None:

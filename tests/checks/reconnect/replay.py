@@ -1,5 +1,6 @@
 """Step 08, TODO 1: a member that rejoins gets what it missed."""
 
+import asyncio
 import contextlib
 import socket
 from functools import partial
@@ -68,6 +69,14 @@ COUNTED = (
     "Replayed messages count against the limit of 64, so your server disconnects the tab. Queue the list and the "
     "replay with tab.enqueue_replay(). If you've changed tab.py, let try_put() subtract replay_left from the length of "
     "the queue."
+)
+RAISED = (
+    "A tab that has read its whole replay has a higher limit than 64 afterwards. Count down what's left of the replay "
+    "each time the writer sends an event."
+)
+ACKS_UNLIMITED = (
+    "Acks are queued for a tab whose client reads nothing, without a limit. Queue them with manager.send(), as the "
+    "messages."
 )
 UNLIMITED = (
     "After a replay, your code never disconnects a slow tab. Queue the list and the replay with one call of "
@@ -287,19 +296,50 @@ class Replay:
                     await grace.gets(message(number, "Ada", giant if number == 1 else f"text {number}"), likely=order)
                 await ends(grace, likely=TWICE)
                 await self._drops(ada, "Linus", KEPT + new + 1)
+        await asyncio.gather(self._counts_after_a_replay(subject), self._counts_acks(subject))
+
+    async def _counts_after_a_replay(self, subject: Subject) -> None:
+        """Check the limit for a tab that has read its replay."""
+        room = Members.room()
+        async with back(subject, room, "Ada") as ada, contextlib.AsyncExitStack() as stack:
+            await say(ada, *numbers(1, KEPT))
+            grace = await stack.enter_async_context(back(subject, room, "Grace", tiny=True, after=0))
+            last = message(KEPT, "Ada", f"text {KEPT}")
+            while await grace.next_object(expect=show(last), likely=TWICE) != last:
+                pass
+            await ada.gets(joined("Grace"), likely=NOTICES)
+            grace.stop_reading()
+            # Several, because the system buffers more for a client that has read something.
+            await say(ada, *[GIANT] * 4, first=KEPT + 1)
+            await say(ada, *numbers(KEPT + 5, KEPT + LIMIT), first=KEPT + 5, likely=COUNTED)
+            await self._drops(ada, "Grace", KEPT + LIMIT + 1, likely=RAISED)
 
     @staticmethod
-    async def _drops(ada: Client, name: str, first: int) -> None:
+    async def _counts_acks(subject: Subject) -> None:
+        """Check that the acks for a tab that reads nothing are limited."""
+        room = Members.room()
+        async with back(subject, room, "Ada") as ada, back(subject, room, "Linus", tiny=True) as linus:
+            await ada.gets(joined("Linus"), likely=NOTICES)
+            linus.stop_reading()
+            await say(ada, GIANT)
+            await linus.send_burst(*[{"type": "message", "text": "", "key": "k"}] * (LIMIT + 5))
+            ada.did = f"Linus, whose client reads nothing, sent one key {LIMIT + 5} times"
+            await ada.gets(message(2, "Linus", ""), likely=ACKS_UNLIMITED)
+            await ada.gets(left("Linus"), likely=ACKS_UNLIMITED)
+
+    @staticmethod
+    async def _drops(ada: Client, name: str, first: int, likely: str = "") -> None:
         """Check that a tab with 64 queued messages is disconnected at the next ones."""
         more = numbers(first, first + 3)
         await send_all(ada, [{"type": "message", "text": text} for text in more])
         ada.did = f"{len(more)} messages of Ada, when a tab of {name} reads nothing and has 64 new messages queued"
         for _ in range(len(more) + 1):
             expect = f"{show(left(name))} next to the messages"
-            value = await ada.next_object(expect=expect, likely=UNLIMITED)
+            value = await ada.next_object(expect=expect, likely=likely or UNLIMITED)
             if value == left(name):
                 return
-        raise Failure(sent=ada.did, got=f"{len(more)} messages, and {show(value)}", expect=expect, likely=UNLIMITED)
+        got = f"{len(more)} messages, and {show(value)}"
+        raise Failure(sent=ada.did, got=got, expect=expect, likely=likely or UNLIMITED)
 
     @check(1, "loses and duplicates nothing for a member that joins under load")
     async def test_under_load(self, subject: Subject) -> None:
