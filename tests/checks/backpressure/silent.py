@@ -95,7 +95,9 @@ class Silent:
                     if time.perf_counter() - start < 3 * BEAT + CLOSE_TIMEOUT:
                         raise
                     continue
-                if not any(len(frame) > len(BLOCK) for frame in came) or parsed(came[-1]) != PING:
+                # Ada leaves meanwhile, on a busy machine after the last ping.
+                own = [frame for frame in came if len(frame) > len(BLOCK) or parsed(frame) != left("Ada")]
+                if not any(len(frame) > len(BLOCK) for frame in own) or parsed(own[-1]) != PING:
                     got = f"{len(came)} messages, the last one {show(came[-1]) if came else 'none'}, and then 4408"
                     expect = "the queued message and the queued pings, and then 4408"
                     raise Failure(sent=linus.did, got=got, expect=expect, likely=SILENT_QUEUE)

@@ -65,6 +65,7 @@ KEY_REMOVED = (
     "A message that can't be stored removes the oldest key of the room. Call append() first, and remove an old key "
     "only when the new one is stored."
 )
+NEEDLESS = "A direct message isn't delivered while the file stores nothing. It needs no append(): send it as before."
 SENT_FIRST = (
     "Your code broadcasts the message before append() has written its line, so the error comes too late. Call append() "
     "first, and broadcast only after it has returned."
@@ -406,6 +407,13 @@ class Journal:
     async def _while_full(
         own: Subject, journal: Path, room: str, ada: Client, grace: Client, two: dict[str, Any]
     ) -> None:
+        async def direct_arrives() -> None:
+            # A direct message needs no file. If Grace receives it next, she has received nothing in between.
+            await ada.send({"type": "direct", "to": "Grace", "text": "full"})
+            grace.did = "messages of Ada that the file didn't store, and then a direct message"
+            direct = {"type": "direct", "from": "Ada", "text": "full"}
+            await grace.gets(direct, likely=Likely(NEEDLESS, surplus=SENT_FIRST, replayed=SENT_FIRST, wrong=SENT_FIRST))
+
         await ada.send(two)
         ada.did = ada.earlier = f"{cut(json.dumps(two))}, when the file stores only a part of it"
         try:
@@ -423,18 +431,12 @@ class Journal:
             ada.did = f"a message with the key {key}, {count}, when the file stores nothing"
             likely = replace(FULL, wrong=KEY_STORED) if count == "again" else FULL
             await ada.gets_error({"key": key, "retry": True}, likely=likely)
+        await direct_arrives()
         await ada.send({"type": "message", "text": "one", "key": "k1"})
         ada.did = "a duplicate of message 1, which is in the file, when the file stores nothing more"
         await ada.gets(ack("k1", 1), likely=Likely(STORED, wrong=STORED, closed=STORED))
         await refuses(own, room, 2, "message 1 is stored, and the next ones aren't", ID_USED)
-        # A direct message needs no file. If Grace receives it next, she has received nothing in between.
-        await ada.send({"type": "direct", "to": "Grace", "text": "full"})
-        grace.did = "messages of Ada that the file didn't store, and then a direct message"
-        direct = {"type": "direct", "from": "Ada", "text": "full"}
-        needless = (
-            "A direct message isn't delivered while the file stores nothing. It needs no append(): send it as before."
-        )
-        await grace.gets(direct, likely=Likely(needless, surplus=SENT_FIRST, replayed=SENT_FIRST, wrong=SENT_FIRST))
+        await direct_arrives()
 
     @check(3, "starts on a file with damaged lines and a line that has no end")
     async def test_damaged(self, subject: Subject) -> None:

@@ -90,7 +90,7 @@ BAD_TEXTS: tuple[dict[str, Any], ...] = (
 )
 """The fields that replace the text of a valid message."""
 BAD_KEYS: tuple[Any, ...] = (
-    *("", "k" * 65, "열" * 65, "🙂" * 65, "k" * 100_000, 1, 0, 1.5, True, False, ["k"], [], {}, {"key": "k"}),
+    *("", "k" * 65, "열" * 65, "🙂" * 65, "k" * 100_000, 1, 0, 1.5, True, False, None, ["k"], [], {}, {"key": "k"}),
     *("\ud83d", "k\ude00"),
 )
 FINAL = Likely(
