@@ -242,7 +242,8 @@ def _value_error(trouble: Trouble, sent: Sent) -> str | None:
     if trouble.phase == "clean-up":
         return (
             "Your clean-up removes the member a second time: it was removed before, after a failed send. "
-            "Remove it in one of the two only, or use a set and discard(), which raises nothing, and loop over a copy of it."
+            "Remove it in one of the two only, or use a set and discard(), which raises nothing, and loop over a copy "
+            "of it."
         )
     return (
         "The list doesn't contain what this line removes: it was removed before, or never added. "
