@@ -334,8 +334,9 @@ class Heartbeat:
                 except Failure as failure:
                     # On a busy machine, the member that answers each ping may seem silent too, or a single message may
                     # be too late, but not each time. Messages that are too late in every try, which a close without a
-                    # ping shows, only count with long intervals.
+                    # ping shows, and late answers to every second ping only count with long intervals.
                     unsure = watching.connection.close_code == 4408 or failure.got.endswith(NO_PINGS)
+                    unsure = unsure or failure.likely == SPARSE
                     if refused and not unsure:
                         raise
                     last, refused = failure, refused or not unsure
