@@ -27,6 +27,7 @@ from judge.rejoining import (
     send_keyed,
     texts,
 )
+from judge.slow_readers import GIANT
 from judge.subject import Subject
 
 WINDOW = 1000
@@ -50,6 +51,12 @@ DUPLICATE = Likely(SILENT, wrong=AGAIN, surplus=AGAIN, replayed=AGAIN, keys={"id
 RACE = (
     "Two messages with one key arrived at the same time, and both were accepted. Look up the key and store it without "
     "an await in between, or hold a lock for both."
+)
+MANY_ACKS = 70
+"""More acks than may be queued."""
+ACKS_UNLIMITED = (
+    "Acks are queued for a tab whose client reads nothing, without a limit. Queue them with manager.send(), as the "
+    "messages."
 )
 SAME_ID = (
     "Two members send at the same time, and their messages get the same id, or two orders. Assign the id and store the "
@@ -307,6 +314,7 @@ class Keys:
                 await both(grace, message(3, "Grace", "mine"), ack("k", 3), likely=Likely(senders, wrong=senders))
                 await again.gets(message(3, "Grace", "mine"), likely=Likely(senders, surplus=AGAIN))
         await self._two_senders(subject)
+        await self._counts_acks(subject)
         emptied = "Your code removes the keys of a room with its last member. Keep them in the room's history."
         await Members(subject).eventually_empty(lab, after="its only member left", likely=NOTICES)
         async with back(subject, lab, "Ada") as again:
@@ -323,6 +331,19 @@ class Keys:
             tab.did = "a new key, from two tabs of its sender at the same time"
             cause = Likely("", wrong=RACE, surplus=RACE)
             await both(tab, message(2, "Ada", "now"), ack("both", 2), likely=cause)
+
+    @staticmethod
+    async def _counts_acks(subject: Subject) -> None:
+        """Check that the acks for a tab that reads nothing are limited."""
+        room = Members.room()
+        async with back(subject, room, "Ada") as ada, back(subject, room, "Linus", tiny=True) as linus:
+            await ada.gets(joined("Linus"), likely=NOTICES)
+            linus.stop_reading()
+            await say(ada, GIANT)
+            await linus.send_burst(*[{"type": "message", "text": "", "key": "k"}] * MANY_ACKS)
+            ada.did = f"Linus, whose client reads nothing, sent one key {MANY_ACKS} times"
+            await ada.gets(message(2, "Linus", ""), likely=ACKS_UNLIMITED)
+            await ada.gets(left("Linus"), likely=ACKS_UNLIMITED)
 
     @staticmethod
     async def _two_senders(subject: Subject) -> None:

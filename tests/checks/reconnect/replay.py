@@ -1,6 +1,5 @@
 """Step 08, TODO 1: a member that rejoins gets what it missed."""
 
-import asyncio
 import contextlib
 import socket
 from functools import partial
@@ -73,10 +72,6 @@ COUNTED = (
 RAISED = (
     "A tab that has read its whole replay has a higher limit than 64 afterwards. Count down what's left of the replay "
     "each time the writer sends an event."
-)
-ACKS_UNLIMITED = (
-    "Acks are queued for a tab whose client reads nothing, without a limit. Queue them with manager.send(), as the "
-    "messages."
 )
 UNLIMITED = (
     "After a replay, your code never disconnects a slow tab. Queue the list and the replay with one call of "
@@ -296,7 +291,7 @@ class Replay:
                     await grace.gets(message(number, "Ada", giant if number == 1 else f"text {number}"), likely=order)
                 await ends(grace, likely=TWICE)
                 await self._drops(ada, "Linus", KEPT + new + 1)
-        await asyncio.gather(self._counts_after_a_replay(subject), self._counts_acks(subject))
+        await self._counts_after_a_replay(subject)
 
     async def _counts_after_a_replay(self, subject: Subject) -> None:
         """Check the limit for a tab that has read its replay."""
@@ -313,19 +308,6 @@ class Replay:
             await say(ada, *[GIANT] * 4, first=KEPT + 1)
             await say(ada, *numbers(KEPT + 5, KEPT + LIMIT), first=KEPT + 5, likely=COUNTED)
             await self._drops(ada, "Grace", KEPT + LIMIT + 1, likely=RAISED)
-
-    @staticmethod
-    async def _counts_acks(subject: Subject) -> None:
-        """Check that the acks for a tab that reads nothing are limited."""
-        room = Members.room()
-        async with back(subject, room, "Ada") as ada, back(subject, room, "Linus", tiny=True) as linus:
-            await ada.gets(joined("Linus"), likely=NOTICES)
-            linus.stop_reading()
-            await say(ada, GIANT)
-            await linus.send_burst(*[{"type": "message", "text": "", "key": "k"}] * (LIMIT + 5))
-            ada.did = f"Linus, whose client reads nothing, sent one key {LIMIT + 5} times"
-            await ada.gets(message(2, "Linus", ""), likely=ACKS_UNLIMITED)
-            await ada.gets(left("Linus"), likely=ACKS_UNLIMITED)
 
     @staticmethod
     async def _drops(ada: Client, name: str, first: int, likely: str = "") -> None:
