@@ -19,6 +19,8 @@ from .room import BEAT, IDS, LONG_BEAT, talk
 
 EARLIEST = 2.9
 """Intervals after which a silent member may be closed, minus a tolerance for two clocks."""
+ENOUGH = 3
+"""Pings of a silent member that show that it isn't closed an interval too early."""
 PINGS = (
     "No ping is sent in an interval. Start one task in lifespan that sleeps for HEARTBEAT_INTERVAL, and then sends "
     '{"type": "ping"} to every tab of every room, as long as the server runs.'
@@ -39,6 +41,8 @@ NOTE = {
     "Lin": {"type": "direct", "from": "Linus", "text": "mark"},
 }
 WHICH = ("the tab of Linus, in another room", "the second tab of Ada")
+DECISIVE = (BEAT, BEAT, LONG_BEAT, 3 * LONG_BEAT)
+"""Heartbeat intervals, in seconds, of the servers that are asked until one shows when silent members are closed."""
 EACH_TAB = "Only one tab of a name gets the pings. Send them to every tab of every name."
 LATE = {"pong": 0.7, "binary": 0.5}
 """When some silent members send their last message, as a fraction of an interval after a ping. The others send it right
@@ -245,7 +249,7 @@ class Heartbeat:
 
         A busy machine may be too late to distinguish three intervals from fewer. Long intervals then decide.
         """
-        for beat in (BEAT, BEAT, LONG_BEAT):
+        for beat in DECISIVE:
             if await self._saw_joiners_close(Members(await subject.under(HEARTBEAT_INTERVAL=str(beat))), beat):
                 break
 
@@ -282,7 +286,7 @@ class Heartbeat:
             beat: the heartbeat interval of the server, in seconds.
 
         Returns:
-            Whether the clock would have shown that one of them was closed an interval too early.
+            Whether one of them was certainly not closed an interval too early.
 
         Raises:
             Failure: one was closed too early, too late, or otherwise.
@@ -306,12 +310,11 @@ class Heartbeat:
                 except TimeoutError:
                     return False
                 await asyncio.sleep(phase * beat)
-                number, last = len(beats), time.perf_counter()
+                last = time.perf_counter()
                 tab = await stack.enter_async_context(members.tab(room, name))
                 await members_list(tab, members.path(room, name), likely="this is as in step 05")
-                joined_in_time = len(beats) == number
-                await self._closes(tab, last, beat)
-                return joined_in_time and _is_steady(beats[number - 1 :], last, beat)
+                # All pings that it gets were sent after it joined, so three of them are conclusive.
+                return await self._closes(tab, last, beat) >= ENOUGH
 
             async with running(self._live(watching, beats, pinged, beat)), running(*map(join_only, PHASES)) as joining:
                 return any(await asyncio.gather(*joining))
@@ -322,7 +325,7 @@ class Heartbeat:
         A busy machine may be too late to distinguish three intervals from fewer. Long intervals then decide.
         """
         last, refused = None, False
-        for beat in (BEAT, BEAT, LONG_BEAT):
+        for beat in DECISIVE:
             members = Members(await subject.under(HEARTBEAT_INTERVAL=str(beat)))
             room = members.room()
             async with members.tab(room, "watching") as watching:
@@ -352,7 +355,7 @@ class Heartbeat:
             beat: the heartbeat interval, in seconds.
 
         Returns:
-            Whether the clock would have shown that one of them was closed an interval too early.
+            Whether one of them was certainly not closed an interval too early.
 
         Raises:
             Failure: one was closed too early, too late, or otherwise.
@@ -388,13 +391,15 @@ class Heartbeat:
                     # On a busy machine, the message may arrive too late, but not each time. Then the member isn't in
                     # the list, or it's closed before another ping, which even an ignored message leaves time for.
                     listed = await members.subject.get_json(members.list_path(room), likely=LIFE)
+                    in_time = len(beats) == number
                     if kind in listed["names"] or is_last_try:
                         pings, gap = await self._until_closed(tab, beat)
                         if pings or is_last_try or tab.connection.close_code != 4408:
                             break
                     late.append(kind)
                 self._is_due(kind, tab, time.perf_counter() - last, pings, gap, beat, NEVER_CLOSED)
-                return kind in LATE and _is_steady(beats[number - 1 :], last, beat)
+                # The server had the message before the pings that are counted, so three of them are conclusive.
+                return kind in LATE and in_time and pings >= ENOUGH
 
             async def second_tab() -> bool:
                 tab = await stack.enter_async_context(members.tab(room, "watching"))
@@ -468,8 +473,8 @@ class Heartbeat:
                 case {"type": "message", "text": "alone"}:
                     return gone
 
-    async def _closes(self, tab: Client, last: float, beat: float, never: str = NEVER_CLOSED) -> None:
-        """Read until a member that has only joined is closed, and check the time of the close.
+    async def _closes(self, tab: Client, last: float, beat: float, never: str = NEVER_CLOSED) -> int:
+        """Read until a member that has only joined is closed, check the time of the close, and return its pings.
 
         Args:
             tab: the tab of the member.
@@ -482,6 +487,7 @@ class Heartbeat:
         """
         pings, gap = await self._until_closed(tab, beat)
         self._is_due("", tab, time.perf_counter() - last, pings, gap, beat, never)
+        return pings
 
     async def _until_closed(self, tab: Client, beat: float) -> tuple[int, float]:
         """Send only protocol pongs until a tab is closed, and return the result of `_pings`."""
@@ -565,17 +571,3 @@ def json_type(frame: str | bytes) -> object:
     """Return the type in a message, or None."""
     value = parsed(frame) if isinstance(frame, str) else None
     return value.get("type") if isinstance(value, dict) else None
-
-
-def _is_steady(beats: list[float], last: float, beat: float) -> bool:
-    """Return whether pings arrived regularly enough to reveal one interval too few.
-
-    Args:
-        beats: the times of the ping before the last message or the join, and of the pings after it, in seconds.
-        last: the time of that message or join, in seconds.
-        beat: the heartbeat interval, in seconds.
-    """
-    gaps = [later - earlier for earlier, later in itertools.pairwise(beats[:4])]
-    steady = len(gaps) == 3 and all(0.6 * beat < gap < 1.4 * beat for gap in gaps)
-    # Clearly before the next ping, and clearly less than three intervals before the third one.
-    return steady and beats[1] > last + 0.1 * beat and beats[3] < last + EARLIEST * beat
