@@ -13,10 +13,11 @@ from .scale_out.between import Between
 from .scale_out.broadcast import Broadcast
 from .scale_out.history import History
 from .scale_out.keys import Keys
+from .scale_out.refused import Refused
 from .scale_out.rooms import Rooms
 
 
-class TestExercise(Between, Rooms, Keys, History, Broadcast):
+class TestExercise(Refused, Between, Rooms, Keys, History, Broadcast):
     """All checks of step 10."""
 
     is_step_10 = True

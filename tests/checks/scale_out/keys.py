@@ -105,6 +105,14 @@ OLD_ONES = (
     "Your code keeps more than the last 1000 keys of the room. Store them in one sorted set, and remove the oldest one "
     "when it has more than DEDUP_WINDOW keys."
 )
+ID_CHANGED = (
+    "A duplicate changes the id that's stored for its key, so the next ack has another id. Store the id once, when the "
+    "key is new."
+)
+IN_PROCESS = (
+    "A process remembers the keys or acks that it has handled, and forgets none. Look up each key in Redis, and keep no "
+    "copy in the process."
+)
 SHARED_WINDOW = (
     "The keys of one room push out those of another one, because all rooms share one set. Store the keys of each room "
     "in its own."
@@ -240,6 +248,9 @@ class Keys:
             elif forgotten:
                 likely = FORGOTTEN
             await self._has_id(adas[1], "k", 1, after, likely)
+            del adas[1].acks["k"]
+            await say(adas[1], "k", key="k")
+            await self._has_id(adas[1], "k", 1, f"{after}; and then once more", ID_CHANGED)
             talk.sends("Ada", "last")
             await say(adas[1], "last")
             for log in (grace, *adas):
@@ -360,6 +371,11 @@ class Keys:
                         more = ONE_MORE if sizes[0] == WINDOW + 1 else NEVER_REMOVED.format(sizes[0])
                         failure.likely = more if sizes[0] > WINDOW else FOR_EACH_SENDER if sizes[1:] else OLD_ONES
                     raise
+                # At the process that acknowledged it first.
+                del ada.acks["k3"]
+                await say(ada, "text 3", key="k3")
+                after += " her third one again, at the process that had acknowledged it"
+                await self._has_id(ada, "k3", last + 2, after, IN_PROCESS)
         await has_no_time_limit(cluster, room, "string", "zset", "hash", "set", "list")
 
     @check(4, "does what step 08 does without Redis")
