@@ -4,6 +4,7 @@
 - 3: `history.py`, a history that every process replays
 - 4: `keys.py`, idempotency keys that every process deduplicates, and the broker without Redis
 - 1 and 3: `rooms.py`, names of rooms
+- 2 and 3: `refused.py`, a Redis that refuses a message, or that ends
 - 1, 3 and 4: `between.py`, what other processes do between two commands of a process
 
 `every_process.py` has helpers for several of them, and for those of step 11. `diagnosis.py` explains failures.

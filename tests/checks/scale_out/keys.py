@@ -110,8 +110,8 @@ ID_CHANGED = (
     "key is new."
 )
 IN_PROCESS = (
-    "A process remembers the keys or acks that it has handled, and forgets none. Look up each key in Redis, and keep no "
-    "copy in the process."
+    "A process remembers the keys or acks that it has handled, and forgets none. Look up each key in Redis, and keep "
+    "no copy in the process."
 )
 SHARED_WINDOW = (
     "The keys of one room push out those of another one, because all rooms share one set. Store the keys of each room "
