@@ -21,6 +21,14 @@ OFF_THE_LIST = 1.0
 """Seconds by which a busy machine may be late when it removes a silent member from the list."""
 CLOSE_TIMEOUT = 2.0
 """CLOSE_TIMEOUT by default, in seconds."""
+NOT_FULL = (
+    "A tab whose writer waits in a send is disconnected as too slow, though fewer than 64 messages are queued for it. "
+    "Only a message that's the 65th may do that."
+)
+NOT_A_MESSAGE = (
+    "Pings or notices take ids of the room. Take an id in the place where a message is sent to the room, and nowhere "
+    "else."
+)
 IDS_LOST = (
     "The ids of a room begin with 1 again after its last member was disconnected. Keep the last id of a room when you "
     "delete the room."
@@ -90,7 +98,10 @@ class Silent:
                 likely = Likely(SILENT_QUEUE, closed=SILENT_QUEUE)
                 try:
                     came = await linus.is_closed(4408, likely=likely, besides=anything)
-                except Failure:
+                except Failure as failure:
+                    if linus.connection.close_code == 1013:
+                        failure.likely = NOT_FULL
+                        raise
                     # A busy machine may be late, and then the connection is rightly aborted.
                     if time.perf_counter() - start < 3 * BEAT + CLOSE_TIMEOUT:
                         raise
@@ -114,7 +125,8 @@ class Silent:
                 value = await grace.next_object(expect="message 2", likely=IDS_LOST)
             if value != message(2, "Grace", "again"):
                 expect = show(message(2, "Grace", "again"))
-                raise Failure(sent=grace.did, after=grace.after, got=show(value), expect=expect, likely=IDS_LOST)
+                likely = IDS_LOST if value.get("id") == 1 else NOT_A_MESSAGE
+                raise Failure(sent=grace.did, after=grace.after, got=show(value), expect=expect, likely=likely)
 
     async def _is_off_the_list(self, members: Members, room: str, linus: Client, beat: float) -> bool:
         """Let Linus fill his connection and fall silent, and wait until he's off the list.

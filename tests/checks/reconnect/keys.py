@@ -58,6 +58,12 @@ ACKS_UNLIMITED = (
     "Acks are queued for a tab whose client reads nothing, without a limit. Queue them with manager.send(), as the "
     "messages."
 )
+DEEP = 5000
+"""A depth of JSON that Python's parser refuses with RecursionError."""
+DEEP_JSON = (
+    "JSON that's nested deeply ends the connection: json.loads() raises RecursionError for it. Where you read the key "
+    "of a message that isn't valid, catch RecursionError too."
+)
 SAME_ID = (
     "Two members send at the same time, and their messages get the same id, or two orders. Assign the id and store the "
     "message without an await in between, or hold one lock for the whole room."
@@ -238,6 +244,9 @@ class Keys:
             for frame in (*BAD, '{"type": "message", "text": 1, "key": "k"'):
                 await ada.send(frame)
                 await ada.gets_error(likely=NO_KEY)
+            await ada.send("[" * DEEP)
+            ada.did = f"JSON that's nested {DEEP:,} deep"
+            await ada.gets_error(likely=Likely(DEEP_JSON, closed=DEEP_JSON))
             await ada.send({"type": "message", "text": "valid", "key": "key 0"})
             ada.did = "a valid message with the key of an invalid one"
             await both(ada, message(1, "Ada", "valid"), ack("key 0", 1), likely=Likely(USED_UP, wrong=USED_UP))

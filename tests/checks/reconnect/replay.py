@@ -103,6 +103,7 @@ BAD_AFTER = (
 )
 """Values of after that a room with the last id 2 refuses."""
 NO_INTEGER = "Your code accepts an after that isn't an integer from 0 on. Declare it as int, with Query(ge=0)."
+NO_MESSAGES = "Your code rejects after=0 for a room without messages. Its last id is 0, so 0 is an id of the room."
 UNASSIGNED = "Your code accepts an id that the room hasn't assigned. Compare after with the last id of this room."
 
 
@@ -148,7 +149,7 @@ class Replay:
                     grace.did = f"a handshake {which}, when the last id is 5"
                     await ends(grace, likely=UNASKED)
                 await self._notices(ada, "Grace")
-        async with back(subject, Members.room("empty"), "Ada", after=0) as ada:
+        async with back(subject, Members.room("empty"), "Ada", after=0, likely=NO_MESSAGES) as ada:
             ada.did = "a handshake with after=0 for a room without messages"
             await ends(ada, likely=SHARED)
 

@@ -1,0 +1,98 @@
+"""Step 10: a Redis that refuses a message, or that ends."""
+
+import asyncio
+import contextlib
+
+from judge import pool
+from judge.cluster import MemberLog, at, own_cluster, say, shared_cluster
+from judge.members import message
+from judge.messages import show
+from judge.model import Failure, Likely, check
+from judge.subject import Subject
+from redis.asyncio import Redis
+from websockets.exceptions import ConnectionClosed
+
+from .diagnosis import explained
+from .every_process import NO_REDIS, UNJUDGED
+
+UNSTORED = (
+    "A message that XADD couldn't store is published or acknowledged. Call XADD with redis.call() before PUBLISH: its "
+    "error ends the script."
+)
+KEY_LEFT = (
+    "A message that XADD couldn't store leaves its key behind, so the message is a duplicate when the client sends it "
+    "again. In the script, store the key after XADD."
+)
+LOOKS_ALIVE = (
+    "The process runs on without its subscription, so its members receive nothing. Run the listen task in "
+    "supervised(): when the task ends, the server shuts down."
+)
+HIGH = "1000000-0"
+"""An id in a stream after which Redis refuses smaller ones."""
+
+
+class Refused:
+    @check(3, "publishes and acknowledges no message that Redis can't store", quiet=False)
+    @explained
+    async def test_unstored(self, subject: Subject) -> None:
+        cluster = await shared_cluster(subject)
+        room, other = pool.unique("lobby"), pool.unique("lobby")
+        # Noisy: the error ends the endpoint of its sender with a traceback.
+        async with subject.another(BROKER=cluster.redis.url, noisy=True) as own, contextlib.AsyncExitStack() as stack:
+            zoe = await stack.enter_async_context(at(cluster[1], room, "Zoe"))
+            fence = await stack.enter_async_context(at(cluster[1], other, "Zoe"))
+            await say(zoe, "first")
+            await zoe.until(lambda: bool(zoe.messages), expect="message 1", likely=UNSTORED, after="Zoe sent one")
+            async with Redis.from_url(cluster.redis.url, decode_responses=True) as redis:
+                streams = [key async for key in redis.scan_iter(_type="stream", count=1000) if room in key]
+                for key in streams:
+                    await redis.xadd(key, {"event": "{}"}, id=HIGH)
+                if not streams:
+                    return  # Another check judges where the messages are.
+                after = "XADD to the room's stream failed, because the stream had an entry with a larger id"
+                ada = await stack.enter_async_context(at(own, room, "Ada"))
+                await self._is_refused(own, ada, zoe, fence, other, after)
+                await redis.delete(*streams)
+            again = await stack.enter_async_context(at(own, room, "Ada"))
+            await say(again, "refused", key="refused")
+            after += "; then XADD worked, and Ada sent the message again"
+            await zoe.until(
+                lambda: any(each["text"] == "refused" for each in zoe.messages),
+                expect='the message "refused"',
+                likely=KEY_LEFT,
+                after=after,
+            )
+
+    @staticmethod
+    async def _is_refused(
+        own: Subject, ada: MemberLog, zoe: MemberLog, fence: MemberLog, other: str, after: str
+    ) -> None:
+        await say(ada, "refused", key="refused")
+        with contextlib.suppress(Failure, ConnectionClosed):
+            await ada.until(lambda: bool(ada.acks or ada.errors), expect="", likely="", after="")
+        # What the process has published before arrives before this.
+        async with at(own, other, "Ada") as sender:
+            await say(sender, "fence")
+            await fence.until(
+                lambda: bool(fence.messages), expect="a message in another room", likely=UNSTORED, after=after
+            )
+        await zoe.settles(likely=UNSTORED)
+        if wrong := [each for each in zoe.messages if each["text"] == "refused"]:
+            raise Failure(after=after, got=show(wrong[0]), expect="no message", likely=UNSTORED)
+        if ada.acks:
+            raise Failure(
+                after=after, got=f"an ack with the id {ada.acks['refused']}", expect="no ack", likely=UNSTORED
+            )
+
+    @check(2, "ends its process when its subscription ends, and its members get 1012" + UNJUDGED, quiet=False)
+    @explained
+    async def test_outage(self, subject: Subject) -> None:
+        if NO_REDIS:
+            return
+        async with own_cluster(subject, 1) as cluster, at(cluster[0], pool.unique("lobby"), "Ada") as ada:
+            await say(ada, "hello")
+            wanted = message(1, "Ada", "hello")
+            await ada.until(lambda: wanted in ada.messages, expect=show(wanted), likely=LOOKS_ALIVE, after="Ada joined")
+            await asyncio.to_thread(cluster.redis.kill)
+            ada.tab.did = "nothing; Redis was killed"
+            await ada.tab.is_closed(1012, likely=Likely(LOOKS_ALIVE, closed=LOOKS_ALIVE))
