@@ -95,8 +95,10 @@ class RedisProxy:
         try:
             yield
         finally:
-            for writer, data in self._late.pop(room.encode()):
-                writer.write(data)
+            # Everything for a connection in one packet, so it arrives at the same time.
+            kept = self._late.pop(room.encode())
+            for writer in dict.fromkeys(writer for writer, _ in kept):
+                writer.write(b"".join(data for other, data in kept if other is writer))
 
     async def before(self, name: str, data: bytes) -> Stop | None:
         """Run the action that must run before this command, and count the command.

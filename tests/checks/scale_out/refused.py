@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import secrets
+from collections.abc import AsyncIterator
 
 from judge import pool
 from judge.cluster import MemberLog, at, own_cluster, say, shared_cluster
@@ -11,6 +13,7 @@ from judge.model import Failure, Likely, check
 from judge.subject import Subject
 from redis.asyncio import Redis
 from websockets.exceptions import ConnectionClosed
+from workshop.redis_server import RedisServer
 
 from .diagnosis import explained
 from .every_process import NO_REDIS, UNJUDGED
@@ -27,49 +30,68 @@ LOOKS_ALIVE = (
     "The process runs on without its subscription, so its members receive nothing. Run the listen task in "
     "supervised(): when the task ends, the server shuts down."
 )
-HIGH = "1000000-0"
-"""An id in a stream after which Redis refuses smaller ones."""
+LIMITED = "limited"
+"""A user of Redis that may not call XADD for a while, as with a disk that's full or a wrong access list."""
+
+
+@contextlib.asynccontextmanager
+async def _limited(server: RedisServer, redis: Redis) -> AsyncIterator[str]:
+    """Create a user of Redis, whose permissions can change, and yield the URL with which a process uses it."""
+    password = secrets.token_hex()
+    await redis.acl_setuser(
+        LIMITED,
+        enabled=True,
+        passwords=[f"+{password}"],
+        keys=["*"],
+        channels=["*"],
+        categories=["+@all"],
+        reset=True,
+    )
+    try:
+        yield server.url.replace("://", f"://{LIMITED}:{password}@")
+    finally:
+        await redis.acl_deluser(LIMITED)
 
 
 class Refused:
-    @check(3, "publishes and acknowledges no message that Redis can't store", quiet=False)
+    @check(3, "publishes and acknowledges no message that Redis can't store" + UNJUDGED, quiet=False)
     @explained
     async def test_unstored(self, subject: Subject) -> None:
+        if NO_REDIS:
+            return
         cluster = await shared_cluster(subject)
         room, other = pool.unique("lobby"), pool.unique("lobby")
         # Noisy: the error ends the endpoint of its sender with a traceback.
-        async with subject.another(BROKER=cluster.redis.url, noisy=True) as own, contextlib.AsyncExitStack() as stack:
-            zoe = await stack.enter_async_context(at(cluster[1], room, "Zoe"))
-            fence = await stack.enter_async_context(at(cluster[1], other, "Zoe"))
+        async with (
+            Redis.from_url(cluster.redis.url, decode_responses=True) as redis,
+            _limited(cluster.redis, redis) as url,
+            subject.another(BROKER=url, noisy=True) as own,
+            at(cluster[1], room, "Zoe") as zoe,
+            at(cluster[1], other, "Zoe") as fence,
+            at(own, room, "Ada") as ada,
+        ):
             await say(zoe, "first")
             await zoe.until(lambda: bool(zoe.messages), expect="message 1", likely=UNSTORED, after="Zoe sent one")
-            async with Redis.from_url(cluster.redis.url, decode_responses=True) as redis:
-                streams = [key async for key in redis.scan_iter(_type="stream", count=1000) if room in key]
-                for key in streams:
-                    await redis.xadd(key, {"event": "{}"}, id=HIGH)
-                if not streams:
-                    return  # Another check judges where the messages are.
-                after = "XADD to the room's stream failed, because the stream had an entry with a larger id"
-                ada = await stack.enter_async_context(at(own, room, "Ada"))
-                await self._is_refused(own, ada, zoe, fence, other, after)
-                await redis.delete(*streams)
-            again = await stack.enter_async_context(at(own, room, "Ada"))
-            await say(again, "refused", key="refused")
-            after += "; then XADD worked, and Ada sent the message again"
-            await zoe.until(
-                lambda: any(each["text"] == "refused" for each in zoe.messages),
-                expect='the message "refused"',
-                likely=KEY_LEFT,
-                after=after,
-            )
+            await redis.acl_setuser(LIMITED, commands=["-xadd"])
+            after = "Redis refused XADD, because the user of this process had no permission for it"
+            await say(ada, "refused", key="refused")
+            with contextlib.suppress(Failure, ConnectionClosed):
+                await ada.until(lambda: bool(ada.acks or ada.errors), expect="", likely="", after="")
+            await redis.acl_setuser(LIMITED, commands=["+xadd"])
+            await self._is_refused(own, ada, zoe, fence, other, after)
+            async with at(own, room, "Ada") as again:
+                await say(again, "refused", key="refused")
+                await zoe.until(
+                    lambda: any(each["text"] == "refused" for each in zoe.messages),
+                    expect='the message "refused"',
+                    likely=KEY_LEFT,
+                    after=f"{after}; then XADD worked, and Ada sent the message again",
+                )
 
     @staticmethod
     async def _is_refused(
         own: Subject, ada: MemberLog, zoe: MemberLog, fence: MemberLog, other: str, after: str
     ) -> None:
-        await say(ada, "refused", key="refused")
-        with contextlib.suppress(Failure, ConnectionClosed):
-            await ada.until(lambda: bool(ada.acks or ada.errors), expect="", likely="", after="")
         # What the process has published before arrives before this.
         async with at(own, other, "Ada") as sender:
             await say(sender, "fence")
