@@ -15,7 +15,7 @@ from judge.subject import again
 from redis.asyncio import Redis
 
 UNJUDGED = " (not judged: there is no redis-server here)" * NO_REDIS
-"""The suffix for titles of checks that fakeredis can't serve: it lacks CLIENT LIST, users, and a file to restart from."""
+"""The suffix for titles of checks that fakeredis can't serve: it lacks CLIENT LIST, users, and a file for a restart."""
 EVERYWHERE = (
     "The message doesn't reach the members of this process. Publish each message to CHANNEL + room_id, and send what "
     "_listen() receives to the room in the channel's name, at every process, including the sender's."
