@@ -25,6 +25,10 @@ BUILT_IN = {
     **{name: f"import {name}" for name in ("asyncio", "json", "jwt", "time", "contextlib", "secrets", "uuid")},
 }
 """The import for each name that learners use without one."""
+ANSWERED = (
+    "Your loop answers the message that reports the disconnect, as if the client had sent it. "
+    'Leave the loop when message["type"] is "websocket.disconnect".'
+)
 NOT_AN_OBJECT = {"list": "an array", "str": "a string", "int": "a number", "float": "a number", "bool": "a boolean"}
 """Kinds of JSON values that aren't objects, by the Python type that json.loads() returns."""
 SERIALIZED = {
@@ -102,6 +106,14 @@ def _key_error(trouble: Trouble, sent: Sent) -> str | None:
     return None
 
 
+def _answers_disconnect(trouble: Trouble) -> bool:
+    """Return whether the learner's file receives events with receive(), and never looks at their type."""
+    if trouble.file is None or not trouble.file.exists():
+        return False
+    code = trouble.file.read_text(encoding="utf-8", errors="replace")
+    return ".receive()" in code and not re.search(r"websocket\.(disconnect|receive)[\"']", code)
+
+
 def _disconnect(trouble: Trouble, sent: Sent) -> str | None:
     if trouble.background:
         return (
@@ -118,6 +130,8 @@ def _disconnect(trouble: Trouble, sent: Sent) -> str | None:
             "A send in your except or finally block raises again, because that client has disconnected too. "
             f"{BOTH}, around each single send."
         )
+    if trouble.own_socket and _answers_disconnect(trouble):
+        return ANSWERED
     if trouble.own_socket:
         return (
             "Your endpoint sends to its client, which has disconnected, and nothing catches WebSocketDisconnect. "
@@ -172,6 +186,8 @@ def _sent_after(trouble: Trouble) -> str:
         )
     if trouble.own_close:
         return "Your endpoint closes the connection and then sends. Send before close(), and return after it."
+    if trouble.own_socket and _answers_disconnect(trouble):
+        return ANSWERED
     return (
         "Your code sends to a connection that was closed, or to which a send has failed before. "
         "That raises WebSocketDisconnected, a RuntimeError, not WebSocketDisconnect. "
@@ -288,7 +304,7 @@ def _encode_error(trouble: Trouble, sent: Sent) -> str | None:
         return None
     fix = "Send it escaped" if trouble.called == "send_json" else "Send it as JSON"
     return (
-        "The text contains a lone surrogate, half of an emoji, which UTF-8 can't encode. "
+        "The text, or another string, contains a lone surrogate, half of an emoji, which UTF-8 can't encode. "
         f"{fix}, with send_text(json.dumps(data)), or catch UnicodeEncodeError, {GO_ON}."
     )
 

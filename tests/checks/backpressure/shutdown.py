@@ -37,7 +37,8 @@ IN_ENDPOINT = (
 )
 IN_CONNECTION = (
     "uvicorn waits for the connection of a client that reads nothing, and lifespan only goes on after that. Its "
-    "endpoint gets websocket.disconnect: in finally of the endpoint, start the timer that aborts the transport."
+    "endpoint gets websocket.disconnect: in finally of the endpoint, start the timer that aborts the transport, for "
+    "all connections at the same time."
 )
 NO_CODE = Likely(
     silence="A member's connection stays open after SIGTERM. uvicorn closes it with 1012 by itself, if your code does "

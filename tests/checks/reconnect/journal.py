@@ -88,16 +88,16 @@ FULL = Likely(
     certain=True,
 )
 EMPTY_KEY = (
-    "The message has no key, and its error has one. Pass the message's key to error(): for an empty string, it leaves "
-    "out key and retry."
+    "The message has no key, and its error has key or retry. Pass the message's key to error(): for an empty "
+    "string, it leaves out both."
 )
 STORED = (
     "A duplicate is appended to the file, or isn't acknowledged again. Look up its key before you call append(): a "
     "duplicate needs no line."
 )
 GOES_ON = (
-    "Your code keeps something of a message that wasn't written: its id, its key, or its entry in the history. Change "
-    "the history only after append() has returned."
+    "Your code keeps something of a message that wasn't written: its id, its key, its entry in the history, or the "
+    "failure itself. Change the history only after append() has returned, and call append() for each message."
 )
 ID_USED = (
     "A message that wasn't written has used an id. Set the last id, and add the message to the history, only after "

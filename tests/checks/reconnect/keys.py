@@ -46,6 +46,10 @@ AGAIN = (
     "Your code broadcasts a message whose key it has already accepted. Before everything else, look up the sender and "
     "the key in the history of the room, and return the stored id."
 )
+CONFLICT = (
+    "A message with a known key gets an error, such as for its other text. Compare only the sender and the key, and "
+    "send the same ack again."
+)
 SILENT = "A message with a known key isn't answered. Return its stored id, and send the same ack again."
 DUPLICATE = Likely(SILENT, wrong=AGAIN, surplus=AGAIN, replayed=AGAIN, keys={"id": OTHER_ID}, elsewhere=ACK_FIRST)
 RACE = (
@@ -289,7 +293,12 @@ class Keys:
                 for text in ("hello", "another text", ""):
                     await ada.send({"type": "message", "text": text, "key": "k"})
                     ada.did = f"the known key k with the text {quoted(text)}"
-                    await ada.gets(ack("k", 1), likely=DUPLICATE)
+                    try:
+                        await ada.gets(ack("k", 1), likely=DUPLICATE)
+                    except Failure as failure:
+                        if '"error"' in failure.got:
+                            failure.likely = CONFLICT
+                        raise
                 await second.send({"type": "message", "text": "hello", "key": "k"})
                 second.did = "the known key k, from a second tab of its sender"
                 await second.gets(ack("k", 1), likely=DUPLICATE)

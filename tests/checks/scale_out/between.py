@@ -69,8 +69,8 @@ MISSED = (
 MANY = 150
 """Published messages at the same time, more than two queues of 64."""
 RETRIED = (
-    "Redis has run the command, and only its reply was lost. Your Redis client sends the command again, so the "
-    "message is published twice. Switch retries off: retry=Retry(NoBackoff(), 0)."
+    "Redis has run the command, and only its reply was lost. Your Redis client, or your code, sends the command "
+    "again, so the message is published twice. Switch retries off: retry=Retry(NoBackoff(), 0), and send it once."
 )
 
 

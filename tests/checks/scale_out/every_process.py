@@ -21,8 +21,8 @@ EVERYWHERE = (
     "_listen() receives to the room in the channel's name, at every process, including the sender's."
 )
 IN_REDIS = (
-    "Your read_history() doesn't return the stored messages of this room. Read the room's stream with XRANGE, from the "
-    "entry after `after` to the end, and the room's last id."
+    "Your read_history() doesn't return the stored messages of this room. Read the room's stream with XRANGE, which "
+    "returns them in order, from the entry after `after` to the end, and the room's last id."
 )
 KEYS = (
     "Your code doesn't find the key that another process has stored, or takes another one for it. Look the pair of "
