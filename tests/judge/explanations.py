@@ -106,14 +106,6 @@ def _key_error(trouble: Trouble, sent: Sent) -> str | None:
     return None
 
 
-def _answers_disconnect(trouble: Trouble) -> bool:
-    """Return whether the learner's file receives events with receive(), and never looks at their type."""
-    if trouble.file is None or not trouble.file.exists():
-        return False
-    code = trouble.file.read_text(encoding="utf-8", errors="replace")
-    return ".receive()" in code and not re.search(r"websocket\.(disconnect|receive)[\"']", code)
-
-
 def _disconnect(trouble: Trouble, sent: Sent) -> str | None:
     if trouble.background:
         return (
@@ -130,7 +122,7 @@ def _disconnect(trouble: Trouble, sent: Sent) -> str | None:
             "A send in your except or finally block raises again, because that client has disconnected too. "
             f"{BOTH}, around each single send."
         )
-    if trouble.own_socket and _answers_disconnect(trouble):
+    if trouble.answers_disconnect:
         return ANSWERED
     if trouble.own_socket:
         return (
@@ -186,7 +178,7 @@ def _sent_after(trouble: Trouble) -> str:
         )
     if trouble.own_close:
         return "Your endpoint closes the connection and then sends. Send before close(), and return after it."
-    if trouble.own_socket and _answers_disconnect(trouble):
+    if trouble.answers_disconnect:
         return ANSWERED
     return (
         "Your code sends to a connection that was closed, or to which a send has failed before. "
