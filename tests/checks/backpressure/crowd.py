@@ -7,8 +7,9 @@ from judge.members import PING, Members, joined
 from judge.messages import show
 from judge.model import Failure
 from judge.subject import Subject
+from judge.tasks import running
 
-from .room import LONG_BEAT
+from .room import LONG_BEAT, talk
 
 CROWD = 60
 """Members in a large room."""
@@ -43,13 +44,16 @@ async def crowd_is_pinged(subject: Subject) -> None:
 
 async def _crowd_is_pinged(members: Members, beat: float) -> None:
     room, last = members.room(), joined(f"member {CROWD}")
+    tabs: list[Client] = []
     async with contextlib.AsyncExitStack() as stack:
-        tabs = [await stack.enter_async_context(members.tab(room, f"member {n + 1}")) for n in range(CROWD)]
+        for number in range(1, CROWD + 1):
+            tabs.append(await stack.enter_async_context(members.tab(room, f"member {number}")))
+            # None seems silent, however long the check takes.
+            await stack.enter_async_context(running(talk(tabs[-1], beat)))
         while await tabs[0].next_object(expect=show(last), likely=NOT_COUNTED) != last:
             pass
         tabs[0].patience += beat
         for _ in range(2):
-            await tabs[0].send({"type": "pong"})
             await read_pings(tabs[0], 1, likely=LIMITED)
         for number, tab in enumerate(tabs[1:], 2):
             await tab.send({"type": "direct", "to": f"member {number}", "text": "mark"})
