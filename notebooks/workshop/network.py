@@ -115,12 +115,19 @@ class Network:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
+        self._is_ending = False
         self._accepting = asyncio.create_task(self._accept())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._accepting.cancel()
+        self._is_ending = True
         self.cut()
+        # Wake the accepting task with a connection. A cancel could meet a client that connects at the same time, and
+        # then asyncio logs an InvalidStateError.
+        with socket.socket() as last:
+            last.setblocking(False)
+            last.connect_ex(self._listener.getsockname())
+            await asyncio.wait([self._accepting])
         tasks = [self._accepting, *(connection.task for connection in self._connections)]
         try:
             results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -134,6 +141,9 @@ class Network:
         loop = asyncio.get_running_loop()
         while True:
             client, _ = await loop.sock_accept(self._listener)
+            if self._is_ending:
+                client.close()
+                return
             connection = _Connection(self, client, is_half_open=self._accepts_half_open)
             self._connections.add(connection)
             connection.task.add_done_callback(functools.partial(self._end, connection))

@@ -22,7 +22,7 @@ async def list_rooms() -> dict[str, int]:
 
 @app.get("/rooms/{room_id}")
 async def count_members(room_id: str) -> int:
-    # No check requests this route, so keep it or delete it. But a request must not create a room (TODO 2).
+    # Keep this route or delete it, but a request must not create a room (TODO 2).
     return len(rooms[room_id])
 
 

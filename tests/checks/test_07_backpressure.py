@@ -2,7 +2,8 @@
 
 1. `messages.py`: numbered messages in one order; `step_05.py`, the checks of step 05 again
 2. `slow_consumers.py`: slow consumers are disconnected, and don't delay other members
-3. `heartbeat.py`: pings, and the disconnect of silent members; `silent.py`, those that read nothing
+3. `heartbeat.py`: pings, and the disconnect of silent members; `silent.py`, those that read nothing; `crowd.py`, a
+   large room
 4. `shutdown.py`: the process ends soon after SIGTERM
 
 `room.py` has helpers for several of them.

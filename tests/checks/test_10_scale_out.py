@@ -4,6 +4,7 @@
 - 3: `history.py`, a history that every process replays
 - 4: `keys.py`, idempotency keys that every process deduplicates, and the broker without Redis
 - 1 and 3: `rooms.py`, names of rooms
+- 2 and 3: `refused.py`, a Redis that refuses a message, or that ends
 - 1, 3 and 4: `between.py`, what other processes do between two commands of a process
 
 `every_process.py` has helpers for several of them, and for those of step 11. `diagnosis.py` explains failures.
@@ -13,10 +14,11 @@ from .scale_out.between import Between
 from .scale_out.broadcast import Broadcast
 from .scale_out.history import History
 from .scale_out.keys import Keys
+from .scale_out.refused import Refused
 from .scale_out.rooms import Rooms
 
 
-class TestExercise(Between, Rooms, Keys, History, Broadcast):
+class TestExercise(Refused, Between, Rooms, Keys, History, Broadcast):
     """All checks of step 10."""
 
     is_step_10 = True

@@ -234,16 +234,17 @@ class TestTerminal:
         while text not in lines.get(timeout=DEADLINE):
             pass
 
-    def run(self, course: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, course: Path, *arguments: str, seconds: float = DEADLINE) -> subprocess.CompletedProcess[str]:
         """Run pytest in a copy of the course."""
         command = [sys.executable, "-m", "pytest", *arguments]
-        return subprocess.run(command, cwd=course, capture_output=True, text=True, encoding="utf-8", timeout=DEADLINE)
+        return subprocess.run(command, cwd=course, capture_output=True, text=True, encoding="utf-8", timeout=seconds)
 
     @pytest.mark.thorough("helpers that are killed, suspended, or run many at a time")
     def test_all(self, course: Path) -> None:
         """Without a number, there's a line for each step and nothing else."""
         exercise(course).write_text(solution(), "utf-8")
-        done = self.run(course, "--exercise")
+        # The checks of all steps: half a minute, and three times as long on a busy machine.
+        done = self.run(course, "--exercise", seconds=10 * DEADLINE)
         assert done.returncode == 1, done.stderr
         assert re.search(
             rf"^01 hello world +1 of {len(checks(1))} checks +next: 2 greets by name$", done.stdout, re.MULTILINE

@@ -25,6 +25,10 @@ BUILT_IN = {
     **{name: f"import {name}" for name in ("asyncio", "json", "jwt", "time", "contextlib", "secrets", "uuid")},
 }
 """The import for each name that learners use without one."""
+ANSWERED = (
+    "Your loop answers the message that reports the disconnect, as if the client had sent it. "
+    'Leave the loop when message["type"] is "websocket.disconnect".'
+)
 NOT_AN_OBJECT = {"list": "an array", "str": "a string", "int": "a number", "float": "a number", "bool": "a boolean"}
 """Kinds of JSON values that aren't objects, by the Python type that json.loads() returns."""
 SERIALIZED = {
@@ -118,6 +122,8 @@ def _disconnect(trouble: Trouble, sent: Sent) -> str | None:
             "A send in your except or finally block raises again, because that client has disconnected too. "
             f"{BOTH}, around each single send."
         )
+    if trouble.answers_disconnect:
+        return ANSWERED
     if trouble.own_socket:
         return (
             "Your endpoint sends to its client, which has disconnected, and nothing catches WebSocketDisconnect. "
@@ -172,6 +178,8 @@ def _sent_after(trouble: Trouble) -> str:
         )
     if trouble.own_close:
         return "Your endpoint closes the connection and then sends. Send before close(), and return after it."
+    if trouble.answers_disconnect:
+        return ANSWERED
     return (
         "Your code sends to a connection that was closed, or to which a send has failed before. "
         "That raises WebSocketDisconnected, a RuntimeError, not WebSocketDisconnect. "
@@ -242,7 +250,8 @@ def _value_error(trouble: Trouble, sent: Sent) -> str | None:
     if trouble.phase == "clean-up":
         return (
             "Your clean-up removes the member a second time: it was removed before, after a failed send. "
-            "Remove it in one of the two only, or use a set and discard(), which raises nothing."
+            "Remove it in one of the two only, or use a set and discard(), which raises nothing, and loop over a copy "
+            "of it."
         )
     return (
         "The list doesn't contain what this line removes: it was removed before, or never added. "
@@ -287,7 +296,7 @@ def _encode_error(trouble: Trouble, sent: Sent) -> str | None:
         return None
     fix = "Send it escaped" if trouble.called == "send_json" else "Send it as JSON"
     return (
-        "The text contains a lone surrogate, half of an emoji, which UTF-8 can't encode. "
+        "The text, or another string, contains a lone surrogate, half of an emoji, which UTF-8 can't encode. "
         f"{fix}, with send_text(json.dumps(data)), or catch UnicodeEncodeError, {GO_ON}."
     )
 

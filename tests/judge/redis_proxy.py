@@ -27,6 +27,8 @@ class Stop:
     place: int
     """The number of the command among those with this room, from 1. A transaction is one command."""
     action: Callable[[], Coroutine[Any, Any, object]]
+    after: bool = False
+    """Whether the action runs after Redis has run the command, and before the server gets its reply."""
     commands: list[str] = field(default_factory=list)
     """The commands with this room so far."""
     ran: bool = False
@@ -79,9 +81,11 @@ class RedisProxy:
         """The URL of the Redis through this proxy."""
         return f"redis://127.0.0.1:{self.port}"
 
-    def stop_before(self, room: str, place: int, action: Callable[[], Coroutine[Any, Any, object]]) -> Stop:
-        """Run an action before a command with this room is forwarded. Later commands don't wait."""
-        self.stops[room] = Stop(room.encode(), place, action)
+    def stop_before(
+        self, room: str, place: int, action: Callable[[], Coroutine[Any, Any, object]], *, after: bool = False
+    ) -> Stop:
+        """Run an action before a command with this room is forwarded, or before its reply is. Later ones don't wait."""
+        self.stops[room] = Stop(room.encode(), place, action, after)
         return self.stops[room]
 
     @contextlib.contextmanager
@@ -91,20 +95,35 @@ class RedisProxy:
         try:
             yield
         finally:
-            for writer, data in self._late.pop(room.encode()):
-                writer.write(data)
+            # Everything for a connection in one packet, so it arrives at the same time.
+            kept = self._late.pop(room.encode())
+            for writer in dict.fromkeys(writer for writer, _ in kept):
+                writer.write(b"".join(data for other, data in kept if other is writer))
 
-    async def before(self, name: str, data: bytes) -> None:
-        """Run the action that must run before this command, and count the command."""
+    async def before(self, name: str, data: bytes) -> Stop | None:
+        """Run the action that must run before this command, and count the command.
+
+        Returns:
+            The action that must run before its reply, if there's one.
+        """
+        waiting = None
         for each in list(self.stops.values()):
             if each.room in data:
                 each.commands.append(name)
                 if len(each.commands) == each.place:
-                    each.ran = True
-                    each.acting = spawn(each.action())
-                    await asyncio.wait([each.acting])
-                    if not each.acting.cancelled():
-                        each.failed = each.acting.exception()  # The check raises it again, in its own task.
+                    if each.after:
+                        waiting = each
+                    else:
+                        await self.run(each)
+        return waiting
+
+    async def run(self, each: Stop) -> None:
+        """Run an action, and wait until it has ended."""
+        each.ran = True
+        each.acting = spawn(each.action())
+        await asyncio.wait([each.acting])
+        if not each.acting.cancelled():
+            each.failed = each.acting.exception()  # The check raises it again, in its own task.
 
     def is_late(self, writer: asyncio.StreamWriter, data: bytes) -> bool:
         """Keep a published message for later, and return whether it's for a room whose messages are late."""
@@ -133,6 +152,7 @@ class _Connection:
         self.to_redis = to_redis
         self._waits_for_entries = False
         self._loses_reply = False
+        self._before_reply: Stop | None = None
 
     async def forward_commands(self, reader: asyncio.StreamReader) -> None:
         in_transaction, unread = False, b""
@@ -142,9 +162,9 @@ class _Connection:
                 name = items[0].decode().upper() if items else ""
                 if name == "MULTI":
                     # Count a transaction once, with the room that one of its commands has.
-                    await self.proxy.before(name, b"".join(each for each, _ in units))
+                    self._before_reply = await self.proxy.before(name, b"".join(each for each, _ in units))
                 elif not in_transaction:
-                    await self.proxy.before(name, data)
+                    self._before_reply = await self.proxy.before(name, data) or self._before_reply
                 in_transaction = name == "MULTI" or (in_transaction and name not in ("EXEC", "DISCARD"))
                 self._waits_for_entries = name.startswith("XREAD") and b"BLOCK" in data.upper()
                 if name in WRITES and self.proxy.loses_reply:
@@ -157,6 +177,9 @@ class _Connection:
         unread = b""
         while chunk := await reader.read(CHUNK):
             units, unread = _split(unread + chunk)
+            if units and self._before_reply:
+                waiting, self._before_reply = self._before_reply, None
+                await self.proxy.run(waiting)
             for data, items in units:
                 if self._loses_reply or self.to_server.is_closing():
                     return

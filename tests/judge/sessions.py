@@ -108,6 +108,7 @@ class Room:
         name: str,
         *,
         small_buffers: bool = False,
+        tiny: bool = False,
         listed: Likely = LIST,
         noticed: Likely = JOINED,
         unread: Sequence[Client] = (),
@@ -117,13 +118,15 @@ class Room:
         Args:
             name: the member's name.
             small_buffers: see `handshakes.handshake`.
+            tiny: see `handshakes.handshake`.
             listed: the mistake, if the list is wrong.
             noticed: the mistake, if a notice is wrong.
             unread: tabs that don't read now.
         """
         count = len(self.of(name))
         where = f" (tab {count + 1})" if count else ""
-        client = self.subject.client(Members.path(self.name, name), who=f"{name}{where}", small_buffers=small_buffers)
+        path = Members.path(self.name, name)
+        client = self.subject.client(path, who=f"{name}{where}", small_buffers=small_buffers, tiny=tiny)
         tab = await self._stack.enter_async_context(client)
         older = list(self.tabs)
         self.tabs[tab] = name

@@ -492,7 +492,9 @@ class Subject:
         # Fewer are fine: a task may have ended right after `before` was counted.
         idle = lambda log: any(_tasks(count) <= _tasks(before) for count in _counts(log[start:]))  # noqa: E731
         if not await asyncio.to_thread(self.server.wait_for, idle, self.patience):
-            now = await self.unfinished()
+            # Later ones may have ended meanwhile.
+            seen = _counts(self.server.log[start:])
+            now = next((count for count in reversed(seen) if _tasks(count) - _tasks(before)), "unknown")
             name = next((f", {task}," for task, _ in (_tasks(now) - _tasks(before)).most_common(1) if task), "")
             raise Failure(
                 after=after,

@@ -111,6 +111,14 @@ class Trouble:
         """Whether the learner's line raised it, not a library that the line calls."""
         return bool(self.places) and not self.called
 
+    @property
+    def answers_disconnect(self) -> bool:
+        """Whether it's a send of an endpoint that takes events with receive(), and never looks at their type."""
+        if not self.own_socket or self.file is None or not self.file.exists():
+            return False
+        code = self.file.read_text(encoding="utf-8", errors="replace")
+        return ".receive()" in code and not re.search(r"websocket\.(disconnect|receive)[\"']", code)
+
 
 @dataclass
 class _Frame:

@@ -23,7 +23,7 @@ MESSAGE_TOO_BIG = 1009
 MAX_UNACKNOWLEDGED = 100
 """Unacknowledged messages; further calls of send() wait. The server deduplicates the last 1000 keys of a room."""
 MAX_INBOX = 2000
-"""Items in the inbox. While it's full, the client receives nothing from its connection."""
+"""Items in the inbox. While another one waits for room, the client receives nothing from its connection."""
 
 
 class ResilientClient:

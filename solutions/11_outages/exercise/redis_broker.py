@@ -25,8 +25,9 @@ logger = logging.getLogger(__name__)
 
 CHANNEL = "chat:room:"
 LEASES_KEY = "chat:processes"
-# An error reply is an outage too: Redis is out of memory, its disk is full, or it's a replica now.
-OUTAGE_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ResponseError, OSError)
+# An error reply is an outage too: Redis is out of memory, its disk is full, or it's a replica now. uvloop raises
+# RuntimeError if a connection is lost right before a write.
+OUTAGE_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ResponseError, OSError, RuntimeError)
 
 
 def redis_keys(room_id: str, *kinds: str) -> list[str]:

@@ -93,6 +93,10 @@ LOST_SOME = (
     "A queued message is lost: it makes room for the close, or for a later message. Leave the queue as it is, without "
     "a maxsize, compare its size with 64 before you queue a message, and put the close at its end."
 )
+OTHER_ROOM = (
+    "Linus is no longer in the room, and no left was sent: a full queue in another room has removed him here too. "
+    "Disconnect only the tab whose own queue is full."
+)
 REMOVED_BY_OLD = (
     "A tab is off the list, and no left was sent: the end of another tab of its name removed it. When an endpoint "
     "ends, remove its own tab, and look whether that one is still in the room."
@@ -250,8 +254,10 @@ class Backlog:
             elif value == last and not rest:
                 return
             else:
-                of_linus = isinstance(value, dict) and value.get("from") == "Linus"
-                likely = STILL_HEARD if of_linus else LOST
+                fields = value if isinstance(value, dict) else {}
+                likely = STILL_HEARD if fields.get("from") == "Linus" else LOST
+                if fields.get("type") == "error" and not self.is_left:
+                    likely = OTHER_ROOM
                 raise Failure(sent=what, after=FULL, got=show(value), expect=show(wanted), likely=likely)
 
     async def stays(self) -> None:

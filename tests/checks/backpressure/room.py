@@ -49,6 +49,10 @@ BACKWARDS = (
     "An id is smaller than the one before: a count starts again, or a message is sent twice. Count the ids of each "
     "room upwards, without a limit, and send each message once."
 )
+SHARED_ID = (
+    "Two messages to a room have the same id. Take the next id and store it without an await in between, and take one "
+    "for each message."
+)
 NOT_CLOSING = (
     "The connection is aborted later than CLOSE_TIMEOUT, which is 0.5 s here. Start the timer with the "
     "CLOSE_TIMEOUT of settings.py, and start it when the tab is closed."
@@ -102,7 +106,7 @@ async def messages_of(tab: Client, count: int, *, first: int = 1, likely: str | 
                 missing = (likely.wrong or likely.silence) if isinstance(likely, Likely) else likely
                 cause = missing if same(value | {"id": number}, own) else IDS
                 if type(value.get("id")) is int and value["id"] < number:
-                    cause = BACKWARDS
+                    cause = SHARED_ID if value["id"] == number - 1 and messages else BACKWARDS
                 raise Failure(sent=tab.did, got=show(value), expect=f"a message with the id {number}", likely=cause)
     return messages
 

@@ -16,8 +16,10 @@ from .room import BLOCK, CLOSING, WAITING, a_room
 
 GONE_AFTER = 3.0
 """Maximum number of seconds from SIGTERM to the end of the process."""
-READS_ON_AFTER = 0.3
-"""Seconds after SIGTERM when a member that has paused reads on."""
+CLOSE_TIMEOUT = 2.0
+"""CLOSE_TIMEOUT by default, in seconds."""
+READS_ON_AFTER = 1.3
+"""Seconds after SIGTERM when a member that has paused reads on: more than half of CLOSE_TIMEOUT."""
 RARE = "600"
 """Heartbeat interval in seconds, longer than a check."""
 CROWD = 30
@@ -32,7 +34,8 @@ IN_ENDPOINT = (
 )
 IN_CONNECTION = (
     "uvicorn waits for the connection of a client that reads nothing, and lifespan only goes on after that. Its "
-    "endpoint gets websocket.disconnect: in finally of the endpoint, start the timer that aborts the transport."
+    "endpoint gets websocket.disconnect: in finally of the endpoint, start the timer that aborts the transport, for "
+    "all connections at the same time."
 )
 NO_CODE = Likely(
     silence="A member's connection stays open after SIGTERM. uvicorn closes it with 1012 by itself, if your code does "
@@ -43,8 +46,8 @@ NO_CODE = Likely(
 
 ABORTED = replace(
     NO_CODE,
-    closed="The endpoint aborts the connection immediately when it ends, so a member that pauses gets no 1012. In "
-    "finally, start the timer that aborts it after CLOSE_TIMEOUT, as for a closed tab.",
+    closed="The connection is aborted before CLOSE_TIMEOUT (2 s here) has passed since the endpoint's end, so a member "
+    "that pauses gets no 1012. In finally, start the timer that aborts it after CLOSE_TIMEOUT, as for a closed tab.",
 )
 
 
@@ -88,10 +91,15 @@ class Shutdown:
                 await tab.is_closed(1012, likely=NO_CODE, besides=anything)
             await _ends(own, start, after=kind)
 
-    @staticmethod
-    async def _closes_a_slow_one(subject: Subject) -> None:
+    async def _closes_a_slow_one(self, subject: Subject) -> None:
         """Check that a member that pauses during SIGTERM and reads on gets the close code, as do those that read."""
-        after = "Linus paused, and reads on 0.3 s after SIGTERM; the others read"
+        while not await self._closed_a_slow_one(subject):
+            pass
+
+    @staticmethod
+    async def _closed_a_slow_one(subject: Subject) -> bool:
+        """Do the same once, and return whether the machine was fast enough for a decision."""
+        after = f"Linus paused, and reads on {READS_ON_AFTER:g} s after SIGTERM; the others read"
         async with (
             subject.another(HEARTBEAT_INTERVAL=RARE) as own,
             a_room(own, "Ada", "Ada") as (_, talk),
@@ -103,11 +111,18 @@ class Shutdown:
             start = _sigterm(own)
             await asyncio.sleep(READS_ON_AFTER)
             read_on(linus.linus)
+            late = time.perf_counter() - start
             for tab in (*talk.all, *elsewhere.all, linus.ada, linus.linus):
                 tab.did, tab.after = "nothing; SIGTERM was sent to the process", after
                 likely = ABORTED if tab is linus.linus else NO_CODE
-                await tab.is_closed(1012, likely=likely, besides=anything)
+                try:
+                    await tab.is_closed(1012, likely=likely, besides=anything)
+                except Failure:
+                    if tab is linus.linus and late > 0.8 * CLOSE_TIMEOUT:
+                        return False
+                    raise
             await _ends(own, start, after=after)
+            return True
 
 
 def _sigterm(own: Subject) -> float:

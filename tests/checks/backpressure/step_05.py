@@ -25,6 +25,10 @@ SKIPPED = (
     "A tab misses a number: a message took an id and wasn't sent to this tab, or something else took one. Take the id "
     "right before you send the message to all tabs of the room."
 )
+TWO_OF_ONE = (
+    "Two messages to a room have the same id: one of them took no new id. Take one for each message, also for an empty "
+    "text, and take and store it without an await in between."
+)
 OTHER = "Two tabs get different messages with the same id. Take one id for each message, and send the same to all tabs."
 ONE = "The first message of a new room hasn't the id 1. Count the ids of each room apart, by its exact name."
 
@@ -58,7 +62,7 @@ class Ids:
             if type(number) is not int or number < 1:
                 raise Failure(sent=tab.did, after=tab.after, got=show(frame), expect=expect, likely=IDS)
             if last and number != last[0] + 1:
-                likely = SKIPPED if last[0] else ONE
+                likely = ONE if not last[0] else TWO_OF_ONE if number == last[0] else SKIPPED
                 raise Failure(sent=tab.did, after=tab.after, got=show(frame), expect=expect, likely=likely)
             if known.setdefault(number, content) != content:
                 expect = f"the message that another tab got with the id {number}"

@@ -57,6 +57,15 @@ NOT_CALLED = (
     "Your code broadcasts the message, and has written nothing of its line. Call append() before the broadcast, in the "
     "same function, without a task or a delay. If you have changed journal.py, open the file with buffering=0."
 )
+ERROR_SPREAD = (
+    "The error of a message that can't be stored goes to other connections too. Send it to [tab], the connection that "
+    "sent the message."
+)
+KEY_REMOVED = (
+    "A message that can't be stored removes the oldest key of the room. Call append() first, and remove an old key "
+    "only when the new one is stored."
+)
+NEEDLESS = "A direct message isn't delivered while the file stores nothing. It needs no append(): send it as before."
 SENT_FIRST = (
     "Your code broadcasts the message before append() has written its line, so the error comes too late. Call append() "
     "first, and broadcast only after it has returned."
@@ -79,16 +88,16 @@ FULL = Likely(
     certain=True,
 )
 EMPTY_KEY = (
-    "The message has no key, and its error has one. Pass the message's key to error(): for an empty string, it leaves "
-    "out key and retry."
+    "The message has no key, and its error has key or retry. Pass the message's key to error(): for an empty "
+    "string, it leaves out both."
 )
 STORED = (
     "A duplicate is appended to the file, or isn't acknowledged again. Look up its key before you call append(): a "
     "duplicate needs no line."
 )
 GOES_ON = (
-    "Your code keeps something of a message that wasn't written: its id, its key, or its entry in the history. Change "
-    "the history only after append() has returned."
+    "Your code keeps something of a message that wasn't written: its id, its key, its entry in the history, or the "
+    "failure itself. Change the history only after append() has returned, and call append() for each message."
 )
 ID_USED = (
     "A message that wasn't written has used an id. Set the last id, and add the message to the history, only after "
@@ -348,6 +357,7 @@ class Journal:
                 subject.another(JOURNAL=journal, full=True) as own,
                 back(own, room, "Grace") as grace,
                 back(own, room, "Ada") as ada,
+                back(own, room, "Ada") as other,
             ):
                 await ada.send({"type": "message", "text": "one", "key": "k1"})
                 await both(ada, message(1, "Ada", "one"), ack("k1", 1))
@@ -363,6 +373,11 @@ class Journal:
                     await grace.gets(message(number, "Ada", value["text"]), likely=gone_on)
                 await say(ada, "four", first=4, likely=GOES_ON)
                 await grace.gets(message(4, "Ada", "four"), likely=GOES_ON)
+                other.did = "messages of another tab of Ada, some of which the file didn't store"
+                for number, text in enumerate(("one", str(two["text"]), "three", "four"), 1):
+                    cause = Likely("", surplus=ERROR_SPREAD, wrong=ERROR_SPREAD)
+                    await other.gets(message(number, "Ada", text), likely=cause)
+                await self._keeps_its_keys(own)
                 own.server.kill()
             async with subject.another(JOURNAL=journal) as own, back(own, room, "Ada", after=0, likely=TORN) as ada:
                 happened = "a period in which the file accepted nothing, kill -9, and a start on it"
@@ -374,9 +389,31 @@ class Journal:
                 await say(ada, "five", first=5, likely=GOES_ON)
 
     @staticmethod
+    async def _keeps_its_keys(own: Subject) -> None:
+        """Check that messages that the file can't store remove no key from a full window."""
+        room = Members.room("full")
+        async with back(own, room, "Ada") as ada:
+            await acknowledged(ada, [{"type": "message", "text": "", "key": f"k{n}"} for n in range(WINDOW)], first=1)
+            async with full_disk(own):
+                await fill_up(own)
+                for key in ("new 1", "new 2"):
+                    await ada.send({"type": "message", "text": "", "key": key})
+                    await ada.gets_error({"key": key, "retry": True}, likely=FULL)
+                await ada.send({"type": "message", "text": "", "key": "k0"})
+                ada.did = f"the first of {WINDOW} keys again, after two messages that the file didn't store"
+                await ada.gets(ack("k0", 1), likely=Likely(KEY_REMOVED, wrong=KEY_REMOVED))
+
+    @staticmethod
     async def _while_full(
         own: Subject, journal: Path, room: str, ada: Client, grace: Client, two: dict[str, Any]
     ) -> None:
+        async def direct_arrives() -> None:
+            # A direct message needs no file. If Grace receives it next, she has received nothing in between.
+            await ada.send({"type": "direct", "to": "Grace", "text": "full"})
+            grace.did = "messages of Ada that the file didn't store, and then a direct message"
+            direct = {"type": "direct", "from": "Ada", "text": "full"}
+            await grace.gets(direct, likely=Likely(NEEDLESS, surplus=SENT_FIRST, replayed=SENT_FIRST, wrong=SENT_FIRST))
+
         await ada.send(two)
         ada.did = ada.earlier = f"{cut(json.dumps(two))}, when the file stores only a part of it"
         try:
@@ -394,18 +431,12 @@ class Journal:
             ada.did = f"a message with the key {key}, {count}, when the file stores nothing"
             likely = replace(FULL, wrong=KEY_STORED) if count == "again" else FULL
             await ada.gets_error({"key": key, "retry": True}, likely=likely)
+        await direct_arrives()
         await ada.send({"type": "message", "text": "one", "key": "k1"})
         ada.did = "a duplicate of message 1, which is in the file, when the file stores nothing more"
         await ada.gets(ack("k1", 1), likely=Likely(STORED, wrong=STORED, closed=STORED))
         await refuses(own, room, 2, "message 1 is stored, and the next ones aren't", ID_USED)
-        # A direct message needs no file. If Grace receives it next, she has received nothing in between.
-        await ada.send({"type": "direct", "to": "Grace", "text": "full"})
-        grace.did = "messages of Ada that the file didn't store, and then a direct message"
-        direct = {"type": "direct", "from": "Ada", "text": "full"}
-        needless = (
-            "A direct message isn't delivered while the file stores nothing. It needs no append(): send it as before."
-        )
-        await grace.gets(direct, likely=Likely(needless, surplus=SENT_FIRST, replayed=SENT_FIRST, wrong=SENT_FIRST))
+        await direct_arrives()
 
     @check(3, "starts on a file with damaged lines and a line that has no end")
     async def test_damaged(self, subject: Subject) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from judge import pool
 from judge.clients import Client
 from judge.members import BAD, Members, joined, left, message
-from judge.messages import cut
+from judge.messages import cut, show
 from judge.model import Failure, Likely, check
 from judge.rejoining import (
     NO_ACK,
@@ -27,6 +27,7 @@ from judge.rejoining import (
     send_keyed,
     texts,
 )
+from judge.slow_readers import GIANT
 from judge.subject import Subject
 
 WINDOW = 1000
@@ -45,11 +46,31 @@ AGAIN = (
     "Your code broadcasts a message whose key it has already accepted. Before everything else, look up the sender and "
     "the key in the history of the room, and return the stored id."
 )
+CONFLICT = (
+    "A message with a known key gets an error, such as for its other text. Compare only the sender and the key, and "
+    "send the same ack again."
+)
 SILENT = "A message with a known key isn't answered. Return its stored id, and send the same ack again."
 DUPLICATE = Likely(SILENT, wrong=AGAIN, surplus=AGAIN, replayed=AGAIN, keys={"id": OTHER_ID}, elsewhere=ACK_FIRST)
 RACE = (
     "Two messages with one key arrived at the same time, and both were accepted. Look up the key and store it without "
     "an await in between, or hold a lock for both."
+)
+MANY_ACKS = 70
+"""More acks than may be queued."""
+ACKS_UNLIMITED = (
+    "Acks are queued for a tab whose client reads nothing, without a limit. Queue them with manager.send(), as the "
+    "messages."
+)
+DEEP = 5000
+"""A depth of JSON that Python's parser refuses with RecursionError."""
+DEEP_JSON = (
+    "JSON that's nested deeply ends the connection: json.loads() raises RecursionError for it. Where you read the key "
+    "of a message that isn't valid, catch RecursionError too."
+)
+SAME_ID = (
+    "Two members send at the same time, and their messages get the same id, or two orders. Assign the id and store the "
+    "message without an await in between, or hold one lock for the whole room."
 )
 OTHER_FORM = (
     "This message is valid, in another form of JSON or with further keys, and it isn't accepted. Parse the JSON, and "
@@ -86,7 +107,7 @@ BAD_TEXTS: tuple[dict[str, Any], ...] = (
 )
 """The fields that replace the text of a valid message."""
 BAD_KEYS: tuple[Any, ...] = (
-    *("", "k" * 65, "열" * 65, "🙂" * 65, "k" * 100_000, 1, 0, 1.5, True, False, ["k"], [], {}, {"key": "k"}),
+    *("", "k" * 65, "열" * 65, "🙂" * 65, "k" * 100_000, 1, 0, 1.5, True, False, None, ["k"], [], {}, {"key": "k"}),
     *("\ud83d", "k\ude00"),
 )
 FINAL = Likely(
@@ -227,6 +248,9 @@ class Keys:
             for frame in (*BAD, '{"type": "message", "text": 1, "key": "k"'):
                 await ada.send(frame)
                 await ada.gets_error(likely=NO_KEY)
+            await ada.send("[" * DEEP)
+            ada.did = f"JSON that's nested {DEEP:,} deep"
+            await ada.gets_error(likely=Likely(DEEP_JSON, closed=DEEP_JSON))
             await ada.send({"type": "message", "text": "valid", "key": "key 0"})
             ada.did = "a valid message with the key of an invalid one"
             await both(ada, message(1, "Ada", "valid"), ack("key 0", 1), likely=Likely(USED_UP, wrong=USED_UP))
@@ -269,7 +293,12 @@ class Keys:
                 for text in ("hello", "another text", ""):
                     await ada.send({"type": "message", "text": text, "key": "k"})
                     ada.did = f"the known key k with the text {quoted(text)}"
-                    await ada.gets(ack("k", 1), likely=DUPLICATE)
+                    try:
+                        await ada.gets(ack("k", 1), likely=DUPLICATE)
+                    except Failure as failure:
+                        if '"error"' in failure.got:
+                            failure.likely = CONFLICT
+                        raise
                 await second.send({"type": "message", "text": "hello", "key": "k"})
                 second.did = "the known key k, from a second tab of its sender"
                 await second.gets(ack("k", 1), likely=DUPLICATE)
@@ -302,6 +331,8 @@ class Keys:
                 senders = "Your code accepts a key from another sender as a duplicate. Look up sender and key together."
                 await both(grace, message(3, "Grace", "mine"), ack("k", 3), likely=Likely(senders, wrong=senders))
                 await again.gets(message(3, "Grace", "mine"), likely=Likely(senders, surplus=AGAIN))
+        await self._two_senders(subject)
+        await self._counts_acks(subject)
         emptied = "Your code removes the keys of a room with its last member. Keep them in the room's history."
         await Members(subject).eventually_empty(lab, after="its only member left", likely=NOTICES)
         async with back(subject, lab, "Ada") as again:
@@ -318,6 +349,49 @@ class Keys:
             tab.did = "a new key, from two tabs of its sender at the same time"
             cause = Likely("", wrong=RACE, surplus=RACE)
             await both(tab, message(2, "Ada", "now"), ack("both", 2), likely=cause)
+
+    @staticmethod
+    async def _counts_acks(subject: Subject) -> None:
+        """Check that the acks for a tab that reads nothing are limited."""
+        room = Members.room()
+        async with back(subject, room, "Ada") as ada, back(subject, room, "Linus", tiny=True) as linus:
+            await ada.gets(joined("Linus"), likely=NOTICES)
+            linus.stop_reading()
+            await say(ada, GIANT)
+            await linus.send_burst(*[{"type": "message", "text": "", "key": "k"}] * MANY_ACKS)
+            ada.did = f"Linus, whose client reads nothing, sent one key {MANY_ACKS} times"
+            await ada.gets(message(2, "Linus", ""), likely=ACKS_UNLIMITED)
+            await ada.gets(left("Linus"), likely=ACKS_UNLIMITED)
+
+    @staticmethod
+    async def _two_senders(subject: Subject) -> None:
+        """Send messages of two members at the same time: each has an id of its own, in one order for all."""
+        room = Members.room()
+        async with back(subject, room, "Ada") as ada, back(subject, room, "Linus") as linus:
+            await ada.gets(joined("Linus"), likely=NOTICES)
+            for number in range(1, 7, 2):
+                sent = [(ada, f"Ada {number}"), (linus, f"Linus {number}")]
+                frames = [tab.send({"type": "message", "text": key, "key": key}) for tab, key in sent]
+                await subject.simultaneously(*frames)
+                orders = []
+                for tab, key in sent:
+                    tab.did = "a message with a key, at the same time as one of another member"
+                    got: list[Any] = []
+                    for _ in range(3):
+                        expect = f"messages {number} and {number + 1}, and an ack"
+                        got.append(await tab.next_object(expect=expect, likely=SAME_ID))
+                    texts = [each for each in (key for _, key in sent) if message(number, each.split()[0], each) in got]
+                    texts += [key for _, key in sent if key not in texts]
+                    orders.append(texts)
+                    wanted = [message(number + at, text.split()[0], text) for at, text in enumerate(texts)]
+                    wanted.append(ack(key, number + texts.index(key)))
+                    if any(each not in got for each in wanted):
+                        shown = ", ".join(map(show, got))
+                        raise Failure(sent=tab.did, got=shown, expect=expect, likely=SAME_ID)
+                if orders[0] != orders[1]:
+                    raise Failure(
+                        sent=linus.did, got=f"the orders {orders[0]} and {orders[1]}", expect="one", likely=SAME_ID
+                    )
 
     @check(2, "distinguishes similar keys, senders and rooms")
     async def test_similar(self, subject: Subject) -> None:

@@ -69,6 +69,10 @@ COUNTED = (
     "replay with tab.enqueue_replay(). If you've changed tab.py, let try_put() subtract replay_left from the length of "
     "the queue."
 )
+RAISED = (
+    "A tab that has read its whole replay has a higher limit than 64 afterwards. Count down what's left of the replay "
+    "each time the writer sends an event."
+)
 UNLIMITED = (
     "After a replay, your code never disconnects a slow tab. Queue the list and the replay with one call of "
     "enqueue_replay(), and everything else with try_put(). If you've changed tab.py, set replay_left to the number of "
@@ -99,6 +103,7 @@ BAD_AFTER = (
 )
 """Values of after that a room with the last id 2 refuses."""
 NO_INTEGER = "Your code accepts an after that isn't an integer from 0 on. Declare it as int, with Query(ge=0)."
+NO_MESSAGES = "Your code rejects after=0 for a room without messages. Its last id is 0, so 0 is an id of the room."
 UNASSIGNED = "Your code accepts an id that the room hasn't assigned. Compare after with the last id of this room."
 
 
@@ -144,7 +149,7 @@ class Replay:
                     grace.did = f"a handshake {which}, when the last id is 5"
                     await ends(grace, likely=UNASKED)
                 await self._notices(ada, "Grace")
-        async with back(subject, Members.room("empty"), "Ada", after=0) as ada:
+        async with back(subject, Members.room("empty"), "Ada", after=0, likely=NO_MESSAGES) as ada:
             ada.did = "a handshake with after=0 for a room without messages"
             await ends(ada, likely=SHARED)
 
@@ -287,19 +292,37 @@ class Replay:
                     await grace.gets(message(number, "Ada", giant if number == 1 else f"text {number}"), likely=order)
                 await ends(grace, likely=TWICE)
                 await self._drops(ada, "Linus", KEPT + new + 1)
+        await self._counts_after_a_replay(subject)
+
+    async def _counts_after_a_replay(self, subject: Subject) -> None:
+        """Check the limit for a tab that has read its replay."""
+        room = Members.room()
+        async with back(subject, room, "Ada") as ada, contextlib.AsyncExitStack() as stack:
+            await say(ada, *numbers(1, KEPT))
+            grace = await stack.enter_async_context(back(subject, room, "Grace", tiny=True, after=0))
+            last = message(KEPT, "Ada", f"text {KEPT}")
+            while await grace.next_object(expect=show(last), likely=TWICE) != last:
+                pass
+            await ada.gets(joined("Grace"), likely=NOTICES)
+            grace.stop_reading()
+            # Several, because the system buffers more for a client that has read something.
+            await say(ada, *[GIANT] * 4, first=KEPT + 1)
+            await say(ada, *numbers(KEPT + 5, KEPT + LIMIT), first=KEPT + 5, likely=COUNTED)
+            await self._drops(ada, "Grace", KEPT + LIMIT + 1, likely=RAISED)
 
     @staticmethod
-    async def _drops(ada: Client, name: str, first: int) -> None:
+    async def _drops(ada: Client, name: str, first: int, likely: str = "") -> None:
         """Check that a tab with 64 queued messages is disconnected at the next ones."""
         more = numbers(first, first + 3)
         await send_all(ada, [{"type": "message", "text": text} for text in more])
         ada.did = f"{len(more)} messages of Ada, when a tab of {name} reads nothing and has 64 new messages queued"
         for _ in range(len(more) + 1):
             expect = f"{show(left(name))} next to the messages"
-            value = await ada.next_object(expect=expect, likely=UNLIMITED)
+            value = await ada.next_object(expect=expect, likely=likely or UNLIMITED)
             if value == left(name):
                 return
-        raise Failure(sent=ada.did, got=f"{len(more)} messages, and {show(value)}", expect=expect, likely=UNLIMITED)
+        got = f"{len(more)} messages, and {show(value)}"
+        raise Failure(sent=ada.did, got=got, expect=expect, likely=likely or UNLIMITED)
 
     @check(1, "loses and duplicates nothing for a member that joins under load")
     async def test_under_load(self, subject: Subject) -> None:

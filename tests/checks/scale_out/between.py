@@ -58,9 +58,19 @@ PUBLISHED_LATER = (
     "Your process publishes the message in a command of its own, after the script. If it loses its connection in "
     "between, the message has an id, and no member gets it. Call PUBLISH in the script."
 )
+DROPPED = (
+    "Your process drops published messages when many arrive at the same time, such as from a queue with a maxsize. "
+    "Handle each message in _listen() before you read the next one."
+)
+MISSED = (
+    "A message that's published while a process reads the history is neither in the history nor delivered. Subscribe "
+    "to all rooms before you read a history, and ignore no published message: the manager leaves out what it has."
+)
+MANY = 150
+"""Published messages at the same time, more than two queues of 64."""
 RETRIED = (
-    "Redis has run the command, and only its reply was lost. Your Redis client sends the command again, so the "
-    "message is published twice. Switch retries off: retry=Retry(NoBackoff(), 0)."
+    "Redis has run the command, and only its reply was lost. Your Redis client, or your code, sends the command "
+    "again, so the message is published twice. Switch retries off: retry=Retry(NoBackoff(), 0), and send it once."
 )
 
 
@@ -293,6 +303,70 @@ class Between:
                 await receives(log, scene.zoe.messages[100:], after=after, causes=causes)
                 await log.settles(likely=READ_WRONG)
                 compare(log, scene.zoe.messages[100:], after=after, causes=causes)
+            # Many published messages at the same time, and none after them.
+            many = [f"many {number}" for number in range(MANY)]
+            scene.after = f"Ada's process got {MANY} published messages from Redis at the same time"
+            scene.causes = Causes(missing=DROPPED, gap=DROPPED, twice=DROPPED, order=DROPPED, number=DROPPED)
+            with scene.proxy.late(scene.room):
+                await say(scene.zoe, *many)
+                scene.sent += [("Zoe", text) for text in many]
+                await scene.agree(scene.zoe)
+            await scene.agree(scene.zoe, scene.ada)
+
+    @check(3, "misses no message that's published while a process reads the history of a room")
+    @explained
+    async def test_first_member(self, subject: Subject) -> None:
+        cluster = await shared_cluster(subject)
+        proxy = await subject.share("proxy", lambda: _serve(subject, cluster))
+        behind = await subject.under(BROKER=proxy.url)
+        for after_it in (False, True):
+            for place in range(1, PLACES + 1):
+                if not await self._joins_as_first(cluster, proxy, behind, place, after_it):
+                    break
+
+    @staticmethod
+    async def _joins_as_first(cluster: Cluster, proxy: RedisProxy, behind: Subject, place: int, after_it: bool) -> bool:
+        """Let a member be the first in a room at a process, while another process publishes one message, and the last.
+
+        Args:
+            cluster: the other processes.
+            proxy: the proxy of the process.
+            behind: the process.
+            place: the number of the process's command at which the message is published.
+            after_it: whether it's published when Redis has run that command, and not before.
+
+        Returns:
+            Whether the process sends so many commands.
+
+        Raises:
+            Failure: the member doesn't receive the message.
+        """
+        room = pool.unique("lobby")
+        async with at(cluster[1], room, "Zoe") as zoe:
+
+            async def publish() -> None:
+                await say(zoe, "between")
+                await zoe.until(
+                    lambda: len(zoe.messages) == 2, expect="her message", likely=ORDER.missing, after="Zoe sent one"
+                )
+
+            await say(zoe, "first")
+            await zoe.until(lambda: bool(zoe.messages), expect="message 1", likely=ORDER.missing, after="Zoe sent one")
+            stop = proxy.stop_before(room, place, publish, after=after_it)
+            try:
+                async with at(behind, room, "Grace", after=0) as grace:
+                    if not stop.ran:
+                        return False
+                    when = "after" if after_it else "before"
+                    what = f"Grace joined as the first member at her process, and Zoe sent a message {when} Redis ran "
+                    what += f"command {place} of that process: {', '.join(stop.commands[:PLACES])}"
+                    causes = Causes(missing=MISSED, gap=MISSED, twice=MISSED, order=MISSED, number=MISSED)
+                    await receives(grace, list(zoe.messages), after=what, causes=causes)
+            finally:
+                await stop.end()
+            if stop.failed:
+                raise stop.failed
+        return True
 
     @check(4, "publishes a key once, if another process gets it between two commands")
     @explained

@@ -22,6 +22,10 @@ ONE_ORDER = (
     "Each process counts its own ids, or two processes publish in another order than they count. Increment the id and "
     "publish the message in one script, because Redis runs a script in one step."
 )
+NOT_AWAITED = (
+    "The messages of one sender overtake each other, although the ids are right: your publish() returns before Redis "
+    "has replied. Await the script in it, and start no task."
+)
 OWN_IDS = (
     "Each process counts its own ids, or reads the last one and writes the next one in two commands, so two messages "
     'have the same id, and one of them is dropped. Call INCR in the script, on redis_keys(room_id, "last").'
@@ -164,6 +168,8 @@ class Broadcast:
                     raise Failure(after=after, got=got, expect=expect, likely=likely)
                 if own != some:
                     likely = SENT_TWICE if len(own) > len(some) else ONE_ORDER
+                    if likely == ONE_ORDER and log.ids == list(range(1, total + 1)):
+                        likely = NOT_AWAITED
                     what = "one message twice" if len(own) > len(some) else "the messages in another order"
                     raise Failure(after=after, got=f"of {name} {what}; all: {log}", expect=expect, likely=likely)
             if log.ids != list(range(1, total + 1)) or log.gaps:

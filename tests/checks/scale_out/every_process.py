@@ -15,14 +15,14 @@ from judge.subject import again
 from redis.asyncio import Redis
 
 UNJUDGED = " (not judged: there is no redis-server here)" * NO_REDIS
-"""The suffix for titles of checks that fakeredis can't serve: it has no CLIENT LIST, and no file to restart from."""
+"""The suffix for titles of checks that fakeredis can't serve: it lacks CLIENT LIST, users, and a file for a restart."""
 EVERYWHERE = (
     "The message doesn't reach the members of this process. Publish each message to CHANNEL + room_id, and send what "
     "_listen() receives to the room in the channel's name, at every process, including the sender's."
 )
 IN_REDIS = (
-    "Your read_history() doesn't return the stored messages of this room. Read the room's stream with XRANGE, from the "
-    "entry after `after` to the end, and the room's last id."
+    "Your read_history() doesn't return the stored messages of this room. Read the room's stream with XRANGE, which "
+    "returns them in order, from the entry after `after` to the end, and the room's last id."
 )
 KEYS = (
     "Your code doesn't find the key that another process has stored, or takes another one for it. Look the pair of "

@@ -105,6 +105,18 @@ OLD_ONES = (
     "Your code keeps more than the last 1000 keys of the room. Store them in one sorted set, and remove the oldest one "
     "when it has more than DEDUP_WINDOW keys."
 )
+FORGETS = (
+    "The third message with a key is a new one: a duplicate removes its key, or changes what's stored for it. If the "
+    "key is known, return its id and change nothing."
+)
+ID_CHANGED = (
+    "A duplicate changes the id that's stored for its key, so the next ack has another id. Store the id once, when the "
+    "key is new."
+)
+IN_PROCESS = (
+    "A process remembers the keys or acks that it has handled, and forgets none. Look up each key in Redis, and keep "
+    "no copy in the process."
+)
 SHARED_WINDOW = (
     "The keys of one room push out those of another one, because all rooms share one set. Store the keys of each room "
     "in its own."
@@ -185,11 +197,12 @@ class Keys:
                 await self._has_id(adas[0], "k", 1, "Ada sent one key twice at one process", NOT_AT_ALL)
             after = "Ada sent one key at three processes, one after another"
             for ada in adas:
+                ada.acks.pop("k", None)
                 await say(ada, "k", key="k")
                 try:
-                    await self._has_id(ada, "k", 1, after, HASHED)
+                    await self._has_id(ada, "k", 1, after, HASHED if ada is not adas[0] else FORGETS)
                 except Failure as failure:
-                    if not await _keeps_keys(cluster, room):
+                    if ada is not adas[0] and not await _keeps_keys(cluster, room):
                         failure.likely = IN_MEMORY
                     raise
             adas[1].acks.clear()
@@ -240,6 +253,9 @@ class Keys:
             elif forgotten:
                 likely = FORGOTTEN
             await self._has_id(adas[1], "k", 1, after, likely)
+            del adas[1].acks["k"]
+            await say(adas[1], "k", key="k")
+            await self._has_id(adas[1], "k", 1, f"{after}; and then once more", ID_CHANGED)
             talk.sends("Ada", "last")
             await say(adas[1], "last")
             for log in (grace, *adas):
@@ -360,6 +376,11 @@ class Keys:
                         more = ONE_MORE if sizes[0] == WINDOW + 1 else NEVER_REMOVED.format(sizes[0])
                         failure.likely = more if sizes[0] > WINDOW else FOR_EACH_SENDER if sizes[1:] else OLD_ONES
                     raise
+                # At the process that acknowledged it first.
+                del ada.acks["k3"]
+                await say(ada, "text 3", key="k3")
+                after += " her third one again, at the process that had acknowledged it"
+                await self._has_id(ada, "k3", last + 2, after, IN_PROCESS)
         await has_no_time_limit(cluster, room, "string", "zset", "hash", "set", "list")
 
     @check(4, "does what step 08 does without Redis")

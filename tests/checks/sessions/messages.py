@@ -242,7 +242,7 @@ class Messages:
     @check(2, "lets a tab that pauses miss nothing when it reads on", pauses=True)
     async def test_pause(self, subject: Subject) -> None:
         async with Room(subject) as room:
-            zoe = await room.enter("Zoe", small_buffers=True)
+            zoe = await room.enter("Zoe", tiny=True)
             ada, grace, linus, eve = [await room.enter(name) for name in ("Ada", "Grace", "Linus", "Eve")]
             zoe.stop_reading()
             since = time.monotonic()

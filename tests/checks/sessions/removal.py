@@ -38,6 +38,10 @@ WAITS = (
     "DELETE waits until a removed tab reads. Respond first, and close the tabs in a background task, because the close "
     "of a tab with full buffers waits."
 )
+LATE_MESSAGE = (
+    "A message of a removed tab is sent to the room. Look whether the tab is still in the room right before you handle "
+    "its message, without an await in between."
+)
 LATE_LEFT = "left is sent again when the removed tabs end. In leave, look whether this tab is still in its place."
 HEARD = (
     "A message of a removed tab is handled. Before you handle one, look whether this very tab is still among those of "
@@ -376,6 +380,10 @@ class Removal:
             raise Failure(sent=grace.did, got=show(names), expect='{"names": ["Grace"]}', likely=likely)
         room.expect_nothing([grace], grace.did, LATE_LEFT)
         await grace.send({"type": "message", "text": "after"})
+        frame = await grace.next(expect=show(said("Grace", "after")), likely=LATE_LEFT)
+        if json_of(frame) == said("Ada", "last"):
+            raise Failure(sent=grace.did, got=show(frame), expect="no message of a removed tab", likely=LATE_MESSAGE)
+        grace._unread.appendleft(frame)
         await grace.gets(said("Grace", "after"), likely=Likely("", surplus=LATE_LEFT))
 
     @check(6, "answers DELETE with a body that arrives late, after its member has left", hard=True)

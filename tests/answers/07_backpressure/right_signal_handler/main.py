@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from . import chat, members
 from .connection import TransportMiddleware
 from .manager import ConnectionManager
+from .settings import CLOSE_TIMEOUT
 
 
 @asynccontextmanager
@@ -21,7 +22,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     uvicorns_handler = signal.getsignal(signal.SIGTERM)
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(loop.call_later, 1, manager.abort_all)
+        loop.call_soon_threadsafe(loop.call_later, CLOSE_TIMEOUT, manager.abort_all)
         if callable(uvicorns_handler):
             uvicorns_handler(number, frame)
 

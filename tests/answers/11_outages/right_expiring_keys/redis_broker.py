@@ -68,7 +68,7 @@ class RedisBroker:
             raise BrokerUnavailable
         try:
             yield
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, RuntimeError) as error:  # RuntimeError: uvloop, if the connection was just lost
             raise BrokerUnavailable from error
 
     async def publish(self, room_id: str, sender: str, text: str, key: str) -> int:
@@ -157,10 +157,10 @@ class RedisBroker:
                     while True:
                         message = await self._next_message(pubsub)
                         await self._dispatch(message["channel"].removeprefix(CHANNEL), message["data"])
-            except (BrokerUnavailable, RedisError, OSError):
+            except (BrokerUnavailable, RedisError, OSError, RuntimeError):
                 self.connected = False
                 # The other connections may be lost too, without a close.
-                await self.redis.connection_pool.disconnect()
+                await self.redis.connection_pool.disconnect(inuse_connections=False)
             # Jitter: the processes must not reconnect at the same time.
             await asyncio.sleep(random.uniform(0.05, 0.2))
 
