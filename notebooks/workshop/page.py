@@ -1,6 +1,7 @@
-"""`page`: a server's web page, below a cell or in a separate panel."""
+"""`page`: a server's web page, below a cell or in a tab of JupyterLab."""
 
 import html
+import json
 import os
 from dataclasses import dataclass
 
@@ -32,10 +33,13 @@ class Page:
 
     def _repr_html_(self) -> str:
         url = html.escape(self.url)
+        # The command of jupyter-server-proxy: a tab of JupyterLab with a frame. It keeps the page, and so its
+        # connections, while the notebook scrolls or its cells run again.
+        tab = {"id": self.url, "title": "The server's page", "url": self.url, "newBrowserTab": False}
         return (
-            f'<p><a href="{url}" target="_blank" rel="noopener">Open {url} in a tab of its own</a> '
-            '<button data-commandlinker-command="notebook:create-output-view">'
-            "Open it in a panel of its own</button></p>"
+            f'<p><a href="{url}" target="_blank" rel="noopener">Open {url} in a tab of your browser</a> '
+            '<button data-commandlinker-command="server-proxy:open" '
+            f'data-commandlinker-args="{html.escape(json.dumps(tab))}">Open it in a tab of JupyterLab</button></p>'
             f'<iframe src="{url}" title="The page of the server" '
             'style="width:100%;height:480px;border:1px solid #8888"></iframe>'
         )
@@ -47,7 +51,7 @@ class Page:
 def page(server: Server, path: str = "/") -> Page:
     """Return a server's web page, which the notebook shows below the cell.
 
-    A button opens the page in a separate panel, so the cells stay in view.
+    A button opens the page in a tab of JupyterLab. Drag this tab to a side, and the cells stay in view.
 
     Args:
         server: the server that `serve` has returned.

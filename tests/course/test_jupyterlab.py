@@ -233,26 +233,29 @@ class TestDesk:
             page.close()
 
     def test_page_beside(self, browser: "Browser", address: str) -> None:
-        """The browser page works below its cell, and a button opens it in a panel while the cells stay in view."""
+        """A button opens the browser page in a tab of JupyterLab, which keeps the connection when the cell runs again."""
         page = browser.new_page(viewport={"width": 1600, "height": 1000})
         try:
             open_notebook(page, address, "02_echo")
             run_cell(page, "from workshop import")
             run_cell(page, 'server = serve("02_echo")')
             cell = run_cell(page, "page(server)")
-            cell.get_by_role("button", name="Open it in a panel of its own").click()
-            beside = page.locator(".jp-LinkedOutputView iframe")
+            cell.get_by_role("button", name="Open it in a tab of JupyterLab").click()
+            beside = page.locator(".jp-IFrame iframe")
             beside.wait_for()
             frame = beside.content_frame
             connect(frame)
             frame.get_by_label("Message").fill("hello")
             frame.get_by_role("button", name="Send as text").click()
             frame.get_by_text("Message text was: hello").wait_for()
-            notebook = page.locator(".jp-NotebookPanel").bounding_box()
-            # JupyterLab places it in the lower half; the cells stay in view above it.
-            assert notebook["height"] > 200
-            assert page.locator(".jp-LinkedOutputView").bounding_box()["y"] >= notebook["y"] + notebook["height"]
+            assert beside.bounding_box()["height"] > 700
             keep_picture(page, "beside")
+            page.get_by_role("tab", name="02_echo.ipynb").click()
+            run_cell(page, "page(server)")
+            page.get_by_role("tab", name="The server's page").click()
+            frame.get_by_label("Message").fill("again")
+            frame.get_by_role("button", name="Send as text").click()
+            frame.get_by_text("Message text was: again").wait_for()
         finally:
             page.close()
 
