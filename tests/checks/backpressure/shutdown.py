@@ -49,8 +49,8 @@ NO_CODE = Likely(
 
 ABORTED = replace(
     NO_CODE,
-    closed="The connection is aborted before CLOSE_TIMEOUT (2 s here) has passed since the endpoint's end, so a member "
-    "that pauses gets no 1012. In finally, start the timer that aborts it after CLOSE_TIMEOUT, as for a closed tab.",
+    closed="The connection is aborted less than CLOSE_TIMEOUT, 2 s here, after the end of its endpoint, so a member "
+    "that pauses gets no 1012. In finally, wait for the whole CLOSE_TIMEOUT before you abort it, as for a closed tab.",
 )
 
 
