@@ -109,7 +109,8 @@ class Refused:
     async def test_outage(self, subject: Subject) -> None:
         if NO_REDIS:
             return
-        async with own_cluster(subject, 1) as cluster, at(cluster[0], pool.unique("lobby"), "Ada") as ada:
+        # Noisy: the end of the subscription is logged with a traceback.
+        async with own_cluster(subject, 1, noisy=True) as cluster, at(cluster[0], pool.unique("lobby"), "Ada") as ada:
             await say(ada, "hello")
             wanted = message(1, "Ada", "hello")
             await ada.until(lambda: wanted in ada.messages, expect=show(wanted), likely=LOOKS_ALIVE, after="Ada joined")
