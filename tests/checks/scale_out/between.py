@@ -315,6 +315,10 @@ class Between:
                 await say(scene.zoe, *many)
                 scene.sent += [("Zoe", text) for text in many]
                 await scene.agree(scene.zoe)
+                # A process that reads a stream of events gets no more before it has these.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(1):
+                        await scene.proxy.keeps(scene.room, many[-1])
             await scene.agree(scene.zoe, scene.ada)
 
     @check(3, "misses no message that's published while a process reads the history of a room")

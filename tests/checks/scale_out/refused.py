@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 
 from judge import pool
 from judge.cluster import MemberLog, at, own_cluster, say, shared_cluster
-from judge.members import message
 from judge.messages import show
 from judge.model import Failure, Likely, check
 from judge.subject import Subject
@@ -111,9 +110,14 @@ class Refused:
             return
         # Noisy: the end of the subscription is logged with a traceback.
         async with own_cluster(subject, 1, noisy=True) as cluster, at(cluster[0], pool.unique("lobby"), "Ada") as ada:
-            await say(ada, "hello")
-            wanted = message(1, "Ada", "hello")
-            await ada.until(lambda: wanted in ada.messages, expect=show(wanted), likely=LOOKS_ALIVE, after="Ada joined")
+            # With a key: after the ack, her endpoint waits for no reply of Redis.
+            await say(ada, "hello", key="hello")
+            await ada.until(
+                lambda: bool(ada.messages) and "hello" in ada.acks,
+                expect="message 1 and its ack",
+                likely=LOOKS_ALIVE,
+                after="Ada sent a message with a key",
+            )
             await asyncio.to_thread(cluster.redis.kill)
             ada.tab.did = "nothing; Redis was killed"
             await ada.tab.is_closed(1012, likely=Likely(LOOKS_ALIVE, closed=LOOKS_ALIVE))
