@@ -107,7 +107,14 @@ async def separate_cluster(subject: Subject) -> Cluster:
 
 @contextlib.asynccontextmanager
 async def own_cluster(
-    subject: Subject, number: int, *, real: bool | None = None, links: int = 0, taps: int = 0, **settings: str
+    subject: Subject,
+    number: int,
+    *,
+    real: bool | None = None,
+    links: int = 0,
+    taps: int = 0,
+    noisy: bool = False,
+    **settings: str,
 ) -> AsyncIterator[Cluster]:
     """Start servers and a Redis for one check, which may end them.
 
@@ -117,6 +124,7 @@ async def own_cluster(
         real: whether it must be a real Redis; None uses the available one.
         links: the number of servers that reach Redis through their own network.
         taps: the number of servers that reach Redis through their own `Tap`, without links.
+        noisy: whether the logs of the servers may contain tracebacks; see `Subject.another`.
         settings: environment variables of the servers.
     """
     redis = await asyncio.to_thread(RedisServer, real=real or REAL)
@@ -126,7 +134,7 @@ async def own_cluster(
             tapped = [stack.enter_context(tap(redis)) for _ in range(taps)]
             urls = [link.network.url for link in linked] + [each.url for each in tapped]
             urls += [redis.url] * (number - len(urls))
-            starting = (subject.another(BROKER=url, **settings) for url in urls)
+            starting = (subject.another(BROKER=url, noisy=noisy, **settings) for url in urls)
             others = (stack.enter_async_context(server) for server in starting)
             yield Cluster(redis, await together(*others), linked, tapped)
     finally:

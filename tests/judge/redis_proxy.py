@@ -59,6 +59,8 @@ class RedisProxy:
         """Whether the next script or transaction runs, and its connection is lost before its reply."""
         self._late: dict[bytes, list[tuple[asyncio.StreamWriter, bytes]]] = {}
         """By room: published messages that are delivered later."""
+        self._kept = asyncio.Event()
+        """Set when a message is kept for later."""
 
     async def start(self) -> None:
         """Listen on a free port, in the event loop of the check."""
@@ -100,6 +102,12 @@ class RedisProxy:
             for writer in dict.fromkeys(writer for writer, _ in kept):
                 writer.write(b"".join(data for other, data in kept if other is writer))
 
+    async def keeps(self, room: str, text: str) -> None:
+        """Wait until a published message with this text is kept for later in a room whose messages are late."""
+        while not any(text.encode() in data for _, data in self._late[room.encode()]):
+            self._kept.clear()
+            await self._kept.wait()
+
     async def before(self, name: str, data: bytes) -> Stop | None:
         """Run the action that must run before this command, and count the command.
 
@@ -130,6 +138,7 @@ class RedisProxy:
         for room, kept in self._late.items():
             if room in data:
                 kept.append((writer, data))
+                self._kept.set()
                 return True
         return False
 

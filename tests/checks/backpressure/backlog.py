@@ -94,7 +94,7 @@ LOST_SOME = (
     "a maxsize, compare its size with 64 before you queue a message, and put the close at its end."
 )
 OTHER_ROOM = (
-    "Linus is no longer in the room, and no left was sent: a full queue in another room has removed him here too. "
+    "Linus isn't in the room, and no left was sent: a full queue in another room has removed him here too. "
     "Disconnect only the tab whose own queue is full."
 )
 REMOVED_BY_OLD = (

@@ -447,6 +447,16 @@ class SlowConsumers:
 
     @check(2, "sends a disconnected member that reads 1 MiB a second all queued messages, and 1013", hard=True)
     async def test_slow(self, subject: Subject) -> None:
+        for attempt in range(3):
+            try:
+                return await self._sends_all_slowly(subject)
+            except Failure:
+                # On a busy machine, the member may read more slowly than that, but not each time.
+                if attempt == 2:
+                    raise
+
+    @staticmethod
+    async def _sends_all_slowly(subject: Subject) -> None:
         async with (
             a_room(subject, "Ada") as (room, talk),
             stuck_members(subject, [Members.path(room, "Linus")]) as (linus,),

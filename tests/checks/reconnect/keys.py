@@ -250,7 +250,7 @@ class Keys:
                 await ada.gets_error(likely=NO_KEY)
             await ada.send("[" * DEEP)
             ada.did = f"JSON that's nested {DEEP:,} deep"
-            await ada.gets_error(likely=Likely(DEEP_JSON, closed=DEEP_JSON))
+            await ada.gets_error(likely=Likely(DEEP_JSON, closed=DEEP_JSON, certain=True))
             await ada.send({"type": "message", "text": "valid", "key": "key 0"})
             ada.did = "a valid message with the key of an invalid one"
             await both(ada, message(1, "Ada", "valid"), ack("key 0", 1), likely=Likely(USED_UP, wrong=USED_UP))

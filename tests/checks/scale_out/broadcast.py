@@ -170,8 +170,8 @@ class Broadcast:
                     likely = SENT_TWICE if len(own) > len(some) else ONE_ORDER
                     if likely == ONE_ORDER and log.ids == list(range(1, total + 1)):
                         likely = NOT_AWAITED
-                    what = "one message twice" if len(own) > len(some) else "the messages in another order"
-                    raise Failure(after=after, got=f"of {name} {what}; all: {log}", expect=expect, likely=likely)
+                    what = f"{name}'s messages " + ("with one twice" if len(own) > len(some) else "in another order")
+                    raise Failure(after=after, got=f"{what}; all: {log}", expect=expect, likely=likely)
             if log.ids != list(range(1, total + 1)) or log.gaps:
                 raise Failure(after=after, got=str(log), expect=expect, likely=TWO_STEPS if log.gaps else ONE_ORDER)
             if log.messages != logs[0].messages:

@@ -28,8 +28,9 @@ def redis_keys(room_id: str, *kinds: str) -> list[str]:
 
 class RedisBroker:
     def __init__(self, url: str) -> None:
-        # No retries: Redis may have run the script although its reply is lost.
-        self.redis = Redis.from_url(url, decode_responses=True, retry=Retry(NoBackoff(), 0))
+        # No retries: Redis may have run the script although its reply is lost. No timeout either: redis-py's five
+        # seconds also end a read whose reply is only late.
+        self.redis = Redis.from_url(url, decode_responses=True, retry=Retry(NoBackoff(), 0), socket_timeout=None)
         self.exit_stack = AsyncExitStack()
         self._publish_script = self.redis.register_script(scripts.PUBLISH)
 
