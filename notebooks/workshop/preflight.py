@@ -30,8 +30,8 @@ def problem(packages=NEEDED):
     folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     if sys.platform == "win32" and len(folder) > DEEPEST and not allows_long_paths():
         return (
-            "The path of this folder has {} characters, and Windows allows too few behind it: move the course into a "
-            "folder with a short path, such as C:\\course, and run the same command there.".format(len(folder))
+            f"The path of this folder has {len(folder)} characters, and Windows allows too few behind it: move the "
+            "course into a folder with a short path, such as C:\\course, and run the same command there."
         )
     for name in packages:
         if importlib.util.find_spec(name) is None:

@@ -65,7 +65,7 @@ def serve(
 
 
 class Screen:
-    """A printer for the lines of a log. It marks each as the server's, and leaves out a traceback's lines in libraries."""
+    """A printer for the lines of a log. It marks each as the server's, and leaves out the lines of libraries."""
 
     def __init__(self) -> None:
         self._hiding = False

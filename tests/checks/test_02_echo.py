@@ -495,7 +495,7 @@ class TestExercise:
 
     @staticmethod
     async def _many_together(subject: Subject) -> None:
-        """Send requests from twelve clients at the same time, to detect one that blocks the others."""
+        """Send requests from two dozen clients at the same time, to detect one that blocks the others."""
 
         async def one(number: int) -> None:
             async with greeted(subject) as client:
@@ -505,4 +505,4 @@ class TestExercise:
                 keys = {"count": "The count isn't this connection's own. Start it at 0 in the endpoint."}
                 await echoes(client, "together", 1, likely=Likely(BLOCKS, keys=keys))
 
-        await asyncio.gather(*(one(number) for number in range(12)))
+        await asyncio.gather(*(one(number) for number in range(24)))

@@ -233,7 +233,7 @@ class TestDesk:
             page.close()
 
     def test_page_beside(self, browser: "Browser", address: str) -> None:
-        """A button opens the browser page in a tab of JupyterLab, which keeps the connection when the cell runs again."""
+        """A button opens the page in a tab of JupyterLab, which keeps the connection when the cell runs again."""
         page = browser.new_page(viewport={"width": 1600, "height": 1000})
         try:
             open_notebook(page, address, "02_echo")

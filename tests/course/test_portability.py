@@ -129,9 +129,10 @@ def test_pipe_with_cp1252(tmp_path: Path) -> None:
     course = copy_of_the_course(tmp_path, solved=True)
     command = [sys.executable, "-m", "pytest", "--exercise", "1"]
     environment = {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
-    done = subprocess.run(command, cwd=course, env={**process.os.environ, **environment}, capture_output=True, timeout=120)
+    whole = {**process.os.environ, **environment}
+    done = subprocess.run(command, cwd=course, env=whole, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"  ✓ 1  " in done.stdout.decode("utf-8")
+    assert "  ✓ 1  " in done.stdout.decode("utf-8")
     assert b"UnicodeEncodeError" not in done.stderr
 
 
@@ -212,7 +213,7 @@ def test_chatty_redis(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_workers(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A laptop with many cores runs at most eight tests at a time, because each needs memory for servers and kernels."""
+    """A laptop with many cores runs at most eight tests at a time: each needs memory for servers and kernels."""
     conftest = pytestconfig.pluginmanager.get_plugin(str(ROOT / "tests" / "conftest.py"))
     monkeypatch.setattr(conftest.os, "cpu_count", lambda: 32)
     assert conftest.pytest_xdist_auto_num_workers(pytestconfig) == 8

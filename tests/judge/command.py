@@ -65,7 +65,8 @@ def judge_all(events: bool) -> bool:
     Returns:
         Whether every check of every step passed.
     """
-    return asyncio.run(_judge_all(print_event if events else print_nothing, recorded(print_event if events else print_line)))
+    on_progress, on_verdict = (print_event, print_event) if events else (print_nothing, print_line)
+    return asyncio.run(_judge_all(on_progress, recorded(on_verdict)))
 
 
 async def _judge_all(on_progress: Callable[[Verdict], object], show: Callable[[Verdict], object]) -> bool:

@@ -331,7 +331,7 @@ class Judge:
             got += f"; the server ended, exit code {code}"
             likely = KILLED if code < 0 else ENDED
         elif not failure.closed and not failure.certain and subject.hung:
-            likely = SPINNING
+            likely = SPINNING if subject.spinning else BLOCKED
         elif not failure.closed and failure.broken and subject.blocked and not (trouble and trouble.explains):
             # An error explains the failure, even if a busy machine makes the server look blocked.
             likely = BLOCKED

@@ -35,6 +35,10 @@ LIMITS = {
 }
 """The key of the limit in the context of a Pydantic error, by the error's type."""
 TYPES = {"int": "int", "float": "float", "bool": "bool", "uuid": "UUID", "date": "date", "datetime": "datetime"}
+ACCEPTED_ALONE = (
+    "Your code accepts this handshake if no other client is connected, so here something keeps it waiting: a call that "
+    "blocks the event loop, such as time.sleep, or an await before accept() that depends on another client."
+)
 
 Facts = dict[str, Any]
 
@@ -112,6 +116,8 @@ def explain(facts: Facts, path: str, status: int) -> str | None:
             "Run pip install 'uvicorn[standard]'."
         )
     outcome = facts.get("outcome")
+    if outcome and outcome["kind"] == "accepted" and status == 0:
+        return ACCEPTED_ALONE
     if not outcome or outcome.get("status") != status:
         return None
     if outcome["kind"] == "unrouted":

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import psutil
 from websockets.exceptions import InvalidHandshake
 from workshop.server import Server, StartupError
 
@@ -38,6 +39,8 @@ AT_ONCE = 0.5
 """Seconds after which a server that hasn't answered two requests is considered blocked."""
 SETTLED = 3.0
 """Seconds to wait for these answers nevertheless, so the log is complete on a busy machine too."""
+SPINNING = 0.05
+"""Share of a processor that a server without an answer uses at least if a loop spins in it, on a busy machine too."""
 
 
 def name_in(path: str) -> str | None:
@@ -71,6 +74,8 @@ class Subject:
         """Whether the server answered late or not at all in the last call of `settle`."""
         self.hung = False
         """Whether it didn't answer at all in that call, although it was running."""
+        self.spinning = False
+        """Whether it used the processor meanwhile, so a loop spins in it. A blocking call such as time.sleep waits."""
         self._shared: dict[object, asyncio.Task[Any]] = {}
         """By key: the tasks whose results the checks share, such as the start of a further server; see `share`."""
         self._others: list[Subject] = []
@@ -511,6 +516,7 @@ class Subject:
         """
         path = f"/mark-{next(_marks)}"
         start = time.monotonic()
+        used = _processor_time(self.server.pid)
         try:
             async with asyncio.timeout(SETTLED):
                 await self._http.get(path, timeout=SETTLED)
@@ -518,6 +524,8 @@ class Subject:
         except (httpx.HTTPError, TimeoutError):
             self.blocked = True  # Or it has ended: the log has the reason.
             self.hung = self.server.exit_code is None
+            used = _processor_time(self.server.pid) - used
+            self.spinning = self.hung and used > SPINNING * (time.monotonic() - start)
         else:
             self.blocked = time.monotonic() > start + AT_ONCE
             seen = lambda log: sum(path in line for line in log) >= 2  # noqa: E731
@@ -527,6 +535,7 @@ class Subject:
             log += "\n" + await other.settle()
             self.blocked = self.blocked or other.blocked
             self.hung = self.hung or other.hung
+            self.spinning = self.spinning or other.spinning
         more = [*(other.server.log for other in self._started), *self._logs]
         return "\n".join([log, *map("\n".join, more)])
 
@@ -538,6 +547,15 @@ class Subject:
         await asyncio.to_thread(self.server.kill)
         for call in self.at_end:
             await asyncio.to_thread(call)
+
+
+def _processor_time(pid: int) -> float:
+    """Return the seconds of processor time that a process has used; 0 if it has ended."""
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return times.user + times.system
 
 
 def _counts(log: list[str]) -> list[str]:
