@@ -242,7 +242,7 @@ class TestNotebooks:
         assert f"\n    {command}\n" in make
         docstring = ast.get_docstring(ast.parse(first_file(step).read_text("utf-8")))
         assert f"Run it:    {command}\nJudge it:  pytest --exercise {step.number}" in docstring
-        assert any(cell == f"check({step.number})" for cell in cells_of(step, "code"))
+        assert any(cell == f"from workshop import check\n\ncheck({step.number})" for cell in cells_of(step, "code"))
 
 
 class TestReadme:

@@ -239,7 +239,7 @@ class TestDesk:
             open_notebook(page, address, "02_echo")
             run_cell(page, "from workshop import")
             run_cell(page, 'server = serve("02_echo")')
-            cell = run_cell(page, "page(server)")
+            cell = run_cell(page, "page(server")
             cell.get_by_role("button", name="Open it in a tab of JupyterLab").click()
             beside = page.locator(".jp-IFrame iframe")
             beside.wait_for()
@@ -251,7 +251,7 @@ class TestDesk:
             assert beside.bounding_box()["height"] > 700
             keep_picture(page, "beside")
             page.get_by_role("tab", name="02_echo.ipynb").click()
-            run_cell(page, "page(server)")
+            run_cell(page, "page(server")
             page.get_by_role("tab", name="The server's page").click()
             frame.get_by_label("Message").fill("again")
             frame.get_by_role("button", name="Send as text").click()
@@ -282,7 +282,7 @@ def test_elsewhere(browser: "Browser", tmp_path: Path) -> None:
             open_notebook(page, address, "02_echo")
             run_cell(page, "from workshop import")
             run_cell(page, 'server = serve("02_echo")')
-            frame = run_cell(page, "page(server)").locator("iframe").content_frame
+            frame = run_cell(page, "page(server").locator("iframe").content_frame
             connect(frame)
             frame.get_by_label("Message").fill("hello")
             frame.get_by_role("button", name="Send as text").click()

@@ -53,7 +53,7 @@ def windows(monkeypatch: pytest.MonkeyPatch, **settings: str) -> Iterator[None]:
 def launcher(tmp_path: Path) -> str:
     """Return a program that starts Python as its child, as the `python.exe` of a virtual environment does."""
     script = tmp_path / "launcher"
-    script.write_text(f'#!/bin/sh\n"{sys.executable}" "$@" <&0 &\nwait $!\n', "utf-8")
+    script.write_text(f'#!/bin/sh\nexec 3<&0\n"{sys.executable}" "$@" <&3 &\nwait $!\n', "utf-8")
     script.chmod(0o755)
     return str(script)
 

@@ -101,9 +101,9 @@ class TestPredict:
     def test_two_kernels(self, folder: Path) -> None:
         """Two kernels can store guesses at the same time, and no line is lost or damaged."""
         code = (
-            "import sys; from pathlib import Path; from workshop import predictions\n"
-            "predictions.ROOT = Path(sys.argv[1])\n"
-            "for number in range(200): predictions._store(question=sys.argv[2], guess=str(number))\n"
+            "import sys; from pathlib import Path; from workshop import event_log, predictions\n"
+            "event_log.ROOT = Path(sys.argv[1])\n"
+            "for number in range(200): predictions.GUESSES.append(question=sys.argv[2], guess=str(number))\n"
         )
         environment = os.environ | {"PYTHONPATH": str(ROOT / "notebooks")}
         command = [sys.executable, "-c", code, str(folder)]

@@ -32,8 +32,9 @@ def judge_once(step: Step, first: Server, events: bool, seed: int | None = None)
     Returns:
         Whether every required check passed.
     """
-    show = recorded(print_event if events else print_green)
+    show = print_event if events else print_green
     verdict = Judge(step, step.folder, first, short=SHORT, patient=PATIENT, seed=seed, on_progress=show).run()
+    record(verdict)
     if events:
         show(verdict)
     else:
@@ -50,8 +51,14 @@ def judge_at_each_save(step: Step, first: Server, events: bool) -> None:
         first: a running server of that answer.
         events: whether to print lines of JSON.
     """
+    show = print_event if events else Screen(step)
+
+    def record_and_show(verdict: Verdict) -> None:
+        record(verdict)
+        show(verdict)
+
     try:
-        asyncio.run(watch(step, first, recorded(print_event if events else Screen(step))))
+        asyncio.run(watch(step, first, record_and_show))
     except KeyboardInterrupt:
         pass  # Ctrl+C is how the learner ends this.
 
@@ -65,8 +72,7 @@ def judge_all(events: bool) -> bool:
     Returns:
         Whether every check of every step passed.
     """
-    on_progress, on_verdict = (print_event, print_event) if events else (print_nothing, print_line)
-    return asyncio.run(_judge_all(on_progress, recorded(on_verdict)))
+    return asyncio.run(_judge_all(print_event if events else print_nothing, print_event if events else print_line))
 
 
 async def _judge_all(on_progress: Callable[[Verdict], object], show: Callable[[Verdict], object]) -> bool:
@@ -85,19 +91,14 @@ async def _judge_all(on_progress: Callable[[Verdict], object], show: Callable[[V
     return passed
 
 
-def recorded(show: Callable[[Verdict], object]) -> Callable[[Verdict], object]:
-    """Return a function that stores a complete verdict, and then shows it.
+def record(verdict: Verdict) -> None:
+    """Store a verdict if it's complete. JupyterLab then opens its step first.
 
     Args:
-        show: the function that shows a verdict.
+        verdict: a verdict on one answer. One on all answers doesn't show which step the learner is at.
     """
-
-    def store_and_show(verdict: Verdict) -> None:
-        if verdict.reached is None:
-            store(verdict.step, verdict.passed_count, len(verdict.checks))
-        show(verdict)
-
-    return store_and_show
+    if verdict.reached is None:
+        store(verdict.step, verdict.passed_count, len(verdict.checks))
 
 
 class Screen:
