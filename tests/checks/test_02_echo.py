@@ -95,6 +95,9 @@ ONE_ERROR = "Your endpoint ends after an error. Send the error, and go on in the
 PARSER = "Parse the text with json.loads() or Pydantic, and compare what they return."
 ONE_AT_A_TIME = "Answer each message before you read the next one: receive, send and loop in one place, without tasks."
 BLOCKS = "Something blocks the event loop, so clients wait for each other. Use await asyncio.sleep, not time.sleep."
+CLOSES = (
+    "Your code closes the connection after an echo. Close it only after a bye: move close() into the branch for a bye."
+)
 LEFT_OVER = (
     "After a client has disconnected, its endpoint goes on and blocks the others. End its loop when it disconnects."
 )
@@ -189,7 +192,7 @@ class TestExercise:
             )
             await echoes(ada, "hello", 1, likely=first)
             repeated = "A text that was sent before isn't answered again. Answer every request, also an equal one."
-            await echoes(ada, "hello", 2, likely=Likely(silence=repeated, elsewhere=elsewhere))
+            await echoes(ada, "hello", 2, likely=Likely(silence=repeated, closed=CLOSES, elsewhere=elsewhere))
             shared = (
                 "The count belongs to several connections: to all, or to those of one address or cookie. Keep it in a "
                 "local variable of the endpoint: each connection has its own call."

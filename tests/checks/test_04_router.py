@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from judge import listeners, pool, rooms
+from judge import listeners, pool, rooms, routing
 from judge.clients import Client
 from judge.listeners import Chat, Listener, announcement, facts_of, listen
 from judge.messages import parsed, show
@@ -94,7 +94,7 @@ class TestExercise:
                 raise Failure(
                     got=f"a route on exercise.{name}.router isn't part of the app",
                     expect=expect,
-                    likely=f"main.py doesn't include this router. Call app.include_router({name}.router).",
+                    likely=routing.not_included(name, (subject.folder / "exercise" / "main.py").read_text("utf-8")),
                 )
         if facts["in_main"]:
             raise Failure(

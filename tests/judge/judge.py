@@ -324,7 +324,8 @@ class Judge:
         if trouble and (failure.broken or not trouble.about_leaving):
             meaning = meaning_of(trouble, failure.sent or talk.last_sent)
             places = trouble.where or ""
-            if failure.broken and not failure.certain:
+            # A coroutine that never ran explains an answer that's wrong, too.
+            if (failure.broken or trouble.never_ran) and not failure.certain:
                 raised = f"Your code raised {trouble.error} in the line below, so it never sent an answer."
                 likely = meaning or (raised if trouble.places else likely)
         if (code := subject.server.exit_code) is not None:

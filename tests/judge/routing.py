@@ -1,5 +1,6 @@
 """Explain why no WebSocket route of an answer matches a path."""
 
+import ast
 import re
 from collections.abc import Callable, Iterator
 from difflib import SequenceMatcher
@@ -346,3 +347,27 @@ def joined(parts: list[str] | Iterator[str]) -> str:
 def quoted(text: str) -> str:
     """Return a string in double quotes."""
     return f'"{text}"'
+
+
+def not_included(name: str, main: str) -> str:
+    """Explain why the app has no route of a module's router.
+
+    Args:
+        name: the module, such as `chat`.
+        main: the code of main.py.
+
+    Returns:
+        One cause and its fix.
+    """
+    imported: dict[str, list[str]] = {}
+    for node in ast.walk(ast.parse(main)):
+        if isinstance(node, ast.ImportFrom):
+            for each in node.names:
+                imported.setdefault(each.asname or each.name, []).append(node.module or "")
+    for variable, modules in imported.items():
+        if len(set(modules)) > 1:
+            return (
+                f"main.py imports the name {variable} from two modules, and the second import replaces the first. "
+                "Import the modules, as in from . import chat, lobby, and include chat.router and lobby.router."
+            )
+    return f"main.py doesn't include this router. Call app.include_router({name}.router)."

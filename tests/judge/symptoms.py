@@ -13,14 +13,21 @@ from .troubles import NEVER_AWAITED, Phase, Trouble, printed_in, troubles_in
 __all__ = ["Phase", "Trouble", "meaning_of", "printed_in", "telling", "troubles_in"]
 
 
+CALLED_DEPENDENCY = re.compile(r"must have a callable dependency|is not a callable object")
+"""FastAPI's and Python's messages for `Depends(f())`."""
+
+
 def telling(troubles: Sequence[Trouble]) -> Trouble | None:
     """Return the error that explains most, or None if there is none.
 
-    A coroutine that was never awaited ranks first. Clients of a check often disconnect, so an error that a disconnect
-    causes ranks below other errors. Of equal errors, the last one is returned.
+    A coroutine that was never awaited ranks first, unless `Depends(f())` caused it. Clients of a check often
+    disconnect, so an error that a disconnect causes ranks below other errors. Of equal errors, the last one is
+    returned.
     """
 
     def rank(trouble: Trouble) -> int:
+        if CALLED_DEPENDENCY.search(trouble.message):
+            return 7
         if NEVER_AWAITED.search(trouble.message):
             return 6 if trouble.places else 5
         if trouble.kind.startswith("Task was destroyed"):
@@ -42,6 +49,11 @@ def meaning_of(trouble: Trouble, sent: str | None = None) -> str | None:
     # Remove a prefix: a check may describe the message before it, as in "half an emoji: the text ...".
     if sent and (shown := re.search(r'(?:a binary frame b|the text "|an empty text$).*', sent, re.DOTALL)):
         sent = shown[0]
+    if CALLED_DEPENDENCY.search(trouble.message) and trouble.file and trouble.file.exists():
+        # The line of the error is that of the route, not of the dependency.
+        code = trouble.file.read_text("utf-8", errors="replace")
+        if call := re.search(r"Depends\(\s*([\w.]+)\(", code):
+            return f"Depends({call[1]}()) calls the function, and FastAPI needs the function. Write Depends({call[1]})."
     if found := NEVER_AWAITED.search(trouble.message):
         call = re.search(rf"(?:\w+\.)*{found[1]}(?=\()", trouble.source)
         where = ", and async def for its function" if trouble.in_plain_def else ""

@@ -107,6 +107,11 @@ class Trouble:
         return bool(self.places) and not self.caught and (self.phase == "send" or not self.about_leaving)
 
     @property
+    def never_ran(self) -> bool:
+        """Whether it's a coroutine without `await` in the learner's code."""
+        return bool(self.places) and NEVER_AWAITED.search(self.message) is not None
+
+    @property
     def own(self) -> bool:
         """Whether the learner's line raised it, not a library that the line calls."""
         return bool(self.places) and not self.called
