@@ -15,8 +15,8 @@ from .predictions import tally
 from .process import end, start_module
 
 WAITS = (
-    "The checks are running. The one with the mark ▸ still waits for a message. If that message never arrives, it "
-    "takes up to half a minute."
+    "The checks are running. The one with the mark ▸ still waits for a message. If that message never arrives, a run "
+    "can take half a minute."
 )
 _followers: dict[str, "Follower"] = {}
 _tries: dict[str, Tries] = {}
