@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from judge import listeners, pool, rooms, routing
+from judge.announced_together import announced_together
 from judge.clients import Client
 from judge.listeners import Chat, Listener, announcement, facts_of, listen
 from judge.messages import parsed, show
@@ -337,6 +338,10 @@ class TestExercise:
                         await place.has({room: one}, after=after, likely=f"The room isn't counted as it is: {kind}.")
             await listener.has_nothing_more()
 
+    @check(5, "announces members that join and leave together, each once")
+    async def test_joined_together(self, subject: Subject) -> None:
+        await announced_together(subject, leaving_listeners=0)
+
     @check(6, "closes a listener that sends anything, with 1008")
     async def test_listeners(self, subject: Subject) -> None:
         place = Chat(subject)
@@ -398,46 +403,9 @@ class TestExercise:
                 await each.client.end()
             await listeners.leaves_in_mid_announcement(place, stack)
 
-    @check(5, "announces members that join and leave together, each once")
-    async def test_joined_together(self, subject: Subject) -> None:
-        place = Chat(subject)
-        room = place.name()
-        names = [f"member {number}" for number in range(1, 13)]
-        names += names[:3]
-        lost = "Members that join or leave together aren't all announced. Announce each of them in its own endpoint."
-        async with (
-            subject.client(listen(), who="the first listener") as linus,
-            subject.client(listen("Zoe"), who="the second listener") as zoe,
-            contextlib.AsyncExitStack() as stack,
-        ):
-            gone = [await stack.enter_async_context(subject.client(listen("Hedy"))) for _ in range(3)]
-            both = [Listener(place, linus, room), Listener(place, zoe, room)]
-            members = await subject.simultaneous_clients(*(place.path(room, name) for name in names))
-            try:
-                for each in both:
-                    await each.gets_in_any_order(
-                        [announcement("joined", room, name) for name in names],
-                        after=f"{len(names)} members joined together",
-                        likely=Likely(silence=lost),
-                    )
-                await place.has({room: len(names)}, after="they were announced", likely=listeners.COUNTED)
-                leaving = [getattr(member, rooms.ENDS[place % 3]) for place, member in enumerate(members)]
-                # Listeners disconnect at the same time.
-                for position, (listener, end) in enumerate(zip(gone, rooms.ENDS, strict=True)):
-                    leaving.insert(1 + 6 * position, getattr(listener, end))
-                await subject.simultaneously(*(leave() for leave in leaving))
-                for each in both:
-                    await each.gets_in_any_order(
-                        [announcement("left", room, name) for name in names],
-                        after=f"{len(names)} members left together, and three listeners",
-                        likely=Likely(silence=lost),
-                    )
-                await place.has({room: None}, after="they were announced", likely=listeners.COUNTED)
-            finally:
-                for member in members:
-                    await member.end()
-            for each in both:
-                await each.has_nothing_more()
+    @check(6, "announces members that leave together with listeners")
+    async def test_left_together(self, subject: Subject) -> None:
+        await announced_together(subject, leaving_listeners=3)
 
     @check(6, "loses no announcement to a listener that pauses", pauses=True)
     async def test_pause(self, subject: Subject) -> None:
