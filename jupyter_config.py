@@ -22,6 +22,8 @@ c = get_config()  # noqa: F821
 c.ServerApp.root_dir = str(ROOT)
 # The first page: the workspace of the step to continue with.
 c.LabApp.default_url = f"/lab/tree/{current_step().workspace.relative_to(ROOT).as_posix()}"
+# The results of a check ask JupyterLab whether their kernel was restarted; see workshop/old_results.js.
+c.LabApp.expose_app_in_browser = True
 # A terminal with the name of a step runs the exercise of that step.
 c.TerminalsExtensionApp.terminal_manager_class = "workshop.terminals.StepTerminals"
 # No question about news, and no requests for them: a classroom may have no network.

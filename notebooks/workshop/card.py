@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from .comparing import Comparison
@@ -21,6 +22,24 @@ MARKS = {
     "running": "▸ running",
     "not run": "· not run",
 }
+
+
+WATCH = Path(__file__).with_name("old_results.js").read_text("utf-8")
+
+
+def old_note(cell: str, kernel: str) -> str:
+    """Return a hidden note in HTML that the results are old, and the script that shows it.
+
+    Args:
+        cell: the code of the cell to run again.
+        kernel: the id of the kernel that the results come from.
+    """
+    return (
+        f'<p hidden role="status" data-workshop-kernel="{html.escape(kernel)}"><strong style="color:{RED}">'
+        f"✗ These results are old, because their kernel has ended. Run this cell again: {html.escape(cell)}"
+        "</strong></p>"
+        f"<script>{WATCH}</script>"
+    )
 
 
 def as_html(verdict: dict[str, Any], note: str) -> str:

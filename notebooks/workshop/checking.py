@@ -5,9 +5,10 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from .card import as_html, as_text, folded_solution, hints_for, overview, steps_so_far
+from .card import as_html, as_text, folded_solution, hints_for, old_note, overview, steps_so_far
 from .comparing import Tries, compare
 from .course import CourseError, Step, find_step, steps
 from .output import Output
@@ -98,6 +99,10 @@ class Follower:
         self._other: list[str] = []
         self._verdicts = 0
         self._cell = f"check({step.number})"
+        if live:
+            Output(
+                old_note(self._cell, kernel_id()), f"After a restart of the kernel, run this cell again: {self._cell}."
+            )
         self._card = Output("<p>The checks are starting.</p>", "The checks are starting.")
         # Separate outputs: when one of them changes, what you have opened in the other one stays open.
         self._hints = Output(None, "")
@@ -164,6 +169,16 @@ class Follower:
 
     def _draw(self, event: dict[str, Any], note: str) -> None:
         self._card.show(as_html(event, note), as_text(event, note))
+
+
+def kernel_id() -> str:
+    """Return the id of this kernel, or an empty string outside one."""
+    try:
+        from ipykernel import get_connection_file
+
+        return Path(get_connection_file()).stem.removeprefix("kernel-")
+    except (ImportError, RuntimeError):
+        return ""
 
 
 def _events(lines: Any, other: list[str]) -> Iterator[dict[str, Any]]:

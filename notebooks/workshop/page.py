@@ -30,6 +30,7 @@ class Page:
     """A server's web page, shown below a cell."""
 
     url: str
+    height: int
 
     def _repr_html_(self) -> str:
         url = html.escape(self.url)
@@ -41,14 +42,14 @@ class Page:
             '<button data-commandlinker-command="server-proxy:open" '
             f'data-commandlinker-args="{html.escape(json.dumps(tab))}">Open it in a tab of JupyterLab</button></p>'
             f'<iframe src="{url}" title="The page of the server" '
-            'style="width:100%;height:480px;border:1px solid #8888"></iframe>'
+            f'style="width:100%;height:{self.height}px;border:1px solid #8888"></iframe>'
         )
 
     def __repr__(self) -> str:
         return self.url
 
 
-def page(server: Server, path: str = "/") -> Page:
+def page(server: Server, path: str = "/", *, height: int = 480) -> Page:
     """Return a server's web page, which the notebook shows below the cell.
 
     A button opens the page in a tab of JupyterLab. Drag this tab to a side, and the cells stay in view.
@@ -56,5 +57,6 @@ def page(server: Server, path: str = "/") -> Page:
     Args:
         server: the server that `serve` has returned.
         path: the path of the page.
+        height: the height of the frame, in pixels.
     """
-    return Page(address(server.port, path))
+    return Page(address(server.port, path), height)

@@ -26,6 +26,6 @@ async def echo(websocket: WebSocket) -> None:
             # TODO 5: on {"type": "bye"}, close with code 1000 and the reason "bye".
             await websocket.send_text(text)
     except WebSocketDisconnect:
-        # TODO 6: a client may also disconnect while you send to it. Make sure that this ends here too,
-        #         without a traceback in the log, and without disturbing other clients.
+        # TODO 6: a client may also disconnect while you send to it. A send then raises too: make sure that it ends
+        #         here, without a traceback in the log, and without disturbing other clients.
         pass

@@ -289,7 +289,7 @@ function addConnection() {
       opened = true;
       show("Open");
       const extension = socket.extensions.split(";")[0];
-      row("received", "open", extension ? `Accepted, with ${extension}` : "Accepted");
+      row("received", "open", extension ? `Accepted, with compression (${extension})` : "Accepted");
     };
     socket.onmessage = ({ data }) => {
       if (typeof data === "string") received(data);

@@ -28,7 +28,7 @@ async def greets(subject: Subject, name: str, query: str, greeting: str, *, like
     if status == 200 and parsed(text) == expected:
         return
     if status == 200 and text == "null":
-        likely = "Your function returns nothing. Return the dict."
+        likely = "Here your function ends without a return, so it returns None. Return the dict in every case."
     elif status == 200:
         likely = difference(expected, text) or likely
     elif status == 404:

@@ -214,7 +214,7 @@ class TestDesk:
             page.keyboard.insert_text((find_step(2).solution / "exercise.py").read_text("utf-8"))
             page.keyboard.press("ControlOrMeta+s")
             card.get_by_text(green(2)).wait_for()
-            card.get_by_text("The worked solution").click()
+            card.get_by_text("The worked solution", exact=True).click()
             card.get_by_text("Your code and the worked solution are the same.").wait_for()
             wait_for_terminal(address, "02_echo", "Reloading...")
             keep_picture(page, "loop")
