@@ -100,9 +100,7 @@ class Follower:
         self._verdicts = 0
         self._cell = f"check({step.number})"
         if live:
-            Output(
-                old_note(self._cell, kernel_id()), f"After a restart of the kernel, run this cell again: {self._cell}."
-            )
+            Output(old_note(self._cell, kernel_id()), f"After a restart of the kernel, run {self._cell} again.")
         self._card = Output("<p>The checks are starting.</p>", "The checks are starting.")
         # Separate outputs: when one of them changes, what you have opened in the other one stays open.
         self._hints = Output(None, "")

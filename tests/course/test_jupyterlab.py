@@ -233,6 +233,28 @@ class TestDesk:
         finally:
             page.close()
 
+    def test_restart(self, browser: "Browser", address: str) -> None:
+        """After a restart or the end of their kernel, the results are marked as old."""
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        old = "These results are old, because their kernel has ended. Run this cell again: check(2)"
+        try:
+            open_notebook(page, address, "02_echo")
+            # The cell runs by itself, without the cells above.
+            card = run_cell(page, "check(2)").locator(".jp-OutputArea")
+            card.get_by_text("Verdict 1,").wait_for()
+            assert not card.get_by_text(old).is_visible()
+            page.evaluate("void jupyterapp.commands.execute('kernelmenu:restart')")
+            page.get_by_role("button", name="Confirm Kernel Restart").click()
+            card.get_by_text(old).wait_for()
+            keep_picture(page, "restart")
+            run_cell(page, "check(2)")
+            card.get_by_text(old).wait_for(state="hidden")
+            card.get_by_text("Verdict 1,").wait_for()
+            page.evaluate("jupyterapp.commands.execute('kernelmenu:shutdown')")
+            card.get_by_text(old).wait_for()
+        finally:
+            page.close()
+
     def test_page_beside(self, browser: "Browser", address: str) -> None:
         """A button opens the page in a tab of JupyterLab, which keeps the connection when the cell runs again."""
         page = browser.new_page(viewport={"width": 1600, "height": 1000})

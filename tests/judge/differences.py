@@ -224,7 +224,7 @@ def _in_number(subject: str, expected: int, got: int) -> str:
     if got == 0:
         return f"{sends} It counts from 0, or sends the counter before it adds 1. Add 1 first."
     if got == 1:
-        return f"{sends} Nothing adds 1 to the counter, or it starts again with each message. Set it once, before the loop."
+        return f"{sends} Nothing adds 1 to it, or it starts again with each message. Set it once, before the loop."
     if expected == 1 and got > 2:
         return f"{sends} The counter continues from other connections. Make it a local variable of the endpoint."
     if got < expected:
