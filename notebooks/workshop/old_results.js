@@ -7,10 +7,9 @@ for (const note of document.querySelectorAll("[data-workshop-kernel]")) {
   note.dataset.watched = "yes";
   const compare = () => {
     const kernel = context.session?.kernel;
-    const ended = ["restarting", "autorestarting", "terminating", "dead"].includes(kernel?.status);
-    if (ended || (kernel && kernel.id !== note.dataset.workshopKernel)) note.hidden = false;
+    const ended = !kernel || ["restarting", "autorestarting", "terminating", "dead"].includes(kernel.status);
+    if (ended || kernel.id !== note.dataset.workshopKernel) note.hidden = false;
   };
-  context.statusChanged.connect(compare);
-  context.kernelChanged.connect(compare);
+  for (const signal of [context.statusChanged, context.kernelChanged, context.sessionChanged]) signal?.connect(compare);
   context.ready.then(compare);
 }
