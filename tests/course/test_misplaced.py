@@ -12,6 +12,7 @@ from judge.misplaced import SHIPPED, find_misplaced, misplaced, shipped_now, sum
 from workshop.course import ROOT, find_step
 
 EXERCISE = " isn't part of the step. Your answer goes into exercise.py."
+UNDO = " To undo the change, run git checkout steps/"
 PACKAGE = " isn't part of the step. Your answer goes into exercise/"
 
 
@@ -52,7 +53,11 @@ def test_outdated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     [
         ("02_echo", {}, None),
         ("02_echo", {"exercise.py": "app = 1"}, None),
-        ("02_echo", {"main.py": "app = 1"}, "You changed main.py, the lesson. Your answer goes into exercise.py."),
+        (
+            "02_echo",
+            {"main.py": "app = 1"},
+            "You changed main.py, the lesson. Your answer goes into exercise.py." + UNDO + "02_echo/main.py.",
+        ),
         ("02_echo", {"main.py": "app = 1", "exercise.py": "app = 1"}, None),
         ("02_echo", {"answer.py": ""}, "steps/02_echo/answer.py" + EXERCISE),
         ("02_echo", {"Untitled.ipynb": "{}"}, "steps/02_echo/Untitled.ipynb" + EXERCISE),
@@ -68,7 +73,9 @@ def test_outdated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (
             "04_router",
             {"app/chat.py": "app = 1"},
-            "You changed app/chat.py, a module of the lesson. Your answer goes into exercise/.",
+            "You changed app/chat.py, a module of the lesson. Your answer goes into exercise/."
+            + UNDO
+            + "05_sessions/app/chat.py.",
         ),
     ],
 )

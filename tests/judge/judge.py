@@ -324,8 +324,8 @@ class Judge:
         if trouble and (failure.broken or not trouble.about_leaving):
             meaning = meaning_of(trouble, failure.sent or talk.last_sent)
             places = trouble.where or ""
-            # A coroutine that never ran explains an answer that's wrong, too.
-            if (failure.broken or trouble.never_ran) and not failure.certain:
+            # A coroutine that never ran, or a disconnect taken for a message, explains an answer that's wrong, too.
+            if (failure.broken or trouble.never_ran or trouble.raw_message) and not failure.certain:
                 raised = f"Your code raised {trouble.error} in the line below, so it never sent an answer."
                 likely = meaning or (raised if trouble.places else likely)
         if (code := subject.server.exit_code) is not None:
@@ -343,10 +343,11 @@ class Judge:
             ("I got", got),
             ("I expect", failure.expect),
             ("Passed", failure.passed),
+            # Before the cause: an answer in another file explains more than the starter code does.
+            ("Misplaced", misplaced(self.step, self.folder)),
             ("Likely", likely),
             ("Server", places),
             ("Printed", "\n".join(printed_in(log))),
-            ("Misplaced", misplaced(self.step, self.folder)),
             ("Hint", f"notebook {name[:2]}, Make, TODO {number}"),
             ("Seed", talk.drew and f"pytest --exercise {self.step.number} --seed {self.seed} sends the same again"),
         ]

@@ -46,7 +46,8 @@ def find_misplaced(folder: Path, shipped: Mapping[str, str], prefix: str) -> str
     lesson = [path for path in changed if path in shipped and not path.startswith("exercise")]
     if lesson and not any(path.startswith(place) for path in changed):
         what = "a module of the lesson" if package else "the lesson"
-        return f"You changed {lesson[0]}, {what}. Your answer goes into {place}."
+        undo = f"To undo the change, run git checkout {prefix}{lesson[0]}"
+        return f"You changed {lesson[0]}, {what}. Your answer goes into {place}. {undo}."
     for path in changed:
         name = path.rpartition("/")[2]
         if path in shipped or not name.endswith((".py", ".ipynb")):
