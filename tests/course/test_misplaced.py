@@ -75,7 +75,7 @@ def test_outdated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             {"app/chat.py": "app = 1"},
             "You changed app/chat.py, a module of the lesson. Your answer goes into exercise/."
             + UNDO
-            + "05_sessions/app/chat.py.",
+            + "04_router/app/chat.py.",
         ),
     ],
 )

@@ -133,7 +133,7 @@ def _disconnect(trouble: Trouble, sent: Sent) -> str | None:
         return (
             "A send to a member that has disconnected raises WebSocketDisconnect in the sender's endpoint, and "
             "nothing catches it, so the sender is disconnected as well. "
-            f"{BOTH}, around each single send, and continue with the next member."
+            f"{BOTH}, around each single send, and continue with the next one."
         )
     return None
 
