@@ -49,30 +49,31 @@ def as_html(verdict: dict[str, Any], note: str) -> str:
         verdict: the verdict of the checks; see `Verdict.as_dict` in tests/judge/model.py.
         note: one sentence below the table.
     """
-    rows = _rows(verdict["checks"], verdict["explanation"])
+    passed = [check for check in verdict["checks"] if check["state"] == "passed"]
+    others = [check for check in verdict["checks"] if check["state"] not in ("passed", "not run")]
+    left = [check for check in verdict["checks"] if check["state"] == "not run"]
+    # Fold the passed checks above one that failed or runs, so that one is in view.
+    before = _folded(passed, "✓", "passed") if others else ""
+    rows = _rows(others or passed, verdict["explanation"])
     if hard := verdict.get("hard"):
         rows += f"<tr><th {LEFT} colspan=3>Hard cases, once all is green: {html.escape(hard['count'])}</th></tr>"
         rows += _rows(hard["checks"], hard["explanation"])
     # The first line of the text is the heading: the step, a gap, the count.
     heading = re.sub(r" {2,}", ": ", verdict["text"].splitlines()[0])
     return (
-        f'<p role="status"><strong>{html.escape(heading)}</strong></p><table><tbody>{rows}</tbody></table>'
-        f"{_not_run(verdict['checks'])}<p>{html.escape(note)}</p>{_next(verdict)}"
+        f'<p role="status"><strong>{html.escape(heading)}</strong></p>{before}<table><tbody>{rows}</tbody></table>'
+        f"{_folded(left, '·', 'not run')}<p>{html.escape(note)}</p>{_next(verdict)}"
     )
 
 
-def _not_run(checks: list[dict[str, Any]]) -> str:
-    """Return a folded table of the checks after the first failure, or an empty string."""
-    left = [check for check in checks if check["state"] == "not run"]
-    if not left:
+def _folded(checks: list[dict[str, Any]], sign: str, state: str) -> str:
+    """Return a folded table of checks with the same state, or an empty string if there are none."""
+    if not checks:
         return ""
-    rows = "".join(
-        f"<tr><td {SHORT}>{MARKS['not run']}</td><td>{check['number']}</td>"
-        f"<td {LEFT}>{html.escape(check['title'])}</td></tr>"
-        for check in left
+    count = "1 check" if len(checks) == 1 else f"{len(checks)} checks"
+    return (
+        f"<details><summary>{sign} {count} {state}</summary><table><tbody>{_rows(checks, [])}</tbody></table></details>"
     )
-    count = "1 check" if len(left) == 1 else f"{len(left)} checks"
-    return f"<details><summary>· {count} not run</summary><table><tbody>{rows}</tbody></table></details>"
 
 
 def _next(verdict: dict[str, Any]) -> str:
@@ -87,11 +88,9 @@ def _next(verdict: dict[str, Any]) -> str:
 
 
 def _rows(checks: list[dict[str, Any]], explanation: list[list[str]]) -> str:
-    """Return the rows of a table for the checks that have run, with the explanation below the first failure."""
+    """Return the rows of a table for these checks, with the explanation below the first failure."""
     rows = ""
     for check in checks:
-        if check["state"] == "not run":
-            continue
         rows += (
             f"<tr><td {SHORT}>{MARKS[check['state']]}</td><td>{check['number']}</td>"
             f"<td {LEFT}>{html.escape(check['title'])}</td></tr>"

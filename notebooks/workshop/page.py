@@ -49,7 +49,7 @@ class Page:
         return self.url
 
 
-def page(server: Server, path: str = "/", *, height: int = 480) -> Page:
+def page(server: Server, path: str = "/", *, height: int = 560) -> Page:
     """Return a server's web page, which the notebook shows below the cell.
 
     A button opens the page in a tab of JupyterLab. Drag this tab to a side, and the cells stay in view.

@@ -127,7 +127,7 @@ def predict(name: str, guess: str) -> None:
 
 
 def reveal(name: str, measured: Any) -> None:
-    """Compare your guess with what the run measured, and show the reason for your choice.
+    """Compare your guess with what the run measured, and show the reasons for your choice and for the right one.
 
     The reasons for the other choices are folded.
 
@@ -150,10 +150,12 @@ def reveal(name: str, measured: Any) -> None:
     says = f"the run says **{outcome.letter}**: {outcome.text}"
     guess = question.choice(guesses.first) if guesses.first else None
     if guess is None:
-        parts, shown = [figure, f"You didn't guess; {says}", outcome.reason], outcome
+        parts, shown = [figure, f"You didn't guess; {says}", outcome.reason], [outcome]
     else:
         right = "You're right" if guess == outcome else "That's another choice than yours"
-        parts, shown = [guesses.sentence(), figure, f"So {says} {right}.", guess.reason], guess
+        parts, shown = [guesses.sentence(), figure, f"So {says} {right}.", guess.reason], [guess, outcome]
+        if guess != outcome:
+            parts.append(f"**{outcome.letter}**: {outcome.reason}")
     if outcome.letter != question.right:
         parts.append(
             f"On most machines, the run says {question.right}, and the reasons are written for that. "
@@ -162,7 +164,7 @@ def reveal(name: str, measured: Any) -> None:
     parts += [
         f"<details><summary>{choice.letter}. {choice.text}</summary>\n\n{choice.reason}\n\n</details>"
         for choice in question.choices
-        if choice != shown
+        if choice not in shown
     ]
     Output(None, "\n\n".join(parts))
 

@@ -59,7 +59,7 @@ def serve(
                 raise
     _servers[key] = server
     if port is None and server.port != usual:
-        _print(f"Port {usual} is in use, perhaps by another notebook, so this server is at {server.url}")
+        _print(f"Port {usual} is in use, perhaps by another notebook or program, so this server is at {server.url}")
     _print(f"The same in a terminal: {server.command}")
     return server
 

@@ -1,6 +1,9 @@
 """Step 02: what its notebook states about the lesson, verified on the running lesson."""
 
 import asyncio
+import json
+import re
+from ast import literal_eval
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,8 +13,23 @@ from fastapi import FastAPI
 from harness.guesses import assert_right
 from judge.clients import anything
 from judge.subject import Subject
+from websockets.asyncio.client import connect
 from workshop.course import find_step
 from workshop.server import Server
+
+EVENTS = """
+from fastapi import FastAPI, WebSocket
+
+app = FastAPI()
+
+
+@app.websocket("/ws")
+async def events(websocket: WebSocket) -> None:
+    await websocket.accept()
+    for _ in range(3):
+        print(await websocket.receive())
+"""
+"""An app that prints what receive() returns."""
 
 
 @pytest.mark.anyio
@@ -57,6 +75,20 @@ class TestLesson:
             await grace.send("still there?")
             await grace.gets("Message text was: still there?", likely="")
         assert (await lesson.settle()).count("KeyError: 'text'") == 1
+
+    async def test_receive(self, tmp_path: Path) -> None:
+        """receive() returns what the table in the notebook shows, for each kind of message."""
+        (tmp_path / "events.py").write_text(EVENTS, "utf-8")
+        with Server("events:app", tmp_path) as server:
+            async with connect(server.ws()) as ada:
+                await ada.send("hello")
+                await ada.send(b"\x00\x01")
+            await asyncio.to_thread(server.wait_for, lambda log: any("disconnect" in line for line in log), 20)
+            printed = [line for line in server.log if line.startswith("{")]
+        cells = json.loads(find_step(2).notebook.read_text("utf-8"))["cells"]
+        text = next(text for cell in cells if "what `receive()` returns" in (text := "".join(cell["source"])))
+        shown = [literal_eval(each) for each in re.findall(r"\| `({.+})` \|", text)]
+        assert [literal_eval(line) for line in printed] == shown
 
     async def test_fragments(self, lesson: Subject) -> None:
         """A message in fragments, with pings between them, gets one reply."""
