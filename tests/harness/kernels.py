@@ -9,13 +9,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty
 
 from jupyter_client import BlockingKernelClient, KernelManager
 from workshop.course import CHECKPOINTS, ROOT, steps
 
 TRANSPORT = "tcp" if sys.platform == "win32" else "ipc"
 """The transport to a kernel: another program may take a TCP port between the check that it's free and its use."""
-DEADLINE = 120.0
+DEADLINE = 300.0
 """The longest wait for a kernel's start, and for all cells of a notebook, in seconds."""
 
 
@@ -61,12 +62,19 @@ class Kernel:
 
         Args:
             sources: the text of each cell.
+
+        Raises:
+            AssertionError: a cell doesn't end; the message has its source.
         """
         cells = {self.client.execute(source, stop_on_error=True): Cell(source) for source in sources}
         waiting, busy = set(cells), set(cells)
         deadline = time.monotonic() + DEADLINE
         while waiting:
-            reply = self.client.get_shell_msg(timeout=deadline - time.monotonic())
+            try:
+                reply = self.client.get_shell_msg(timeout=max(deadline - time.monotonic(), 0))
+            except Empty:
+                first = next(cell.source for identity, cell in cells.items() if identity in waiting)
+                raise AssertionError(f"this cell didn't end within {DEADLINE:g} s of the first one:\n{first}") from None
             identity = reply["parent_header"].get("msg_id")
             if identity in cells:
                 waiting.discard(identity)
