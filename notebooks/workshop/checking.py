@@ -82,7 +82,7 @@ def progress(*, seconds: float = 600) -> None:
 
 @atexit.register
 def _end_followers() -> None:
-    """Mark the results as old when the kernel restarts or ends. A kernel that's killed can't do that."""
+    """End the checks with the kernel, and mark the results as old. JupyterLab marks them itself: see old_results.js."""
     for follower in _followers.values():
         follower.stop()
 

@@ -194,7 +194,7 @@ class TestPreflight:
 
 
 @pytest.mark.thorough("servers without uvloop, and with a chatty Redis")
-@pytest.mark.skipif(not shutil.which("redis-server"), reason="there is no redis-server")
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="redis-server is missing")
 def test_chatty_redis(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A Redis that logs more than a pipe holds doesn't block: on Windows, a pipe holds only 4 KiB."""
     script = tmp_path / "redis-server"
