@@ -24,8 +24,10 @@ def start_module(
     *,
     warm: bool = False,
     path: Sequence[Path] = (),
+    folder: Path = ROOT,
+    options: Sequence[str] = (),
 ) -> Process:
-    """Run `python -m module arguments` in the course's folder.
+    """Run `python -m module arguments`, by default in the course's folder.
 
     The child's `stdout` has standard output and standard error together. Its `stdin` keeps the child alive,
     until you close it; see `launch.py`.
@@ -36,14 +38,16 @@ def start_module(
         environment: settings added to the environment of the child.
         warm: whether to fork a process that has imported the lessons' libraries, if the operating system can fork.
         path: the folders that the module adds to Python's path.
+        folder: the working folder.
+        options: options for Python, such as `-W` and `error`. They need a new Python, so not `warm`.
     """
     whole = os.environ | ALWAYS | (environment or {})
     if warm and POSSIBLE:
-        return TEMPLATE_PROCESS.fork([module, *arguments], whole, ROOT, path)
+        return TEMPLATE_PROCESS.fork([module, *arguments], whole, folder, path)
     python, settings = interpreter()
     return subprocess.Popen(
-        [python, "-u", str(LAUNCH), module, *arguments],
-        cwd=ROOT,
+        [python, *options, "-u", str(LAUNCH), module, *arguments],
+        cwd=folder,
         env=whole | settings,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
