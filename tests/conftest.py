@@ -56,7 +56,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         print(compare(option.exercise))
         return pytest.ExitCode.OK
     # Start the server first, because it boots while the clients and the checks are imported.
-    first = Server(step.target("exercise"), step.folder)
+    first = None if step.is_suite else Server(step.target("exercise"), step.folder)
     from judge.command import judge_at_each_save, judge_once
 
     if option.watch:
@@ -142,12 +142,12 @@ class CheckItem(pytest.Item):
     verdicts = pytest.StashKey[dict[str, object]]()
 
     def runtest(self) -> None:
-        from judge.judge import Judge
+        from judge.judges import judge_of
 
         step = step_of(self)
         verdicts = self.config.stash.setdefault(self.verdicts, {})
         if step.name not in verdicts:
-            verdicts[step.name] = Judge(step, step.solution).run()
+            verdicts[step.name] = judge_of(step, step.solution).run()
         verdict = verdicts[step.name]
         every = [*verdict.checks, *(verdict.hard.checks if verdict.hard else [])]
         check = next((check for check in every if check.name == self.name), None)

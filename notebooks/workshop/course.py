@@ -48,6 +48,11 @@ class Step:
         """The layout of JupyterLab for the step."""
         return ROOT / "notebooks" / WORKSPACES / f"{self.name}.jupyterlab-workspace"
 
+    @property
+    def is_suite(self) -> bool:
+        """Whether the exercise is a test suite, which the checks run on other servers."""
+        return (self.solution / "exercise" / "conftest.py").exists()
+
     def target(self, part: str) -> str:
         """Return the app argument for uvicorn: `main:app`, `exercise:app`, or their form in a package.
 

@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,8 @@ class Run:
     """The phases of tests that have ended, in their order."""
     commands: list[list[str]] = field(default_factory=list)
     """The commands that the run has started."""
+    starters: list[str] = field(default_factory=list)
+    """The ids of the test functions during which a server was started, in their setup too."""
     broken: list[tuple[str, str]] = field(default_factory=list)
     """The files that can't be imported, with the traceback."""
     running: str = ""
@@ -104,6 +106,8 @@ class Run:
     """The exit status of pytest; None if the run was ended before."""
     seconds: float = 0.0
     """The duration of the run."""
+    seconds_after_call: float = 0.0
+    """The time from the last end of a test's call to the end of the run."""
     timed_out: bool = False
     stopped: bool = False
     """Whether the run was ended because it had shown enough."""
@@ -112,6 +116,10 @@ class Run:
     files: list[str] = field(default_factory=list)
     """The files that the run has left in its folder, or in the folder for temporary files."""
     pid: int = 0
+    begun: float = 0.0
+    last_call: float = 0.0
+    first_find: float | None = None
+    """The seconds from the start of the run to the first failure of a test's call; None without one."""
     _rest: str = ""
 
     @property
@@ -163,11 +171,17 @@ class Run:
             self.units = report["units"]
         elif what == "process":
             self.commands.append(report["command"])
+            if any(SHOWN in word for word in report["command"]):
+                self.starters.append(unit_of(self.running))
         elif what == "start":
             self.running = report["test"]
         elif what == "broken":
             self.broken.append((report["file"], report["traceback"]))
         elif what == "end":
+            if report["phase"] == "call":
+                self.last_call = time.monotonic()
+                if report["outcome"] == "failed" and self.first_find is None:
+                    self.first_find = self.last_call - self.begun
             if report["phase"] == "teardown":
                 self.running = ""
             keys = ("test", "phase", "outcome", "seconds", "error", "traceback")
@@ -197,18 +211,17 @@ async def run_suite(
         _fill(place, suite, plan)
         before = _files_in(place)
         enough = asyncio.Event()
-        begun = time.monotonic()
+        begun = run.begun = time.monotonic()
         process = _start(place, plan, mark)
         run.pid = process.pid
         try:
             reading = asyncio.create_task(_read(process, run, on_report, enough))
             stopping = asyncio.create_task(enough.wait())
-            done, _ = await asyncio.wait(
-                {reading, stopping}, timeout=plan.seconds, return_when=asyncio.FIRST_COMPLETED
-            )
+            done, _ = await asyncio.wait({reading, stopping}, timeout=plan.seconds, return_when=asyncio.FIRST_COMPLETED)
             run.stopped = enough.is_set()
             run.timed_out = not done
             run.seconds = time.monotonic() - begun
+            run.seconds_after_call = time.monotonic() - (run.last_call or begun)
             if reading in done:
                 await reading
                 run.status = process.wait()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from harness.answers import Answer, answers
-from judge.judge import Judge
+from judge.judges import judge_of
 from judge.model import Verdict
 
 pytestmark = pytest.mark.thorough("right and wrong answers")
@@ -43,7 +43,7 @@ def verdict_on(answer: Answer, folder: Path, caplog: pytest.LogCaptureFixture) -
         caplog: pytest's fixture for the log of this process.
     """
     answer.put_into(folder)
-    verdict = Judge(answer.step, folder, through=answer.refused_by + answer.hard_cases).run()
+    verdict = judge_of(answer.step, folder, through=answer.refused_by + answer.hard_cases).run()
     # When an unretrieved exception's task is collected, asyncio logs the exception.
     gc.collect()
     own = [record for record in caplog.records if record.levelname == "ERROR"]

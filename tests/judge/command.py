@@ -10,7 +10,7 @@ from workshop.course import Step, steps
 from workshop.record import store
 from workshop.server import Server
 
-from .judge import Judge
+from .judges import judge_of
 from .model import Verdict
 from .tasks import spawn
 from .watch import PATIENT, SHORT, watch
@@ -20,12 +20,12 @@ AT_A_TIME = 2
 CLEAR = "\x1b[2J\x1b[H"
 
 
-def judge_once(step: Step, first: Server, events: bool, seed: int | None = None) -> bool:
+def judge_once(step: Step, first: Server | None, events: bool, seed: int | None = None) -> bool:
     """Judge the learner's answer to a step and print the verdict, then the hard cases if it's green.
 
     Args:
         step: the step.
-        first: a running server of that answer.
+        first: a running server of that answer; None if it's a test suite.
         events: whether to print the verdicts as lines of JSON, including incomplete ones.
         seed: the seed of the run; by default, a random one.
 
@@ -33,7 +33,8 @@ def judge_once(step: Step, first: Server, events: bool, seed: int | None = None)
         Whether every required check passed.
     """
     show = print_event if events else print_green
-    verdict = Judge(step, step.folder, first, short=SHORT, patient=PATIENT, seed=seed, on_progress=show).run()
+    judge = judge_of(step, step.folder, first=first, short=SHORT, patient=PATIENT, seed=seed, on_progress=show)
+    verdict = judge.run()
     record(verdict)
     if events:
         show(verdict)
@@ -43,12 +44,12 @@ def judge_once(step: Step, first: Server, events: bool, seed: int | None = None)
     return verdict.passed
 
 
-def judge_at_each_save(step: Step, first: Server, events: bool) -> None:
+def judge_at_each_save(step: Step, first: Server | None, events: bool) -> None:
     """Judge the learner's answer to a step now and after each save, until an interrupt.
 
     Args:
         step: the step.
-        first: a running server of that answer.
+        first: a running server of that answer; None if it's a test suite.
         events: whether to print lines of JSON.
     """
     show = print_event if events else Screen(step)
@@ -80,7 +81,8 @@ async def _judge_all(on_progress: Callable[[Verdict], object], show: Callable[[V
 
     async def one(step: Step) -> Verdict:
         async with turn:
-            return await Judge(step, step.folder, short=SHORT, patient=PATIENT, on_progress=on_progress).judge()
+            judge = judge_of(step, step.folder, short=SHORT, patient=PATIENT, on_progress=on_progress)
+            return await judge.judge()
 
     passed = True
     # Show the verdicts in the order of the steps, not in the order in which they end.

@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 NOT_ON_WINDOWS = " (not judged on Windows)" * (sys.platform == "win32")
@@ -184,6 +184,8 @@ class Verdict:
     """The explanation of that failure."""
     reached: int | None = None
     """The number of checks that have passed so far; None when the judge has ended."""
+    doing: str = ""
+    """What the running check does, such as `right servers: 7 of 9`; empty if it doesn't report that."""
     hard: HardCases | None = None
     """The hard cases; None if the step has none, or if they aren't run."""
 
@@ -198,6 +200,11 @@ class Verdict:
             return "passed"
         stop = self.checks.index(self.failed)
         return "passed" if position < stop else "failed" if position == stop else "not run"
+
+    def title(self, check: Check) -> str:
+        """Return the title of a check, with what it does if it's the running one."""
+        running = self.doing and self.state(check) == "running"
+        return f"{check.title} ({self.doing})" if running else check.title
 
     @property
     def passed(self) -> bool:
@@ -220,7 +227,8 @@ class Verdict:
             "step": self.step,
             "running": self.reached is not None,
             "checks": [
-                {"number": check.number, "title": check.title, "state": self.state(check)} for check in self.checks
+                {"number": check.number, "title": self.title(check), "state": self.state(check)}
+                for check in self.checks
             ],
             "explanation": self.explanation,
             "hard": self.hard
@@ -240,7 +248,8 @@ class Verdict:
         heading = re.sub("_", " ", self.step)
         lines = [f"{'Step ' + heading:<50}{self.count}"]
         for check in self.checks:
-            lines += lines_of(check, self.state(check), self.explanation if check is self.failed else [])
+            explanation = self.explanation if check is self.failed else []
+            lines += lines_of(replace(check, title=self.title(check)), self.state(check), explanation)
         return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from watchfiles import PythonFilter, awatch
 from workshop.course import CHECKPOINTS, Step
 from workshop.server import Server
 
-from .judge import Judge
+from .judges import judge_of
 from .model import Verdict
 from .tasks import spawn
 
@@ -27,17 +27,17 @@ class Saves(PythonFilter):
     ignore_dirs = (*PythonFilter.ignore_dirs, CHECKPOINTS)
 
 
-async def watch(step: Step, first: Server, show: Callable[[Verdict], object]) -> None:
+async def watch(step: Step, first: Server | None, show: Callable[[Verdict], object]) -> None:
     """Judge the learner's answer now and after each save, until this task is canceled.
 
     Args:
         step: the step whose folder to watch.
-        first: a running server of the answer.
+        first: a running server of the answer; None if it's a test suite.
         show: called with each verdict, including incomplete ones.
     """
 
     async def once(server: Server | None = None) -> None:
-        judge = Judge(step, step.folder, server, short=SHORT, patient=PATIENT, spare=True, on_progress=show)
+        judge = judge_of(step, step.folder, first=server, short=SHORT, patient=PATIENT, spare=True, on_progress=show)
         show(await judge.judge())
 
     judging = spawn(once(first))

@@ -304,10 +304,10 @@ def judge(folder: Path, step: str, seed: int | None = None) -> str:
         step: the step's number or folder name.
         seed: the seed of the run; by default, a random one.
     """
-    from judge.judge import Judge
+    from judge.judges import judge_of
 
     read_answer(folder)
-    verdict = Judge(find_step(step), folder, seed=seed).run()
+    verdict = judge_of(find_step(step), folder, seed=seed).run()
     if verdict.failed:
         return f"{verdict}\n\nRefused by: {verdict.failed.name}"
     if verdict.hard and (first := verdict.hard.first_failed):
@@ -324,13 +324,15 @@ def under_seeds(answer: Answer) -> tuple[int, list[str]]:
     Returns:
         The number of verdicts, and a sentence for each seed with which the claim of its header is wrong.
     """
-    from judge.judge import Judge
+    from judge.judges import judge_of
 
     sentences = []
     with tempfile.TemporaryDirectory() as folder:
         answer.put_into(Path(folder))
         for seed in range(SEEDS):
-            verdict = Judge(answer.step, Path(folder), seed=seed, through=answer.refused_by + answer.hard_cases).run()
+            verdict = judge_of(
+                answer.step, Path(folder), seed=seed, through=answer.refused_by + answer.hard_cases
+            ).run()
             part = verdict if verdict.failed or not verdict.hard else verdict.hard
             failed = verdict.failed or (verdict.hard.first_failed if verdict.hard else None)
             message = "\n".join(text for _, text in part.explanation)

@@ -3,7 +3,7 @@
 import socket
 from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 
 
 def small_buffers(url: str, timeout: float) -> connect:

@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-m", "uvicorn", "main:app", "--app-dir", "exercise", "--port", "0")
 START_TIMEOUT = 8.0
 """The longest wait until the server listens, in seconds. It may take up to 5 s."""
-STOP_TIMEOUT = 3.0
+STOP_TIMEOUT = 2.0
 """The longest wait after SIGTERM, in seconds. After it, the server is killed."""
 POLL_INTERVAL = 0.02
 """Seconds."""

@@ -9,6 +9,8 @@ a title and labels:
 - `Likely`: why a suite doesn't find this broken server, and what to do.
 - `Environment`: settings for the environment of the run.
 - `Full`: `no` if many tests wait for their deadline on it. Then it runs only until the first find, if that's enough.
+
+A text goes on in lines that begin with two spaces.
 """
 
 import ast
@@ -94,8 +96,11 @@ def _read(path: Path, base: str) -> TestServer:
     title, _, rest = header.strip().partition("\n\n")
     labels = []
     for line in rest.splitlines():
-        found = re.fullmatch(rf"({'|'.join(LABELS)}): (\S.*)", line)
-        if found is None:
+        if found := re.fullmatch(rf"({'|'.join(LABELS)}): (\S.*)", line):
+            labels.append((found[1], found[2]))
+        elif line.startswith("  ") and labels:
+            # The text of a label goes on.
+            labels[-1] = (labels[-1][0], f"{labels[-1][1]} {line.strip()}")
+        else:
             raise ValueError(f"{path.name} has the line {line!r} in its header; the labels are {', '.join(LABELS)}.")
-        labels.append((found[1], found[2]))
     return TestServer(path.stem, " ".join(title.split()), code, tuple(labels))

@@ -1,6 +1,7 @@
 """A server with a class, in which no name is that of the given server.
 
-Granted: Your tests use a name of the server's module, or run the application without uvicorn. Only its behavior over the network is promised: connect to it.
+Granted: Your tests use a name of the server's module, or run the application without uvicorn. Only its behavior
+  over the network is promised: connect to it.
 """
 
 from typing import Annotated

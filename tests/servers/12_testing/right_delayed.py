@@ -1,6 +1,7 @@
 """A server that waits 0 to 150 ms before each delivery.
 
-Granted: Your test requires that a message arrives sooner than promised, or before a message of another sender. Wait up to 1 s for each message (S7), and compare the order only within one sender's texts.
+Granted: Your test requires that a message arrives sooner than promised, or before a message of another sender. Wait
+  up to 1 s for each message (S7), and compare the order only within one sender's texts.
 """
 
 import asyncio

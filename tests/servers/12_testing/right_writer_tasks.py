@@ -1,6 +1,7 @@
 """A server with a queue and a writer task for each member.
 
-Granted: Your tests require an order of events that only a loop of sends has. Only the order of one sender's texts is promised (S1).
+Granted: Your tests require an order of events that only a loop of sends has. Only the order of one sender's texts
+  is promised (S1).
 """
 
 import asyncio

@@ -1,0 +1,1 @@
+"""The tests of step 12, and the server that they test."""

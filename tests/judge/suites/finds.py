@@ -1,0 +1,297 @@
+"""The checks of TODO 4 to 9: a suite passes on every right server, and finds every broken one."""
+
+import asyncio
+import itertools
+from typing import Any
+
+from workshop.suites import Plan, Run
+
+from ..slowness import slowness
+from .bench import Bench, Result
+from .failures import SuiteFailure, describe, end_of, first_failure, names, place_of, short
+from .servers import TestServer
+
+RIGHT_WITHIN = 40.0
+"""Seconds for a run on a right server."""
+FIRST_WITHIN = 15.0
+"""Seconds until the first test has failed on a broken server that's silent."""
+WHOLE_WITHIN = 60.0
+"""Seconds for a whole run on any server."""
+LEAST_TESTS = 6
+SILENCE = 7
+"""The number of the TODO whose servers don't answer."""
+ORDER = (
+    "A test needs another one to run before it, or disturbs a later one. Each test must connect its own members, to a "
+    "room that no other test uses."
+)
+UNSTABLE = (
+    "A test depends on time or chance: it fails on the given server now and then. Give each wait a deadline of 2 s, "
+    "and ask again until something that may take time has happened."
+)
+IN_SETUP = (
+    "Only a failure in the call of a test is a find, because one in a fixture doesn't name what is broken. In "
+    "fixtures, only start the server, and wait until it listens. Connect, and ask for GET /rooms, in the tests."
+)
+EXPECT_RIGHT = "every test passes, because this server keeps all promises S1 to S9"
+
+
+async def holds_on_right_servers(bench: Bench) -> None:
+    """Check that every test passes on every right server, in a random order and in its reverse."""
+    servers = bench.servers("right")
+    done = itertools.count(1)
+
+    async def judge(server: TestServer) -> tuple[TestServer, Run] | None:
+        failed = await _run_right(bench, server)
+        bench.progress(4, f"right servers: {next(done)} of {len(servers)}")
+        return (server, failed) if failed else None
+
+    failures = [failure for failure in await asyncio.gather(*map(judge, servers)) if failure]
+    for server, run in failures:
+        if run.timed_out or all(Result(False, each).by_deadline for each in run.failures):
+            # A machine that's busy can make a right server late: only a second failure, alone, counts.
+            bench.progress(4, f"once more, alone: {server.what}")
+            again = await bench.run_alone(server, run.plan)
+            if again.passed:
+                bench.remember(server, again)
+                continue
+            run = again
+        raise _right_failure(server, run)
+
+
+async def _run_right(bench: Bench, server: TestServer) -> Run | None:
+    """Return the first run on a right server that fails, or None."""
+    known = bench.known(server)
+    missing = [unit for unit in bench.units if unit not in known or not known[unit].passed]
+    if not missing:
+        return None
+    limit = RIGHT_WITHIN * slowness()
+    runs: list[Run] = []
+    # One test has no order.
+    for reverse in (False, True)[: len(missing)]:
+        plan = Plan("", units=missing, seed=bench.seed, reverse=reverse, seconds=limit)
+        run = await bench.run(server, plan)
+        if not run.passed:
+            return run
+        runs.append(run)
+    for run in runs:
+        bench.remember(server, run)
+    return None
+
+
+def _right_failure(server: TestServer, run: Run) -> SuiteFailure:
+    order = f"in random order (seed {run.plan.seed}{', reversed' if run.plan.reverse else ''})"
+    ran = f"your tests on a right server: {server.what}. They ran {order}"
+    likely = server.label("Granted") or ORDER
+    if run.failures and not run.timed_out:
+        failed = run.failures[0]
+        got, place = describe(failed), place_of(failed)
+        return SuiteFailure(ran=ran, got=got, expect=EXPECT_RIGHT, likely=likely, test=place, in_order=True)
+    return first_failure(run, ran, EXPECT_RIGHT, likely)
+
+
+async def finds(bench: Bench, point: int) -> None:
+    """Check that a test fails, in its call, on every broken server of a TODO.
+
+    Args:
+        bench: the runs of the suite.
+        point: the number of the TODO.
+    """
+    servers = bench.servers("broken", point)
+    done = itertools.count(1)
+
+    async def judge(server: TestServer) -> tuple[bool, SuiteFailure | None]:
+        result = await _find(bench, server)
+        bench.progress(point, f"broken servers: {next(done)} of {len(servers)}")
+        return result
+
+    try:
+        results = await asyncio.gather(*map(judge, servers))
+    finally:
+        bench.judged(point)
+    if any(has_run for has_run, _ in results):
+        await _control(bench)
+    for _, failure in results:
+        if failure:
+            raise failure
+
+
+async def _control(bench: Bench) -> None:
+    """Run the suite on the given server after runs on broken ones: it must still pass."""
+    given = bench.server("right_given")
+    for last in (False, True):
+        run = await (bench.run_alone if last else bench.run)(given, Plan("", seconds=RIGHT_WITHIN))
+        if run.passed:
+            return
+        if last:
+            raise first_failure(run, "your tests on the given server, once more", "every test passes", UNSTABLE)
+
+
+async def _find(bench: Bench, server: TestServer) -> tuple[bool, SuiteFailure | None]:
+    """Return whether a run was necessary, and why a broken server isn't found, or None."""
+    known = bench.known(server)
+    missing = [unit for unit in bench.units if unit not in known]
+    found = [unit for unit, result in known.items() if result.finds]
+    # One find is enough, unless the run must show that it ends, or is short.
+    if found and not (server.runs_fully or server.point == SILENCE):
+        return False, None
+    run = None
+    if missing:
+        run = await bench.run(server, Plan("", units=missing, seconds=WHOLE_WITHIN), _enough(bench, server))
+        bench.remember(server, run)
+        if failure := _too_slow(server, run):
+            return True, failure
+    known = bench.known(server)
+    found = [unit for unit, result in known.items() if result.finds]
+    if len(found) == 1 and run is not None and known[found[0]].by_deadline:
+        # A busy machine can be late once. Two tests that miss their deadline confirm each other.
+        bench.forget(server, found)
+        again = await bench.run(server, Plan("", units=found, seconds=WHOLE_WITHIN))
+        bench.remember(server, again)
+        found = [unit for unit, result in bench.known(server).items() if result.finds]
+    return run is not None, None if found else _not_found(bench, server, run)
+
+
+def _enough(bench: Bench, server: TestServer) -> Any:
+    """Return a function that ends a run on a server, if two finds are enough."""
+    if server.runs_fully or server.point == SILENCE:
+        return lambda run, report: None
+    return lambda run, report: report["what"] == "end" and report["phase"] == "teardown" and len(run.found) > 1
+
+
+def _too_slow(server: TestServer, run: Run) -> SuiteFailure | None:
+    """Return why a run took too long, or None."""
+    ran = f"your tests on a broken server: {server.what}"
+    factor = slowness()
+    if run.timed_out:
+        where = f"; {short(run.running)} was still running" if run.running else ""
+        if run.found:
+            likely = (
+                "Some of your waits have no deadline, or a long one: connect() waits 10 s for the handshake by "
+                "default, and httpx 5 s. Set open_timeout, close_timeout and timeout to 2 s."
+            )
+        else:
+            likely = (
+                "A wait has no deadline: the handshake, the next message, the close, or an HTTP request. Give each of "
+                "them one of 2 s."
+            )
+        return SuiteFailure(
+            ran=ran, got=f"no end within {run.plan.seconds:g} s{where}", expect=_silence_limits(), likely=likely
+        )
+    if server.point == SILENCE and run.first_find is not None and run.first_find > FIRST_WITHIN * factor:
+        likely = "Your deadlines are too long. Each answer is promised within 1 s, so wait for 2 s."
+        got = f"the first failure after {run.first_find:.0f} s"
+        return SuiteFailure(ran=ran, got=got, expect=_silence_limits(), likely=likely)
+    return None
+
+
+def _silence_limits() -> str:
+    return f"a test fails within {FIRST_WITHIN:g} s, and the run ends within {WHOLE_WITHIN:g} s"
+
+
+def _not_found(bench: Bench, server: TestServer, run: Run | None) -> SuiteFailure:
+    ran = f"your tests on a broken server: {server.what}"
+    expect = f"a test that fails, because this server breaks {server.label('Breaks')}"
+    elsewhere = [result.failure for result in bench.known(server).values() if result.failure]
+    if elsewhere:
+        first = elsewhere[0]
+        got = f"a failure only outside of a test's call: {describe(first)}"
+        return SuiteFailure(ran=ran, got=got, expect=expect, likely=IN_SETUP, test=place_of(first))
+    if run is not None and run.broken:
+        return first_failure(run, ran, expect)
+    count = len(bench.units)
+    got = f"{count} of {count} test functions pass"
+    if run is not None and run.status not in (0, 1, None):
+        got += f"; pytest's exit status is {run.status}"
+        return SuiteFailure(ran=ran, got=got, expect=expect, printed=end_of(run))
+    return SuiteFailure(ran=ran, got=got, expect=expect, likely=server.label("Likely"))
+
+
+async def each_has_a_purpose(bench: Bench) -> None:
+    """Check that six test functions find different servers, and that none fails on more than half of them."""
+    ran = "your tests on all broken servers"
+    if len(bench.units) < LEAST_TESTS:
+        raise SuiteFailure(
+            ran=ran,
+            got=f"{len(bench.units)} test functions: {names(bench.units)}",
+            expect=f"at least {LEAST_TESTS} test functions",
+            likely="A test checks several promises, so its name names none of them. Write a test for each promise.",
+        )
+    # Decide after their runs.
+    for point in {server.point for server in bench.servers("broken")}:
+        await bench.is_judged(point)
+    servers = bench.servers("broken")
+    half = len(servers) // 2
+    # A server whose run takes long comes last: it only runs if the others don't decide.
+    pending = sorted(servers, key=lambda server: not (server.runs_fully or server.point == SILENCE))
+    while True:
+        results = {server.name: bench.known(server) for server in servers}
+        sets = {
+            unit: frozenset(name for name, known in results.items() if unit in known and known[unit].finds)
+            for unit in bench.units
+        }
+        unknown = {unit: sum(unit not in known for known in results.values()) for unit in bench.units}
+        wide = [unit for unit in bench.units if len(sets[unit]) > half]
+        if wide:
+            raise _too_wide(ran, wide[0], len(sets[wide[0]]), len(servers))
+        distinct = {found for found in sets.values() if found}
+        decided = all(len(sets[unit]) + unknown[unit] <= half for unit in bench.units)
+        if len(distinct) >= LEAST_TESTS and decided:
+            return
+        if not pending:
+            break
+        server = pending.pop(0)
+        if missing := [unit for unit in bench.units if unit not in results[server.name]]:
+            run = await bench.run(server, Plan("", units=missing, seconds=WHOLE_WITHIN))
+            bench.remember(server, run)
+            bench.progress(9, f"whole runs, {len(pending)} left")
+    raise _too_few(ran, sets, distinct)
+
+
+def _too_wide(ran: str, unit: str, count: int, number: int) -> SuiteFailure:
+    return SuiteFailure(
+        ran=ran,
+        got=f"{short(unit)} fails on {count} of {number}",
+        expect=f"each test fails on at most half of them, {number // 2}",
+        likely="This test checks several promises, so its failure doesn't name one. Split it.",
+    )
+
+
+def _too_few(ran: str, sets: dict[str, frozenset[str]], distinct: set[frozenset[str]]) -> SuiteFailure:
+    by_set: dict[frozenset[str], list[str]] = {}
+    for unit, found in sets.items():
+        by_set.setdefault(found, []).append(short(unit))
+    same = [", ".join(units) for found, units in by_set.items() if found and len(units) > 1]
+    none = by_set.get(frozenset(), [])
+    got = f"only {len(distinct)} groups of test functions that find different servers"
+    got += "".join(f"\n{units}: the same finds" for units in same)
+    got += f"\n{', '.join(none)}: no find" if none else ""
+    return SuiteFailure(
+        ran=ran,
+        got=got,
+        expect=f"at least {LEAST_TESTS} test functions that each find other servers",
+        likely="Tests that find the same servers prove the same. Give each test a promise of its own.",
+    )
+
+
+async def finds_beyond(bench: Bench, name: str) -> None:
+    """Check that a test fails on a server that shows its mistake only if a member reads nothing.
+
+    Args:
+        bench: the runs of the suite.
+        name: the server's name, such as `beyond_live_list`.
+    """
+    server = bench.server(name)
+    known = bench.known(server)
+    missing = [unit for unit in bench.units if unit not in known]
+    run = None
+    if missing and not any(result.finds for result in known.values()):
+        run = await bench.run(server, Plan("", units=missing, seconds=WHOLE_WITHIN), lambda run, _: bool(run.found))
+        bench.remember(server, run)
+    if not any(result.finds for result in bench.known(server).values()):
+        count = len(bench.units)
+        raise SuiteFailure(
+            ran=f"your tests on a broken server: {server.what}",
+            got=f"{count} of {count} test functions pass",
+            expect="a test that fails",
+            likely=server.label("Likely"),
+        )

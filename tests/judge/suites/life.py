@@ -1,0 +1,317 @@
+"""The checks of TODO 1 to 3: how a suite starts its server, waits for it, and ends it."""
+
+import asyncio
+import re
+import sys
+from dataclasses import replace
+from typing import Any
+
+from workshop.suites import Plan, Run, interrupt
+
+from ..slowness import slowness
+from .bench import Bench
+from .failures import SuiteFailure, end_of, first_failure
+from .servers import TestServer
+
+GIVEN = "right_given"
+WITHIN = 10.0
+"""Seconds for a run on the given server, and for one whose server doesn't start."""
+AT_MOST = 5.0
+"""Seconds for a run on the given server, if no test waits for silence."""
+MOST_STARTS = 2
+KOREAN = "두 번째 폴더"
+WARNINGS = re.compile(
+    r"^.*(?:ResourceWarning|Task was destroyed but it is pending|was never awaited|PytestUnraisableException|"
+    r"PytestUnhandledThreadException|Exception ignored in|Unclosed|never retrieved).*$",
+    re.MULTILINE,
+)
+KILL_WITHIN = 5.0
+"""Seconds after which a server that ignores SIGTERM must be killed."""
+MARGIN = 2.0
+"""Seconds that a busy machine may need beyond a limit."""
+SLEEPS_BEFORE_INTERRUPT = 0.5
+"""Seconds from an event of a run to its interrupt."""
+INTERRUPTED_WITHIN = 15.0
+"""Seconds for a run to end after an interrupt; one that hangs needs all of them."""
+START = (
+    "Start the server in a fixture: subprocess.Popen with sys.executable, -m uvicorn main:app --app-dir exercise. An "
+    "application in the process of the tests, as TestClient runs it, hides what a real client sees."
+)
+ONCE = 'Give the fixture that starts the server scope="session", so that all tests use one server.'
+
+
+def mutated(server: TestServer, name: str, *, first: str = "", before_app: str = "") -> TestServer:
+    """Return a server with more code at its beginning, or before its application is made."""
+    docstring, _, rest = server.code.partition('"""\n')
+    code = f'{docstring}"""\n{first}{rest}'
+    if before_app:
+        code = code.replace("\napp = FastAPI(", f"\n{before_app}\napp = FastAPI(", 1)
+    return replace(server, name=name, code=code)
+
+
+async def passes(bench: Bench) -> None:
+    """Check that the suite starts the given server itself, at most twice, and passes on it."""
+    run = await _strict(bench)
+    if not run.passed:
+        # Warnings are a matter of TODO 3.
+        run = await bench.once("plain", bench.server(GIVEN), _plan(WITHIN), whole=True)
+    bench.units = run.units
+    ran = "your tests on the given server"
+    expect = f"one server for all tests, at most {MOST_STARTS} in all, and every test passes within {WITHIN:g} s"
+    if not run.starts and not run.broken and run.units:
+        got = f"no process that runs uvicorn main:app. {len(run.units)} test functions ran without one"
+        raise SuiteFailure(ran=ran, got=got, expect=expect, likely=START)
+    if len(run.starts) > MOST_STARTS:
+        got = f"{len(run.starts)} servers started, for {len(run.units)} test functions"
+        raise SuiteFailure(ran=ran, got=got, expect=expect, likely=ONCE)
+    if not run.passed:
+        raise first_failure(run, ran, expect)
+    skipped = [each.test for each in run.ends if each.outcome == "skipped"]
+    if skipped and len({each.test for each in run.ends if each.phase == "call"} - set(skipped)) == 0:
+        raise SuiteFailure(ran=ran, got="every test is skipped", expect=expect)
+
+
+async def passes_twice(bench: Bench) -> None:
+    """Check that two runs at the same time pass, one of them in a folder with a space and Korean letters."""
+    given = bench.server(GIVEN)
+    ran = f"your tests twice at the same time, once in a folder called {KOREAN!r}"
+    expect = "both runs pass, each with a server on a port of its own"
+    plans = [_plan(2 * WITHIN), replace(_plan(2 * WITHIN), folder=KOREAN)]
+    one, other = await asyncio.gather(
+        *(bench.once(f"twice {number}", given, plan) for number, plan in enumerate(plans))
+    )
+    ports = [{port for command in run.starts for port in _ports(command)} for run in (one, other)]
+    if same := sorted(ports[0] & ports[1]):
+        got = f"both runs start the server on port {same[0]}"
+        likely = (
+            "The port is fixed, so two runs disturb each other, and so does any other program that uses it. Let the "
+            "system choose: --port 0, or bind a socket to port 0 first and pass its port."
+        )
+        raise SuiteFailure(ran=ran, got=got, expect=expect, likely=likely)
+    for run, plan, name in ((one, plans[0], "alone"), (other, plans[1], "alone there")):
+        if run.passed:
+            continue
+        again = await bench.once(f"twice, {name}", given, plan)
+        if again.passed:
+            likely = "The runs share something: a port, a file or a folder. Use names that no other run has."
+            raise first_failure(run, ran, expect, likely)
+        likely = (
+            "A path of your fixture isn't right in this folder. Build it from Path(__file__), and don't use a shell."
+        )
+        raise first_failure(again, f"your tests in a folder called {plan.folder!r}", "every test passes", likely)
+
+
+async def waits_until_ready(bench: Bench) -> None:
+    """Check that a test passes on a server that's ready after 3 s. TODO 4 runs all tests on it."""
+    server = bench.server("right_slow_start")
+    run = await bench.once("slow start", server, replace(_plan(20.0), units=await _starting_units(bench)))
+    if not run.passed:
+        ran = "a test of yours on a server that starts after 3 s"
+        raise first_failure(run, ran, "the test passes", server.label("Granted"))
+
+
+async def reports_a_failed_start(bench: Bench) -> None:
+    """Check that the run fails soon, and prints the server's last line, if the server doesn't start."""
+    given = bench.server(GIVEN)
+    # Not at random: the results are kept by the server's code.
+    word = bench.contents.shared[:8]
+    error = f'raise RuntimeError("no configuration {word}")\n'
+    lifespan = (
+        "from contextlib import asynccontextmanager\n\n\n@asynccontextmanager\nasync def lifespan(app):\n"
+        f"    raise RuntimeError('no database {word}')\n    yield\n\n"
+    )
+    in_lifespan = mutated(given, "lifespan_error", before_app=lifespan)
+    code = in_lifespan.code.replace("app = FastAPI()", "app = FastAPI(lifespan=lifespan)")
+    in_lifespan = replace(in_lifespan, code=code)
+    servers = {
+        "raises an error at import": (mutated(given, "import_error", before_app=error), word),
+        # uvicorn's own last line.
+        "raises an error in its lifespan": (in_lifespan, "Application startup failed. Exiting."),
+    }
+    runs = await asyncio.gather(
+        *(bench.once("start", server, _plan(WITHIN * slowness() + MARGIN)) for server, _ in servers.values())
+    )
+    for (what, (_, sign)), run in zip(servers.items(), runs, strict=True):
+        ran = f"your tests on a server that {what}"
+        expect = f"a run that fails within {WITHIN:g} s, and prints the last line of the server's log"
+        if run.timed_out:
+            likely = "Your fixture waits although the server's process has ended. Ask process.poll() in the loop."
+            raise SuiteFailure(ran=ran, got=f"no end within {WITHIN:g} s", expect=expect, likely=likely)
+        if run.passed:
+            likely = (
+                "Your fixture ignores that the server didn't start. Let it fail, with pytest.fail() or an exception."
+            )
+            raise SuiteFailure(ran=ran, got="a run that passes", expect=expect, likely=likely)
+        if sign not in run.output:
+            likely = (
+                "Your fixture drops what the server prints, so nobody learns why it didn't start. Store its output in "
+                "a file, and put its last lines into the message of the failure."
+            )
+            got = f"a run that fails without the line {sign!r}"
+            raise SuiteFailure(ran=ran, got=got, expect=expect, likely=likely, printed=end_of(run))
+
+
+async def reads_the_log(bench: Bench) -> None:
+    """Check that the suite passes on a server that logs 1 MB: half at its start, and half later."""
+    half = 'import sys\n\nfor _ in range(500):\n    print("log " * 256, flush=True)\n'
+    later = (
+        "\n\nclass Loud:\n    def __init__(self, app):\n        self.app, self.quiet = app, False\n\n"
+        "    async def __call__(self, scope, receive, send):\n"
+        "        if scope['type'] in ('http', 'websocket') and not self.quiet:\n            self.quiet = True\n"
+        '            for _ in range(500):\n                print("log " * 256, flush=True)\n'
+        "        await self.app(scope, receive, send)\n\n\napp.add_middleware(Loud)\n"
+    )
+    loud = mutated(bench.server(GIVEN), "loud", first=half)
+    loud = replace(loud, code=loud.code + later)
+    run = await bench.once("loud", loud, _plan(WITHIN + MARGIN))
+    if not run.passed:
+        likely = bench.server("right_chatty").label("Granted")
+        raise first_failure(run, "your tests on a server that logs 1 MB", "every test passes", likely)
+
+
+async def leaves_nothing(bench: Bench) -> None:
+    """Check that a run that passes leaves no process, file, task or warning."""
+    run = await _strict(bench)
+    ran = "your tests as python -W error -m pytest -W error"
+    expect = "every test passes, without warnings, and no process or file is left"
+    _nothing_left(run, ran)
+    if found := WARNINGS.search(run.output):
+        raise SuiteFailure(ran=ran, got=found[0].strip(), expect=expect, likely=_cause_of_warning(run.output))
+    if not run.passed:
+        raise first_failure(run, ran, expect)
+
+
+async def leaves_nothing_on_failure(bench: Bench) -> None:
+    """Check that a run that ends at its first failure leaves nothing. Every other run on a broken server shows more."""
+    plan = replace(_plan(60.0), arguments=("-x",))
+    run = await bench.once("-x", bench.server("broken_sender_left_out"), plan)
+    _nothing_left(run, "your tests with -x, on a server on which a test may fail")
+
+
+async def leaves_nothing_when_interrupted(bench: Bench) -> None:
+    """Check that an interrupt leaves nothing, while the server starts and while a test waits."""
+    if sys.platform == "win32":
+        return
+    starting = mutated(bench.server(GIVEN), "starting", first="import time\n\ntime.sleep(4)\n")
+    await _interrupted(bench, starting, "while the server starts", lambda report: report["what"] == "process")
+    waiting = bench.server("broken_handshake_unanswered")
+    await _interrupted(
+        bench,
+        waiting,
+        "while a test waits",
+        lambda report: report["what"] == "end" and report["phase"] == "setup" and report["outcome"] == "passed",
+    )
+
+
+async def kills_a_stubborn_server(bench: Bench) -> None:
+    """Check that a server that ignores SIGTERM is killed within 5 s."""
+    ignore = "import signal\n\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    stubborn = mutated(bench.server(GIVEN), "stubborn", first=ignore)
+    plan = replace(_plan(30.0), units=await _starting_units(bench))
+    run = await bench.once("stubborn", stubborn, plan)
+    ran = "a test of yours on a server that ignores SIGTERM"
+    expect = f"the server is killed, and the run ends, within {KILL_WITHIN:g} s"
+    kill = (
+        "Your fixture only sends SIGTERM. If process.wait(3) raises TimeoutExpired, call process.kill() and wait again."
+    )
+    _nothing_left(run, ran, kill)
+    if run.timed_out or run.seconds_after_call > KILL_WITHIN * slowness() + MARGIN:
+        got = "no end of the run"
+        if not run.timed_out:
+            got = f"the run's end {run.seconds_after_call:.0f} s after its last test"
+        likely = "Your fixture waits too long for the server's end, or without a limit. " + kill
+        raise SuiteFailure(ran=ran, got=got, expect=expect, likely=likely)
+
+
+async def ends_soon(bench: Bench) -> None:
+    """Check that the run on the given server is short, because no test waits for silence."""
+    given = bench.server(GIVEN)
+    run = await _strict(bench)
+    limit = AT_MOST * slowness()
+    if run.seconds > limit:
+        run = await bench.run(given, _plan(60.0))
+    if run.seconds <= limit:
+        return
+    slow = sorted((each for each in run.ends if each.phase == "call"), key=lambda each: -each.seconds)[:3]
+    listed = ", ".join(f"{each.test.partition('::')[2]} {each.seconds:.1f} s" for each in slow)
+    raise SuiteFailure(
+        ran="your tests on the given server",
+        got=f"{run.seconds:.1f} s. The longest tests: {listed}",
+        expect=f"an end within {AT_MOST:g} s",
+        likely=(
+            "A test sleeps, or waits for a message that must not arrive until its deadline is over. Prove silence with "
+            "a fence: cause a later message, and check that it's the next one that arrives."
+        ),
+    )
+
+
+def _plan(seconds: float) -> Plan:
+    return Plan("", seconds=seconds)
+
+
+async def _strict(bench: Bench) -> Run:
+    return await bench.once("strict", bench.server(GIVEN), replace(_plan(WITHIN), strict=True), whole=True)
+
+
+async def _starting_units(bench: Bench) -> list[str]:
+    """Return the first test function that makes the suite start a server, in a list."""
+    run = await bench.once("plain", bench.server(GIVEN), _plan(WITHIN), whole=True)
+    if run.starters:
+        return run.starters[:1]
+    return bench.units[:1]
+
+
+async def _interrupted(bench: Bench, server: TestServer, when: str, starts: Any) -> None:
+    ran = f"your tests, with Ctrl+C {when}"
+
+    async def wait_and_interrupt(run: Run) -> None:
+        await asyncio.sleep(SLEEPS_BEFORE_INTERRUPT)
+        interrupt(run)
+
+    tasks: list[asyncio.Task[None]] = []
+
+    def note(run: Run, report: dict[str, Any]) -> None:
+        if not tasks and starts(report):
+            tasks.append(asyncio.create_task(wait_and_interrupt(run)))
+
+    run = await bench.once(f"interrupted {when}", server, _plan(INTERRUPTED_WITHIN), note)
+    for task in tasks:
+        task.cancel()
+    likely = (
+        "An interrupt raises KeyboardInterrupt wherever the code waits, also in the fixture before its yield. Put "
+        "everything after the start of the process into try, and end the process in finally."
+    )
+    if run.timed_out:
+        got = f"no end within {INTERRUPTED_WITHIN:g} s"
+        raise SuiteFailure(ran=ran, got=got, expect="the end of the run, with nothing left", likely=likely)
+    _nothing_left(run, ran, likely)
+
+
+def _nothing_left(run: Run, ran: str, likely: str = "") -> None:
+    expect = "no process and no file that the run has started or written"
+    if run.left:
+        likely = likely or (
+            "Your fixture doesn't end the server in every case, or ends only the parent of it. End it in finally, and "
+            "start Python itself, without a shell or --reload, so that the process that you end is the server."
+        )
+        got = f"{len(run.left)} process left: {run.left[0][:200]}"
+        raise SuiteFailure(ran=ran, got=got, expect=expect, likely=likely)
+    if run.files:
+        likely = "A file of the run stays. Use tempfile.TemporaryFile() or pytest's tmp_path for it."
+        raise SuiteFailure(ran=ran, got=f"the file {run.files[0]} is left", expect=expect, likely=likely)
+
+
+def _cause_of_warning(output: str) -> str:
+    if "Task was destroyed" in output or "never retrieved" in output:
+        return "A task of a test still runs when the test ends. Cancel it and await it in finally, or use a task group."
+    if "was never awaited" in output:
+        return "A coroutine is called without await. Await it."
+    if re.search(r"ResourceWarning.*subprocess|subprocess \d+ is still running", output):
+        return "Your fixture doesn't wait for the end of the server's process. Call process.wait() after terminate()."
+    return "A connection, a file or a client isn't closed. Open each with a with statement."
+
+
+def _ports(command: list[str]) -> set[str]:
+    """Return the ports in a command that aren't chosen by the system."""
+    text = " ".join(command)
+    return {port for port in re.findall(r"--port[ =](\d+)", text) if port != "0"}
