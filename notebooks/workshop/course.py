@@ -53,6 +53,13 @@ class Step:
         """Whether the exercise is a test suite, which the checks run on other servers."""
         return (self.solution / "exercise" / "conftest.py").exists()
 
+    @property
+    def command(self) -> str:
+        """The command that runs the exercise: in the course's folder, or in the step's folder if it's a suite."""
+        if self.is_suite:
+            return "python -m pytest exercise"
+        return f"uvicorn {self.target('exercise')} --app-dir steps/{self.name} --reload"
+
     def target(self, part: str) -> str:
         """Return the app argument for uvicorn: `main:app`, `exercise:app`, or their form in a package.
 

@@ -36,6 +36,22 @@ def free_port() -> int:
             return port
 
 
+def ports_of(pid: int) -> set[int]:
+    """Return the TCP ports on which a process or one of its children listens.
+
+    Args:
+        pid: the process id.
+    """
+    ports = set()
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            for connection in each.net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN:
+                    ports.add(connection.laddr.port)
+    return ports
+
+
 def comes_to_listen(pid: int, port: int, seconds: float) -> bool:
     """Wait until a process or one of its children listens on this TCP port.
 
@@ -49,11 +65,7 @@ def comes_to_listen(pid: int, port: int, seconds: float) -> bool:
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(pid)
-            for each in (process, *process.children(recursive=True)):
-                for connection in each.net_connections("tcp"):
-                    if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
-                        return True
+        if port in ports_of(pid):
+            return True
         time.sleep(0.01)
     return False

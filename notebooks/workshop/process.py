@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .course import ROOT
-from .warm import ALWAYS, POSSIBLE, TEMPLATE_PROCESS, ForkedProcess
+from .warm import ALWAYS, POSSIBLE, TEMPLATE_PROCESS, TESTS_TEMPLATE_PROCESS, ForkedProcess
 
 LAUNCH = Path(__file__).with_name("launch.py")
 Process = subprocess.Popen[bytes] | ForkedProcess
@@ -36,14 +36,15 @@ def start_module(
         module: the module's name, such as `uvicorn`.
         arguments: the arguments after it on the command line.
         environment: settings added to the environment of the child.
-        warm: whether to fork a process that has imported the lessons' libraries, if the operating system can fork.
+        warm: whether to fork a process that has imported the libraries, if the operating system can fork.
         path: the folders that the module adds to Python's path.
         folder: the working folder.
         options: options for Python, such as `-W` and `error`. They need a new Python, so not `warm`.
     """
     whole = os.environ | ALWAYS | (environment or {})
     if warm and POSSIBLE:
-        return TEMPLATE_PROCESS.fork([module, *arguments], whole, folder, path)
+        template = TESTS_TEMPLATE_PROCESS if module == "pytest" else TEMPLATE_PROCESS
+        return template.fork([module, *arguments], whole, folder, path)
     python, settings = interpreter()
     return subprocess.Popen(
         [python, *options, "-u", str(LAUNCH), module, *arguments],

@@ -1,4 +1,4 @@
-"""Run the exercise of a step under uvicorn with --reload. After Ctrl+C, run it again or become a shell.
+"""Run the exercise of a step: a server under uvicorn with --reload, a suite with pytest. After Ctrl+C, run it again.
 
 python notebooks/workshop/run_exercise.py 02_echo bash
 """
@@ -19,12 +19,14 @@ CLAIM = 100
 """The offset from a port to the port that claims it."""
 
 
-def wants_it_again() -> bool:
-    """Ask whether to start the server again, and return the reply."""
+def wants_it_again(ended: str) -> bool:
+    """Ask whether to run the exercise again, and return the reply.
+
+    Args:
+        ended: the sentence that it has ended, without the full stop.
+    """
     try:
-        input(
-            "The server has ended. Enter starts it again; Ctrl+D, or on Windows Ctrl+Z and Enter, gives you a shell. "
-        )
+        input(f"{ended}. Enter starts it again; Ctrl+D, or on Windows Ctrl+Z and Enter, gives you a shell. ")
     except EOFError:
         print()
         return False
@@ -76,6 +78,19 @@ def run(target: str, folder: str) -> None:
             return
 
 
+def run_tests(folder: Path) -> None:
+    """Run a test suite now and after each save, until Ctrl+C.
+
+    Args:
+        folder: the step's folder.
+    """
+    print("$ python -m pytest exercise", flush=True)
+    # watchfiles splits the command like a shell.
+    tests = shlex.join([sys.executable, "-m", "pytest", "exercise"])
+    quiet = ["--verbosity", "warning", "--filter", "python"]
+    subprocess.run([sys.executable, "-m", "watchfiles", *quiet, tests, "exercise"], cwd=folder)
+
+
 def main(name: str, shell: list[str]) -> None:
     """Run the exercise until it ends, then the shell.
 
@@ -96,8 +111,12 @@ def main(name: str, shell: list[str]) -> None:
     signal.signal(signal.SIGINT, lambda *_: None)
     again = True
     while again:
-        run(step.target("exercise"), f"steps/{step.name}")
-        again = wants_it_again()
+        if step.is_suite:
+            run_tests(step.folder)
+            again = wants_it_again("The tests have ended")
+        else:
+            run(step.target("exercise"), f"steps/{step.name}")
+            again = wants_it_again("The server has ended")
     if sys.platform != "win32":
         # The shell replaces this process below. On Windows, it becomes a child, and Ctrl+C is still only for the child.
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -5,11 +5,12 @@ import shlex
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .course import ROOT, CourseError
-from .ports import comes_to_listen
+from .ports import comes_to_listen, ports_of
 from .process import end, start_module, terminate
 
 ADDRESS = re.compile(r"[Rr]unning on http://127\.0\.0\.1:(\d+)")
@@ -19,6 +20,8 @@ STARTS_WITHIN = 30.0 if sys.platform == "win32" else 10.0
 """The limit for a start, in seconds. On Windows, a virus scanner may read every module at the first import."""
 LISTENS_WITHIN = 2.0
 """The limit from the log line that the server runs to listening, in seconds."""
+LISTENING_FOR = 0.5
+"""Seconds for which a server must listen until it counts as ready without its log lines."""
 LONGEST_LINE = 10_000
 LONGEST_LOG = 10_000
 READY = {
@@ -78,6 +81,7 @@ class Server:
         self._on_line = on_line
         self._news = threading.Condition()
         self._at_end = False
+        self._listening = 0
         # Never fork with --reload, because uvicorn starts a new Python anyway.
         warm = module == "uvicorn" and not reload and not cold
         self._process = start_module(module, self._arguments(), environment, warm=warm, path=[self.app_dir])
@@ -160,7 +164,7 @@ class Server:
         def ready(log: list[str]) -> bool:
             return all(any(sign in line for line in log) for sign in READY[self.module])
 
-        if not self.wait_for(ready, seconds):
+        if not self._becomes_ready(ready, seconds):
             ended = self._at_end
             self.kill()
             if ended and IN_USE.search("\n".join(self.log)):
@@ -171,12 +175,28 @@ class Server:
                 f"{self.target} did not start within {seconds:g} s: look for an endless loop, "
                 "a sleep or a wait outside every function."
             )
-        self.port = next(int(found[1]) for line in self.log if (found := ADDRESS.search(line)))
+        logged = next((int(found[1]) for line in self.log if (found := ADDRESS.search(line))), 0)
+        self.port = logged or self.port or self._listening
         # Don't trust the log: it reports success even if another server listens on the port, because uvloop drops
         # that error. With --reload, it also reports it shortly before the server listens.
         if not comes_to_listen(self.pid, self.port, LISTENS_WITHIN):
             self.kill()
             raise PortInUse(port_in_use(self.port))
+
+    def _becomes_ready(self, ready: Callable[[list[str]], bool], seconds: float) -> bool:
+        """Wait for the log lines of a ready server. If an application turned logging off, listening is enough."""
+        deadline = time.monotonic() + seconds
+        before: set[int] = set()
+        while not self._at_end and (left := deadline - time.monotonic()) > 0:
+            if self.wait_for(ready, min(left, LISTENING_FOR)):
+                return True
+            # The lines follow the listening within milliseconds, so two looks without them decide.
+            now = ports_of(self.pid)
+            if listening := before & now:
+                self._listening = min(listening)
+                return True
+            before = now
+        return ready(self.log)
 
     def stop(self, seconds: float = 2.0) -> None:
         """Shut the server down as Ctrl+C does, and kill it if it still runs after `seconds`."""

@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,9 +59,9 @@ class Plan:
     """
 
     server: str
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
     package: str = "exercise"
-    units: Collection[str] | None = None
+    units: list[str] | None = None
     seed: int | None = None
     reverse: bool = False
     arguments: tuple[str, ...] = ()
@@ -120,7 +120,7 @@ class Run:
     last_call: float = 0.0
     first_find: float | None = None
     """The seconds from the start of the run to the first failure of a test's call; None without one."""
-    _rest: str = ""
+    rest: str = ""
 
     @property
     def starts(self) -> list[list[str]]:
@@ -150,12 +150,12 @@ class Run:
     def add(self, text: str) -> list[dict[str, Any]]:
         """Add output of the run, and return the reports in it."""
         reports = []
-        parts = (self._rest + text).split(RECORD)
+        parts = (self.rest + text).split(RECORD)
         # The last report may be incomplete.
         if len(parts) > 1 and "\n" not in parts[-1]:
-            self._rest = RECORD + parts.pop()
+            self.rest = RECORD + parts.pop()
         else:
-            self._rest = ""
+            self.rest = ""
         for number, part in enumerate(parts):
             if number:
                 line, _, part = part.partition("\n")
@@ -229,6 +229,7 @@ async def run_suite(
         finally:
             # Find them before the kill: it would end those of the same group.
             left = _marked(mark)
+            commands = [_command(each) for each in left]
             end(process)
             for each in left:
                 with contextlib.suppress(psutil.Error):
@@ -237,7 +238,7 @@ async def run_suite(
             # The reader ends now: no process holds the other end of its pipe.
             await asyncio.wait({reading})
         if run.status is not None:
-            run.left = [_command(each) for each in left]
+            run.left = commands
             run.files = sorted(str(path) for path in _files_in(place) - before)
     finally:
         await asyncio.to_thread(shutil.rmtree, base, ignore_errors=True)
@@ -259,8 +260,8 @@ def _start(place: Path, plan: Plan, mark: str) -> Any:
     temporary = str(place / "temporary")
     environment = own | {
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        "PYTHONPATH": str(PLUGIN),
-        "PYTHONDONTWRITEBYTECODE": "1",
+        # As with python -m, the working folder is on the path.
+        "PYTHONPATH": os.pathsep.join([str(PLUGIN), str(place)]),
         "WORKSHOP_TESTS": json.dumps(
             {"units": None if plan.units is None else sorted(plan.units), "seed": plan.seed, "reverse": plan.reverse}
         ),
@@ -275,8 +276,9 @@ def _start(place: Path, plan: Plan, mark: str) -> Any:
         *plan.arguments,
         plan.package,
     ]
-    options = ["-W", "error"] if plan.strict else []
-    return start_module("pytest", arguments, environment, folder=place, options=options)
+    if plan.strict:
+        return start_module("pytest", arguments, environment, folder=place, options=["-W", "error"])
+    return start_module("pytest", arguments, environment, folder=place, warm=True)
 
 
 async def _read(

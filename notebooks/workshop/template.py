@@ -1,6 +1,7 @@
-"""A process that has imported the libraries of the lessons, and forks a child for each server.
+"""A process that has imported the libraries of the lessons, or of tests, and forks a child for each server or run.
 
     python template.py
+    python template.py tests
 
 A server spends most of its first second on imports that are the same each time. A child of this process
 inherits them, so it's ready in a few hundredths of a second. This process imports nothing of the course
@@ -34,6 +35,12 @@ PRELOADED = (
     *("redis.asyncio", "websockets.asyncio.client", "uuid"),
 )
 """Modules to import before the first fork. If one is missing, the import in the child raises the error."""
+PRELOADED_FOR_TESTS = (
+    *("pytest", "_pytest.assertion.rewrite", "_pytest.unittest", "_pytest.unraisableexception", "_pytest.legacypath"),
+    *("anyio", "anyio._backends._asyncio", "asyncio", "httpx", "psutil", "unittest.mock"),
+    *("websockets.asyncio.client", "websockets.sync.client"),
+)
+"""The same for the runs of test suites."""
 FDS = 3
 """The number of file descriptors in a request: standard input, standard output, and the socket for the status."""
 
@@ -195,7 +202,7 @@ def main() -> None:
     launch.leave_path()
     # Forget `launch`, because an answer may have a module with this name.
     del sys.modules["launch"]
-    for name in PRELOADED:
+    for name in PRELOADED_FOR_TESTS if sys.argv[1:] == ["tests"] else PRELOADED:
         try:
             importlib.import_module(name)
         except ImportError:

@@ -93,9 +93,14 @@ class ForkedProcess:
 
 
 class Template:
-    """The starter's side of the template process."""
+    """The starter's side of a template process.
 
-    def __init__(self) -> None:
+    Args:
+        arguments: the arguments of `template.py`, which choose the libraries.
+    """
+
+    def __init__(self, *arguments: str) -> None:
+        self._arguments = arguments
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -146,7 +151,7 @@ class Template:
         self._socket, other = socket.socketpair()
         with other:
             self._process = subprocess.Popen(
-                [sys.executable, "-u", str(TEMPLATE)],
+                [sys.executable, "-u", str(TEMPLATE), *self._arguments],
                 env=os.environ | ALWAYS,
                 stdin=other,
                 stdout=subprocess.DEVNULL,
@@ -157,4 +162,6 @@ class Template:
 
 
 TEMPLATE_PROCESS = Template()
-"""The template of this process."""
+"""The template of this process, for servers."""
+TESTS_TEMPLATE_PROCESS = Template("tests")
+"""The template for runs of pytest."""

@@ -238,10 +238,11 @@ class TestNotebooks:
         """The commands that a notebook and a starter print name their step."""
         must_be_as_shipped(step)
         make = next(cell for cell in cells_of(step, "markdown") if cell.startswith("## Make"))
-        command = f"uvicorn {step.target('exercise')} --app-dir steps/{step.name} --reload"
-        assert f"\n    {command}\n" in make
+        assert f"\n    {step.command}\n" in make
         docstring = ast.get_docstring(ast.parse(first_file(step).read_text("utf-8")))
-        assert f"Run it:    {command}\nJudge it:  pytest --exercise {step.number}" in docstring
+        # The tests of a suite run in the step's folder.
+        between = "\n\nIn the folder of the course:\n\n" if step.is_suite else "\n"
+        assert f"Run it:    {step.command}{between}Judge it:  pytest --exercise {step.number}" in docstring
         assert any(cell == f"from workshop import check\n\ncheck({step.number})" for cell in cells_of(step, "code"))
 
 

@@ -1,50 +1,22 @@
 """Runs of one suite, and their results, which are kept by the content of suite and server."""
 
 import asyncio
+import hashlib
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from workshop.course import Step
-from workshop.suites import Outcome, Plan, Run, run_suite, unit_of
+from workshop.suites import Plan, Run, run_suite, unit_of
 
+from .kept import KEPT, Key, Result
 from .servers import TestServer, servers_of
 from .turns import Turns
 from .units import Contents, contents_of
 
 AT_A_TIME = os.cpu_count() or 1
 """The largest number of runs at a time."""
-MOST_KEPT = 20_000
-"""The largest number of results of test functions to keep."""
-DEADLINE_FROM = 0.8
-"""Seconds. A test that failed after this long has probably waited for a deadline."""
-Key = tuple[str, str, str]
-
-
-@dataclass(frozen=True)
-class Result:
-    """The result of one test function on one server."""
-
-    passed: bool
-    failure: Outcome | None = None
-    """The first phase that failed."""
-
-    @property
-    def finds(self) -> bool:
-        """Whether it failed in its call, which is a find on a broken server."""
-        return self.failure is not None and self.failure.phase == "call"
-
-    @property
-    def by_deadline(self) -> bool:
-        """Whether it failed because of a deadline, as far as that can be seen."""
-        failure = self.failure
-        return failure is not None and ("Timeout" in failure.error[:200] or failure.seconds >= DEADLINE_FROM)
-
-
-_results: OrderedDict[Key, Result] = OrderedDict()
-_situations: OrderedDict[Key, Run] = OrderedDict()
 
 
 def results_of(run: Run) -> dict[str, Result]:
@@ -61,6 +33,11 @@ def results_of(run: Run) -> dict[str, Result]:
     if (cut := unit_of(run.running)) in found and found[cut].passed:
         del found[cut]
     return found
+
+
+def content_of(server: TestServer) -> str:
+    """Return a hash of a server's code and environment."""
+    return hashlib.sha256(f"{server.code}{server.environment}".encode()).hexdigest()
 
 
 class Bench:
@@ -80,6 +57,8 @@ class Bench:
         self.contents: Contents = contents_of(folder)
         self.units: list[str] = []
         """The ids of the suite's test functions, from its first run."""
+        self.fresh: set[str] = set()
+        """The ids of the test functions that have run on a broken server."""
         self._on_progress = on_progress
         self._turns = Turns(AT_A_TIME)
         self._locks: dict[Key, asyncio.Lock] = {}
@@ -121,6 +100,7 @@ class Bench:
         on_report: Callable[..., object] = lambda run, report: None,
         *,
         whole: bool = False,
+        passes: bool = True,
     ) -> Run:
         """Run the suite in a situation, or return the earlier run of the same code.
 
@@ -130,28 +110,36 @@ class Bench:
             plan: the way to run it.
             on_report: see `run_suite`.
             whole: whether the run depends on the test functions too, not only on the code around them.
+            passes: whether a right suite passes. Then a run that fails isn't kept, because chance may be the cause.
         """
-        key = (name, server.code, self.contents.whole if whole else self.contents.shared)
+        key = (name, content_of(server), self.contents.whole if whole else self.contents.shared)
         # Two checks may ask for the same run at the same time.
         async with self._locks.setdefault(key, asyncio.Lock()):
-            if key not in _situations:
-                _keep(_situations, key, await self.run(server, plan, on_report))
-            return _situations[key]
+            if key in KEPT.situations:
+                return KEPT.situations[key]
+            run = await self.run(server, plan, on_report)
+            if run.passed or not passes:
+                KEPT.keep_situation(key, run)
+            return run
 
     def known(self, server: TestServer) -> dict[str, Result]:
         """Return the known results of all test functions on a server."""
-        found = {unit: _results.get(self._key(server, unit)) for unit in self.units}
+        found = {unit: KEPT.results.get(self._key(server, unit)) for unit in self.units}
         return {unit: result for unit, result in found.items() if result}
 
     def forget(self, server: TestServer, units: Iterable[str]) -> None:
         """Forget the results of these functions on a server, so that they run again."""
         for unit in units:
-            _results.pop(self._key(server, unit), None)
+            KEPT.results.pop(self._key(server, unit), None)
 
     def remember(self, server: TestServer, run: Run) -> None:
         """Keep the results of a run."""
         for unit, result in results_of(run).items():
-            _keep(_results, self._key(server, unit), result)
+            KEPT.keep_result(self._key(server, unit), result)
+
+    def lock(self, server: TestServer) -> asyncio.Lock:
+        """Return the lock of a server, for two checks that need the same runs on it."""
+        return self._locks.setdefault(("results", server.name, ""), asyncio.Lock())
 
     def judged(self, point: int) -> None:
         """Note that all broken servers of a TODO have had their runs."""
@@ -166,10 +154,4 @@ class Bench:
         self._on_progress(point, words)
 
     def _key(self, server: TestServer, unit: str) -> Key:
-        return (unit, server.code + repr(server.environment), self.contents.key(unit))
-
-
-def _keep(kept: OrderedDict, key: Key, value: object) -> None:
-    kept[key] = value
-    if len(kept) > MOST_KEPT:
-        kept.popitem(last=False)
+        return (unit, content_of(server), self.contents.key(unit))

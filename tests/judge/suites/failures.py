@@ -42,12 +42,24 @@ class SuiteFailure(Failure):
         likely: the mistake that usually causes this; an empty string leaves the line out.
         test: the file and the line of the test; an empty string leaves the line out.
         printed: the last lines of the run's output; an empty string leaves the line out.
+        in_order: whether the order of the tests may matter, so that the seed is shown.
     """
 
-    def __init__(self, *, ran: str, got: str, expect: str, likely: str = "", test: str = "", printed: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        ran: str,
+        got: str,
+        expect: str,
+        likely: str = "",
+        test: str = "",
+        printed: str = "",
+        in_order: bool = False,
+    ) -> None:
         super().__init__(got=got, expect=expect, likely=likely, sent=ran)
         self.test = test
         self.printed = printed
+        self.in_order = in_order
 
 
 def short(test: str) -> str:

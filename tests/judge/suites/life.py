@@ -101,15 +101,6 @@ async def passes_twice(bench: Bench) -> None:
         raise first_failure(again, f"your tests in a folder called {plan.folder!r}", "every test passes", likely)
 
 
-async def waits_until_ready(bench: Bench) -> None:
-    """Check that a test passes on a server that's ready after 3 s. TODO 4 runs all tests on it."""
-    server = bench.server("right_slow_start")
-    run = await bench.once("slow start", server, replace(_plan(20.0), units=await _starting_units(bench)))
-    if not run.passed:
-        ran = "a test of yours on a server that starts after 3 s"
-        raise first_failure(run, ran, "the test passes", server.label("Granted"))
-
-
 async def reports_a_failed_start(bench: Bench) -> None:
     """Check that the run fails soon, and prints the server's last line, if the server doesn't start."""
     given = bench.server(GIVEN)
@@ -129,7 +120,10 @@ async def reports_a_failed_start(bench: Bench) -> None:
         "raises an error in its lifespan": (in_lifespan, "Application startup failed. Exiting."),
     }
     runs = await asyncio.gather(
-        *(bench.once("start", server, _plan(WITHIN * slowness() + MARGIN)) for server, _ in servers.values())
+        *(
+            bench.once("start", server, _plan(WITHIN * slowness() + MARGIN), passes=False)
+            for server, _ in servers.values()
+        )
     )
     for (what, (_, sign)), run in zip(servers.items(), runs, strict=True):
         ran = f"your tests on a server that {what}"
@@ -149,6 +143,15 @@ async def reports_a_failed_start(bench: Bench) -> None:
             )
             got = f"a run that fails without the line {sign!r}"
             raise SuiteFailure(ran=ran, got=got, expect=expect, likely=likely, printed=end_of(run))
+
+
+async def waits_until_ready(bench: Bench) -> None:
+    """Check that a test passes on a server that's ready after 3 s. TODO 4 runs all tests on it."""
+    server = bench.server("right_slow_start")
+    run = await bench.once("slow start", server, replace(_plan(20.0), units=await _starting_units(bench)))
+    if not run.passed:
+        ran = "a test of yours on a server that starts after 3 s"
+        raise first_failure(run, ran, "the test passes", server.label("Granted"))
 
 
 async def reads_the_log(bench: Bench) -> None:
@@ -184,7 +187,7 @@ async def leaves_nothing(bench: Bench) -> None:
 async def leaves_nothing_on_failure(bench: Bench) -> None:
     """Check that a run that ends at its first failure leaves nothing. Every other run on a broken server shows more."""
     plan = replace(_plan(60.0), arguments=("-x",))
-    run = await bench.once("-x", bench.server("broken_sender_left_out"), plan)
+    run = await bench.once("-x", bench.server("broken_sender_left_out"), plan, passes=False)
     _nothing_left(run, "your tests with -x, on a server on which a test may fail")
 
 
@@ -255,10 +258,8 @@ async def _strict(bench: Bench) -> Run:
 
 async def _starting_units(bench: Bench) -> list[str]:
     """Return the first test function that makes the suite start a server, in a list."""
-    run = await bench.once("plain", bench.server(GIVEN), _plan(WITHIN), whole=True)
-    if run.starters:
-        return run.starters[:1]
-    return bench.units[:1]
+    run = await _strict(bench)
+    return run.starters[:1] or bench.units[:1]
 
 
 async def _interrupted(bench: Bench, server: TestServer, when: str, starts: Any) -> None:
@@ -274,7 +275,7 @@ async def _interrupted(bench: Bench, server: TestServer, when: str, starts: Any)
         if not tasks and starts(report):
             tasks.append(asyncio.create_task(wait_and_interrupt(run)))
 
-    run = await bench.once(f"interrupted {when}", server, _plan(INTERRUPTED_WITHIN), note)
+    run = await bench.once(f"interrupted {when}", server, _plan(INTERRUPTED_WITHIN), note, passes=False)
     for task in tasks:
         task.cancel()
     likely = (

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
+MAX_NAME_LENGTH = 20
 MAX_DELAY = 0.15
 """Seconds."""
 DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
@@ -36,7 +37,7 @@ async def deliver(member: WebSocket, text: str, after: asyncio.Task[None] | None
 @app.websocket("/ws/{room_id}")
 async def chat(websocket: WebSocket, room_id: str) -> None:
     await websocket.accept()
-    if len(room_id) > 20:
+    if len(room_id) > MAX_NAME_LENGTH:
         with suppress(*DISCONNECT_ERRORS):
             await websocket.close(4404)
         return

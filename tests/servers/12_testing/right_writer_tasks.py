@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
+MAX_NAME_LENGTH = 20
 DISCONNECT_ERRORS = (WebSocketDisconnect, RuntimeError)
 
 
@@ -36,7 +37,7 @@ async def list_rooms() -> dict[str, int]:
 @app.websocket("/ws/{room_id}")
 async def chat(websocket: WebSocket, room_id: str) -> None:
     await websocket.accept()
-    if len(room_id) > 20:
+    if len(room_id) > MAX_NAME_LENGTH:
         with suppress(*DISCONNECT_ERRORS):
             await websocket.close(4404)
         return

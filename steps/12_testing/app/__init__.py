@@ -1,0 +1,1 @@
+"""Step 12, lesson: a server, and seven tests of it that find little."""
