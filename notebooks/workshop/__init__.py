@@ -18,6 +18,7 @@ from .server import Server, StartupError
 from .serving import serve
 from .tables import Table
 from .timeline import Timeline
+from .trying import SuiteResult, try_suite
 from .variants import lesson_variant, variant
 from .wire import Wire
 
@@ -28,6 +29,7 @@ __all__ = [
     "Processes",
     "Server",
     "StartupError",
+    "SuiteResult",
     "Table",
     "Timeline",
     "Wire",
@@ -45,5 +47,6 @@ __all__ = [
     "reveal",
     "serve",
     "steps",
+    "try_suite",
     "variant",
 ]

@@ -558,3 +558,23 @@ class TestSolutions:
                 assert "Traceback" not in "\n".join([*one.log, *two.log])
         finally:
             redis.close()
+
+    def test_step_12_testing(
+        self, open_tab: Callable[[], "Page"], echo_lesson: Server, serve: Callable[..., Server]
+    ) -> None:
+        """The server under test keeps its promises in a browser: texts, 1003, and 4404 for a long name."""
+        with serve(12) as server:
+            page, other = open_tab(), open_tab()
+            first = self.join(page, echo_lesson, server.ws("/ws/lobby"))
+            second = self.join(other, echo_lesson, server.ws("/ws/lobby"))
+            for what, text in HOSTILE.items():
+                self.talk(first, text, as_shown(text.replace("\r\n", "\n")), first, second)
+                assert_plain(other, what)
+            send(second, "00 01 ff", "Send as binary (hex)")
+            wait_for_rows(second, "← received close", 1)
+            assert contents(second, "← received close")[0].startswith("1003, unsupported data.")
+            self.talk(first, "still here", "still here", first)
+            refused = self.join_too(other, "Grace", server.ws(f"/ws/{'x' * 21}"))
+            wait_for_rows(refused, "← received close", 1)
+            assert contents(refused, "← received close")[0].startswith("4404")
+            assert "Traceback" not in "\n".join(server.log)

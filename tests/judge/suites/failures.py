@@ -8,6 +8,7 @@ from ..model import Failure
 
 LONGEST = 400
 """The largest number of characters of an error that a message shows."""
+LONGEST_LINE = 120
 CAUSES = {
     r"different (?:event )?loop|attached to a different|Event loop is closed": (
         "A connection, a task or a lock belongs to the event loop in which it was made, and each coroutine test has a "
@@ -71,7 +72,7 @@ def error_of(outcome: Outcome) -> str:
     """Return the error of a failed test, in a few lines."""
     text = outcome.error.strip()
     # pytest explains a comparison in the lines below; the first ones say what was compared.
-    lines = [line for line in text.splitlines() if line.strip()][:4]
+    lines = [line[:LONGEST_LINE] for line in text.splitlines() if line.strip()][:4]
     shown = "\n".join(lines)
     return shown if len(shown) <= LONGEST else shown[:LONGEST] + " ..."
 
@@ -97,7 +98,7 @@ def cause_of(outcome: Outcome) -> str:
 def end_of(run: Run, lines: int = 6) -> str:
     """Return the last lines that a run has printed, without empty ones."""
     printed = [line.rstrip() for line in run.output.splitlines() if line.strip()]
-    return "\n".join(line[:200] for line in printed[-lines:])
+    return "\n".join(line[:LONGEST_LINE] for line in printed[-lines:])
 
 
 def first_failure(run: Run, ran: str, expect: str, likely: str = "") -> SuiteFailure:

@@ -3,11 +3,14 @@
 import asyncio
 import importlib
 import random
+import shutil
+import tempfile
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
 from workshop.course import Step
+from workshop.suites import CACHES
 
 from ..judge import SEEDS
 from ..misplaced import misplaced
@@ -55,22 +58,25 @@ class SuiteJudge:
 
     async def judge(self) -> Verdict:
         """Do the same in a running event loop. The task may be canceled."""
-        # Only your own suite's results are stored on disk.
-        if self.folder != self.step.folder:
-            return await self._judge()
-        load()
-        try:
-            return await self._judge()
-        finally:
-            store()
+        with tempfile.TemporaryDirectory() as folder:
+            # Copy: a save during the runs must not change what their results are kept for.
+            shutil.copytree(self.folder / "exercise", Path(folder) / "exercise", ignore=shutil.ignore_patterns(*CACHES))
+            # Only your own suite's results are stored on disk.
+            if self.folder != self.step.folder:
+                return await self._judge(Path(folder))
+            load()
+            try:
+                return await self._judge(Path(folder))
+            finally:
+                store()
 
-    async def _judge(self) -> Verdict:
+    async def _judge(self, folder: Path) -> Verdict:
         suite = importlib.import_module(f"checks.test_{self.step.name}").TestExercise
         checks = checks_of(suite)
         last = max((place for place, check in enumerate(checks) if check.name in self._through), default=len(checks))
         required = [check for check in checks[: last + 1] if not check.hard]
         hard = [check for check in checks[: last + 1] if check.hard]
-        bench = Bench(self.step, self.folder, self.seed, self._progress)
+        bench = Bench(self.step, folder, self.seed, self._progress)
         first, later = required[:ALONE], required[ALONE:]
         for check in first:
             self._show(required, required.index(check))

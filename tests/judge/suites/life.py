@@ -9,6 +9,7 @@ from typing import Any
 from workshop.suites import Plan, Run, interrupt
 
 from ..slowness import slowness
+from ..tasks import spawn, stop
 from .bench import Bench
 from .failures import SuiteFailure, end_of, first_failure
 from .servers import TestServer
@@ -115,7 +116,10 @@ async def reports_a_failed_start(bench: Bench) -> None:
     code = in_lifespan.code.replace("app = FastAPI()", "app = FastAPI(lifespan=lifespan)")
     in_lifespan = replace(in_lifespan, code=code)
     servers = {
-        "raises an error at import": (mutated(given, "import_error", before_app=error), word),
+        "raises an error at import": (
+            mutated(given, "import_error", before_app=error),
+            f"RuntimeError: no configuration {word}",
+        ),
         # uvicorn's own last line.
         "raises an error in its lifespan": (in_lifespan, "Application startup failed. Exiting."),
     }
@@ -138,8 +142,8 @@ async def reports_a_failed_start(bench: Bench) -> None:
             raise SuiteFailure(ran=ran, got="a run that passes", expect=expect, likely=likely)
         if sign not in run.output:
             likely = (
-                "Your fixture drops what the server prints, so nobody learns why it didn't start. Store its output in "
-                "a file, and put its last lines into the message of the failure."
+                "Your fixture drops what the server prints, so the reason is lost. Store its output in a file, and "
+                " put its last lines into the message of the failure."
             )
             got = f"a run that fails without the line {sign!r}"
             raise SuiteFailure(ran=ran, got=got, expect=expect, likely=likely, printed=end_of(run))
@@ -264,6 +268,21 @@ async def _starting_units(bench: Bench) -> list[str]:
 
 async def _interrupted(bench: Bench, server: TestServer, when: str, starts: Any) -> None:
     ran = f"your tests, with Ctrl+C {when}"
+    run = await _interrupt_once(bench, server, f"interrupted {when}", starts)
+    if run.timed_out:
+        run = await _interrupt_once(bench, server, f"interrupted {when}, once more", starts)
+    likely = (
+        "An interrupt raises KeyboardInterrupt wherever the code waits, also in the fixture before its yield. Put "
+        "everything after the start of the process into try, and end the process in finally."
+    )
+    if run.timed_out:
+        got = f"no end within {INTERRUPTED_WITHIN:g} s"
+        raise SuiteFailure(ran=ran, got=got, expect="the end of the run, with nothing left", likely=likely)
+    _nothing_left(run, ran, likely)
+
+
+async def _interrupt_once(bench: Bench, server: TestServer, name: str, starts: Any) -> Run:
+    """Run the suite, and interrupt it shortly after the report for which `starts` returns True."""
 
     async def wait_and_interrupt(run: Run) -> None:
         await asyncio.sleep(SLEEPS_BEFORE_INTERRUPT)
@@ -273,19 +292,12 @@ async def _interrupted(bench: Bench, server: TestServer, when: str, starts: Any)
 
     def note(run: Run, report: dict[str, Any]) -> None:
         if not tasks and starts(report):
-            tasks.append(asyncio.create_task(wait_and_interrupt(run)))
+            tasks.append(spawn(wait_and_interrupt(run)))
 
-    run = await bench.once(f"interrupted {when}", server, _plan(INTERRUPTED_WITHIN), note, passes=False)
-    for task in tasks:
-        task.cancel()
-    likely = (
-        "An interrupt raises KeyboardInterrupt wherever the code waits, also in the fixture before its yield. Put "
-        "everything after the start of the process into try, and end the process in finally."
-    )
-    if run.timed_out:
-        got = f"no end within {INTERRUPTED_WITHIN:g} s"
-        raise SuiteFailure(ran=ran, got=got, expect="the end of the run, with nothing left", likely=likely)
-    _nothing_left(run, ran, likely)
+    try:
+        return await bench.once(name, server, _plan(INTERRUPTED_WITHIN), note, passes=False)
+    finally:
+        await stop(*tasks)
 
 
 def _nothing_left(run: Run, ran: str, likely: str = "") -> None:
