@@ -51,6 +51,9 @@ def run(arguments: list[str]) -> None:
     # Replace standard input: then input() in a lesson or an answer raises EOFError, and can't wait indefinitely.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     threading.Thread(target=end_with, args=(lifeline,), daemon=True).start()
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # A shell lets its background jobs ignore Ctrl+C, and their children inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = arguments
     runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
 
