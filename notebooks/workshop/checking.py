@@ -23,7 +23,7 @@ _followers: dict[str, "Follower"] = {}
 _tries: dict[str, Tries] = {}
 
 
-def check(step: int | str, *, live: bool = True, seconds: float = 180) -> None:
+def check(step: int | str, *, live: bool = True, seconds: float = 600) -> None:
     """Run the checks on your answer to a step, and show a card with the results. It's updated at every save.
 
     Below the card, you get the hints for the first failure. When all checks pass, or after three different answers,

@@ -34,7 +34,7 @@ class SuiteResult:
         return repr(self._table())
 
 
-async def try_suite(tests: Path, server: Path | None = None, seconds: float = 10) -> SuiteResult:
+async def try_suite(tests: Path | str, server: Path | str | None = None, seconds: float = 10) -> SuiteResult:
     """Run tests on a server, and leave nothing of the run behind.
 
     Args:
@@ -45,7 +45,8 @@ async def try_suite(tests: Path, server: Path | None = None, seconds: float = 10
     Raises:
         CourseError: the folder has no tests, or there's no such file.
     """
-    server = server or tests / "main.py"
+    tests = Path(tests).resolve()
+    server = Path(server) if server else tests / "main.py"
     for path in (tests / "__init__.py", server):
         if not path.is_file():
             raise CourseError(f"There is no file {path}.")

@@ -20,7 +20,7 @@ def few_objects() -> Iterator[None]:
     gc.unfreeze()
 
 
-GROUPS = {6: "many hashes", 9: "many processes", 10: "many processes", 11: "many processes"}
+GROUPS = {6: "many hashes", 9: "many processes", 10: "many processes", 11: "many processes", 12: "suites"}
 """By the number of the step: the name of a group whose answers are judged one at a time."""
 
 

@@ -189,8 +189,10 @@ class TestDesk:
                 page.wait_for_function(IDLE)
                 page.locator(".jp-FileEditor:visible").first.wait_for()
                 page.locator(".jp-Terminal:visible").first.wait_for()
-                wait_for_terminal(address, step.name, f"--app-dir steps/{step.name} --reload")
-                wait_for_terminal(address, step.name, "Application startup complete")
+                # The terminal runs a suite once, and a server until it's ended.
+                signs = (f"--app-dir steps/{step.name} --reload", "Application startup complete")
+                for sign in (f"$ {step.command}", "1 failed") if step.is_suite else signs:
+                    wait_for_terminal(address, step.name, sign)
                 assert page.locator(".jp-Dialog, .Toastify__toast").count() == 0
             keep_picture(page, "desk")
         finally:

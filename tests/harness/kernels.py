@@ -16,7 +16,7 @@ from workshop.course import CHECKPOINTS, ROOT, steps
 
 TRANSPORT = "tcp" if sys.platform == "win32" else "ipc"
 """The transport to a kernel: another program may take a TCP port between the check that it's free and its use."""
-DEADLINE = 300.0
+DEADLINE = 600.0
 """The longest wait for a kernel's start, and for all cells of a notebook, in seconds."""
 
 

@@ -46,7 +46,7 @@ def count() -> dict[str, int]:
 async def talk(connection: WebSocket, name: str, place: Annotated[Hall, Depends(lambda: hall)]) -> None:
     await connection.accept()
     if len(name) > LIMIT:
-        await connection.close(4404, "no such room")
+        await connection.close(4404)
         return
     place.enter(name, connection)
     code = None
