@@ -13,6 +13,8 @@ from workshop.comparing import compare
 from workshop.course import CourseError, Step, find_step
 from workshop.server import Server
 
+collect_ignore = ["answers", "servers"]
+"""Folders in which no file is a test of the course: the suites in `answers/` are judged."""
 ALL = "all"
 LEFT_OUT = pytest.StashKey[Counter[str]]()
 """The number of left-out tests, by the text of their mark."""

@@ -69,8 +69,6 @@ def test_setup(broken):
     pass
 """
 FOUND = {"broken_twice": "test_texts_arrive_in_order"}
-CANCELED = "broken_burst_reordered"
-"""The server whose result differs from run to run, because TestClient cancels its endpoints."""
 HUNG = {
     "broken_binary_1006",
     "broken_deaf_at_first",
@@ -126,13 +124,13 @@ async def run_20_times(test: Callable[[str], Awaitable[bool]], server: Server) -
 
 
 async def count_answers(port: int) -> int:
-    """Send up to 100 messages, until one isn't answered within a second."""
+    """Send up to 100 messages, until one isn't answered within 2 s."""
     answers = 0
     async with connect(f"ws://127.0.0.1:{port}/ws/lobby", close_timeout=0.2) as ada:
         with suppress(TimeoutError):
             for _ in range(100):
                 await ada.send("hello")
-                async with asyncio.timeout(1):
+                async with asyncio.timeout(2):
                     await ada.recv()
                 answers += 1
     return answers
@@ -179,10 +177,9 @@ class TestLesson:
 
     @pytest.mark.thorough("the lesson of step 12 on every broken server")
     async def test_all_broken_servers(self) -> None:
-        """On 9 of the 19 broken servers, the seven tests pass, on 8 they don't end, and they find one."""
+        """On 10 of the 19 broken servers, the seven tests pass, on 8 they don't end, and they find one."""
         servers = {server.name: server for server in servers_of(STEP) if server.kind == "broken"}
         assert len(servers) == 19
-        del servers[CANCELED]
         turns = asyncio.Semaphore(4)
 
         async def summary(name: str) -> str:
@@ -196,7 +193,7 @@ class TestLesson:
         summaries = dict(zip(servers, await asyncio.gather(*map(summary, servers)), strict=True))
         assert {name: text for name, text in summaries.items() if text not in ("hung", "passed")} == FOUND
         assert {name for name, text in summaries.items() if text == "hung"} == HUNG
-        assert (list(summaries.values()).count("passed"), len(HUNG), len(FOUND)) == (9, 8, 1)
+        assert (list(summaries.values()).count("passed"), len(HUNG), len(FOUND)) == (10, 8, 1)
 
     async def test_right_server(self) -> None:
         """A right server that takes 0.7 s to remove a member fails the test of the counts."""

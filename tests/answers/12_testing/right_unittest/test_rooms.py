@@ -39,8 +39,8 @@ class RoomTestCase(IsolatedAsyncioTestCase):
     async def join(self, room: str = "", port: int = 0) -> ClientConnection:
         """Connect until the end of the test, by default to the test's room."""
         url = f"ws://127.0.0.1:{port or server.port}/ws/{quote(room or self.room)}"
-        options = {"open_timeout": DEADLINE, "close_timeout": DEADLINE, "max_queue": None, "proxy": None}
-        return await self.enterAsyncContext(connect(url, **options))
+        connecting = connect(url, open_timeout=DEADLINE, close_timeout=DEADLINE, max_queue=None, proxy=None)
+        return await self.enterAsyncContext(connecting)
 
     async def assert_receives(self, member: ClientConnection, *texts: str) -> None:
         """Check that these are the next messages of a member."""
