@@ -176,7 +176,8 @@ def _too_slow(server: TestServer, run: Run) -> SuiteFailure | None:
         if run.found:
             likely = (
                 "Some of your waits have no deadline, or a long one: connect() waits 10 s for the handshake by "
-                "default, and httpx 5 s. Set open_timeout, close_timeout and timeout to 2 s."
+                "default, and httpx 5 s. Set open_timeout, close_timeout and timeout to 2 s. If your tests run again "
+                "when they fail, remove that."
             )
         else:
             likely = (

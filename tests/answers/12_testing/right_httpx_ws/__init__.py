@@ -1,0 +1,1 @@
+"""One httpx client for HTTP and, with httpx-ws, for WebSockets."""
