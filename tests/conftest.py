@@ -175,6 +175,9 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
     item = CheckItem.from_parent(collector, name=name)
     # Use one process for a step, so its checks run side by side.
     item.add_marker(pytest.mark.xdist_group(f"solution {collector.path.stem}"))
+    if step_of(item).is_suite:
+        # It runs on 32 servers, which takes a minute or two.
+        item.add_marker(pytest.mark.thorough("checks of the worked test suite"))
     return item
 
 

@@ -1,13 +1,14 @@
 """The checks accept every right answer, and reject every wrong one with a failure that names the mistake."""
 
 import gc
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from harness.answers import Answer, answers
 from judge.judges import judge_of
-from judge.model import Verdict
+from judge.model import Verdict, checks_of
 
 pytestmark = pytest.mark.thorough("right and wrong answers")
 
@@ -43,7 +44,12 @@ def verdict_on(answer: Answer, folder: Path, caplog: pytest.LogCaptureFixture) -
         caplog: pytest's fixture for the log of this process.
     """
     answer.put_into(folder)
-    verdict = judge_of(answer.step, folder, through=answer.refused_by + answer.hard_cases).run()
+    through = answer.refused_by + answer.hard_cases
+    if answer.right and answer.step.is_suite:
+        # The hard cases of a suite go beyond the promises of the server, so a right suite may miss them.
+        checks = checks_of(importlib.import_module(f"checks.test_{answer.step.name}").TestExercise)
+        through = [check.name for check in checks if not check.hard]
+    verdict = judge_of(answer.step, folder, through=through).run()
     # When an unretrieved exception's task is collected, asyncio logs the exception.
     gc.collect()
     own = [record for record in caplog.records if record.levelname == "ERROR"]

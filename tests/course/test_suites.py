@@ -64,6 +64,7 @@ class TestServers:
         assert len(codes) == len(SERVERS)
         assert sum(server.kind == "right" for server in SERVERS) == 9
 
+    @pytest.mark.thorough("servers of step 12 under the checks of step 03")
     @each([server for server in SERVERS if server.kind != "beyond" and server.label("Breaks") not in ("S5", "S8")])
     def test_step_03_agrees(self, server: TestServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The checks of step 03 accept every right server, and refuse every broken one."""

@@ -71,9 +71,11 @@ async def close_code(member: AsyncWebSocketSession) -> int:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " in spaces ", "<&>", "오늘 날씨가 좋네요", "y" * 100_000], ids=["empty", "spaces", "html", "korean", "large"]
+    "text",
+    ["", " in spaces ", "<&>", "오늘 날씨가 좋네요", "y" * 100_000],
+    ids=["empty", "spaces", "html", "korean", "large"],
 )
-async def test_text_comes_back_unchanged(chat: Chat, room: str, text: str) -> None:
+async def test_text_is_unchanged(chat: Chat, room: str, text: str) -> None:
     async with chat.join(room) as ada:
         await ada.send_text(text)
         assert await receive(ada) == text
