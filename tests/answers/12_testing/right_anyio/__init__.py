@@ -1,1 +1,1 @@
-"""Task groups and cancel scopes of anyio, with one event loop for all tests and for the server's process."""
+"""Task groups and cancel scopes of anyio, and a log in a temporary folder of pytest."""

@@ -1,10 +1,12 @@
 """Step 12: tests with anyio. Members that wait at the same time are the tasks of a group."""
 
+from pathlib import Path
 from urllib.parse import quote
 
 import anyio
 import httpx
 import pytest
+from anyio import to_thread
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -152,9 +154,9 @@ async def test_long_name_is_closed_after_the_handshake(server: Server) -> None:
     assert await count(server, room) == 0
 
 
-async def test_sigterm_closes_and_ends(room: str) -> None:
-    async with run_server() as server, join(server, room) as ada:
-        server.process.terminate()
-        await expect_close(ada, 1012)
-        with anyio.fail_after(5):
-            await server.process.wait()
+async def test_sigterm_closes_and_ends(tmp_path: Path, room: str) -> None:
+    with run_server(tmp_path / "log.txt") as server:
+        async with join(server, room) as ada:
+            server.process.terminate()
+            await expect_close(ada, 1012)
+        await to_thread.run_sync(server.process.wait, 5)

@@ -48,15 +48,10 @@ class Chat:
 
 @asynccontextmanager
 async def open_chat(server: Server) -> AsyncIterator[Chat]:
+    """Return a client of the server, without a connection yet."""
+    # Not a fixture: after Ctrl+C in a test, the teardown of an async fixture can raise KeyboardInterrupt once more.
     async with httpx.AsyncClient(base_url=server.url, timeout=DEADLINE, trust_env=False) as client:
         yield Chat(client)
-
-
-@pytest.fixture
-async def chat(server: Server) -> AsyncIterator[Chat]:
-    """Return a client without a connection yet."""
-    async with open_chat(server) as client:
-        yield client
 
 
 async def receive(member: AsyncWebSocketSession) -> str:
@@ -75,71 +70,70 @@ async def close_code(member: AsyncWebSocketSession) -> int:
     ["", " in spaces ", "<&>", "오늘 날씨가 좋네요", "y" * 100_000],
     ids=["empty", "spaces", "html", "korean", "large"],
 )
-async def test_text_is_unchanged(chat: Chat, room: str, text: str) -> None:
-    async with chat.join(room) as ada:
+async def test_text_is_unchanged(server: Server, room: str, text: str) -> None:
+    async with open_chat(server) as chat, chat.join(room) as ada:
         await ada.send_text(text)
         assert await receive(ada) == text
 
 
-async def test_text_reaches_the_others(chat: Chat, room: str) -> None:
-    async with chat.join(room) as ada, chat.join(room) as grace, chat.join(room) as linus:
+async def test_text_reaches_the_others(server: Server, room: str) -> None:
+    async with open_chat(server) as chat, chat.join(room) as ada, chat.join(room) as grace, chat.join(room) as linus:
         await grace.send_text("hello")
         assert [await receive(member) for member in (ada, linus)] == ["hello", "hello"]
 
 
-async def test_burst_keeps_its_order(chat: Chat, room: str) -> None:
-    async with chat.join(room) as ada, chat.join(room) as grace:
+async def test_burst_keeps_its_order(server: Server, room: str) -> None:
+    async with open_chat(server) as chat, chat.join(room) as ada, chat.join(room) as grace:
         for text in NUMBERS:
             await ada.send_text(text)
         assert [await receive(grace) for _ in NUMBERS] == NUMBERS
 
 
-async def test_member_receives_from_its_handshake_on(chat: Chat, room: str) -> None:
-    async with chat.join(room) as ada:
+async def test_member_receives_from_its_handshake_on(server: Server, room: str) -> None:
+    async with open_chat(server) as chat, chat.join(room) as ada:
         async with chat.join(room) as linus:
             await ada.send_text("hello")
             assert await receive(linus) == "hello"
 
 
-async def test_other_room_receives_nothing(chat: Chat, room: str) -> None:
-    async with chat.join(room) as ada, chat.join(f"{room}-2") as linus:
+async def test_other_room_receives_nothing(server: Server, room: str) -> None:
+    async with open_chat(server) as chat, chat.join(room) as ada, chat.join(f"{room}-2") as linus:
         await ada.send_text("not for Linus")
         assert await receive(ada) == "not for Linus"
         await linus.send_text("fence")
         assert await receive(linus) == "fence"
 
 
-async def test_text_arrives_once(chat: Chat, room: str) -> None:
-    async with chat.join(room) as ada:
+async def test_text_arrives_once(server: Server, room: str) -> None:
+    async with open_chat(server) as chat, chat.join(room) as ada:
         for text in ("hello", "fence"):
             await ada.send_text(text)
             assert await receive(ada) == text
 
 
-async def test_join_sends_nothing(chat: Chat, room: str) -> None:
-    async with chat.join(room) as ada, chat.join(room):
+async def test_join_sends_nothing(server: Server, room: str) -> None:
+    async with open_chat(server) as chat, chat.join(room) as ada, chat.join(room):
         await ada.send_text("fence")
         assert await receive(ada) == "fence"
 
 
-async def test_rooms_counts_the_members(chat: Chat, room: str) -> None:
-    async with chat.join(room):
-        async with chat.join(room):
+async def test_rooms_counts_the_members(server: Server, room: str) -> None:
+    async with open_chat(server) as chat:
+        async with chat.join(room), chat.join(room):
             assert await chat.count_becomes(room, 2)
-        assert await chat.count_becomes(room, 1)
-    assert await chat.count_becomes(room, 0)
+        assert await chat.count_becomes(room, 0)
 
 
-async def test_vanished_member_is_removed(chat: Chat, room: str) -> None:
-    async with chat.join(room), chat.join(room) as linus:
+async def test_vanished_member_is_removed(server: Server, room: str) -> None:
+    async with open_chat(server) as chat, chat.join(room), chat.join(room) as linus:
         assert await chat.count_becomes(room, 2)
         # Only the TCP connection is closed, without a close frame.
         await linus.stream.aclose()
         assert await chat.count_becomes(room, 1)
 
 
-async def test_vanished_member_disturbs_no_other(chat: Chat, room: str) -> None:
-    async with chat.join(room) as ada, chat.join(room) as linus, chat.join(room) as grace:
+async def test_vanished_member_disturbs_no_other(server: Server, room: str) -> None:
+    async with open_chat(server) as chat, chat.join(room) as ada, chat.join(room) as linus, chat.join(room) as grace:
         await linus.stream.aclose()
         for text in NUMBERS:
             await ada.send_text(text)
@@ -147,16 +141,18 @@ async def test_vanished_member_disturbs_no_other(chat: Chat, room: str) -> None:
         assert [await receive(ada) for _ in NUMBERS] == NUMBERS
 
 
-async def test_binary_message_closes_its_sender(chat: Chat, room: str) -> None:
-    async with chat.join(room) as linus:
+async def test_binary_message_closes_its_sender(server: Server, room: str) -> None:
+    async with open_chat(server) as chat, chat.join(room) as linus:
         await linus.send_bytes(b"binary")
         assert await close_code(linus) == 1003
 
 
-async def test_long_name_is_refused(chat: Chat) -> None:
-    async with chat.join("z" * 21) as linus:
-        assert await close_code(linus) == 4404
-    assert await chat.count("z" * 21) == 0
+async def test_long_name_is_refused(server: Server) -> None:
+    name = "z" * 21
+    async with open_chat(server) as chat:
+        async with chat.join(name) as linus:
+            assert await close_code(linus) == 4404
+        assert await chat.count(name) == 0
 
 
 async def test_sigterm_ends_the_server(room: str) -> None:
