@@ -221,3 +221,14 @@ def test_number_of_the_cause(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert verdict.failed is not None
     assert verdict.failed.number == 3
     assert ("Hint", "notebook 02, Make, TODO 3") in verdict.explanation
+
+
+def test_without_log_lines(tmp_path: Path) -> None:
+    """An answer that turns logging off is judged like any other: a start needs no line in the log."""
+    step = find_step(2)
+    code = (step.solution / "exercise.py").read_text("utf-8")
+    (tmp_path / "exercise.py").write_text(f"{code}\n\nimport logging\n\nlogging.disable()\n", "utf-8")
+    with Server(step.target("exercise"), tmp_path, cold=True) as server:
+        assert server.port and not server.log
+    verdict = Judge(step, tmp_path).run()
+    assert verdict.passed, str(verdict)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from workshop.course import Step
 from workshop.suites import Plan, Run, run_suite, unit_of
@@ -35,9 +36,18 @@ def results_of(run: Run) -> dict[str, Result]:
     return found
 
 
+def missed_deadlines(run: Run) -> bool:
+    """Return whether a run failed because of deadlines, its own limit included, as far as that can be seen."""
+    return run.timed_out or (bool(run.failures) and all(Result(False, each).by_deadline for each in run.failures))
+
+
 def content_of(server: TestServer) -> str:
     """Return a hash of a server's code and environment."""
     return hashlib.sha256(f"{server.code}{server.environment}".encode()).hexdigest()
+
+
+def ignore(run: Run, report: dict[str, Any]) -> None:
+    """Ignore a report of a run."""
 
 
 class Bench:
@@ -72,9 +82,7 @@ class Bench:
         """Return the server of this name."""
         return next(each for each in servers_of(self.step) if each.name == name)
 
-    async def run(
-        self, server: TestServer, plan: Plan, on_report: Callable[..., object] = lambda run, report: None
-    ) -> Run:
+    async def run(self, server: TestServer, plan: Plan, on_report: Callable[..., object] = ignore) -> Run:
         """Run the suite on a server, as soon as a core is free.
 
         Args:
@@ -97,7 +105,7 @@ class Bench:
         name: str,
         server: TestServer,
         plan: Plan,
-        on_report: Callable[..., object] = lambda run, report: None,
+        on_report: Callable[..., object] = ignore,
         *,
         whole: bool = False,
         passes: bool = True,
@@ -118,6 +126,9 @@ class Bench:
             if key in KEPT.situations:
                 return KEPT.situations[key]
             run = await self.run(server, plan, on_report)
+            if missed_deadlines(run) if passes else run.timed_out and on_report is ignore:
+                # A busy machine can be late: only a second failure, alone, counts.
+                run = await self.run_alone(server, plan)
             if run.passed or not passes:
                 KEPT.keep_situation(key, run)
             return run

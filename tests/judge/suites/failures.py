@@ -19,7 +19,7 @@ CAUSES = {
         "pytestmark = pytest.mark.anyio at the top of the file."
     ),
     r"fixture '(\w+)' not found": (
-        "A test has a parameter that is no fixture's name. Define the fixture in conftest.py, or correct the name."
+        "A test has a parameter without a fixture of that name. Define the fixture in conftest.py, or correct the name."
     ),
     r"address already in use|Errno 98|Errno 48|WinError 10048": (
         "The port is in use, so your fixture doesn't let the system choose a free one. Use --port 0, or bind a socket "
@@ -71,7 +71,7 @@ def short(test: str) -> str:
 def error_of(outcome: Outcome) -> str:
     """Return the error of a failed test, in a few lines."""
     text = outcome.error.strip()
-    # pytest explains a comparison in the lines below; the first ones say what was compared.
+    # pytest explains a comparison in the lines below; the first ones show what was compared.
     lines = [line[:LONGEST_LINE] for line in text.splitlines() if line.strip()][:4]
     shown = "\n".join(lines)
     return shown if len(shown) <= LONGEST else shown[:LONGEST] + " ..."
