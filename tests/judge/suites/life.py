@@ -26,6 +26,8 @@ USUAL_START = 0.8
 MOST_TIMES = 2.5
 """The largest factor for that limit on a busy machine."""
 MOST_STARTS = 2
+LONGEST = 30.0
+"""Seconds after which a run on the given server is ended. Whether it's too long is decided with a control."""
 KOREAN = "두 번째 폴더"
 WARNINGS = re.compile(
     r"^.*(?:ResourceWarning|Task was destroyed but it is pending|was never awaited|PytestUnraisableException|"
@@ -62,7 +64,7 @@ async def passes(bench: Bench) -> None:
     run = await _strict(bench)
     if not run.passed:
         # Warnings are a matter of TODO 3.
-        run = await bench.once("plain", bench.server(GIVEN), _plan(WITHIN * slowness()), whole=True)
+        run = await bench.once("plain", bench.server(GIVEN), _plan(LONGEST), whole=True)
     bench.units = run.units
     ran = "your tests on the given server"
     expect = f"one server for all tests, at most {MOST_STARTS} in all, and every test passes within {WITHIN:g} s"
@@ -74,6 +76,8 @@ async def passes(bench: Bench) -> None:
         raise SuiteFailure(ran=ran, got=got, expect=expect, likely=ONCE)
     if not run.passed:
         raise first_failure(run, ran, expect)
+    if run.seconds > WITHIN and (late := await _longer_than(bench, WITHIN)):
+        raise SuiteFailure(ran=ran, got=f"an end after {late.seconds:.0f} s", expect=expect)
     skipped = [each.test for each in run.ends if each.outcome == "skipped"]
     if skipped and len({each.test for each in run.ends if each.phase == "call"} - set(skipped)) == 0:
         raise SuiteFailure(ran=ran, got="every test is skipped", expect=expect)
@@ -245,13 +249,11 @@ def _ends_late(run: Run) -> bool:
 
 async def ends_soon(bench: Bench) -> None:
     """Check that the run on the given server is short, because no test waits for silence."""
-    given = bench.server(GIVEN)
     run = await _strict(bench)
     if run.seconds <= AT_MOST:
         return
-    # A busy machine takes longer for everything: compare with the start of a server at the same time.
-    run, control = await asyncio.gather(bench.run_alone(given, _plan(60.0)), asyncio.to_thread(_start_time, bench))
-    if run.seconds <= AT_MOST * min(max(control / USUAL_START, 1.0), MOST_TIMES):
+    run = await _longer_than(bench, AT_MOST)
+    if run is None:
         return
     slow = sorted((each for each in run.ends if each.phase == "call"), key=lambda each: -each.seconds)[:3]
     listed = ", ".join(f"{each.test.partition('::')[2]} {each.seconds:.1f} s" for each in slow)
@@ -270,6 +272,17 @@ def _plan(seconds: float) -> Plan:
     return Plan("", seconds=seconds)
 
 
+async def _longer_than(bench: Bench, seconds: float) -> Run | None:
+    """Run the suite on the given server alone, and return the run if it takes too long, else None.
+
+    A busy machine takes longer for everything, so the limit grows with the start of a server at the same time.
+    """
+    run, control = await asyncio.gather(
+        bench.run_alone(bench.server(GIVEN), _plan(60.0)), asyncio.to_thread(_start_time, bench)
+    )
+    return run if run.seconds > seconds * min(max(control / USUAL_START, 1.0), MOST_TIMES) else None
+
+
 def _start_time(bench: Bench) -> float:
     """Return the seconds that the worked solution's server needs now for a start in a new Python."""
     begun = time.monotonic()
@@ -278,7 +291,7 @@ def _start_time(bench: Bench) -> float:
 
 
 async def _strict(bench: Bench) -> Run:
-    return await bench.once("strict", bench.server(GIVEN), replace(_plan(WITHIN * slowness()), strict=True), whole=True)
+    return await bench.once("strict", bench.server(GIVEN), replace(_plan(LONGEST), strict=True), whole=True)
 
 
 async def _starting_units(bench: Bench) -> list[str]:
