@@ -28,6 +28,10 @@ MOST_TIMES = 2.5
 MOST_STARTS = 2
 LONGEST = 30.0
 """Seconds after which a run on the given server is ended. Whether it's too long is decided with a control."""
+SILENCE = (
+    "A test sleeps, or waits for a message that must not arrive until its deadline is over. Prove silence with a "
+    "fence: cause a later message, and check that it's the next one that arrives."
+)
 KOREAN = "두 번째 폴더"
 WARNINGS = re.compile(
     r"^.*(?:ResourceWarning|Task was destroyed but it is pending|was never awaited|PytestUnraisableException|"
@@ -77,7 +81,7 @@ async def passes(bench: Bench) -> None:
     if not run.passed:
         raise first_failure(run, ran, expect)
     if run.seconds > WITHIN and (late := await _longer_than(bench, WITHIN)):
-        raise SuiteFailure(ran=ran, got=f"an end after {late.seconds:.0f} s", expect=expect)
+        raise SuiteFailure(ran=ran, got=f"an end after {late.seconds:.0f} s", expect=expect, likely=SILENCE)
     skipped = [each.test for each in run.ends if each.outcome == "skipped"]
     if skipped and len({each.test for each in run.ends if each.phase == "call"} - set(skipped)) == 0:
         raise SuiteFailure(ran=ran, got="every test is skipped", expect=expect)
@@ -261,10 +265,7 @@ async def ends_soon(bench: Bench) -> None:
         ran="your tests on the given server",
         got=f"{run.seconds:.1f} s. The longest tests: {listed}",
         expect=f"an end within {AT_MOST:g} s",
-        likely=(
-            "A test sleeps, or waits for a message that must not arrive until its deadline is over. Prove silence with "
-            "a fence: cause a later message, and check that it's the next one that arrives."
-        ),
+        likely=SILENCE,
     )
 
 
