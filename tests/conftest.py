@@ -15,6 +15,8 @@ from workshop.server import Server
 
 collect_ignore = ["answers", "servers"]
 """Folders in which no file is a test of the course: the suites in `answers/` are judged."""
+SUITES = "suites"
+"""The group of the tests that judge suites."""
 ALL = "all"
 LEFT_OUT = pytest.StashKey[Counter[str]]()
 """The number of left-out tests, by the text of their mark."""
@@ -174,10 +176,12 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
         return None
     item = CheckItem.from_parent(collector, name=name)
     # Use one process for a step, so its checks run side by side.
-    item.add_marker(pytest.mark.xdist_group(f"solution {collector.path.stem}"))
+    group = f"solution {collector.path.stem}"
     if step_of(item).is_suite:
-        # It runs on 32 servers, which takes a minute or two.
+        # It runs on 32 servers, which takes a minute or two. Suites are judged one at a time: each uses all cores.
         item.add_marker(pytest.mark.thorough("checks of the worked test suite"))
+        group = SUITES
+    item.add_marker(pytest.mark.xdist_group(group))
     return item
 
 

@@ -56,8 +56,14 @@ def test_unsolved(step: Step, tmp_path: Path) -> None:
     assert "\n       Server " not in verdict, f"it must fail because of a TODO, not an error:\n{verdict}"
 
 
+def with_groups() -> list[object]:
+    """Return the steps. One whose exercise is a suite belongs to the group of the tests that judge suites."""
+    group = pytest.mark.xdist_group("suites")
+    return [pytest.param(step, id=step.name, marks=[group] if step.is_suite else []) for step in steps()]
+
+
 @pytest.mark.thorough("notebooks with their exercise solved")
-@pytest.mark.parametrize("step", steps(), ids=lambda step: step.name)
+@pytest.mark.parametrize("step", with_groups())
 def test_solved(step: Step, tmp_path: Path) -> None:
     """If the exercise is solved, every check is green, also when the notebook runs a second time in its kernel."""
     for verdict in run_all(step, copy_of_the_course(tmp_path, solved=True), 2):

@@ -176,6 +176,7 @@ class TestLesson:
         assert_right("12.1", sum(len(result.failed) > 0 for result in results.values()))
 
     @pytest.mark.thorough("the lesson of step 12 on every broken server")
+    @pytest.mark.xdist_group("suites")
     async def test_all_broken_servers(self) -> None:
         """On 10 of the 19 broken servers, the seven tests pass, on 8 they don't end, and they find one."""
         servers = {server.name: server for server in servers_of(STEP) if server.kind == "broken"}
