@@ -49,7 +49,7 @@ async def try_suite(tests: Path | str, server: Path | str | None = None, seconds
     server = Path(server) if server else tests / "main.py"
     for path in (tests / "__init__.py", server):
         if not path.is_file():
-            raise CourseError(f"There is no file {path}.")
+            raise CourseError(f"At {path}, there's no file.")
     run = await run_suite(tests.parent, Plan(server.read_text("utf-8"), package=tests.name, seconds=seconds))
     if not run.units and not run.broken:
         raise CourseError(f"pytest found no tests in {tests}.")
