@@ -266,6 +266,8 @@ def _start(place: Path, plan: Plan, mark: str) -> Any:
             {"units": None if plan.units is None else sorted(plan.units), "seed": plan.seed, "reverse": plan.reverse}
         ),
         MARK: mark,
+        # A proxy in the environment isn't for the servers of this machine.
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"),
         **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), temporary),
         **plan.environment,
     }

@@ -9,6 +9,7 @@ and none of your files. Its standard input is a socket of its starter; see `warm
 It ends when that socket is closed.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -37,6 +38,8 @@ PRELOADED = (
 """Modules to import before the first fork. If one is missing, the import in the child raises the error."""
 PRELOADED_FOR_TESTS = (
     *("pytest", "_pytest.assertion.rewrite", "_pytest.unittest", "_pytest.unraisableexception", "_pytest.legacypath"),
+    *("_pytest.faulthandler", "_pytest.helpconfig", "_pytest.junitxml", "_pytest.pastebin", "_pytest.setuponly"),
+    *("_pytest.setupplan", "_pytest.skipping", "_pytest.threadexception", "_pytest.warnings", "pdb"),
     *("anyio", "anyio._backends._asyncio", "asyncio", "httpx", "psutil", "unittest.mock"),
     *("websockets.asyncio.client", "websockets.sync.client"),
 )
@@ -207,6 +210,8 @@ def main() -> None:
             importlib.import_module(name)
         except ImportError:
             pass
+    # Leave the objects of these modules out of garbage collection: pytest collects several times at its end.
+    gc.freeze()
     if request := Template(socket.socket(fileno=os.dup(0))).serve():
         become(request)
 

@@ -18,6 +18,10 @@ from .units import Contents, contents_of
 
 AT_A_TIME = os.cpu_count() or 1
 """The largest number of runs at a time."""
+RIGHT_WITHIN = 40.0
+"""Seconds for a run on a right server."""
+WHOLE_WITHIN = 60.0
+"""Seconds for a whole run on any server."""
 
 
 def results_of(run: Run) -> dict[str, Result]:
@@ -69,6 +73,8 @@ class Bench:
         """The ids of the suite's test functions, from its first run."""
         self.fresh: set[str] = set()
         """The ids of the test functions that have run on a broken server."""
+        self.in_order: dict[tuple[str, bool], Run] = {}
+        """The passed runs in random order, or in its reverse, that a check before TODO 4 has made, by server."""
         self._on_progress = on_progress
         self._turns = Turns(AT_A_TIME)
         self._locks: dict[Key, asyncio.Lock] = {}
@@ -131,6 +137,8 @@ class Bench:
                 run = await self.run_alone(server, plan)
             if run.passed or not passes:
                 KEPT.keep_situation(key, run)
+            if run.passed and plan.seed is not None:
+                self.in_order[server.name, plan.reverse] = run
             return run
 
     def known(self, server: TestServer) -> dict[str, Result]:
@@ -143,8 +151,30 @@ class Bench:
         for unit in units:
             KEPT.results.pop(self._key(server, unit), None)
 
+    async def complete(self, server: TestServer, units: list[str], seconds: float = WHOLE_WITHIN) -> Run | None:
+        """Run those of these functions whose results on a broken server aren't known.
+
+        Args:
+            server: the server.
+            units: the ids of test functions.
+            seconds: the limit of the run, in seconds.
+
+        Returns:
+            The run, or None if all results are known.
+        """
+        known = self.known(server)
+        missing = [unit for unit in units if unit not in known]
+        if not missing:
+            return None
+        self.fresh.update(missing)
+        run = await self.run(server, Plan("", units=missing, seconds=seconds))
+        self.remember(server, run)
+        return run
+
     def remember(self, server: TestServer, run: Run) -> None:
-        """Keep the results of a run."""
+        """Keep the results of a run, unless it has left something: then it's refused, the next time too."""
+        if run.left or run.files:
+            return
         for unit, result in results_of(run).items():
             KEPT.keep_result(self._key(server, unit), result)
 

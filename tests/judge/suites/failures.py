@@ -9,6 +9,8 @@ from ..model import Failure
 LONGEST = 400
 """The largest number of characters of an error that a message shows."""
 LONGEST_LINE = 120
+LEAVES_NOTHING = 3
+"""The number of the TODO after which a run leaves no process and no file."""
 CAUSES = {
     r"different (?:event )?loop|attached to a different|Event loop is closed": (
         "A connection, a task or a lock belongs to the event loop in which it was made, and each coroutine test has a "
@@ -44,6 +46,7 @@ class SuiteFailure(Failure):
         test: the file and the line of the test; an empty string leaves the line out.
         printed: the last lines of the run's output; an empty string leaves the line out.
         in_order: whether the order of the tests may matter, so that the seed is shown.
+        todo: the number of the TODO to which the mistake belongs; 0 for that of the check.
     """
 
     def __init__(
@@ -56,11 +59,13 @@ class SuiteFailure(Failure):
         test: str = "",
         printed: str = "",
         in_order: bool = False,
+        todo: int = 0,
     ) -> None:
         super().__init__(got=got, expect=expect, likely=likely, sent=ran)
         self.test = test
         self.printed = printed
         self.in_order = in_order
+        self.todo = todo
 
 
 def short(test: str) -> str:
@@ -135,3 +140,28 @@ def first_failure(run: Run, ran: str, expect: str, likely: str = "") -> SuiteFai
 def names(units: list[str] | set[str]) -> str:
     """Return the names of test functions as a list in a sentence."""
     return ", ".join(short(unit_of(unit)) for unit in sorted(units)) or "no test"
+
+
+def nothing_left(run: Run, ran: str, likely: str = "") -> None:
+    """Check that a run has left no process and no file.
+
+    Args:
+        run: a run that has ended by itself.
+        ran: what ran.
+        likely: the cause of a process that's left, if it's known.
+
+    Raises:
+        SuiteFailure: the run has left one.
+    """
+    expect = "no process and no file that the run has started or written"
+    if run.left:
+        likely = likely or (
+            "Your fixture doesn't end the server in every case, or ends only the parent of it. End it in finally, and "
+            "start Python itself, without a shell or --reload, so that the process that you end is the server."
+        )
+        got = f"{len(run.left)} process left: {run.left[0][:200]}"
+        raise SuiteFailure(ran=ran, got=got, expect=expect, likely=likely, todo=LEAVES_NOTHING)
+    if run.files:
+        likely = "A file of the run stays. Use tempfile.TemporaryFile() or pytest's tmp_path for it."
+        got = f"the file {run.files[0]} is left"
+        raise SuiteFailure(ran=ran, got=got, expect=expect, likely=likely, todo=LEAVES_NOTHING)

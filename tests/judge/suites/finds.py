@@ -7,17 +7,14 @@ from typing import Any
 from workshop.suites import Plan, Run
 
 from ..slowness import slowness
-from .bench import AT_A_TIME, Bench, missed_deadlines, results_of
-from .failures import SuiteFailure, describe, end_of, first_failure, names, place_of, short
+from ..tasks import spawn, stop
+from .bench import AT_A_TIME, RIGHT_WITHIN, WHOLE_WITHIN, Bench, missed_deadlines, results_of
+from .failures import SuiteFailure, describe, end_of, first_failure, names, nothing_left, place_of, short
 from .kept import Result
 from .servers import TestServer
 
-RIGHT_WITHIN = 40.0
-"""Seconds for a run on a right server."""
 FIRST_WITHIN = 15.0
 """Seconds until the first test has failed on a broken server that's silent."""
-WHOLE_WITHIN = 60.0
-"""Seconds for a whole run on any server."""
 HANGS_AFTER = 30.0
 """Seconds without the end of a test after which a run hangs, on a busy machine too."""
 LEAST_TESTS = 6
@@ -76,8 +73,10 @@ async def _run_missing(bench: Bench, server: TestServer) -> Run | None:
     runs: list[Run] = []
     # One test has no order.
     for reverse in (False, True)[: len(missing)]:
-        plan = Plan("", units=missing, seed=bench.seed, reverse=reverse, seconds=limit)
-        run = await bench.run(server, plan)
+        run = bench.in_order.get((server.name, reverse))
+        if run is None or not set(missing) <= run.called:
+            plan = Plan("", units=missing, seed=bench.seed, reverse=reverse, seconds=limit)
+            run = await bench.run(server, plan)
         if not run.passed:
             return run
         runs.append(run)
@@ -104,11 +103,15 @@ async def finds(bench: Bench, point: int) -> None:
         bench: the runs of the suite.
         point: the number of the TODO.
     """
-    servers = bench.servers("broken", point)
+    # The longest runs first, so that they don't end alone.
+    servers = sorted(bench.servers("broken", point), key=lambda server: -_waits(bench.known(server)))
     done = itertools.count(1)
 
     async def judge(server: TestServer) -> SuiteFailure | None:
-        failure = await _find(bench, server)
+        try:
+            failure = await _find(bench, server)
+        except SuiteFailure as left:
+            failure = left
         bench.progress(point, f"broken servers: {next(done)} of {len(servers)}")
         return failure
 
@@ -137,7 +140,12 @@ async def _control(bench: Bench) -> None:
 
 
 async def _find(bench: Bench, server: TestServer) -> SuiteFailure | None:
-    """Return why a broken server isn't found, or None."""
+    """Return why a broken server isn't found, or None. Another check may need a run on it at the same time."""
+    async with bench.lock(server):
+        return await _find_in_missing(bench, server)
+
+
+async def _find_in_missing(bench: Bench, server: TestServer) -> SuiteFailure | None:
     known = bench.known(server)
     missing = [unit for unit in bench.units if unit not in known]
     found = [unit for unit, result in known.items() if result.finds]
@@ -155,6 +163,7 @@ async def _find(bench: Bench, server: TestServer) -> SuiteFailure | None:
         bench.remember(server, run)
         if failure := _too_slow(server, run):
             return failure
+        nothing_left(run, f"your tests on a broken server: {server.what}")
     known = bench.known(server)
     found = [unit for unit, result in known.items() if result.finds]
     if len(found) == 1 and run is not None and known[found[0]].by_deadline:
@@ -235,7 +244,15 @@ async def each_has_a_purpose(bench: Bench) -> None:
     # Decide after their runs.
     for point in {server.point for server in bench.servers("broken")}:
         await bench.is_judged(point)
-    await _control(bench)
+    control = spawn(_control(bench))
+    try:
+        await _find_purposes(bench, ran)
+        await control
+    finally:
+        await stop(control)
+
+
+async def _find_purposes(bench: Bench, ran: str) -> None:
     servers = bench.servers("broken")
     half = len(servers) // 2
     while True:
@@ -248,34 +265,54 @@ async def each_has_a_purpose(bench: Bench) -> None:
         wide = [unit for unit in bench.units if len(sets[unit]) > half]
         if wide:
             raise _too_wide(ran, wide[0], len(sets[wide[0]]), len(servers))
-        distinct = {found for found in sets.values() if found}
-        decided = all(len(sets[unit]) + unknown[unit] <= half for unit in bench.units)
-        if len(distinct) >= LEAST_TESTS and decided:
+        needed = [unit for unit in bench.units if len(sets[unit]) + unknown[unit] > half]
+        if number_of_purposes(sets, results) < LEAST_TESTS:
+            needed = bench.units
+        elif not needed:
             return
-        pending = [server for server in servers if len(results[server.name]) < len(bench.units)]
-        if not pending:
-            break
-        # Those with the shortest runs: the more of the tests fail, the more of them wait for a deadline.
-        pending.sort(key=lambda server: _waits(results[server.name], len(bench.units)))
-        await asyncio.gather(*(_complete(bench, server) for server in pending[:AT_A_TIME]))
-        bench.progress(9, f"whole runs, {max(len(pending) - AT_A_TIME, 0)} left")
-    raise _too_few(ran, sets, distinct)
+        pending = {server: [unit for unit in needed if unit not in results[server.name]] for server in servers}
+        # Those with the shortest runs.
+        chosen = sorted(
+            (server for server in servers if pending[server]),
+            key=lambda server: (not server.runs_fully, len(pending[server]) * _waits(results[server.name])),
+        )
+        if not chosen:
+            raise _too_few(ran, sets)
+        await asyncio.gather(*(_complete(bench, server, pending[server]) for server in chosen[:AT_A_TIME]))
+        bench.progress(9, f"runs on broken servers, at most {max(len(chosen) - AT_A_TIME, 0)} left")
 
 
-async def _complete(bench: Bench, server: TestServer) -> None:
-    """Run the test functions whose results on a broken server aren't known yet."""
-    known = bench.known(server)
-    run = await bench.run(
-        server, Plan("", units=[unit for unit in bench.units if unit not in known], seconds=WHOLE_WITHIN)
-    )
-    bench.remember(server, run)
+def number_of_purposes(sets: dict[str, frozenset[str]], results: dict[str, dict[str, Result]]) -> int:
+    """Return the number of test functions of which no two find the same servers, as far as that's known.
+
+    Args:
+        sets: by test function, the names of the broken servers that it's known to find.
+        results: by the name of a broken server, the known results of the test functions.
+    """
+    chosen: list[str] = []
+    for unit, found in sets.items():
+        both = {name for name, known in results.items() if unit in known}
+        if found and all(
+            any((name in found) != (name in sets[other]) for name in both if other in results[name]) for other in chosen
+        ):
+            chosen.append(unit)
+    return len(chosen)
+
+
+async def _complete(bench: Bench, server: TestServer, units: list[str]) -> None:
+    """Run test functions whose results on a broken server aren't known yet."""
+    run = await bench.complete(server, units)
+    if run is None:
+        return
+    ran = f"your tests on a broken server: {server.what}"
+    nothing_left(run, ran)
     if not results_of(run):
-        raise first_failure(run, f"your tests on a broken server: {server.what}", "an end of each test")
+        raise first_failure(run, ran, "an end of each test")
 
 
-def _waits(known: dict[str, Result], number: int) -> float:
-    """Return the number of tests that will probably wait for a deadline, among those whose results aren't known."""
-    return (number - len(known)) * sum(result.finds for result in known.values()) / max(len(known), 1)
+def _waits(known: dict[str, Result]) -> float:
+    """Return the seconds for which each of the known test functions on a server has waited until it failed."""
+    return sum(result.failure.seconds for result in known.values() if result.failure) / max(len(known), 1)
 
 
 def _too_wide(ran: str, unit: str, count: int, number: int) -> SuiteFailure:
@@ -287,10 +324,11 @@ def _too_wide(ran: str, unit: str, count: int, number: int) -> SuiteFailure:
     )
 
 
-def _too_few(ran: str, sets: dict[str, frozenset[str]], distinct: set[frozenset[str]]) -> SuiteFailure:
+def _too_few(ran: str, sets: dict[str, frozenset[str]]) -> SuiteFailure:
     by_set: dict[frozenset[str], list[str]] = {}
     for unit, found in sets.items():
         by_set.setdefault(found, []).append(short(unit))
+    distinct = by_set.keys() - {frozenset()}
     same = [", ".join(units) for found, units in by_set.items() if found and len(units) > 1]
     none = by_set.get(frozenset(), [])
     got = f"only {len(distinct)} groups of test functions that find different servers"

@@ -119,7 +119,7 @@ class SuiteJudge:
             ("Likely", failure.likely),
             ("Test", getattr(failure, "test", "")),
             ("Printed", getattr(failure, "printed", "")),
-            ("Hint", f"notebook {self.step.name[:2]}, Make, TODO {check.number}"),
+            ("Hint", f"notebook {self.step.name[:2]}, Make, TODO {getattr(failure, 'todo', 0) or check.number}"),
             ("Seed", again if getattr(failure, "in_order", False) else ""),
         ]
         return [(label, text) for label, text in lines if text]

@@ -12,8 +12,8 @@ from workshop.suites import Plan, Run, interrupt
 
 from ..slowness import slowness
 from ..tasks import spawn, stop
-from .bench import Bench
-from .failures import SuiteFailure, end_of, first_failure
+from .bench import RIGHT_WITHIN, Bench
+from .failures import SuiteFailure, end_of, first_failure, names, nothing_left
 from .servers import TestServer
 
 GIVEN = "right_given"
@@ -27,7 +27,8 @@ MOST_TIMES = 2.5
 """The largest factor for that limit on a busy machine."""
 MOST_STARTS = 2
 LONGEST = 30.0
-"""Seconds after which a run on the given server is ended. Whether it's too long is decided with a control."""
+"""Seconds after which a run on the given server is ended, or one that needs far less. Whether a run on the given server
+is too long is decided with a control."""
 SILENCE = (
     "A test sleeps, or waits for a message that must not arrive until its deadline is over. Prove silence with a "
     "fence: cause a later message, and check that it's the next one that arrives."
@@ -73,7 +74,7 @@ async def passes(bench: Bench) -> None:
     ran = "your tests on the given server"
     expect = f"one server for all tests, at most {MOST_STARTS} in all, and every test passes within {WITHIN:g} s"
     if not run.starts and not run.broken and run.units:
-        got = f"no process that runs uvicorn main:app. {len(run.units)} test functions ran without one"
+        got = f"no process that runs uvicorn main:app. Without one, these ran: {names(run.units)}"
         raise SuiteFailure(ran=ran, got=got, expect=expect, likely=START)
     if len(run.starts) > MOST_STARTS:
         got = f"{len(run.starts)} servers started, for {len(run.units)} test functions"
@@ -92,7 +93,9 @@ async def passes_twice(bench: Bench) -> None:
     given = bench.server(GIVEN)
     ran = f"your tests twice at the same time, once in a folder called {KOREAN!r}"
     expect = "both runs pass, each with a server on a port of its own"
-    plans = [_plan(2 * WITHIN), replace(_plan(2 * WITHIN), folder=KOREAN)]
+    # In random order, and in its reverse, so TODO 4 needs no more runs on this server.
+    plan = replace(_plan(2 * WITHIN), seed=bench.seed)
+    plans = [plan, replace(plan, reverse=True, folder=KOREAN)]
     one, other = await asyncio.gather(
         *(bench.once(f"twice {number}", given, plan) for number, plan in enumerate(plans))
     )
@@ -107,14 +110,18 @@ async def passes_twice(bench: Bench) -> None:
     for run, plan, name in ((one, plans[0], "alone"), (other, plans[1], "alone there")):
         if run.passed:
             continue
-        again = await bench.once(f"twice, {name}", given, plan)
-        if again.passed:
+        again = await bench.once(f"twice, {name}", given, replace(plan, seed=None, reverse=False))
+        if not again.passed:
+            likely = (
+                "A path of your fixture isn't right in this folder. Build it from Path(__file__), and don't use a "
+                "shell."
+            )
+            where = f"your tests in a folder called {plan.folder!r}"
+            raise first_failure(again, where, "every test passes", likely)
+        if (await bench.once(f"twice, {name}, in the same order", given, plan)).passed:
             likely = "The runs share something: a port, a file or a folder. Use names that no other run has."
             raise first_failure(run, ran, expect, likely)
-        likely = (
-            "A path of your fixture isn't right in this folder. Build it from Path(__file__), and don't use a shell."
-        )
-        raise first_failure(again, f"your tests in a folder called {plan.folder!r}", "every test passes", likely)
+        # It fails because of the order of its tests, which is a matter of TODO 4.
 
 
 async def reports_a_failed_start(bench: Bench) -> None:
@@ -138,36 +145,48 @@ async def reports_a_failed_start(bench: Bench) -> None:
         # uvicorn's own last line.
         "raises an error in its lifespan": (in_lifespan, "Application startup failed. Exiting."),
     }
-    runs = await asyncio.gather(
-        *(
-            bench.once("start", server, _plan(WITHIN * slowness() + MARGIN), passes=False)
-            for server, _ in servers.values()
+    plan = _plan(WITHIN * slowness() + MARGIN)
+    runs = await asyncio.gather(*(bench.once("start", server, plan, passes=False) for server, _ in servers.values()))
+    for (what, (server, sign)), run in zip(servers.items(), runs, strict=True):
+        if _hides_a_failed_start(run, what, sign):
+            # On a busy machine, a fixture may end the server before it has failed: only a second time, alone, counts.
+            again = await bench.run_alone(server, plan)
+            if failure := _hides_a_failed_start(again, what, sign):
+                raise failure
+
+
+def _hides_a_failed_start(run: Run, what: str, sign: str) -> SuiteFailure | None:
+    """Return what's wrong with a run on a server that doesn't start, or None."""
+    ran = f"your tests on a server that {what}"
+    expect = f"a run that fails within {WITHIN:g} s, and prints the last line of the server's log"
+    if run.timed_out:
+        likely = "Your fixture waits although the server's process has ended. Ask process.poll() in the loop."
+        return SuiteFailure(ran=ran, got=f"no end within {WITHIN:g} s", expect=expect, likely=likely)
+    if run.passed:
+        likely = "Your fixture ignores that the server didn't start. Let it fail, with pytest.fail() or an exception."
+        return SuiteFailure(ran=ran, got="a run that passes", expect=expect, likely=likely)
+    if sign not in run.output:
+        likely = (
+            "Your fixture drops what the server prints, so the reason is lost. Store its output in a file, and put its "
+            "last lines into the message of the failure."
         )
-    )
-    for (what, (_, sign)), run in zip(servers.items(), runs, strict=True):
-        ran = f"your tests on a server that {what}"
-        expect = f"a run that fails within {WITHIN:g} s, and prints the last line of the server's log"
-        if run.timed_out:
-            likely = "Your fixture waits although the server's process has ended. Ask process.poll() in the loop."
-            raise SuiteFailure(ran=ran, got=f"no end within {WITHIN:g} s", expect=expect, likely=likely)
-        if run.passed:
-            likely = (
-                "Your fixture ignores that the server didn't start. Let it fail, with pytest.fail() or an exception."
-            )
-            raise SuiteFailure(ran=ran, got="a run that passes", expect=expect, likely=likely)
-        if sign not in run.output:
-            likely = (
-                "Your fixture drops what the server prints, so the reason is lost. Store its output in a file, and "
-                " put its last lines into the message of the failure."
-            )
-            got = f"a run that fails without the line {sign!r}"
-            raise SuiteFailure(ran=ran, got=got, expect=expect, likely=likely, printed=end_of(run))
+        got = f"a run that fails without the line {sign!r}"
+        return SuiteFailure(ran=ran, got=got, expect=expect, likely=likely, printed=end_of(run))
+    return None
 
 
 async def waits_until_ready(bench: Bench) -> None:
-    """Check that a test passes on a server that's ready after 3 s. TODO 4 runs all tests on it."""
+    """Check that the suite waits for a server that's ready after 3 s."""
     server = bench.server("right_slow_start")
-    run = await bench.once("slow start", server, replace(_plan(30.0), units=await _starting_units(bench)))
+    async with bench.lock(server):
+        # In random order, so TODO 4 needs only its reverse.
+        plan = replace(_plan(RIGHT_WITHIN * slowness()), seed=bench.seed)
+        run = await bench.once("slow start", server, plan)
+        if not run.passed:
+            # One test is enough to show whether it waits. The others are a matter of TODO 4.
+            run = await bench.once(
+                "slow start, one test", server, replace(plan, seed=None, units=await _starting_units(bench))
+            )
     if not run.passed:
         ran = "a test of yours on a server that starts after 3 s"
         raise first_failure(run, ran, "the test passes", server.label("Granted"))
@@ -196,7 +215,7 @@ async def leaves_nothing(bench: Bench) -> None:
     run = await _strict(bench)
     ran = "your tests as python -W error -m pytest -W error"
     expect = "every test passes, without warnings, and no process or file is left"
-    _nothing_left(run, ran)
+    nothing_left(run, ran)
     if found := WARNINGS.search(run.output):
         raise SuiteFailure(ran=ran, got=found[0].strip(), expect=expect, likely=_cause_of_warning(run.output))
     if not run.passed:
@@ -204,10 +223,21 @@ async def leaves_nothing(bench: Bench) -> None:
 
 
 async def leaves_nothing_on_failure(bench: Bench) -> None:
-    """Check that a run that ends at its first failure leaves nothing. Every other run on a broken server shows more."""
-    plan = replace(_plan(60.0), arguments=("-x",))
-    run = await bench.once("-x", bench.server("broken_sender_left_out"), plan, passes=False)
-    _nothing_left(run, "your tests with -x, on a server on which a test may fail")
+    """Check that a run leaves nothing if it ends at its first failure, or if a test fails that starts a server."""
+    server = bench.server("broken_sigterm_ignored")
+    # Lock it first: the check of TODO 8 needs the same results.
+    async with bench.lock(server):
+        plan = replace(_plan(60.0), arguments=("-x",))
+        run = await bench.once("-x", bench.server("broken_sender_left_out"), plan, passes=False)
+        nothing_left(run, "your tests with -x, on a server on which a test may fail")
+        starters = (await _strict(bench)).starters
+        # A server that isn't killed is a matter of the next check.
+        if again := await bench.complete(server, [unit for unit in bench.units if unit in starters], LONGEST):
+            likely = (
+                "A test that starts a server of its own must end it in finally, or with a with statement, because its "
+                "asserts may fail."
+            )
+            nothing_left(again, f"your tests that start a server, on a broken one: {server.what}", likely)
 
 
 async def leaves_nothing_when_interrupted(bench: Bench) -> None:
@@ -227,8 +257,13 @@ async def leaves_nothing_when_interrupted(bench: Bench) -> None:
 
 async def kills_a_stubborn_server(bench: Bench) -> None:
     """Check that a server that ignores SIGTERM is killed within 5 s."""
-    ignore = "import signal\n\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    stubborn = mutated(bench.server(GIVEN), "stubborn", first=ignore)
+    # Not at import: uvicorn sets its own handler after it has imported the application.
+    ignore = (
+        "from contextlib import asynccontextmanager\nimport signal\n\n\n@asynccontextmanager\n"
+        "async def lifespan(app):\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    yield\n\n"
+    )
+    stubborn = mutated(bench.server(GIVEN), "stubborn", before_app=ignore)
+    stubborn = replace(stubborn, code=stubborn.code.replace("app = FastAPI()", "app = FastAPI(lifespan=lifespan)"))
     plan = replace(_plan(30.0), units=await _starting_units(bench))
     run = await bench.once("stubborn", stubborn, plan)
     if _ends_late(run):
@@ -238,7 +273,7 @@ async def kills_a_stubborn_server(bench: Bench) -> None:
     kill = (
         "Your fixture only sends SIGTERM. If process.wait(3) raises TimeoutExpired, call process.kill() and wait again."
     )
-    _nothing_left(run, ran, kill)
+    nothing_left(run, ran, kill)
     if _ends_late(run):
         got = "no end of the run"
         if not run.timed_out:
@@ -313,7 +348,7 @@ async def _interrupted(bench: Bench, server: TestServer, when: str, starts: Any)
     if run.timed_out:
         got = f"no end within {INTERRUPTED_WITHIN:g} s"
         raise SuiteFailure(ran=ran, got=got, expect="the end of the run, with nothing left", likely=likely)
-    _nothing_left(run, ran, likely)
+    nothing_left(run, ran, likely)
 
 
 async def _interrupt_once(bench: Bench, server: TestServer, name: str, starts: Any) -> Run:
@@ -333,20 +368,6 @@ async def _interrupt_once(bench: Bench, server: TestServer, name: str, starts: A
         return await bench.once(name, server, _plan(INTERRUPTED_WITHIN), note, passes=False)
     finally:
         await stop(*tasks)
-
-
-def _nothing_left(run: Run, ran: str, likely: str = "") -> None:
-    expect = "no process and no file that the run has started or written"
-    if run.left:
-        likely = likely or (
-            "Your fixture doesn't end the server in every case, or ends only the parent of it. End it in finally, and "
-            "start Python itself, without a shell or --reload, so that the process that you end is the server."
-        )
-        got = f"{len(run.left)} process left: {run.left[0][:200]}"
-        raise SuiteFailure(ran=ran, got=got, expect=expect, likely=likely)
-    if run.files:
-        likely = "A file of the run stays. Use tempfile.TemporaryFile() or pytest's tmp_path for it."
-        raise SuiteFailure(ran=ran, got=f"the file {run.files[0]} is left", expect=expect, likely=likely)
 
 
 def _cause_of_warning(output: str) -> str:

@@ -8,7 +8,7 @@ a title and labels:
 - `Granted`: what a test takes for granted that fails on this right server, and what to do instead.
 - `Likely`: why a suite doesn't find this broken server, and what to do.
 - `Environment`: settings for the environment of the run.
-- `Full`: `no` if many tests wait for their deadline on it. Then it runs only until the first find, if that's enough.
+- `Full`: `no` if a whole run on it is long. Then it runs only until the second find, if that's enough.
 
 A text goes on in lines that begin with two spaces.
 """
