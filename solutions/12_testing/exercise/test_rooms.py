@@ -43,7 +43,9 @@ def address(server: Server, room: str) -> str:
 def member(server: Server, room: str) -> connect:
     """Return a client with a deadline for the handshake and for the close."""
     # No limit for received messages: at the default of 16, the client stops reading, and its close waits.
-    return connect(address(server, room), open_timeout=DEADLINE, close_timeout=DEADLINE, max_queue=None)
+    # No proxy: the client would use one from the environment for this machine too.
+    url = address(server, room)
+    return connect(url, open_timeout=DEADLINE, close_timeout=DEADLINE, max_queue=None, proxy=None)
 
 
 async def receive(client: ClientConnection) -> str | bytes:
