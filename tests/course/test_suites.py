@@ -20,7 +20,7 @@ from judge.suites.servers import LABELS, TestServer, servers_of
 from judge.suites.turns import Turns
 from judge.suites.units import contents_of
 from workshop.course import find_step
-from workshop.suites import MARK, Plan, Run, run_suite
+from workshop.suites import MARK, Outcome, Plan, Run, run_suite
 
 STEP = find_step(12)
 SERVERS = servers_of(STEP)
@@ -142,25 +142,20 @@ class TestRuns:
     def test_hang_is_named(self, suite: Path) -> None:
         """A run that doesn't end is ended, with everything that it has started, and its test is named."""
         (suite / "exercise" / "test_rooms.py").write_text(
-            "import subprocess, sys, time\n\n\ndef test_waits():\n"
-            "    subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True)\n"
-            "    time.sleep(600)\n",
-            "utf-8",
+            f"import subprocess, sys, time\n\n\ndef test_waits():\n{sleeper(600)}    time.sleep(600)\n", "utf-8"
         )
         run = run_once(SERVERS[0], suite, seconds=3.0)
         assert run.timed_out and run.running == "exercise/test_rooms.py::test_waits"
-        assert not marked()
+        assert not sleepers(600)
 
     def test_left_process_is_named_and_ended(self, suite: Path) -> None:
         """A process that a run leaves is listed, and killed."""
         (suite / "exercise" / "test_rooms.py").write_text(
-            "import subprocess, sys\n\n\ndef test_leaves():\n"
-            "    subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True)\n",
-            "utf-8",
+            f"import subprocess, sys\n\n\ndef test_leaves():\n{sleeper(601)}", "utf-8"
         )
         run = run_once(SERVERS[0], suite)
-        assert len(run.left) == 1 and "time.sleep(600)" in run.left[0]
-        assert not marked()
+        assert len(run.left) == 1 and "time.sleep(601)" in run.left[0]
+        assert not sleepers(601)
 
     def test_left_file_is_named(self, suite: Path) -> None:
         """A file that a run leaves is listed."""
@@ -176,12 +171,18 @@ class TestRuns:
         assert run_once(SERVERS[0], suite, units=[ONE]).called == {ONE}
 
 
-def marked() -> list[psutil.Process]:
-    """Return the processes of all runs that this process has started, and that still run."""
+def sleeper(seconds: int) -> str:
+    """Return a line of a test that starts a process in a session of its own, which sleeps for a number of seconds."""
+    code = f"import time; time.sleep({seconds})"
+    return f"    subprocess.Popen([sys.executable, '-c', '{code}'], start_new_session=True)\n"
+
+
+def sleepers(seconds: int) -> list[psutil.Process]:
+    """Return the processes of runs that sleep for this number of seconds. Each test has a number of its own."""
     found = []
     for process in psutil.process_iter():
         try:
-            if MARK in process.environ() and "time.sleep(600)" in " ".join(process.cmdline()):
+            if MARK in process.environ() and f"time.sleep({seconds})" in " ".join(process.cmdline()):
                 found.append(process)
         except psutil.Error:
             continue
@@ -223,6 +224,7 @@ async def judge_on_few(suite: Path) -> None:
     """Run the checks of TODO 1, 4, 5 and 6 on few servers."""
     bench = Bench(STEP, suite, 1, lambda point, words: None)
     await life.passes(bench)
+    await life.passes_twice(bench)
     await finds.holds_on_right_servers(bench)
     await finds.finds(bench, 5)
     await finds.finds(bench, 6)
@@ -249,6 +251,8 @@ class TestBench:
     def test_results_are_kept(self, suite: Path, plans: list[Plan]) -> None:
         """Without a change, nothing runs again. After a change in one test, only that test does."""
         asyncio.run(judge_on_few(suite))
+        # One whole run, two at the same time, which are the ordered ones on the given server, two on the other right
+        # server, and one on each broken server.
         assert len(plans) == 7
         plans.clear()
         asyncio.run(judge_on_few(suite))
@@ -261,13 +265,23 @@ class TestBench:
         assert [plan.units for plan in plans] == [None, changed, changed]
 
     def test_order_decides(self, suite: Path, plans: list[Plan]) -> None:
-        """A suite that only passes if its tests run in one order is refused, with the seed."""
+        """A suite that only passes if its tests run in one order is refused with the seed, and not as one of two runs
+        that disturb each other."""
         path = suite / "exercise" / "test_rooms.py"
         first, second = "def test_a():\n    seen.append(1)\n", "def test_b():\n    assert seen\n"
         path.write_text(f"{path.read_text('utf-8')}\n\nseen = []\n\n\n{first}\n\n{second}", "utf-8")
         with pytest.raises(SuiteFailure, match="A test needs another one to run before it") as failed:
             asyncio.run(judge_on_few(suite))
         assert failed.value.in_order
+
+    def test_different_purposes(self) -> None:
+        """Two functions count as two only if a server is known that one of them finds and the other one doesn't."""
+        find, miss = Result(False, Outcome("test_a", "call", "failed", 0.1, "", "")), Result(True)
+        sets = {"a": frozenset({"one", "two"}), "b": frozenset({"one"}), "c": frozenset()}
+        results = {"one": {"a": find, "b": find, "c": miss}, "two": {"a": find, "c": miss}}
+        assert finds.number_of_purposes(sets, results) == 1
+        results["two"]["b"] = miss
+        assert finds.number_of_purposes(sets, results) == 2
 
     def test_interrupted_test_has_no_result(self) -> None:
         """A test that was running when its run ended has no result."""
