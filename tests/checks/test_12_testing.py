@@ -18,7 +18,7 @@ class TestExercise:
     async def test_failed_start(self, bench: Bench) -> None:
         await life.reports_a_failed_start(bench)
 
-    @check(2, "waits for a server that starts after 3 s")
+    @check(2, "waits for a server that starts after 3 s and logs nothing")
     async def test_slow_start(self, bench: Bench) -> None:
         await life.waits_until_ready(bench)
 
@@ -30,17 +30,17 @@ class TestExercise:
     async def test_nothing_left(self, bench: Bench) -> None:
         await life.leaves_nothing(bench)
 
-    @check(3, "leaves nothing behind after a failure")
-    async def test_failure(self, bench: Bench) -> None:
-        await life.leaves_nothing_on_failure(bench)
+    @check(3, f"kills a server that ignores SIGTERM{NOT_ON_WINDOWS}")
+    async def test_stubborn(self, bench: Bench) -> None:
+        await life.kills_a_stubborn_server(bench)
 
     @check(3, f"leaves nothing behind after Ctrl+C{NOT_ON_WINDOWS}")
     async def test_interrupt(self, bench: Bench) -> None:
         await life.leaves_nothing_when_interrupted(bench)
 
-    @check(3, f"kills a server that ignores SIGTERM{NOT_ON_WINDOWS}")
-    async def test_stubborn(self, bench: Bench) -> None:
-        await life.kills_a_stubborn_server(bench)
+    @check(3, "leaves nothing behind after a failure")
+    async def test_failure(self, bench: Bench) -> None:
+        await life.leaves_nothing_on_failure(bench)
 
     @check(4, "passes on every right server")
     async def test_right_servers(self, bench: Bench) -> None:
@@ -54,7 +54,7 @@ class TestExercise:
     async def test_too_much(self, bench: Bench) -> None:
         await finds.finds(bench, 6)
 
-    @check(6, "proves silence without waiting for it")
+    @check(6, "ends within 5 s on the given server, so it doesn't wait for silence")
     async def test_short(self, bench: Bench) -> None:
         await life.ends_soon(bench)
 

@@ -1,6 +1,7 @@
 """The judge of test suites: its servers, its runs, and what it repeats after a save."""
 
 import asyncio
+import importlib
 import multiprocessing
 import shutil
 from collections import OrderedDict
@@ -11,7 +12,9 @@ from typing import Any
 
 import psutil
 import pytest
+from judge.command import Progress
 from judge.judge import Judge
+from judge.model import Verdict, checks_of
 from judge.suites import finds, kept, life
 from judge.suites.bench import Bench, results_of
 from judge.suites.failures import SuiteFailure
@@ -245,6 +248,20 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     monkeypatch.setattr("judge.suites.kept.KEPT.results", OrderedDict())
     monkeypatch.setattr("judge.suites.kept.KEPT.situations", OrderedDict())
     return plans
+
+
+class TestProgress:
+    def test_lines(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Outside of a terminal, each running check has one line on standard error, and the verdict is the output."""
+        checks = checks_of(importlib.import_module(f"checks.test_{STEP.name}").TestExercise)[:2]
+        progress = Progress()
+        for reached, doing in ((0, ""), (0, "right servers: 1 of 9"), (1, "")):
+            progress(Verdict(STEP.name, checks, reached=reached, doing=doing))
+        progress(Verdict(STEP.name, checks))
+        printed = capsys.readouterr()
+        lines = [f"{number} of 2 checks, running: 1 {check.title}" for number, check in enumerate(checks)]
+        assert printed.err.splitlines() == lines
+        assert "2 of 2 checks" in printed.out
 
 
 class TestBench:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import sys
 from collections.abc import Callable
 
@@ -18,6 +19,7 @@ from .watch import PATIENT, SHORT, watch
 AT_A_TIME = 2
 """Number of answers to judge at the same time, when all are judged."""
 CLEAR = "\x1b[2J\x1b[H"
+CLEAR_LINE = "\r\x1b[2K"
 
 
 def judge_once(step: Step, first: Server | None, events: bool, seed: int | None = None) -> bool:
@@ -32,9 +34,11 @@ def judge_once(step: Step, first: Server | None, events: bool, seed: int | None 
     Returns:
         Whether every required check passed.
     """
-    show = print_event if events else print_green
+    progress = Progress()
+    show = print_event if events else progress if step.is_suite else print_green
     judge = judge_of(step, step.folder, first=first, short=SHORT, patient=PATIENT, seed=seed, on_progress=show)
     verdict = judge.run()
+    progress.clear()
     record(verdict)
     if events:
         show(verdict)
@@ -122,6 +126,39 @@ class Screen:
             if self._tries.offer(verdict.passed):
                 lines.append(f"The worked solution next to yours: pytest --exercise {self._step.number} --solution")
         print((CLEAR if self._redraws else "") + "\n".join(lines), flush=True)
+
+
+class Progress:
+    """Print the green verdict as `print_green` does, and until then a line about the running check on standard error.
+
+    On a terminal, each line replaces the one before. Elsewhere, there's one for each check.
+    """
+
+    def __init__(self) -> None:
+        self._redraws = sys.stderr.isatty()
+        self._last = ""
+
+    def __call__(self, verdict: Verdict) -> None:
+        """Show the running check of an incomplete verdict, or a green verdict."""
+        if verdict.reached is None:
+            self.clear()
+            print_green(verdict)
+            return
+        check = verdict.checks[verdict.reached]
+        line = f"{verdict.count}, running: {check.number} {verdict.title(check) if self._redraws else check.title}"
+        if line != self._last:
+            self.clear()
+            width = shutil.get_terminal_size().columns - 1
+            print(
+                line[:width] if self._redraws else line, end="" if self._redraws else "\n", file=sys.stderr, flush=True
+            )
+            self._last = line
+
+    def clear(self) -> None:
+        """Remove the line from a terminal."""
+        if self._redraws and self._last:
+            print(CLEAR_LINE, end="", file=sys.stderr, flush=True)
+            self._last = ""
 
 
 def print_event(verdict: Verdict) -> None:

@@ -126,7 +126,10 @@ def first_failure(run: Run, ran: str, expect: str, likely: str = "") -> SuiteFai
         return SuiteFailure(ran=ran, got=describe(failed), expect=expect, likely=cause, test=place_of(failed))
     if run.timed_out:
         where = f" {short(run.running)} was still running." if run.running else ""
-        hangs = "A wait in this test, or in a fixture, has no deadline. Give each wait one, such as asyncio.timeout(2)."
+        hangs = (
+            "A wait in this test, or in a fixture, has no deadline, or many waits in a row take too long. Give each "
+            "wait a deadline, such as asyncio.timeout(2), and limit their number."
+        )
         got = f"no end within {run.plan.seconds:g} s.{where}"
         return SuiteFailure(ran=ran, got=got, expect=expect, likely=hangs)
     if not run.units:
@@ -159,7 +162,8 @@ def nothing_left(run: Run, ran: str, likely: str = "") -> None:
             "Your fixture doesn't end the server in every case, or ends only the parent of it. End it in finally, and "
             "start Python itself, without a shell or --reload, so that the process that you end is the server."
         )
-        got = f"{len(run.left)} process left: {run.left[0][:200]}"
+        count = "1 process is" if len(run.left) == 1 else f"{len(run.left)} processes are"
+        got = "\n".join([f"{count} left:", *(command[:LONGEST_LINE] for command in run.left[:3])])
         raise SuiteFailure(ran=ran, got=got, expect=expect, likely=likely, todo=LEAVES_NOTHING)
     if run.files:
         likely = "A file of the run stays. Use tempfile.TemporaryFile() or pytest's tmp_path for it."

@@ -204,7 +204,9 @@ def _too_slow(server: TestServer, run: Run) -> SuiteFailure | None:
         )
     if server.point == SILENCE and run.first_find is not None and run.first_find > FIRST_WITHIN * factor:
         likely = "Your deadlines are too long. Each answer is promised within 1 s, so wait for 2 s."
-        got = f"the first failure after {run.first_find:.0f} s"
+        got = f"the first failure in a test's call after {run.first_find:.0f} s"
+        if run.failures[0].phase != "call":
+            likely, got = IN_SETUP, f"{got}. Before it, {describe(run.failures[0])}"
         return SuiteFailure(ran=ran, got=got, expect=_silence_limits(), likely=likely)
     return None
 
@@ -264,7 +266,7 @@ async def _find_purposes(bench: Bench, ran: str) -> None:
         unknown = {unit: sum(unit not in known for known in results.values()) for unit in bench.units}
         wide = [unit for unit in bench.units if len(sets[unit]) > half]
         if wide:
-            raise _too_wide(ran, wide[0], len(sets[wide[0]]), len(servers))
+            raise _too_wide(ran, wide[0], [server for server in servers if server.name in sets[wide[0]]], len(servers))
         needed = [unit for unit in bench.units if len(sets[unit]) + unknown[unit] > half]
         if number_of_purposes(sets, results) < LEAST_TESTS:
             needed = bench.units
@@ -315,10 +317,11 @@ def _waits(known: dict[str, Result]) -> float:
     return sum(result.failure.seconds for result in known.values() if result.failure) / max(len(known), 1)
 
 
-def _too_wide(ran: str, unit: str, count: int, number: int) -> SuiteFailure:
+def _too_wide(ran: str, unit: str, found: list[TestServer], number: int) -> SuiteFailure:
+    listed = "".join(f"\n- {server.title}" for server in found)
     return SuiteFailure(
         ran=ran,
-        got=f"{short(unit)} fails on {count} of {number}",
+        got=f"{short(unit)} fails on {len(found)} of {number}:{listed}",
         expect=f"each test fails on at most half of them, {number // 2}",
         likely="This test checks several promises, so its failure doesn't name one. Split it.",
     )

@@ -176,7 +176,7 @@ def _hides_a_failed_start(run: Run, what: str, sign: str) -> SuiteFailure | None
 
 
 async def waits_until_ready(bench: Bench) -> None:
-    """Check that the suite waits for a server that's ready after 3 s."""
+    """Check that the suite waits for a server that's ready after 3 s, and that logs nothing."""
     server = bench.server("right_slow_start")
     async with bench.lock(server):
         # In random order, so TODO 4 needs only its reverse.
@@ -188,7 +188,7 @@ async def waits_until_ready(bench: Bench) -> None:
                 "slow start, one test", server, replace(plan, seed=None, units=await _starting_units(bench))
             )
     if not run.passed:
-        ran = "a test of yours on a server that starts after 3 s"
+        ran = "a test of yours on a server that starts after 3 s and logs nothing"
         raise first_failure(run, ran, "the test passes", server.label("Granted"))
 
 

@@ -65,7 +65,9 @@ class TestServer:
     @property
     def what(self) -> str:
         """The title in the middle of a sentence: "a server that ..." or the broken behavior."""
-        return self.title[0].lower() + self.title[1:].rstrip(".")
+        # Not "gET /rooms".
+        first = self.title[0] if self.title[:2].isupper() else self.title[0].lower()
+        return first + self.title[1:].rstrip(".")
 
 
 def given_server(step: Step) -> TestServer:
