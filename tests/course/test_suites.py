@@ -63,6 +63,8 @@ class TestServers:
             assert server.label("Granted" if server.kind == "right" else "Likely"), server.name
             if server.kind == "broken":
                 assert 5 <= server.point <= 8 and server.label("Breaks"), server.name
+        inside = {server.name: server.what for server in SERVERS}
+        assert inside["broken_rooms_unanswered"].startswith("GET ") and inside["right_class"].startswith("a server ")
         codes = {f"{server.code}{server.environment}" for server in SERVERS}
         assert len(codes) == len(SERVERS)
         assert sum(server.kind == "right" for server in SERVERS) == 9

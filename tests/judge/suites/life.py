@@ -55,12 +55,16 @@ START = (
 ONCE = 'Give the fixture that starts the server scope="session", so that all tests use one server.'
 
 
-def mutated(server: TestServer, name: str, *, first: str = "", before_app: str = "") -> TestServer:
-    """Return a server with more code at its beginning, or before its application is made."""
+def mutated(server: TestServer, name: str, *, first: str = "", startup: str = "") -> TestServer:
+    """Return a server with more code at its beginning, or with a lifespan that runs a line before its `yield`."""
     docstring, _, rest = server.code.partition('"""\n')
     code = f'{docstring}"""\n{first}{rest}'
-    if before_app:
-        code = code.replace("\napp = FastAPI(", f"\n{before_app}\napp = FastAPI(", 1)
+    if startup:
+        lifespan = (
+            "from contextlib import asynccontextmanager\nimport signal\n\n\n@asynccontextmanager\n"
+            f"async def lifespan(app):\n    {startup}\n    yield\n"
+        )
+        code = code.replace("\napp = FastAPI()", f"\n{lifespan}\n\napp = FastAPI(lifespan=lifespan)", 1)
     return replace(server, name=name, code=code)
 
 
@@ -130,20 +134,16 @@ async def reports_a_failed_start(bench: Bench) -> None:
     # Not at random: the results are kept by the server's code.
     word = bench.contents.shared[:8]
     error = f'raise RuntimeError("no configuration {word}")\n'
-    lifespan = (
-        "from contextlib import asynccontextmanager\n\n\n@asynccontextmanager\nasync def lifespan(app):\n"
-        f"    raise RuntimeError('no database {word}')\n    yield\n\n"
-    )
-    in_lifespan = mutated(given, "lifespan_error", before_app=lifespan)
-    code = in_lifespan.code.replace("app = FastAPI()", "app = FastAPI(lifespan=lifespan)")
-    in_lifespan = replace(in_lifespan, code=code)
     servers = {
         "raises an error at import": (
-            mutated(given, "import_error", before_app=error),
+            mutated(given, "import_error", first=error),
             f"RuntimeError: no configuration {word}",
         ),
         # uvicorn's own last line.
-        "raises an error in its lifespan": (in_lifespan, "Application startup failed. Exiting."),
+        "raises an error in its lifespan": (
+            mutated(given, "lifespan_error", startup=f"raise RuntimeError('no database {word}')"),
+            "Application startup failed. Exiting.",
+        ),
     }
     plan = _plan(WITHIN * slowness() + MARGIN)
     runs = await asyncio.gather(*(bench.once("start", server, plan, passes=False) for server, _ in servers.values()))
@@ -231,7 +231,7 @@ async def leaves_nothing_on_failure(bench: Bench) -> None:
         run = await bench.once("-x", bench.server("broken_sender_left_out"), plan, passes=False)
         nothing_left(run, "your tests with -x, on a server on which a test may fail")
         starters = (await _strict(bench)).starters
-        # A server that isn't killed is a matter of the next check.
+        # A server that isn't killed is a matter of its own check.
         if again := await bench.complete(server, [unit for unit in bench.units if unit in starters], LONGEST):
             likely = (
                 "A test that starts a server of its own must end it in finally, or with a with statement, because its "
@@ -258,12 +258,8 @@ async def leaves_nothing_when_interrupted(bench: Bench) -> None:
 async def kills_a_stubborn_server(bench: Bench) -> None:
     """Check that a server that ignores SIGTERM is killed within 5 s."""
     # Not at import: uvicorn sets its own handler after it has imported the application.
-    ignore = (
-        "from contextlib import asynccontextmanager\nimport signal\n\n\n@asynccontextmanager\n"
-        "async def lifespan(app):\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    yield\n\n"
-    )
-    stubborn = mutated(bench.server(GIVEN), "stubborn", before_app=ignore)
-    stubborn = replace(stubborn, code=stubborn.code.replace("app = FastAPI()", "app = FastAPI(lifespan=lifespan)"))
+    ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    stubborn = mutated(bench.server(GIVEN), "stubborn", startup=ignore)
     plan = replace(_plan(30.0), units=await _starting_units(bench))
     run = await bench.once("stubborn", stubborn, plan)
     if _ends_late(run):

@@ -65,8 +65,8 @@ class TestServer:
     @property
     def what(self) -> str:
         """The title in the middle of a sentence: "a server that ..." or the broken behavior."""
-        # Not "gET /rooms".
-        first = self.title[0] if self.title[:2].isupper() else self.title[0].lower()
+        # "GET /rooms" keeps its capital letter.
+        first = self.title[0] if self.title[1].isupper() else self.title[0].lower()
         return first + self.title[1:].rstrip(".")
 
 
