@@ -8,7 +8,7 @@ if sentence := problem():
 from .checking import check, progress
 from .comparing import compare
 from .course import ROOT, CourseError, find_step, steps
-from .graphs import draw_topology, plot_attempts, plot_delays
+from .graphs import draw_topology, plot_ages, plot_attempts, plot_delays
 from .network import Network
 from .page import page
 from .predictions import predict, reveal
@@ -39,6 +39,7 @@ __all__ = [
     "find_step",
     "lesson_variant",
     "page",
+    "plot_ages",
     "plot_attempts",
     "plot_delays",
     "predict",

@@ -93,6 +93,30 @@ def plot_attempts(measured: dict[str, list[float]]) -> Graph:
     return Graph(figure, "\n".join(lines))
 
 
+def plot_ages(measured: dict[str, list[tuple[float, float]]]) -> Graph:
+    """Draw a line for each run: the time to the right, the age of the newest received value upward.
+
+    Args:
+        measured: for each received message of a run, by a title: the time since the start of the run, and the age of
+            its values, both in seconds.
+    """
+    figure = new_figure(3.2)
+    axes = figure.subplots()
+    lines = []
+    # Different dashes, so the lines can be told apart without their colors.
+    for number, (title, points) in enumerate(measured.items()):
+        times, ages = zip(*points, strict=True) if points else ((), ())
+        axes.plot(times, ages, label=title, linestyle=("-", "--", ":", "-.")[number % 4])
+        end = f"{ages[-1]:.2f} s old at the end, at most {max(ages):.2f} s" if points else "nothing"
+        lines.append(f"{title}: {len(points)} messages, {end}")
+    axes.set(xlabel="seconds since the start", ylabel="age in seconds")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.4)
+    if measured:
+        axes.legend()
+    return Graph(figure, "\n".join(lines))
+
+
 def draw_topology(members: list[int], machine: str = "process") -> Graph:
     """Draw Redis, a row of processes that are connected to it, and the members at each process.
 

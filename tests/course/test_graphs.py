@@ -3,7 +3,7 @@
 import math
 import re
 
-from workshop import Table, Timeline, draw_topology, plot_attempts, plot_delays
+from workshop import Table, Timeline, draw_topology, plot_ages, plot_attempts, plot_delays
 
 PNG = b"\x89PNG"
 
@@ -26,6 +26,16 @@ class TestGraphs:
         heights = [sum(bar.get_height() for bar in axes.patches) for axes in graph._figure.axes]
         assert heights == [1, 3]
         assert "alone" in repr(graph) and "together" in repr(graph)
+
+    def test_ages(self) -> None:
+        """A line for each run, with its last and its greatest age as text."""
+        graph = plot_ages({"merged": [(0.0, 0.1), (1.0, 3.0), (2.0, 2.5)], "none": []})
+        assert repr(graph) == "merged: 3 messages, 2.50 s old at the end, at most 3.00 s\nnone: 0 messages, nothing"
+        assert graph._repr_png_().startswith(PNG)
+        (axes,) = graph._figure.axes
+        assert [len(line.get_xdata()) for line in axes.lines] == [3, 0]
+        assert len({line.get_linestyle() for line in axes.lines}) == 2
+        assert plot_ages({})._repr_png_().startswith(PNG)
 
     def test_topology(self) -> None:
         """A box for Redis and each process, and a dot for each member."""

@@ -544,3 +544,9 @@ def test_variant() -> None:
         solution = find_step(5).solution / "exercise" / "manager.py"
         assert text == solution.read_text("utf-8") + "\nADDED = 1\n"
     assert not folder.exists()
+    with variant(8, "main.py", "ADDED = 1\n", part="app", tab="ADDED = 2\n") as folder:
+        for name, end in (("main.py", "ADDED = 1\n"), ("tab.py", "ADDED = 2\n")):
+            lesson = find_step(8).folder / "app" / name
+            assert (folder / "app" / name).read_text("utf-8") == lesson.read_text("utf-8") + end
+    with pytest.raises(CourseError, match="exercise"), variant(8, "main.py", "", part="solution"):
+        pass

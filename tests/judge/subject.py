@@ -437,6 +437,7 @@ class Subject:
     async def another(
         self,
         *,
+        module: str = "",
         port: int = 0,
         counting: bool = False,
         fast: bool = False,
@@ -448,6 +449,7 @@ class Subject:
         """Start the answer in a server that only this check uses, and that it may end.
 
         Args:
+            module: a module of the judge that runs and extends the answer; see `probe`. By default, the answer itself.
             port: of the server; 0 lets the system choose.
             counting: whether its log lists the unfinished tasks; see loop/counting.py.
             fast: whether its clock runs fast; see loop/fast.py.
@@ -463,7 +465,10 @@ class Subject:
         extra = ("--loop", f"{loop}:new_loop") if loop else ()
         if loop:
             settings["PYTHONPATH"] = str(Path(__file__).with_name("loop"))
-        other = await self._start(self.server.target, self.folder, settings, port=port, extra=extra, cold=cold)
+        target, folder = self.server.target, self.folder
+        if module:
+            target, folder, settings = f"{module}:app", Path(__file__).parent, settings | {"ANSWER": str(self.folder)}
+        other = await self._start(target, folder, settings, port=port, extra=extra, cold=cold)
         if not noisy:
             self._started.append(other)
         try:

@@ -1,6 +1,7 @@
 """Step 13, lesson: the WebSocket endpoint. Each viewer samples for itself, and gets every sample."""
 
 import asyncio
+import time
 
 from fastapi import APIRouter, WebSocket
 
@@ -15,8 +16,11 @@ router = APIRouter()
 
 async def stream(tab: Tab, topics: set[str]) -> None:
     """Queue the values of these topics for a viewer, until its queue is full."""
+    interval = 1 / SAMPLES_PER_SECOND
     seq, has_room = 0, True
     while has_room:
+        # At whole intervals of the clock, so all charts move at the same time.
+        await asyncio.sleep(interval - time.time() % interval)
         seq += 1
         values = {topic: value for topic, value in sample().items() if topic in topics}
         if values:
@@ -24,7 +28,6 @@ async def stream(tab: Tab, topics: set[str]) -> None:
         if "alerts" in topics:
             for text in alerts():
                 has_room = has_room and tab.try_put(encode({"type": "alert", "text": text}))
-        await asyncio.sleep(1 / SAMPLES_PER_SECOND)
     tab.close(1013, "too slow")
 
 

@@ -33,14 +33,14 @@ class Rate(ViewerMessage):
     per_second: Annotated[float, Field(ge=1, le=20)]
 
 
-Request = Subscribe | Unsubscribe | Seen | Rate
-request_adapter: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
+ClientMessage = Subscribe | Unsubscribe | Seen | Rate
+client_message_adapter: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
 
 
-def parse(event: Mapping[str, Any]) -> Request | None:
+def parse(event: Mapping[str, Any]) -> ClientMessage | None:
     """Return the message of a viewer, or None if it isn't valid."""
     try:
         # A binary message has no text, and an empty one isn't JSON.
-        return request_adapter.validate_json(event.get("text") or "")
+        return client_message_adapter.validate_json(event.get("text") or "")
     except ValidationError:
         return None
