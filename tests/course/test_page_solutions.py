@@ -578,3 +578,15 @@ class TestSolutions:
             wait_for_rows(refused, "← received close", 1)
             assert contents(refused, "← received close")[0].startswith("4404")
             assert "Traceback" not in "\n".join(server.log)
+
+    def test_step_13_live_data(self, page: "Page", echo_lesson: Server, serve: Callable[..., Server]) -> None:
+        """A card gets a snapshot, two messages that it doesn't answer, and errors; see also test_page_chart.py."""
+        with serve(13) as server:
+            tab = self.join(page, echo_lesson, server.ws("/ws"))
+            for text in ("subscribe", "nowhere", "unsubscribe"):
+                topic = text if text == "nowhere" else "memory"
+                kind = "unsubscribe" if text == "unsubscribe" else "subscribe"
+                send(tab, json.dumps({"type": kind, "topics": [topic]}), "Send as JSON")
+                wait_for_rows(tab, "← received text", 3 if text == "subscribe" else 4 + (text == "unsubscribe"))
+            kinds = [json.loads(text)["type"] for text in contents(tab, "← received text")]
+            assert kinds == ["snapshot", "values", "values", "error", "unsubscribed"]
