@@ -96,6 +96,8 @@ class Mirror:
                     return
                 # A new dict: a reader may be using the one before.
                 self.values, self.seq = self.values | values, last
+            case {"type": "error", "detail": detail}:
+                logger.warning("The server refuses a request: %.200s", detail)
 
 
 def parse(data: str | bytes) -> Any:

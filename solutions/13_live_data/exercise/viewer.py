@@ -63,10 +63,9 @@ class Viewer:
             self.tab.close(1013, "too slow")
 
     def stop(self) -> None:
-        """Send no values any longer."""
+        """Drop the merged values, and end the interval. The viewer may subscribe again."""
         self._merged.clear()
-        if self._rate_timer:
-            self._rate_timer.cancel()
+        self._cancel_interval()
 
     def _flush(self) -> None:
         # At most two unseen messages: more would only wait in the buffers of the network, and grow old there.
@@ -78,9 +77,12 @@ class Viewer:
         if self._interval:
             self._rate_timer = asyncio.get_running_loop().call_later(self._interval, self._end_interval)
 
-    def _end_interval(self) -> None:
+    def _cancel_interval(self) -> None:
         if self._rate_timer:
             self._rate_timer.cancel()
             self._rate_timer = None
+
+    def _end_interval(self) -> None:
+        self._cancel_interval()
         # Without this, the last value of a burst would wait for the next change.
         self._flush()
