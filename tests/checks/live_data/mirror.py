@@ -1,0 +1,270 @@
+"""Step 13, TODO 8: a client that keeps a copy of the server's values."""
+
+import asyncio
+
+from judge.conversation import pause
+from judge.mirrors import Feed, MirrorServer, mirror_server, show_state
+from judge.model import Failure, check
+from judge.subject import Subject
+from judge.viewers import COUNTED, expected, feed_server
+from workshop.network import Network
+
+STALE = 1.0
+"""The time without a message after which a mirror is stale, in seconds."""
+COMES_BACK = 8.0
+"""The longest wait for a reconnect, in seconds. The first delays of step 09 are much shorter."""
+SPEED = 10
+"""Seconds of the mirror's clock for each real second, in the check of its delays."""
+REFUSED = 12.0
+"""The time for which the server refuses handshakes, and then for which it closes connections, in these seconds."""
+MOST_REFUSED = 10
+"""Attempts in the first of these times. With the delays of step 09, there are four or five."""
+MOST_DROPPED = 6
+"""Attempts in the second one, in which there are one to three."""
+SHORT = 2.0
+"""The limit for the first delay after a snapshot, in these seconds. It's at most 0.5 s in step 09."""
+CONNECTS = "Your client doesn't connect to the server. In __aenter__, start a task that calls connect(self.url)."
+SNAPSHOT = (
+    "Your client doesn't take the snapshot over. Replace values and seq by those of the snapshot, without an await "
+    "in between."
+)
+APPLY = "Your client doesn't apply values. If first is seq + 1, update values with them, and set seq to last."
+ONLY_NEWEST = "Your client replaces all values by those of the last message. Update the dict, topic by topic."
+NO_RESYNC = (
+    "Your client doesn't detect a gap. If the first of a message isn't seq + 1, don't apply it: send the subscribe "
+    "again, and wait for the snapshot."
+)
+STORM = (
+    "Your client sends a subscribe for each message after a gap. Remember that you've sent one, until the snapshot "
+    "arrives."
+)
+APPLIED = "Your client applies values after a gap, before the snapshot. Until the snapshot arrives, throw them away."
+OLDER = (
+    "Your client applies values that are older than its own, or takes them for a gap. If last isn't greater than seq, "
+    "throw the message away."
+)
+KEPT = "Your client keeps a value that isn't in the snapshot. Replace the whole dict."
+NEVER_STALE = (
+    "stale stays False although nothing arrives. Store the time of each received message, and compare it with the "
+    "event loop's time() in a property."
+)
+ALWAYS_STALE = "stale is True although messages arrive. Store the time of each received message."
+LOST = (
+    "Your client doesn't come back after a lost connection. Catch OSError and WebSocketException around connect() and "
+    "the loop over its messages, and connect again after a delay."
+)
+TOO_FAST = (
+    "Your client connects again without a delay, or with a constant short one. Sleep before attempt n, counted from 0, "
+    "for a random time between half and all of min(cap, base * 2**n), as in step 09."
+)
+HANDSHAKE_RESETS = (
+    "Your client starts again with the shortest delay as soon as a connection opens. Set the number of attempts back "
+    "to 0 when a snapshot arrives."
+)
+NOT_RESET = (
+    "Your client's delays keep growing, although it has received a snapshot meanwhile. Set the number of attempts back "
+    "to 0 when one arrives."
+)
+NO_JITTER = (
+    "Your client's delays aren't random, so all clients of a restarted server reconnect at the same time. Sleep for "
+    "random.uniform(delay / 2, delay)."
+)
+RESTARTED = (
+    "Your client doesn't take over the snapshot of a server that was restarted: its seq is lower than before, and its "
+    "topics are others. Replace values and seq by those of each snapshot, whatever seq is."
+)
+FORGETS = (
+    "Your client forgets its values when the connection is lost. Keep them until the next snapshot; stale shows it."
+)
+LEFT = "A task of your client still runs after async with. Cancel each task in __aexit__, and await it."
+DIFFERS = "The values aren't those of the server at this seq. Set values and seq together, without an await in between."
+
+
+def is_near(delay: float, delays: list[float]) -> bool:
+    """Return whether one of these delays is this one, in spite of the time that its computation took."""
+    return any(abs(each - delay) < 0.02 * delay for each in delays)
+
+
+class Mirrors:
+    @check(8, "mirrors the snapshot and the values, and answers seen")
+    async def test_mirror(self, subject: Subject) -> None:
+        async with mirror_server(subject) as fake:
+            feed = await self._synced(fake)
+            await feed.values(11, 11, cpu=5.0)
+            await feed.seen(11)
+            await fake.has(11, likely=APPLY, cpu=5.0, memory=2.0)
+            await feed.values(12, 40, memory=6.0, disk=7.0)
+            await feed.seen(40)
+            await fake.has(40, likely=ONLY_NEWEST, cpu=5.0, memory=6.0, disk=7.0)
+            exited = await fake.ask("exit")
+            if exited["tasks"]:
+                got = f"unfinished tasks: {', '.join(exited['tasks'])}"
+                raise Failure(after="the end of async with", got=got, expect="no task of the mirror", likely=LEFT)
+
+    @staticmethod
+    async def _synced(fake: MirrorServer) -> Feed:
+        """Return the connection of a mirror that has received a snapshot."""
+        await fake.enter()
+        feed = await fake.feed(likely=CONNECTS)
+        await feed.subscribed()
+        await feed.snapshot(10, cpu=1.0, memory=2.0)
+        await fake.has(10, likely=SNAPSHOT, cpu=1.0, memory=2.0)
+        return feed
+
+    @check(8, "asks for one snapshot after a gap, and applies nothing before it")
+    async def test_gap(self, subject: Subject) -> None:
+        async with mirror_server(subject) as fake:
+            feed = await self._synced(fake)
+            fake.after = "a snapshot with the seq 10, and the gap is the sample 11"
+            await feed.values(12, 12, cpu=5.0)
+            await feed.subscribed(likely=NO_RESYNC)
+            await feed.values(13, 13, cpu=6.0)
+            await feed.values(20, 21, cpu=7.0)
+            await feed.values(11, 11, cpu=8.0)
+            await feed.snapshot(30, cpu=9.0, disk=3.0)
+            await fake.has(30, likely=KEPT if "memory" in fake.states[-1]["values"] else SNAPSHOT, cpu=9.0, disk=3.0)
+            for state in fake.states:
+                if state["values"].get("cpu") in (5.0, 6.0, 7.0, 8.0):
+                    raise fake.failure(show_state(state), "no values of these messages before the snapshot", APPLIED)
+            await feed.values(31, 31, cpu=10.0)
+            await fake.has(31, likely=APPLY, cpu=10.0, disk=3.0)
+            while (message := await feed.next(expect='{"type": "seen", "last": 31}', likely=APPLY)) != {
+                "type": "seen",
+                "last": 31,
+            }:
+                if isinstance(message, dict) and message.get("type") == "subscribe":
+                    fake.did = "values after a gap, and then the snapshot"
+                    raise fake.failure("a second subscribe", "one subscribe for each gap", STORM)
+            # An overlap is a gap too: its values can't be told from those of the samples that the mirror has.
+            fake.after = "values up to the seq 31"
+            await feed.values(30, 33, cpu=11.0)
+            await feed.subscribed(likely=NO_RESYNC)
+
+    @check(8, "throws older values away")
+    async def test_older(self, subject: Subject) -> None:
+        async with mirror_server(subject) as fake:
+            feed = await self._synced(fake)
+            fake.after = "a snapshot with the seq 10"
+            await feed.values(8, 9, cpu=5.0)
+            await feed.values(10, 10, cpu=6.0)
+            await feed.values(11, 12, memory=7.0)
+            await fake.has(12, likely=OLDER, cpu=1.0, memory=7.0)
+            for state in fake.states:
+                if state["values"].get("cpu") in (5.0, 6.0):
+                    raise fake.failure(show_state(state), "no older values", OLDER)
+            message = {}
+            while message != {"type": "seen", "last": 12}:
+                message = await feed.next(expect='{"type": "seen", "last": 12}', likely=OLDER)
+                if isinstance(message, dict) and message.get("type") == "subscribe":
+                    raise fake.failure("a subscribe", "no subscribe for older values", OLDER)
+
+    @check(8, "is stale when nothing has arrived for a second", pauses=True)
+    async def test_stale(self, subject: Subject) -> None:
+        async with mirror_server(subject) as fake:
+            feed = await self._synced(fake)
+            fake.after = "a snapshot, and messages with values every 0.2 s"
+            await pause(0)
+            last, before = 10, len(fake.states)
+            longest = 0.0
+            loop = asyncio.get_running_loop()
+            for _ in range(8):
+                start = loop.time()
+                await asyncio.sleep(0.2)
+                last += 1
+                await feed.values(last, last, cpu=float(last))
+                await fake.has(last, likely=APPLY, cpu=float(last), memory=2.0)
+                longest = max(longest, loop.time() - start)
+            # If the machine was busy, this decides nothing.
+            if longest < STALE / 2 and any(state["stale"] for state in fake.states[before:]):
+                raise fake.failure("mirror.stale is True", "mirror.stale is False while messages arrive", ALWAYS_STALE)
+            fake.after = f"no message for {STALE:g} s"
+            await fake.until(lambda state: state["stale"], expect="mirror.stale is True", likely=NEVER_STALE)
+            fake.after = None
+            await feed.values(last + 1, last + 1, cpu=0.0)
+            await fake.until(
+                lambda state: not state["stale"] and state["seq"] == last + 1,
+                expect=f"mirror.stale is False, mirror.seq {last + 1}",
+                likely=ALWAYS_STALE,
+            )
+
+    @check(8, "reconnects with growing delays, and keeps its values meanwhile", pauses=True)
+    async def test_reconnects(self, subject: Subject) -> None:
+        async with mirror_server(subject, speed=SPEED) as fake:
+            feed = await self._synced(fake)
+            await fake.ask()
+            fake.after = "the server refuses handshakes with HTTP 503"
+            fake.refuses = True
+            await feed.drop()
+            await self._attempts(fake, MOST_REFUSED, "four or five", TOO_FAST)
+            state = await fake.ask()
+            if state["values"] != {"cpu": 1.0, "memory": 2.0}:
+                raise fake.failure(show_state(state), 'mirror.values {"cpu": 1.0, "memory": 2.0}', FORGETS)
+            if any(all(is_near(2**n * each, state["delays"]) for n in range(4)) for each in state["delays"]):
+                got = f"delays of {', '.join(f'{each:.2f}' for each in state['delays'])} s"
+                raise fake.failure(got, "random delays", NO_JITTER)
+            fake.drops, fake.refuses = True, False
+            fake.did = "a close frame with the code 1013, right after each handshake"
+            fake.after = "the server has refused handshakes with HTTP 503"
+            await self._attempts(fake, MOST_DROPPED, "one to three", HANDSHAKE_RESETS)
+            fake.drops = False
+            fake.after = "the server has refused or closed all connections for a while"
+            feed = await self._back(fake)
+            # A server that was restarted counts from 1 again, and has other topics.
+            await feed.values(1, 2, cpu=3.0)
+            await feed.snapshot(2, disk=4.0)
+            await fake.has(2, likely=RESTARTED, disk=4.0)
+            await feed.values(3, 3, cpu=5.0)
+            await fake.has(3, likely=APPLY, cpu=5.0, disk=4.0)
+            # With a close frame too.
+            await fake.ask()
+            await feed.connection.close(1012)
+            fake.did = "a close frame with the code 1012"
+            fake.after = "a snapshot and values, after a while without a connection"
+            feed = await self._back(fake)
+            delays = (await fake.ask())["delays"]
+            if delays and min(delays) > SHORT:
+                got = f"a delay of {min(delays):.1f} s before the next attempt"
+                raise fake.failure(got, "the shortest delay, as after the first connection", NOT_RESET)
+            await fake.ask("exit")
+
+    @staticmethod
+    async def _attempts(fake: MirrorServer, most: int, usual: str, likely: str) -> None:
+        before = fake.attempts
+        await pause(REFUSED / SPEED)
+        if (attempts := fake.attempts - before) > most:
+            got = f"{attempts} attempts in {REFUSED:g} s, by the clock of your client"
+            raise fake.failure(got, f"{usual} attempts in {REFUSED:g} s", likely)
+
+    @staticmethod
+    async def _back(fake: MirrorServer) -> Feed:
+        """Return the next connection, which must start with a subscribe."""
+        feed = await fake.feed(likely=LOST, seconds=COMES_BACK)
+        await feed.subscribed()
+        return feed
+
+    @check(8, "equals the server of your package, also after the network was cut", pauses=True)
+    async def test_own_server(self, subject: Subject) -> None:
+        async with (
+            feed_server(subject, SAMPLES_PER_SECOND="100") as server,
+            Network(server.subject.server) as network,
+            mirror_server(subject) as fake,
+        ):
+            topics = ["count", *COUNTED[1:], "rare"]
+            await fake.enter(network.ws("/ws"), topics)
+            await pause(0)
+            for round_number in range(2):
+                checked = len(fake.states)
+                start = fake.states[-1]["seq"] if fake.states else 0
+                expect = f"mirror.seq at least {start + 50}"
+                fake.did = "the values of your server"
+                state = await fake.until(lambda now, start=start: now["seq"] >= start + 50, expect=expect, likely=LOST)
+                for state in fake.states[checked:]:
+                    if "count" not in state["values"]:
+                        continue
+                    count = int(state["values"]["count"])
+                    wanted = {topic: value for topic in topics if (value := expected(topic, count)) is not None}
+                    if state["values"] != wanted or abs(state["seq"] - count) > 1:
+                        raise fake.failure(show_state(state), show_state({"seq": count, "values": wanted}), DIFFERS)
+                if round_number == 0:
+                    network.cut()
+                    fake.after = "the network was cut once"

@@ -1,0 +1,122 @@
+"""Run the mirror of an answer of step 13 in a separate process, with commands from the judge.
+
+    PYTHONPATH=tests/judge/driver:steps/13_live_data python -m mirror_driver ws://127.0.0.1:8000/control
+
+The driver receives commands and sends events as JSON, over a connection to the judge. It sends the mirror's state
+after each change. If SPEED is set in the environment, the clock of its event loop runs so many times as fast.
+"""
+
+import asyncio
+import json
+import os
+import selectors
+import sys
+import traceback
+from typing import Any, ClassVar
+
+from exercise.mirror import Mirror
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+INTERVAL = 0.005
+"""Seconds between two looks at the mirror. It has nothing to wait for."""
+
+SPEED = float(os.environ.get("SPEED", "1"))
+"""Seconds of the event loop's clock for each real second."""
+
+
+class Selector(selectors.DefaultSelector):
+    """A selector whose timeouts are in seconds of the event loop's clock."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait for events, at most `timeout` seconds of the event loop's clock."""
+        return super().select(timeout / SPEED if timeout and timeout > 0 else timeout)
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop that records the delays that the answer itself requests. Those of websockets aren't its own."""
+
+    delays: ClassVar[list[float]] = []
+    """The delays since the last answer, in seconds of its clock."""
+
+    def time(self) -> float:
+        """Return the time of its clock."""
+        return super().time() * SPEED
+
+    def call_at(self, when: float, *arguments: Any, **options: Any) -> asyncio.TimerHandle:
+        """Record the delay, and schedule the callback."""
+        frame = sys._getframe(1)
+        while frame.f_back and os.path.basename(os.path.dirname(frame.f_code.co_filename)) == "asyncio":
+            frame = frame.f_back
+        if os.path.basename(os.path.dirname(frame.f_code.co_filename)) == "exercise":
+            Loop.delays.append(when - self.time())
+        return super().call_at(when, *arguments, **options)
+
+
+def state_of(mirror: Any) -> dict[str, Any]:
+    """Return the state of a mirror."""
+    return {"values": dict(mirror.values), "seq": mirror.seq, "stale": bool(mirror.stale)}
+
+
+def place_of(error: BaseException) -> str:
+    """Return an exception with the learner's innermost line."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "exercise" in frame.filename]
+    place = f" (mirror.py:{frames[-1].lineno}, in {frames[-1].name}())" if frames else ""
+    return f"{type(error).__name__}: {error}"[:200] + place
+
+
+async def main(control: str) -> None:
+    """Run the commands from this connection until it ends."""
+    own = asyncio.current_task()
+    async with connect(control, max_size=None, ping_interval=None, proxy=None) as judge:
+
+        async def send(event: str, **more: Any) -> None:
+            await judge.send(json.dumps({"event": event, **more}))
+
+        async def watch(mirror: Any) -> None:
+            last = None
+            while True:
+                if (state := state_of(mirror)) != last:
+                    last = state
+                    await send("state", **state)
+                await asyncio.sleep(INTERVAL)
+
+        before: set[asyncio.Task[Any]] = set()
+        mirror: Any = None
+        watching: asyncio.Task[None] | None = None
+        async for command in judge:
+            match json.loads(command):
+                case {"do": "enter", "url": url, "topics": topics}:
+                    before = asyncio.all_tasks()
+                    try:
+                        mirror = Mirror(url, topics)
+                        await mirror.__aenter__()
+                        watching = asyncio.create_task(watch(mirror))
+                    except Exception as error:
+                        await send("crashed", error=place_of(error))
+                case {"do": "ask"}:
+                    try:
+                        await send("answer", **state_of(mirror), delays=Loop.delays[:])
+                        Loop.delays.clear()
+                    except Exception as error:
+                        await send("crashed", error=place_of(error))
+                case {"do": "exit"}:
+                    if watching:
+                        watching.cancel()
+                        await asyncio.wait([watching])
+                    try:
+                        await mirror.__aexit__(None, None, None)
+                    except Exception as error:
+                        await send("crashed", error=place_of(error))
+                    # Yield control, so a task that was canceled and isn't awaited could end too.
+                    await asyncio.sleep(0)
+                    left = [task.get_coro().__qualname__ for task in asyncio.all_tasks() - before - {own}]
+                    await send("exited", tasks=sorted(left))
+
+
+if __name__ == "__main__":
+    try:
+        with asyncio.Runner(loop_factory=lambda: Loop(Selector())) as runner:
+            runner.run(main(sys.argv[1]))
+    except ConnectionClosed:
+        pass  # The judge has ended.
