@@ -110,6 +110,20 @@ class TestLesson:
                     lost.append(sum(await asyncio.gather(*(cells["is_lost"](server, n / 40) for n in range(40)))))
         assert lost[0] == 0 < lost[1] < 40
 
+    async def test_gap(self) -> None:
+        """If every fifth sample is lost on its way, the ranges show each gap."""
+        with variant(13, "viewer.py", cells["LOSSY"]) as folder, own(folder) as server:
+            async with cells["connect"](server.ws("/ws")) as viewer:
+                await viewer.send(cells["subscribe"]("cpu"))
+                last = (await cells["receive"](viewer, "snapshot"))["seq"]
+                gaps = []
+                for _ in range(9):
+                    values = await cells["receive"](viewer)
+                    if values["first"] != last + 1:
+                        gaps.append((last + 1, values["first"]))
+                    last = values["last"]
+        assert gaps == [(5, 6), (10, 11)]
+
     async def test_burst(self) -> None:
         """If early samples are ignored, the last value of a burst never comes."""
         last = []

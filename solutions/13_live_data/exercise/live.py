@@ -29,7 +29,7 @@ async def live(websocket: WebSocket, feed: FeedDep) -> None:
                     continue
                 match parse(event):
                     case Subscribe(topics=topics) | Unsubscribe(topics=topics) if not set(topics) <= set(TOPICS):
-                        viewer.send({"type": "error", "detail": f"unknown topic; there are {', '.join(TOPICS):.500}"})
+                        viewer.send({"type": "error", "detail": "unknown topic"})
                     case Subscribe(topics=topics):
                         feed.subscribe(viewer, topics)
                     case Unsubscribe(topics=topics):

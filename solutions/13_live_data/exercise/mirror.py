@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
+from websockets.uri import parse_uri
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ class Mirror:
     """
 
     def __init__(self, url: str, topics: Iterable[str], *, base: float = 0.5, cap: float = 10.0) -> None:
+        parse_uri(url)  # Raises InvalidURI or ValueError.
         self.url = url
         self.topics = list(topics)
         self.base = base

@@ -84,5 +84,5 @@ class Viewer:
 
     def _end_interval(self) -> None:
         self._cancel_interval()
-        # Without this, the last value of a burst would wait for the next change.
+        # Don't wait for the next sample: with few samples a second, it may be far away.
         self._flush()

@@ -14,7 +14,7 @@ from .tab import Tab
 # TODO 1: sample once for all viewers, SAMPLES_PER_SECOND times a second, one call of sample() at a time. A sample that
 #         blocks for 0.2 s delays no viewer, and one that raises ends nothing. You need a new file, such as feed.py.
 # TODO 2: call sample() only while there are viewers: from the first subscribe until LINGER seconds after the last one
-#         has left, or has no topics any longer. Leave no task behind.
+#         has left, or has unsubscribed from its last topic. Don't leave a task behind for each start.
 # TODO 3: answer subscribe with {"type": "snapshot", "seq": S, "values": {...}}: the newest value of each topic of this
 #         viewer. Then send {"type": "values", "first": F, "last": L, "values": {...}}. The first F is S + 1, and each
 #         later F is the L before + 1. seq counts the samples of the server. An unknown topic gets an error, and nothing
@@ -22,7 +22,7 @@ from .tab import Tab
 #         messages.
 # TODO 4: answer unsubscribe with {"type": "unsubscribed", "topics": [...]}. No value of these topics comes after it.
 # TODO 5: at most MAX_UNSEEN messages with values may be unseen. Merge the samples meanwhile: keep the newest value of
-#         each topic. A seen sends them in one message.
+#         each topic. A seen, which answers earlier messages too, sends them in one message.
 # TODO 6: {"type": "rate", "per_second": R} limits the messages with values of this viewer. The last value of a burst
 #         arrives within 1/R + 0.1 s.
 # TODO 7: queue each alert as {"type": "alert", "text": ...} for the viewers with the topic alerts, in order, whatever
