@@ -19,3 +19,6 @@ from .live_data.snapshots import Snapshots, Unsubscribe
 # Checks of one TODO run in reverse order of these classes.
 class TestExercise(Mirrors, Alerts, Rates, Flow, Unsubscribe, Snapshots, Life, Producer):
     """All checks of step 13."""
+
+    least_patience = 2.0
+    """Minimum timeout, in seconds: some of these checks wait for 30 samples, with 20 samples a second."""

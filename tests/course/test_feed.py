@@ -1,4 +1,4 @@
-"""The feed of step 13 under other servers, with a producer that fails, and on a machine that may not be read."""
+"""The feed of step 13 under other servers, with a producer that fails, on other machines, and with short timeouts."""
 
 import asyncio
 import json
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from judge.judge import Judge
+from judge.watch import PATIENT, SHORT
 from websockets.asyncio.client import connect
 from workshop.course import find_step
 from workshop.server import Server
@@ -133,3 +135,9 @@ async def test_recording_on_request() -> None:
             await ada.send('{"type": "subscribe", "topics": ["disk"]}')
             await receive(ada)
             assert (await receive(ada))["values"] == {"disk": 41.5}
+
+
+async def test_timeouts_of_a_learner() -> None:
+    """The solution passes with the short timeouts of `pytest --exercise` and `check()`: some checks wait for samples."""
+    verdict = await Judge(STEP, STEP.solution, short=SHORT, patient=PATIENT).judge()
+    assert verdict.passed, verdict
