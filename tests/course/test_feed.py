@@ -138,6 +138,6 @@ async def test_recording_on_request() -> None:
 
 
 async def test_timeouts_of_a_learner() -> None:
-    """The solution passes with the short timeouts of `pytest --exercise` and `check()`: some checks wait for samples."""
+    """The solution passes with the short timeouts of `check()`, although some checks wait for samples."""
     verdict = await Judge(STEP, STEP.solution, short=SHORT, patient=PATIENT).judge()
     assert verdict.passed, verdict
