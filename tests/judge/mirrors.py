@@ -59,8 +59,13 @@ class Feed:
         """Send values."""
         await self.send({"type": "values", "first": first, "last": last, "values": values})
 
-    async def next(self, *, expect: str, likely: str) -> Any:
+    async def next(self, *, expect: str, likely: str, closed: str = "") -> Any:
         """Return the next message of the mirror, parsed.
+
+        Args:
+            expect: the expected message, for the message of a failure.
+            likely: the mistake, if none arrives.
+            closed: the mistake, if the mirror closes the connection; by default `likely`.
 
         Raises:
             Failure: none arrives.
@@ -72,10 +77,11 @@ class Feed:
             got = f"nothing within {self.fake.patience:g} s"
         except ConnectionClosed:
             got = f"the connection closed, code {self.connection.close_code}"
+            likely = closed or likely
         raise self.fake.failure(got, expect, likely)
 
-    async def subscribed(self, *, likely: str = NO_SUBSCRIBE) -> None:
-        """Read up to a subscribe for all topics; a seen may come before it.
+    async def subscribed(self, *, likely: str = NO_SUBSCRIBE, closed: str = "") -> None:
+        """Read up to a subscribe for all topics; a seen may come before it. See `next`.
 
         Raises:
             Failure: none arrives, or it's wrong.
@@ -83,7 +89,7 @@ class Feed:
         expect = show({"type": "subscribe", "topics": TOPICS})
         message = {"type": "seen"}
         while isinstance(message, dict) and message.get("type") == "seen":
-            message = await self.next(expect=expect, likely=likely)
+            message = await self.next(expect=expect, likely=likely, closed=closed)
         topics = message.get("topics") if isinstance(message, dict) else None
         if not isinstance(topics, list) or message != {"type": "subscribe", "topics": topics}:
             raise self.fake.failure(show(message), expect, likely)
@@ -100,6 +106,15 @@ class Feed:
         message = await self.next(expect=show(expected), likely=likely)
         if message != expected:
             raise self.fake.failure(show(message), show(expected), likely)
+
+    async def processed(self) -> None:
+        """Wait until the mirror has received, and most likely handled, all messages so far."""
+        with contextlib.suppress(ConnectionClosed, TimeoutError):
+            async with asyncio.timeout(self.fake.patience):
+                await (await self.connection.ping())
+        # The library answers pings itself. The mirror's task runs before these answers.
+        for _ in range(2):
+            await self.fake.ask()
 
     async def drop(self) -> None:
         """End the connection without a close frame."""
@@ -228,8 +243,28 @@ class MirrorServer:
             got = self._crash or f"no connection within {seconds or self.patience:g} s"
             raise self.failure(got, "a connection to the server", likely) from None
 
-    async def until(self, holds: Callable[[dict[str, Any]], bool], *, expect: str, likely: str) -> dict[str, Any]:
+    async def attempted(self, attempts: int, *, likely: str, seconds: float) -> None:
+        """Wait until the mirror has attempted this number of handshakes.
+
+        Raises:
+            Failure: it hasn't in time.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                while self.attempts < attempts:
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise self.failure(f"no attempt within {seconds:g} s", "another attempt", likely) from None
+
+    async def until(
+        self, holds: Callable[[dict[str, Any]], bool], *, expect: str, likely: str | Callable[[dict[str, Any]], str]
+    ) -> dict[str, Any]:
         """Wait until the state of the mirror satisfies `holds`, and return it.
+
+        Args:
+            holds: a function that returns whether a state is the expected one.
+            expect: the expected state, for the message of a failure.
+            likely: the mistake, if no state is; or a function that finds it from the last state.
 
         Raises:
             Failure: it doesn't in time.
@@ -242,10 +277,12 @@ class MirrorServer:
                     if self._crash:
                         raise self.failure(self._crash, expect, "")
         except TimeoutError:
-            raise self.failure(show_state(self.states[-1] if self.states else {}), expect, likely) from None
+            state = self.states[-1] if self.states else {"seq": 0, "values": {}}
+            cause = likely(state) if callable(likely) else likely
+            raise self.failure(show_state(state), expect, cause) from None
         return self.states[-1]
 
-    async def has(self, seq: int, *, likely: str, **values: float) -> None:
+    async def has(self, seq: int, *, likely: str | Callable[[dict[str, Any]], str], **values: float) -> None:
         """Wait until the mirror has this number and exactly these values.
 
         Raises:

@@ -3,7 +3,8 @@
     ANSWER=steps/13_live_data uvicorn source_probe:app --app-dir tests/judge
 
 The n-th sample has the value n for the topic `count` and for one of the topics `m0` to `m9`, the one with the last
-digit of n. The first sample has the value 1 for `rare`. So the judge knows the newest value of each topic from n alone.
+digit of n. The first sample has the value 1 for `rare`, and `zero` is 1 and 0 in turn. So the judge knows the newest
+value of each topic from n alone.
 
 Settings, from the environment:
 
@@ -16,6 +17,7 @@ Requests: `GET /judge/state`, and `POST /judge/push` with {"values": [...], "ale
 added to one of the next samples, and the alerts are returned after the next one.
 """
 
+import asyncio
 import importlib
 import json
 import os
@@ -34,6 +36,8 @@ PADDING = "-" * int(os.environ.get("PADDING", "0"))
 FURTHER = [f"t{number}{PADDING}" for number in range(int(os.environ.get("TOPICS", "0")))]
 BLOCK = float(os.environ.get("BLOCK", "0"))
 FIRST, LAST = (int(part) for part in os.environ.get("RAISE", "0-0").split("-"))
+ERRORS = (OSError, LookupError, ZeroDivisionError)
+"""The exceptions that the calls raise in turn."""
 MAX_STARTS = 400
 """The number of stored times."""
 
@@ -47,6 +51,9 @@ class Script:
         self.count = 0
         """The samples, without the calls that raised."""
         self.running, self.most_running = 0, 0
+        self.in_loop = 0
+        """The calls in the event loop's thread, which block it."""
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.starts: deque[float] = deque(maxlen=MAX_STARTS)
         """When the last calls started, in seconds."""
         self.values: deque[dict[str, float]] = deque()
@@ -62,14 +69,16 @@ class Script:
             self.running += 1
             self.most_running = max(self.most_running, self.running)
             self.starts.append(time.monotonic())
+            self.in_loop += asyncio._get_running_loop() is self.loop
         try:
             time.sleep(BLOCK)
             if FIRST <= call <= LAST:
-                raise OSError(f"The sensor of call {call} is unplugged.")
+                raise ERRORS[call % len(ERRORS)](f"The sensor of call {call} is unplugged.")
             with self.lock:
                 self.count += 1
                 values = {"count": float(self.count), f"m{self.count % 10}": float(self.count)}
                 values |= dict.fromkeys(FURTHER, float(self.count))
+                values["zero"] = float(self.count % 2)
                 if self.count == 1:
                     values["rare"] = 1.0
                 return values | (self.values.popleft() if self.values else {})
@@ -86,7 +95,7 @@ class Script:
 
 script = Script()
 source.sample, source.alerts = script.sample, script.new_alerts
-source.TOPICS = ("count", *(f"m{number}" for number in range(10)), "rare", "burst", *FURTHER, "alerts")
+source.TOPICS = ("count", *(f"m{number}" for number in range(10)), "rare", "zero", "burst", *FURTHER, "alerts")
 # Import it now, so it finds the functions above, however it imports them.
 answer = importlib.import_module("exercise.main").app
 
@@ -104,6 +113,7 @@ async def body_of(receive: Receive) -> Any:
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer the judge's requests, and pass everything else on to the answer."""
+    script.loop = asyncio.get_running_loop()
     if scope["type"] != "http" or not scope["path"].startswith("/judge/"):
         await answer(scope, receive, send)
         return
@@ -112,7 +122,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         with script.lock:
             script.values.extend(pushed.get("values", []))
             script.alerts.extend(pushed.get("alerts", []))
-    names = ("calls", "count", "running", "most_running")
+    names = ("calls", "count", "running", "most_running", "in_loop")
     state = {name: getattr(script, name) for name in names} | {"starts": list(script.starts)}
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -21,8 +21,9 @@ VALUES_FIRST = (
     "samples in one place, without an await in between."
 )
 NO_VALUES = (
-    "The viewer gets no values, although it has answered all earlier ones with seen. Send it the next merged values as "
-    "soon as a sample, a seen or the end of its interval allows one."
+    "The viewer gets no values, although it has answered all earlier ones with seen. If its window is closed, you "
+    "count the unseen messages of other viewers too: count them for each connection. Otherwise, send the merged values "
+    "as soon as a sample, a seen or the end of its interval allows it."
 )
 EMPTY = (
     "The snapshot lacks topics. Store the newest value of each topic for the whole server, also of those that aren't "
@@ -53,6 +54,10 @@ JOINED = (
     "The ranges aren't joined: some samples are in none or in two of them. When you send values, store last + 1 as "
     "the start of the viewer's next range; merging only changes last."
 )
+NO_RANGE = (
+    "The range of this message is empty: it has values that were merged for another viewer, or its first is too high. "
+    "Give each viewer its own dict of merged values, and store last + 1 as the start of its next range."
+)
 LOST = (
     "A value is lost on the way to the viewer, so only a part of the samples is merged. Add the values of each sample "
     "to a dict of this viewer, topic by topic, from its snapshot on; don't replace the dict by the last sample."
@@ -69,7 +74,29 @@ NEWER = (
     "A value is newer than last. The message shares a dict that the next sample changes before the message is encoded. "
     "Encode it when you queue it, or give each message a dict of its own."
 )
+DISCONNECTED = (
+    "A viewer is disconnected, although only values wait for it. Merge the values of a viewer that doesn't keep up "
+    "instead of queueing them."
+)
+UNCHANGED = (
+    "The message has a topic that hasn't changed in its range. Send only the values that were merged since the last "
+    "message, and not the newest value of each topic."
+)
+NOT_DROPPED = (
+    "The first values after a snapshot have a topic that hasn't changed since: it was merged before. Drop what was "
+    "merged with each snapshot."
+)
+NOTHING_CHANGED = (
+    "The message has no values. If none of the viewer's topics has changed, send nothing: the range of the next "
+    "message includes these samples."
+)
+ALERT_FORM = 'Send each alert as {"type": "alert", "text": ...}, with the text that alerts() returned.'
+IN_SNAPSHOT = "The snapshot has a value for alerts. This topic has texts and no values, so leave it out."
 NO_NUMBER = "A value isn't a number. Send the values as sample() returned them."
+ZERO = (
+    "A value of 0 is left out: your code tests a value with `if`, and 0 is false. Look for the topic instead, as in "
+    "`if topic in values`, or compare with None."
+)
 TWO_COUNTS = (
     "Two viewers get different values for the same seq. Count the samples once, in the producer, and not for each "
     "connection."
@@ -81,6 +108,8 @@ def expected(topic: str, count: int) -> float | None:
     """Return the newest value of a topic after this number of samples, or None if it has none yet."""
     if topic == "rare":
         return 1.0 if count else None
+    if topic == "zero":
+        return float(count % 2) if count else None
     if topic.startswith("m"):
         newest = count - (count - int(topic[1:])) % 10
         return float(newest) if newest > 0 else None
@@ -184,6 +213,10 @@ class Viewer:
             raise self.failure(message, wanted, likely)
         if foreign := values.keys() - self.topics:
             raise self.failure(message, f"no value of {sorted(foreign)[0]}", FOREIGN)
+        if "alerts" in values:
+            failure = self.failure(message, "no value of alerts", IN_SNAPSHOT)
+            failure.number = 7
+            raise failure
         self.last, self.is_new, self.received = seq, True, []
         try:
             self._check_numbers(message, values, seq, seq)
@@ -212,7 +245,12 @@ class Viewer:
             Failure: none arrive, or they're wrong.
         """
         wanted = f'values with "first": {self._next_first()}'
-        message = await self.client.next_object(expect=wanted, likely=likely)
+        try:
+            message = await self.client.next_object(expect=wanted, likely=likely)
+        except Failure as failure:
+            if "code 1013" in failure.got:
+                failure.likely, failure.number = DISCONNECTED, 5
+            raise
         if not isinstance(message, dict) or message.get("type") != "values":
             raise self.failure(message, wanted, likely)
         self.check_values(message)
@@ -285,6 +323,10 @@ class Viewer:
             Failure: it doesn't.
         """
         first, last, values = (message.get(key) for key in ("first", "last", "values"))
+        if isinstance(values, dict) and "alerts" in values:
+            failure = self.failure(message, "no value of alerts", ALERT_FORM)
+            failure.number = 7
+            raise failure
         numbers = type(first) is int and type(last) is int and isinstance(values, dict)
         if not numbers or set(message) != {"type", "first", "last", "values"}:
             wanted = '{"type": "values", "first": ..., "last": ..., "values": {...}}'
@@ -296,7 +338,9 @@ class Viewer:
                 likely = START if first > self.last else BACK if last <= self.last else START_EARLY
             raise self.failure(message, wanted, likely)
         if last < first:
-            raise self.failure(message, 'a "last" that is at least "first"', JOINED)
+            raise self.failure(message, 'a "last" that is at least "first"', NO_RANGE)
+        if not values:
+            raise self.failure(message, "at least one value", NOTHING_CHANGED)
         if foreign := values.keys() - self.topics:
             raise self.failure(message, f"no value of {sorted(foreign)[0]}", FOREIGN)
         is_new, self.last, self.is_new = self.is_new, last, False
@@ -318,6 +362,16 @@ class Viewer:
                 continue
             wanted, got = expected(topic, count), values.get(topic)
             changed = wanted is not None and (is_snapshot or wanted >= first + self.samples.offset)
+            if topic == "zero" and wanted is not None:
+                # After two samples, it's the same again.
+                changed = is_snapshot or first == last
+                if got is None and changed:
+                    raise self.failure(message, f'"zero": {wanted} at the sample {last}', ZERO)
+                if got is not None:
+                    changed = True
+            if got is not None and got == wanted and not changed:
+                likely = NOT_DROPPED if is_new else UNCHANGED
+                raise self.failure(message, f"no value of {topic[:20]}, which hasn't changed", likely)
             if got == wanted or (got is None and not changed):
                 continue
             expect = f'"{topic[:20]}": {wanted} at the sample {last}'

@@ -1,21 +1,47 @@
 """Step 13, TODO 7: alerts, which are never merged."""
 
+import asyncio
+from typing import Any
+
 from judge.clients import anything
 from judge.messages import parsed, show
 from judge.model import Failure, Likely, check
+from judge.slow_readers import releases
 from judge.subject import Subject
-from judge.viewers import FeedServer, Viewer, feed_server
+from judge.tasks import running
+from judge.viewers import ALERT_FORM, FeedServer, Viewer, feed_server
 
 QUEUED = 64
 """Alerts that may wait for a viewer."""
 FEWER = 60
-LARGE = 6_000_000
+LARGE = 3_200_000
 """Characters of an alert that's larger than all buffers between the server and a client."""
 NO_ALERT = (
     "The viewer gets no alert. Call alerts() with each sample, and send each text to the viewers with that topic."
 )
 MERGED = "An alert is missing: alerts are merged, or only the last one is sent. Queue each of them, in order."
-WINDOWED = "Alerts wait for seen. The window and the rate are for values only: queue an alert right away."
+OTHER_ORDER = "The alerts of a sample are sent in another order. Keep the order of the list that alerts() returns."
+DEDUPLICATED = "Of two alerts with the same text, only one is sent. They're two alerts: send each item of the list."
+CLOSE_TIMEOUT = 0.5
+"""Seconds after which a connection that's being closed is aborted, in the check of a viewer that never reads."""
+STUCK_FOR = 3
+"""The limit for that, as a multiple of the patience."""
+STUCK = (
+    "The connection of a viewer that's being closed is never aborted: each further alert closes it again, which starts "
+    "the timer of CLOSE_TIMEOUT again. Close it once, remove the viewer, and queue nothing more for it."
+)
+WINDOWED = (
+    "Alerts wait for a seen, or for the end of the viewer's interval. The window and the rate are for values only: "
+    "queue an alert right away."
+)
+UNSEEN = (
+    "After some alerts, the viewer gets no values any longer: your code counts alerts as unseen messages. Count only "
+    "messages with values, because only these are answered with seen."
+)
+WITH_VALUES = (
+    "A viewer gets alerts only if it gets values of the same sample. Send them to every viewer with the topic alerts, "
+    "whether or not one of its other topics has changed."
+)
 ONE_VIEWER = (
     "Only one viewer gets the alerts: each call of alerts() returns them once. Call it in the producer, and send the "
     "result to every viewer with the topic."
@@ -29,16 +55,32 @@ LOSES = (
     "Alerts are lost when a viewer is disconnected. Leave what is queued as it is, and put the close behind it, as in "
     "step 07."
 )
+TOO_LATE = (
+    f"More than {QUEUED} messages are queued before the viewer is disconnected. Close its connection when {QUEUED} are "
+    "queued and one more comes."
+)
+DROPPED = (
+    f"When {QUEUED} messages are queued, further alerts are dropped, and the viewer doesn't learn of it. Close its "
+    "connection with 1013 instead."
+)
+ABORTED = (
+    "The connection is aborted, or its writer canceled, as soon as the queue is full, so the viewer gets neither its "
+    "queued messages nor the reason. Put the close behind them, and abort only after CLOSE_TIMEOUT."
+)
 UNLIMITED = (
     f"Alerts for a viewer that reads nothing are queued without a limit. At the {QUEUED + 1}th, close the connection "
     "with 1013."
 )
-FORM = 'Send each alert as {"type": "alert", "text": ...}, with the text that alerts() returned.'
-IN_SNAPSHOT = "The snapshot has a value for alerts. This topic has texts and no values, so leave it out."
 
 
-async def next_alert(viewer: Viewer, *, likely: str | Likely, text: str) -> None:
+async def next_alert(viewer: Viewer, *, likely: str | Likely, text: str, seen: bool = False) -> None:
     """Check that the next message that isn't values is this alert.
+
+    Args:
+        viewer: the viewer.
+        likely: the mistake, if none arrives.
+        text: the text of the alert.
+        seen: whether to answer values with seen.
 
     Raises:
         Failure: it isn't.
@@ -48,12 +90,27 @@ async def next_alert(viewer: Viewer, *, likely: str | Likely, text: str) -> None
         message = await viewer.client.next_object(expect=show(wanted), likely=likely)
         if isinstance(message, dict) and message.get("type") == "values":
             viewer.check_values(message)
+            if seen:
+                await viewer.see(message)
             continue
         if message == wanted:
             return
         fields = message if isinstance(message, dict) else {}
-        cause = FORM if fields.get("type") == "alert" and "text" not in fields else MERGED
+        cause = ALERT_FORM if fields.get("type") == "alert" and set(fields) != {"type", "text"} else MERGED
+        if cause == MERGED and await follows(viewer, text):
+            cause = OTHER_ORDER
         raise viewer.failure(message, show(wanted), cause)
+
+
+async def follows(viewer: Viewer, text: str) -> bool:
+    """Return whether one of the next messages is this alert, to explain a failure."""
+    for _ in range(40):
+        message = parsed(await viewer.client.receives_any() or "")
+        if message == {"type": "alert", "text": text}:
+            return True
+        if not isinstance(message, dict):
+            return False
+    return False
 
 
 class Alerts:
@@ -65,25 +122,72 @@ class Alerts:
             server.viewer("Grace") as grace,
             server.viewer("Linus") as linus,
         ):
-            await ada.subscribe("alerts", "count", "m1")
             await grace.subscribe("alerts")
             await linus.subscribe("count")
             await ada.client.send({"type": "rate", "per_second": 1})
-            # Ada's window is closed for values after these.
-            await ada.next(seen=False)
+            await ada.subscribe("alerts", "count", "m1")
+            # Now her interval runs, and the next values close her window, too.
+            unseen = await ada.next(seen=False)
             number = 0
             for count in (1, 3, 20):
                 texts = [f"alert {number + place + 1}" for place in range(count)]
                 number += count
                 await server.push(alerts=texts)
-                for viewer, cause in ((grace, NO_ALERT), (ada, WINDOWED)):
-                    viewer.client.after = f"{count} alerts after one sample, and {number} in all"
-                    for text in texts:
-                        other = Likely(cause, elsewhere=ONE_VIEWER)
-                        await next_alert(viewer, likely=other, text=text)
+                after = f"{count} alert{'s' * (count > 1)} after one sample, and {number} in all"
+                grace.client.after = ada.client.after = after
+                await self._gets(server, grace, texts, ada)
+                # The alerts are queued, so they arrive before the answer to this.
+                await ada.client.send("malformed")
+                await self._gets_before_the_error(ada, texts, unseen)
+                if number == 1:
+                    await ada.next(seen=False)
+            await server.push(alerts=["cpu is above 90 %", "cpu is above 90 %"])
+            for text in ("the first", "the second"):
+                grace.client.after = f"two alerts with the same text, of which this is {text}"
+                await next_alert(grace, likely=DEDUPLICATED, text="cpu is above 90 %")
             while linus.last is None or len(linus.received) < 8:
                 await linus.next(likely=NOT_SUBSCRIBED)
-            await grace.is_silent(likely="An alert is sent twice.", after=f"{number} alerts, each received once")
+            after = f"{number + 2} alerts, each received once"
+            await grace.is_silent(likely="An alert is sent twice. Send it once for each viewer.", after=after)
+            await grace.subscribe("alerts", "count")
+            await server.push(alerts=[f"alert {number + place + 1}" for place in range(3)])
+            for place in range(3):
+                await next_alert(grace, likely=NO_ALERT, text=f"alert {number + place + 1}", seen=True)
+            grace.client.after = "three alerts, and all messages with values are seen"
+            for _ in range(4):
+                await grace.next(likely=UNSEEN)
+
+    @staticmethod
+    async def _gets(server: FeedServer, grace: Viewer, texts: list[str], other: Viewer) -> None:
+        for place, text in enumerate(texts):
+            try:
+                await next_alert(grace, likely=NO_ALERT, text=text)
+            except Failure as failure:
+                if place == 0 and failure.likely == NO_ALERT and await follows(other, text):
+                    # If both get an alert after Grace has a topic with values, her topics are the cause.
+                    await grace.join("count")
+                    await server.push(alerts=["once more"])
+                    both = await follows(grace, "once more") and await follows(other, "once more")
+                    failure.likely = WITH_VALUES if both else ONE_VIEWER
+                raise
+
+    @staticmethod
+    async def _gets_before_the_error(ada: Viewer, texts: list[str], unseen: dict[str, Any]) -> None:
+        for place, text in enumerate(texts):
+            wanted = {"type": "alert", "text": text}
+            message: Any = {"type": "values"}
+            while isinstance(message, dict) and message.get("type") == "values":
+                message = await ada.client.next_object(expect=show(wanted), likely=ONE_VIEWER)
+            if isinstance(message, dict) and message.get("type") == "error" and place == 0:
+                failure = ada.failure(message, f"{show(wanted)} before it", ONE_VIEWER)
+                await ada.see(unseen)
+                await ada.client.send({"type": "rate", "per_second": 20})
+                if await follows(ada, text):
+                    failure.likely = WINDOWED
+                raise failure
+            if message != wanted:
+                raise ada.failure(message, show(wanted), MERGED)
+        await ada.client.gets_error(likely="A malformed message gets no error. Send one.")
 
     @check(7, "keeps a viewer for which at most 64 alerts wait")
     async def test_queued(self, subject: Subject) -> None:
@@ -108,7 +212,12 @@ class Alerts:
             texts = await self._fill(server, ada, linus, 2 * QUEUED)
             linus.client.read_again()
             linus.client.after = f"Linus has read nothing, and {2 * QUEUED} alerts were sent behind a large one"
-            frames = await linus.client.is_closed(1013, likely=UNLIMITED, besides=anything)
+            try:
+                frames = await linus.client.is_closed(1013, likely=Likely(UNLIMITED, closed=ABORTED), besides=anything)
+            except Failure as failure:
+                if failure.likely == UNLIMITED and f"alert {2 * QUEUED}" not in failure.got:
+                    failure.likely = DROPPED
+                raise
             received = [parsed(frame).get("text") for frame in frames if isinstance(frame, str)]
             # The writer may hold one more.
             if received != texts[: len(received)] or not QUEUED <= len(received) <= QUEUED + 3:
@@ -116,8 +225,30 @@ class Alerts:
                     after=linus.client.after,
                     got=f"{len(received)} alerts, and then the close",
                     expect=f"the large alert and about {QUEUED} others, in order, and then the close",
-                    likely=LOSES if len(received) < QUEUED else UNLIMITED,
+                    likely=LOSES if len(received) < QUEUED else TOO_LATE,
                 )
+
+    @check(7, "aborts the connection of a viewer that reads nothing, also while alerts go on", pauses=True)
+    async def test_stuck(self, subject: Subject) -> None:
+        async with (
+            feed_server(subject, CLOSE_TIMEOUT=str(CLOSE_TIMEOUT)) as server,
+            server.viewer("Ada") as ada,
+            server.viewer("Linus", tiny=True) as linus,
+        ):
+            await self._fill(server, ada, linus, 2 * QUEUED)
+            number, end = 0, asyncio.get_running_loop().time() + STUCK_FOR * subject.patience
+            async with running(releases(server.subject, linus.client)) as (released,):
+                while not released.done():
+                    number += 1
+                    await server.push(alerts=[f"later {number}"])
+                    await next_alert(ada, likely=NO_ALERT, text=f"later {number}")
+                    if asyncio.get_running_loop().time() > end:
+                        raise Failure(
+                            after=f"Linus reads nothing, {2 * QUEUED} alerts, and one more with each sample",
+                            got=f"his connection still open after {STUCK_FOR * subject.patience:g} s",
+                            expect=f"his connection aborted {CLOSE_TIMEOUT} s after the 65th: CLOSE_TIMEOUT",
+                            likely=STUCK,
+                        )
 
     @staticmethod
     async def _fill(server: FeedServer, ada: Viewer, linus: Viewer, count: int) -> list[str]:
@@ -125,6 +256,8 @@ class Alerts:
         for viewer in (ada, linus):
             await viewer.subscribe("alerts")
         linus.client.stop_reading()
+        # The large alert takes a second or two, because Linus's buffers are tiny.
+        linus.client.patience *= 2
         texts = ["x" * LARGE, *(f"alert {number + 1}" for number in range(count))]
         await server.push(alerts=texts[:1])
         await next_alert(ada, likely=NO_ALERT, text=texts[0])

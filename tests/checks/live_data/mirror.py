@@ -20,7 +20,7 @@ REFUSED = 12.0
 MOST_REFUSED = 10
 """Attempts in the first of these times. With the delays of step 09, there are four or five."""
 MOST_DROPPED = 6
-"""Attempts in the second one, in which there are one to three."""
+"""Attempts in the second one, after the first of them. There are one or two."""
 SHORT = 2.0
 """The limit for the first delay after a snapshot, in these seconds. It's at most 0.5 s in step 09."""
 CONNECTS = "Your client doesn't connect to the server. In __aenter__, start a task that calls connect(self.url)."
@@ -34,11 +34,28 @@ NO_RESYNC = (
     "Your client doesn't detect a gap. If the first of a message isn't seq + 1, don't apply it: send the subscribe "
     "again, and wait for the snapshot."
 )
+RECONNECTS = (
+    "Your client closes the connection after a gap. Send another subscribe on the same connection: the server answers "
+    "it with a snapshot."
+)
+OVERLAP = (
+    "Your client takes only a missing range for a gap. This one overlaps with the samples that it has, which can't "
+    "happen on a whole connection. Ask for a snapshot if first isn't seq + 1, whether it's more or less."
+)
 STORM = (
     "Your client sends a subscribe for each message after a gap. Remember that you've sent one, until the snapshot "
     "arrives."
 )
 APPLIED = "Your client applies values after a gap, before the snapshot. Until the snapshot arrives, throw them away."
+CLEARED = "Your client forgets its values after a gap. Keep them, with their seq, until the snapshot replaces them."
+APPLIED_AT_START = (
+    "Your client applies values of a new connection before its snapshot. Each subscribe, also the first one of a "
+    "connection, begins a time in which values are thrown away, until the snapshot arrives."
+)
+ENDS_ON_ERROR = (
+    "After an error of the server, your client applies no values any longer. Log a warning for the error, and continue "
+    "with the next message on the same connection."
+)
 OLDER = (
     "Your client applies values that are older than its own, or takes them for a gap. If last isn't greater than seq, "
     "throw the message away."
@@ -47,6 +64,10 @@ KEPT = "Your client keeps a value that isn't in the snapshot. Replace the whole 
 NEVER_STALE = (
     "stale stays False although nothing arrives. Store the time of each received message, and compare it with the "
     "event loop's time() in a property."
+)
+EMPTY = (
+    "stale is False before the first message arrives, although values is still empty. Return True as long as you've "
+    "stored no time of a message."
 )
 ALWAYS_STALE = "stale is True although messages arrive. Store the time of each received message."
 LOST = (
@@ -92,7 +113,10 @@ class Mirrors:
             feed = await self._synced(fake)
             await feed.values(11, 11, cpu=5.0)
             await feed.seen(11)
-            await fake.has(11, likely=APPLY, cpu=5.0, memory=2.0)
+            only_newest = {"cpu": 5.0}
+            await fake.has(
+                11, likely=lambda now: ONLY_NEWEST if now["values"] == only_newest else APPLY, cpu=5.0, memory=2.0
+            )
             await feed.values(12, 40, memory=6.0, disk=7.0)
             await feed.seen(40)
             await fake.has(40, likely=ONLY_NEWEST, cpu=5.0, memory=6.0, disk=7.0)
@@ -117,12 +141,16 @@ class Mirrors:
             feed = await self._synced(fake)
             fake.after = "a snapshot with the seq 10, and the gap is the sample 11"
             await feed.values(12, 12, cpu=5.0)
-            await feed.subscribed(likely=NO_RESYNC)
-            await feed.values(13, 13, cpu=6.0)
-            await feed.values(20, 21, cpu=7.0)
-            await feed.values(11, 11, cpu=8.0)
+            await feed.subscribed(likely=NO_RESYNC, closed=RECONNECTS)
+            for first, last, cpu in ((13, 13, 6.0), (20, 21, 7.0), (11, 11, 8.0)):
+                await feed.values(first, last, cpu=cpu)
+                await feed.processed()
+            state = await fake.ask()
+            if state["values"] != {"cpu": 1.0, "memory": 2.0}:
+                likely = APPLIED if state["values"] else CLEARED
+                raise fake.failure(show_state(state), 'mirror.values {"cpu": 1.0, "memory": 2.0}', likely)
             await feed.snapshot(30, cpu=9.0, disk=3.0)
-            await fake.has(30, likely=KEPT if "memory" in fake.states[-1]["values"] else SNAPSHOT, cpu=9.0, disk=3.0)
+            await fake.has(30, likely=lambda now: KEPT if "memory" in now["values"] else SNAPSHOT, cpu=9.0, disk=3.0)
             for state in fake.states:
                 if state["values"].get("cpu") in (5.0, 6.0, 7.0, 8.0):
                     raise fake.failure(show_state(state), "no values of these messages before the snapshot", APPLIED)
@@ -138,7 +166,7 @@ class Mirrors:
             # An overlap is a gap too: its values can't be told from those of the samples that the mirror has.
             fake.after = "values up to the seq 31"
             await feed.values(30, 33, cpu=11.0)
-            await feed.subscribed(likely=NO_RESYNC)
+            await feed.subscribed(likely=OVERLAP, closed=RECONNECTS)
 
     @check(8, "throws older values away")
     async def test_older(self, subject: Subject) -> None:
@@ -152,6 +180,9 @@ class Mirrors:
             for state in fake.states:
                 if state["values"].get("cpu") in (5.0, 6.0):
                     raise fake.failure(show_state(state), "no older values", OLDER)
+            await feed.send({"type": "error", "detail": "unknown topic"})
+            await feed.values(13, 13, cpu=2.0)
+            await fake.has(13, likely=ENDS_ON_ERROR, cpu=2.0, memory=7.0)
             message = {}
             while message != {"type": "seen", "last": 12}:
                 message = await feed.next(expect='{"type": "seen", "last": 12}', likely=OLDER)
@@ -161,7 +192,15 @@ class Mirrors:
     @check(8, "is stale when nothing has arrived for a second", pauses=True)
     async def test_stale(self, subject: Subject) -> None:
         async with mirror_server(subject) as fake:
-            feed = await self._synced(fake)
+            await fake.enter()
+            feed = await fake.feed(likely=CONNECTS)
+            await feed.subscribed()
+            fake.after = "async with, before the first message"
+            if not (await fake.ask())["stale"]:
+                raise fake.failure("mirror.stale is False", "mirror.stale is True before the first message", EMPTY)
+            fake.after = None
+            await feed.snapshot(10, cpu=1.0, memory=2.0)
+            await fake.has(10, likely=SNAPSHOT, cpu=1.0, memory=2.0)
             fake.after = "a snapshot, and messages with values every 0.2 s"
             await pause(0)
             last, before = 10, len(fake.states)
@@ -180,7 +219,8 @@ class Mirrors:
             fake.after = f"no message for {STALE:g} s"
             await fake.until(lambda state: state["stale"], expect="mirror.stale is True", likely=NEVER_STALE)
             fake.after = None
-            await feed.values(last + 1, last + 1, cpu=0.0)
+            # Any message shows that the connection works, so a snapshot does too.
+            await feed.snapshot(last + 1, cpu=0.0)
             await fake.until(
                 lambda state: not state["stale"] and state["seq"] == last + 1,
                 expect=f"mirror.stale is False, mirror.seq {last + 1}",
@@ -205,12 +245,16 @@ class Mirrors:
             fake.drops, fake.refuses = True, False
             fake.did = "a close frame with the code 1013, right after each handshake"
             fake.after = "the server has refused handshakes with HTTP 503"
-            await self._attempts(fake, MOST_DROPPED, "one to three", HANDSHAKE_RESETS)
+            await fake.attempted(fake.attempts + 1, likely=LOST, seconds=COMES_BACK)
+            await self._attempts(fake, MOST_DROPPED, "one or two", HANDSHAKE_RESETS)
             fake.drops = False
             fake.after = "the server has refused or closed all connections for a while"
             feed = await self._back(fake)
             # A server that was restarted counts from 1 again, and has other topics.
-            await feed.values(1, 2, cpu=3.0)
+            await feed.values(11, 12, cpu=3.0)
+            await feed.processed()
+            if (state := await fake.ask())["values"] != {"cpu": 1.0, "memory": 2.0}:
+                raise fake.failure(show_state(state), 'mirror.values {"cpu": 1.0, "memory": 2.0}', APPLIED_AT_START)
             await feed.snapshot(2, disk=4.0)
             await fake.has(2, likely=RESTARTED, disk=4.0)
             await feed.values(3, 3, cpu=5.0)

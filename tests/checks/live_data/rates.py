@@ -1,32 +1,67 @@
 """Step 13, TODO 6: at most so many messages a second, for each viewer."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from judge.conversation import pause
 from judge.model import Failure, check
 from judge.subject import Subject
-from judge.viewers import Viewer, feed_server, shared_feed_server
+from judge.viewers import LOST, Viewer, feed_server
 
-SLOW = 2
+from .snapshots import unsubscribe
+
+LIMIT = 5
 """Messages a second of a viewer with a rate."""
-SAMPLES = 40
-"""Samples in which such a viewer gets about four messages: two seconds with 20 samples each."""
-AT_MOST = 6
-AT_LEAST = 3
+FAST = 100
+"""Samples a second, so that an answer that counts samples is found."""
+SAMPLES = 120
+"""Samples in which such a viewer gets about six messages: 1.2 s."""
+AT_MOST = 9
+AT_LEAST = 5
+APART = 10
+"""Samples between two messages, at least in most cases. With this rate, there are 20."""
 BURST = 6
-"""Values of a burst, one in each sample."""
-LATEST = 25
-"""Samples after which the last value of a burst is late: about twice the promised time."""
+"""Values of a burst, one in each sample, of 20 a second."""
+SLOW = 1
+"""Messages a second in the check with the burst."""
+LATEST = 28
+"""Samples after which the last value of the burst is late. It's promised after 22 samples."""
 TOO_MANY = (
     "The viewer gets more messages than its rate allows. After each message with values, wait for 1 / per_second "
     "before you send the next one, and merge the samples meanwhile."
 )
 TOO_FEW = (
-    "The viewer gets fewer messages than its rate allows. When 1 / per_second has passed since the last message, send "
-    "the merged values."
+    "The viewer gets fewer messages than its rate allows. Start the interval, which is 1 / per_second, when you send a "
+    "message, and send the merged values when it ends."
+)
+DEBOUNCED = (
+    "The viewer gets nothing as long as its values change: each sample restarts the interval. Start the interval when "
+    "you send a message, and let a sample only merge its values meanwhile."
+)
+AT_ONE_TIME = (
+    "The messages of a second are sent right after each other, and none for the rest of it: your code counts the "
+    "messages of each second. Wait for 1 / per_second after each message instead."
+)
+DROPS = (
+    "A sample that's too early for the viewer's rate is dropped, with its values. Merge it, and send the merged values "
+    "when the interval ends."
+)
+SUBSCRIBE_RESETS = (
+    "After another subscribe, the rate of the viewer no longer applies. A snapshot drops the merged values, and leaves "
+    "the rate as it is."
 )
 FOR_ALL = "A rate of one viewer changes what another one gets. Store the rate for each connection."
 LEADING = (
     "The last value of a burst isn't sent, because nothing changes after it. If a value arrives too early for the "
     "viewer's rate, start a timer that sends the merged values when the interval ends."
+)
+NEXT_INTERVAL = (
+    "A new rate takes effect only when the interval of the old one has ended. When a rate arrives, end that interval: "
+    "cancel its timer, and send what's merged, or start the timer with the new interval."
+)
+STUCK = (
+    "After an unsubscribe from all topics, and another subscribe, the viewer gets no values: the timer of its interval "
+    "was canceled, and your code still waits for it. Set it to None when you cancel it."
 )
 NOT_NEW_RATE = "The second rate of a viewer has no effect. Each rate replaces the one before."
 SOON = (
@@ -35,42 +70,88 @@ SOON = (
 )
 
 
+@contextmanager
+def with_rate() -> Iterator[None]:
+    """Explain a value that's lost while a rate delays it, although all values arrive without a rate.
+
+    Raises:
+        Failure: a check in the block fails.
+    """
+    try:
+        yield
+    except Failure as failure:
+        failure.number = None
+        if failure.likely == LOST:
+            failure.likely = DROPS
+        raise
+
+
 class Rates:
     @check(6, "limits the messages of one viewer to its rate", pauses=True)
     async def test_rate(self, subject: Subject) -> None:
-        server = await shared_feed_server(subject)
-        async with server.viewer("Linus") as linus, server.viewer("Ada") as ada:
+        async with (
+            feed_server(subject, SAMPLES_PER_SECOND=str(FAST)) as server,
+            server.viewer("Linus") as linus,
+            server.viewer("Ada") as ada,
+        ):
             await ada.subscribe("count", "m2")
-            await linus.client.send({"type": "rate", "per_second": SLOW})
-            await linus.subscribe("count", "m1", "m2", "m3")
+            topics = ["count", "m1", "m2", "m3"]
+            await linus.subscribe(*topics)
+            await linus.client.send({"type": "rate", "per_second": LIMIT})
             await pause(0)
-            async with ada.reading(likely=FOR_ALL):
-                count, others = await self._counted(linus, ada)
-                after = f"Linus has the rate {SLOW}, and Ada has none"
-                expect = f"about {2 * SLOW} messages with values in {SAMPLES} samples, which take 2 s"
-                if not AT_LEAST <= count <= AT_MOST:
-                    likely = TOO_MANY if count > AT_MOST else TOO_FEW
-                    raise Failure(after=after, got=f"{count} messages for Linus", expect=expect, likely=likely)
-                if others < SAMPLES // 2:
-                    expect = f"about {SAMPLES} messages with values, one for each sample"
-                    raise Failure(after=after, got=f"{others} messages for Ada", expect=expect, likely=FOR_ALL)
-                # A higher rate replaces it.
-                await linus.client.send({"type": "rate", "per_second": 20})
-                count, _ = await self._counted(linus, ada)
-                if count <= 2 * AT_MOST:
-                    expect = f"about {SAMPLES} messages with values, one for each sample"
-                    after = f"the rate {SLOW}, and then the rate 20"
-                    raise Failure(after=after, got=f"{count} messages for Linus", expect=expect, likely=NOT_NEW_RATE)
+            with with_rate():
+                async with ada.reading(likely=FOR_ALL):
+                    await self._is_limited(linus, ada, f"Linus has the rate {LIMIT}, and Ada has none", TOO_MANY)
+                    # During an interval.
+                    await unsubscribe(linus, topics)
+                    await linus.subscribe(*topics)
+                    after = f"the rate {LIMIT}, an unsubscribe from all topics, and a subscribe"
+                    linus.client.after = after
+                    await linus.next(likely=STUCK)
+                    await self._is_limited(linus, ada, after, SUBSCRIBE_RESETS)
+                    # A higher rate replaces it.
+                    await linus.client.send({"type": "rate", "per_second": 20})
+                    count = len(await self._counted(linus, ada))
+                    if count <= 1.3 * AT_MOST:
+                        expect = f"about 24 messages with values in {SAMPLES} samples"
+                        after = f"the rate {LIMIT}, and then the rate 20"
+                        raise Failure(
+                            after=after, got=f"{count} messages for Linus", expect=expect, likely=NOT_NEW_RATE
+                        )
+                    await linus.client.send({"type": "rate", "per_second": SLOW})
+                    # The second message starts an interval of a second.
+                    for _ in range(2):
+                        last = (await linus.next())["last"]
+                    await linus.client.send({"type": "rate", "per_second": 20})
+                    linus.client.after = f"the rate {SLOW}, and during its interval the rate 20"
+                    message = await linus.next()
+                    if message["last"] > last + FAST // 2:
+                        raise linus.failure(message, f"values with a last of about {last + 5}", NEXT_INTERVAL)
+
+    async def _is_limited(self, linus: Viewer, ada: Viewer, after: str, too_many: str) -> None:
+        lasts = await self._counted(linus, ada)
+        count, others = len(lasts), len(ada.received)
+        gaps = [later - earlier for earlier, later in zip(lasts, lasts[1:], strict=False)]
+        if sum(gap < APART for gap in gaps) > len(gaps) // 2 and max(gaps) > FAST // 2:
+            got = f"messages for Linus at the samples {', '.join(map(str, lasts))}"
+            raise Failure(after=after, got=got, expect="one about every 20 samples", likely=AT_ONE_TIME)
+        expect = f"about 6 messages with values in {SAMPLES} samples, which take 1.2 s"
+        if not AT_LEAST <= count <= AT_MOST:
+            likely = too_many if count > AT_MOST else TOO_FEW
+            raise Failure(after=after, got=f"{count} messages for Linus", expect=expect, likely=likely)
+        if others <= 1.5 * AT_MOST:
+            expect = "a message with values for nearly each sample, as without a rate"
+            raise Failure(after=after, got=f"{others} messages for Ada", expect=expect, likely=FOR_ALL)
 
     @staticmethod
-    async def _counted(linus: Viewer, ada: Viewer) -> tuple[int, int]:
-        """Return the numbers of messages that two viewers get for the same samples."""
-        first = await linus.next()
+    async def _counted(linus: Viewer, ada: Viewer) -> list[int]:
+        """Return the lasts of the messages that a viewer gets for some samples, and count those of another viewer."""
+        first = await linus.next(likely=DEBOUNCED)
         linus.received.clear()
         ada.received.clear()
         while (linus.last or 0) < first["last"] + SAMPLES:
-            await linus.next()
-        return len(linus.received), len(ada.received)
+            await linus.next(likely=DEBOUNCED)
+        return [message["last"] for message in linus.received]
 
     @check(6, "sends the last value of a burst", pauses=True)
     async def test_burst(self, subject: Subject) -> None:
@@ -85,6 +166,7 @@ class Rates:
             await linus.client.send({"type": "rate", "per_second": SLOW})
             await grace.subscribe("burst")
             await pause(0)
+            promised = f"{1 / SLOW + 0.1:g} s, {20 * (1 / SLOW + 0.1):g} samples"
             async with ada.reading():
                 for round_number in range(2):
                     values = [{"burst": 100.0 * round_number + number + 1} for number in range(BURST)]
@@ -95,9 +177,9 @@ class Rates:
                     for viewer in (grace, linus):
                         while (await viewer.next(likely=LEADING))["values"].get("burst") != values[-1]["burst"]:
                             pass
-                    # Linus may get it half a second after Grace: then Ada has received that many samples more.
+                    # Linus may get it a second after Grace: then Ada has received that many samples more.
                     late = (ada.last or 0) - (grace.last or 0)
                     if late > LATEST:
                         got = f"the last value {late} samples after it was taken"
-                        expect = f"the last value within {1 / SLOW + 0.1:g} s, {20 * (1 / SLOW + 0.1):g} samples"
+                        expect = f"the last value within {promised}"
                         raise Failure(after=linus.client.after, got=got, expect=expect, likely=SOON)

@@ -20,7 +20,8 @@ from websockets.exceptions import ConnectionClosed
 
 INTERVAL = 0.005
 """Seconds between two looks at the mirror. It has nothing to wait for."""
-
+CLOSING = 100
+"""The number of these intervals in which the tasks of a mirror may end."""
 SPEED = float(os.environ.get("SPEED", "1"))
 """Seconds of the event loop's clock for each real second."""
 
@@ -46,7 +47,7 @@ class Loop(asyncio.SelectorEventLoop):
     def call_at(self, when: float, *arguments: Any, **options: Any) -> asyncio.TimerHandle:
         """Record the delay, and schedule the callback."""
         frame = sys._getframe(1)
-        while frame.f_back and os.path.basename(os.path.dirname(frame.f_code.co_filename)) == "asyncio":
+        while frame.f_back and os.path.dirname(frame.f_code.co_filename) == os.path.dirname(asyncio.__file__):
             frame = frame.f_back
         if os.path.basename(os.path.dirname(frame.f_code.co_filename)) == "exercise":
             Loop.delays.append(when - self.time())
@@ -108,10 +109,14 @@ async def main(control: str) -> None:
                         await mirror.__aexit__(None, None, None)
                     except Exception as error:
                         await send("crashed", error=place_of(error))
-                    # Yield control, so a task that was canceled and isn't awaited could end too.
-                    await asyncio.sleep(0)
-                    left = [task.get_coro().__qualname__ for task in asyncio.all_tasks() - before - {own}]
-                    await send("exited", tasks=sorted(left))
+                    # A task that was canceled and isn't awaited may end, and an iterator over connections be closed.
+                    for _ in range(CLOSING):
+                        if not (left := asyncio.all_tasks() - before - {own}):
+                            break
+                        await asyncio.sleep(INTERVAL)
+                    coroutines = [task.get_coro() for task in left]
+                    names = [getattr(each, "__qualname__", type(each).__name__) for each in coroutines]
+                    await send("exited", tasks=sorted(names))
 
 
 if __name__ == "__main__":
