@@ -35,7 +35,7 @@ OLD = (
 )
 FOREIGN = (
     "Your code sends a topic that this viewer hasn't subscribed to: a message has all topics, or all viewers share one "
-    "set of topics or one dict of values. Give each viewer its own, and send only the topics in its set."
+    "set of topics or one dict of values. Give each viewer a dict of its own and a set, and send only the topics in it."
 )
 ONLY_NEW = (
     "The snapshot has only the topics of this request. If later values lack the earlier topics too, the request "
@@ -56,11 +56,11 @@ JOINED = (
 )
 NO_RANGE = (
     "The range of this message is empty: it has values that were merged for another viewer, or its first is too high. "
-    "Give each viewer its own dict of merged values, and store last + 1 as the start of its next range."
+    "Give each viewer a dict of its own, and store last + 1 as the start of its next range."
 )
 LOST = (
-    "A value is lost on the way to the viewer, so only a part of the samples is merged. Add the values of each sample "
-    "to a dict of this viewer, topic by topic, from its snapshot on; don't replace the dict by the last sample."
+    "A value is lost on the way to the viewer, so only a part of the samples is merged. Give each viewer a dict of its "
+    "own, and add the values of each sample, topic by topic, from the snapshot on. Don't replace it by the last sample."
 )
 NOT_NEWEST = (
     "A value isn't the newest one at last. Each sample overwrites the viewer's merged value of the same topic, and "
@@ -79,12 +79,13 @@ DISCONNECTED = (
     "instead of queueing them."
 )
 UNCHANGED = (
-    "The message has a topic that hasn't changed in its range. Send only the values that were merged since the last "
-    "message, and not the newest value of each topic."
+    "The message has a topic that hasn't changed in its range: you send the newest value of each topic, or values that "
+    "were merged for another viewer. Give each viewer a dict of its own, and send what was merged since the last "
+    "message."
 )
 NOT_DROPPED = (
-    "The first values after a snapshot have a topic that hasn't changed since: it was merged before. Drop what was "
-    "merged with each snapshot."
+    "The first values after a snapshot have a topic that hasn't changed since: it was merged before, or for another "
+    "viewer. Give each viewer a dict of its own, and drop what was merged with each snapshot."
 )
 NOTHING_CHANGED = (
     "The message has no values. If none of the viewer's topics has changed, send nothing: the range of the next "
