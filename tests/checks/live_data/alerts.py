@@ -140,7 +140,7 @@ class Alerts:
                 await ada.client.send("malformed")
                 await self._gets_before_the_error(ada, texts, unseen)
                 if number == 1:
-                    await ada.next(seen=False)
+                    await ada.next(seen=False, likely=UNSEEN)
             await server.push(alerts=["cpu is above 90 %", "cpu is above 90 %"])
             for text in ("the first", "the second"):
                 grace.client.after = f"two alerts with the same text, of which this is {text}"

@@ -29,7 +29,7 @@ BLOCK = 0.2
 """The time that a sample blocks, in seconds. Make names it."""
 LINGER = 1.0
 """The time that the producer continues after the last viewer has left, in seconds."""
-LINGERING = range(6, 50)
+LINGERING = range(9, 50)
 """Calls of sample() in that time: about 20, with 20 a second."""
 LONG_BLOCK = 1.0
 """The time that a sample blocks in a check that stops the producer during a sample, in seconds."""
@@ -248,22 +248,22 @@ class Life:
                 await ada.join("count")
                 await ada.counts(likely=NOT_AGAIN)
                 await ada.counts(likely=NOT_AGAIN)
-            await self._lingers(server, after="the last viewer has left", likely=NEVER_STOPS)
+                calls = (await server.state())["calls"]
+            await self._lingers(server, calls, after="the last viewer has left", likely=NEVER_STOPS)
             await server.subject.eventually_idle(idle, after="the last viewer has left, and the producer has stopped")
             async with server.viewer("Grace") as grace:
                 await grace.join("count", "rare")
                 before = (await server.state())["count"]
                 while await grace.counts(likely=NOT_AGAIN) < before + 2:
                     pass
+                calls = (await server.state())["calls"]
                 await grace.client.send({"type": "unsubscribe", "topics": ["count", "rare"]})
-                await self._lingers(
-                    server, after="the only viewer has unsubscribed from its topics", likely=UNSUBSCRIBED
-                )
+                after = "the only viewer has unsubscribed from its topics"
+                await self._lingers(server, calls, after=after, likely=UNSUBSCRIBED)
 
     @staticmethod
-    async def _lingers(server: FeedServer, *, after: str, likely: str) -> None:
-        """Check that the producer stops about a second from now."""
-        before = (await server.state())["calls"]
+    async def _lingers(server: FeedServer, before: int, *, after: str, likely: str) -> None:
+        """Check that the producer stops about a second after it has counted these calls."""
         calls = await stops(server, after=after, likely=likely) - before
         if calls not in LINGERING:
             got = f"{calls} calls of sample() since then"

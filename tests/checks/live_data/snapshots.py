@@ -81,14 +81,15 @@ class Snapshots:
             # By now, `rare` has its only value, and the topics with a digit have the first one.
             await ada.until(12)
             grace.client.after = "the server has taken more than ten samples, and rare was in the first one only"
-            await grace.subscribe("rare", "m3", "m7", "zero")
+            await grace.subscribe("rare", "m3", "m7")
             grace.client.after = None
             async with ada.reading():
+                # Most samples have none of these topics, so no message comes for them.
                 for _ in range(3):
                     await grace.next()
                 # All of its topics are in the next one, not only the new one.
-                grace.client.after = "an earlier subscribe for rare, m3, m7 and zero"
-                await grace.subscribe("count")
+                grace.client.after = "an earlier subscribe for rare, m3 and m7"
+                await grace.subscribe("count", "zero")
                 for _ in range(4):
                     await grace.next()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.websockets import WebSocketDisconnected
 
-from .settings import MAX_QUEUED_FRAMES, MAX_UNSEEN
+from .settings import CLOSE_TIMEOUT, MAX_QUEUED_FRAMES, MAX_UNSEEN
 
 if TYPE_CHECKING:
     from .feed import Feed
@@ -29,9 +29,12 @@ class Viewer:
         self._next_at = 0.0
         self._may_send = asyncio.Event()
         self._is_sending = False
+        self._abort_timer: asyncio.TimerHandle | None = None
 
     def reply(self, message: dict[str, Any]) -> None:
         if self._is_sending and len(self._replies) >= MAX_QUEUED_FRAMES:
+            if not self.is_over:
+                self._abort_later()
             self.is_over = True
             self.feed.remove(self)
         if not self.is_over:
@@ -89,6 +92,8 @@ class Viewer:
                     self._is_sending = True
                     await self.websocket.send_text(text)
                     self._is_sending = False
+                    if self.is_over:
+                        self._abort_later()
                 if self.is_over:
                     await self.websocket.close(1013, "too slow")
                     return
@@ -100,3 +105,13 @@ class Viewer:
                     timer.cancel()
         except (WebSocketDisconnect, WebSocketDisconnected):
             pass
+
+    def _abort_later(self) -> None:
+        if self._abort_timer:
+            self._abort_timer.cancel()
+        self._abort_timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._abort)
+
+    def _abort(self) -> None:
+        transport: asyncio.Transport | None = self.websocket.state.transport
+        if transport and transport.get_write_buffer_size():
+            transport.abort()
