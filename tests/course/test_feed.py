@@ -98,7 +98,7 @@ UNREADABLE = """
     psutil.Process.net_connections = refuse
     from exercise import source
 
-    assert isinstance(source.source, source.Recording)
+    assert source.read is source.read_recording
     samples = [source.sample() for _ in range(len(source.RECORDING) + 1)]
     assert samples[0].keys() == {"cpu", "memory", "received", "sent", "connections", "disk", "clock"}
     first, *others, again = [sample["cpu"] for sample in samples]
@@ -111,7 +111,7 @@ NO_NETWORK = """
     psutil.net_io_counters = lambda: None
     from exercise import source
 
-    assert isinstance(source.source, source.Machine)
+    assert source.read is not source.read_recording
     sample = source.sample()
     assert sample["received"] == sample["sent"] == 0 and 0 <= sample["memory"] <= 100 and "disk" in sample
     assert "disk" not in source.sample()
