@@ -103,6 +103,8 @@ TWO_COUNTS = (
     "connection."
 )
 BACK = "After a snapshot, the viewer gets values from before it. Drop what was merged, and queue both in one order."
+STEP = 10
+"""Samples for which the judge waits at a time."""
 
 
 def expected(topic: str, count: int) -> float | None:
@@ -454,14 +456,17 @@ class FeedServer:
         await self._has("count", count, likely=likely, after=after)
 
     async def _has(self, key: str, count: int, *, likely: str, after: str) -> None:
-        await self.subject.eventually(
-            "/judge/state",
-            lambda state: state[key] >= count,
-            after=after,
-            expect=f"at least {count} calls of sample()",
-            likely=likely,
-            shown=lambda state: f"{state[key]} calls of sample()",
-        )
+        first = (await self.state())[key] + STEP
+        # In steps, so a busy machine may need longer than the patience for all of them.
+        for wanted in [*range(first, count, STEP), count]:
+            await self.subject.eventually(
+                "/judge/state",
+                lambda state, wanted=wanted: state[key] >= wanted,
+                after=after,
+                expect=f"at least {wanted} calls of sample()",
+                likely=likely,
+                shown=lambda state: f"{state[key]} calls of sample()",
+            )
 
 
 @asynccontextmanager

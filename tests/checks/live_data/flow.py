@@ -247,6 +247,9 @@ class Flow:
             await ada.subscribe("count")
             async with Network(server.subject.server, bytes_per_second=LINK) as network:
                 age = await self._age(server, network, ada)
+                if age > OLDEST * LINK_SAMPLES:
+                    # Once more: the machine may have been busy.
+                    age = min(age, await self._age(server, network, ada))
         if age > OLDEST * LINK_SAMPLES:
             raise Failure(
                 sent="seen for each message with values",

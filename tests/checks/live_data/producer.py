@@ -293,12 +293,14 @@ class Life:
         async with feed_server(subject, BLOCK=str(LONG_BLOCK)) as server:
             async with server.viewer("Ada") as ada:
                 await ada.join("count")
-                await server.called(2, likely=NOT_AGAIN)
+                for calls in (1, 2):
+                    await server.called(calls, likely=NOT_AGAIN)
             # The producer stops 1 s after this, shortly after the third call has started.
             await pause(1.5 * LINGER)
             async with server.viewer("Grace") as grace:
                 await grace.join("count")
-                await server.called(4, likely=NOT_AGAIN)
+                for calls in (3, 4):
+                    await server.called(calls, likely=NOT_AGAIN)
                 if (most := (await server.state())["most_running"]) > 1:
                     raise Failure(
                         after=f"a sample takes {LONG_BLOCK:g} s; all viewers had left, and the next one has subscribed "

@@ -139,7 +139,7 @@ class Rates:
         if not AT_LEAST <= count <= AT_MOST:
             likely = too_many if count > AT_MOST else TOO_FEW
             raise Failure(after=after, got=f"{count} messages for Linus", expect=expect, likely=likely)
-        if others <= 1.5 * AT_MOST:
+        if others < 1.5 * count:
             expect = "a message with values for nearly each sample, as without a rate"
             raise Failure(after=after, got=f"{others} messages for Ada", expect=expect, likely=FOR_ALL)
 

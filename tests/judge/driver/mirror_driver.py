@@ -69,7 +69,8 @@ def place_of(error: BaseException) -> str:
 async def main(control: str) -> None:
     """Run the commands from this connection until it ends."""
     own = asyncio.current_task()
-    async with connect(control, max_size=None, ping_interval=None, proxy=None) as judge:
+    # No timeout: with SPEED, it would be much shorter on a busy machine.
+    async with connect(control, max_size=None, open_timeout=None, ping_interval=None, proxy=None) as judge:
 
         async def send(event: str, **more: Any) -> None:
             await judge.send(json.dumps({"event": event, **more}))
