@@ -21,6 +21,8 @@ MOST_REFUSED = 10
 """Attempts in the first of these times. With the delays of step 09, there are four or five."""
 MOST_DROPPED = 6
 """Attempts in the second one, after the first of them. There are one or two."""
+FIRST_DELAY = 0.5
+"""The longest first delay of step 09, in these seconds."""
 SHORT = 2.0
 """The limit for the first delay after a snapshot, in these seconds. It's at most 0.5 s in step 09."""
 CONNECTS = "Your client doesn't connect to the server. In __aenter__, start a task that calls connect(self.url)."
@@ -216,12 +218,19 @@ class Mirrors:
             # If the machine was busy, this decides nothing.
             if longest < STALE / 2 and any(state["stale"] for state in fake.states[before:]):
                 raise fake.failure("mirror.stale is True", "mirror.stale is False while messages arrive", ALWAYS_STALE)
+            silence = f"no message for {STALE:g} s"
+            fake.after = silence
+            await fake.until(lambda state: state["stale"], expect="mirror.stale is True", likely=NEVER_STALE)
+            last += 1
+            fake.after = f"{silence}, and then values"
+            await feed.values(last, last, cpu=0.0)
+            await fake.until(lambda state: not state["stale"], expect="mirror.stale is False", likely=ALWAYS_STALE)
             # After a gap, so a snapshot is the next message. A server sends none that isn't asked for.
             await feed.values(last + 2, last + 2, cpu=0.0)
             await feed.subscribed(likely=NO_RESYNC, closed=RECONNECTS)
-            fake.after = f"no message for {STALE:g} s"
+            fake.after = silence
             await fake.until(lambda state: state["stale"], expect="mirror.stale is True", likely=NEVER_STALE)
-            fake.after = None
+            fake.after = f"{silence}, and then a snapshot"
             # Any message shows that the connection works, so a snapshot does too.
             await feed.snapshot(last + 3, cpu=0.0)
             await fake.until(
@@ -242,6 +251,10 @@ class Mirrors:
             state = await fake.ask()
             if state["values"] != {"cpu": 1.0, "memory": 2.0}:
                 raise fake.failure(show_state(state), 'mirror.values {"cpu": 1.0, "memory": 2.0}', FORGETS)
+            delays = state["delays"]
+            if len(delays) > 3 and max(delays) < 3 * min(delays):
+                got = f"delays of {', '.join(f'{each:.2f}' for each in delays)} s"
+                raise fake.failure(got, "delays that grow", TOO_FAST)
             if any(all(is_near(2**n * each, state["delays"]) for n in range(4)) for each in state["delays"]):
                 got = f"delays of {', '.join(f'{each:.2f}' for each in state['delays'])} s"
                 raise fake.failure(got, "random delays", NO_JITTER)
@@ -250,6 +263,10 @@ class Mirrors:
             fake.after = "the server has refused handshakes with HTTP 503"
             await fake.attempted(fake.attempts + 1, likely=LOST, seconds=COMES_BACK)
             await self._attempts(fake, MOST_DROPPED, "one or two", HANDSHAKE_RESETS)
+            short = [each for each in (await fake.ask())["delays"] if FIRST_DELAY / 2 <= each <= FIRST_DELAY]
+            if len(short) > 1:
+                got = f"delays of {', '.join(f'{each:.2f}' for each in short)} s"
+                raise fake.failure(got, "longer delays than before", HANDSHAKE_RESETS)
             fake.drops = False
             fake.after = "the server has refused or closed all connections for a while"
             feed = await self._back(fake)
