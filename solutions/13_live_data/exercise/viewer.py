@@ -41,8 +41,13 @@ class Viewer:
             self._flush()
 
     def set_rate(self, per_second: float) -> None:
-        self._interval = 1 / per_second
-        self._end_interval()
+        interval = 1 / per_second
+        if self._rate_timer:
+            # Keep the start of the interval: repeated requests must not bring more messages.
+            end = self._rate_timer.when() - self._interval + interval
+            self._cancel_interval()
+            self._rate_timer = asyncio.get_running_loop().call_at(end, self._end_interval)
+        self._interval = interval
 
     def send_snapshot(self, seq: int, values: dict[str, float]) -> None:
         """Start again from this sample: drop what's merged, and expect no seen for earlier messages."""

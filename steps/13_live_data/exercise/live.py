@@ -18,11 +18,11 @@ from .tab import Tab
 # TODO 3: answer subscribe with {"type": "snapshot", "seq": S, "values": {...}}: the newest value of each topic of this
 #         viewer. Then send {"type": "values", "first": F, "last": L, "values": {...}}. The first F is S + 1, and each
 #         later F is the L before + 1. seq counts the samples of the server. An unknown topic gets an error, and nothing
-#         of that request is done. Another subscribe starts again: drop what was merged, and ignore a seen for earlier
-#         messages.
+#         of that request is done.
 # TODO 4: answer unsubscribe with {"type": "unsubscribed", "topics": [...]}. No value of these topics comes after it.
 # TODO 5: at most MAX_UNSEEN messages with values may be unseen. Merge the samples meanwhile: keep the newest value of
 #         each topic. A seen, which answers earlier messages too, sends them in one message.
+#         Another subscribe starts again: drop what was merged, and ignore a seen for earlier messages.
 # TODO 6: {"type": "rate", "per_second": R} limits the messages with values of this viewer. The last value of a burst
 #         arrives within 1/R + 0.1 s.
 # TODO 7: queue each alert as {"type": "alert", "text": ...} for the viewers with the topic alerts, in order, whatever
