@@ -327,19 +327,40 @@ class Between:
         cluster = await shared_cluster(subject)
         proxy = await subject.share("proxy", lambda: _serve(subject, cluster))
         behind = await subject.under(BROKER=proxy.url)
-        for after_it in (False, True):
-            for place in range(1, PLACES + 1):
-                if not await self._joins_as_first(cluster, proxy, behind, place, after_it):
-                    break
+        other = pool.unique("elsewhere")
+        async with at(cluster[1], other, "Ada") as ada, at(behind, other, "Linus") as linus:
+
+            async def handled() -> None:
+                """Wait until the process has handled what was published before: then it handles Ada's message."""
+                text = pool.unique("text")
+                await say(ada, text)
+                # A process that handles nothing while it reads a history may be right: give up before its member does.
+                with contextlib.suppress(Failure, TimeoutError):
+                    async with asyncio.timeout(linus.tab.patience / 2):
+                        has_it = lambda: any(each["text"] == text for each in linus.messages)  # noqa: E731
+                        await linus.until(has_it, expect="a message", likely=ORDER.missing, after="Ada sent one")
+
+            for after_it in (False, True):
+                for place in range(1, PLACES + 1):
+                    if not await self._joins_as_first(cluster, proxy, behind, handled, place, after_it):
+                        break
 
     @staticmethod
-    async def _joins_as_first(cluster: Cluster, proxy: RedisProxy, behind: Subject, place: int, after_it: bool) -> bool:
+    async def _joins_as_first(
+        cluster: Cluster,
+        proxy: RedisProxy,
+        behind: Subject,
+        handled: Callable[[], Awaitable[None]],
+        place: int,
+        after_it: bool,
+    ) -> bool:
         """Let a member be the first in a room at a process, while another process publishes one message, and the last.
 
         Args:
             cluster: the other processes.
             proxy: the proxy of the process.
             behind: the process.
+            handled: waits until the process has handled what was published before.
             place: the number of the process's command at which the message is published.
             after_it: whether it's published when Redis has run that command, and not before.
 
@@ -357,6 +378,9 @@ class Between:
                 await zoe.until(
                     lambda: len(zoe.messages) == 2, expect="her message", likely=ORDER.missing, after="Zoe sent one"
                 )
+                # With the reply to SUBSCRIBE, the proxy holds all that's published back.
+                if "SUBSCRIBE" not in stop.commands[-1]:
+                    await handled()
 
             await say(zoe, "first")
             await zoe.until(lambda: bool(zoe.messages), expect="message 1", likely=ORDER.missing, after="Zoe sent one")

@@ -141,13 +141,19 @@ class Broadcast:
         expect = f"messages 1 to {total}, each once, in the order of their ids, and no gap"
         for log in logs:
             # An early end, because a lost message never arrives.
-            done = lambda log=log: log.messages[-1]["text"] == "last"  # noqa: E731
+            done = lambda log=log: any(each["text"] == "last" for each in log.messages)  # noqa: E731
             await log.until(done, expect=expect, likely=ONE_ORDER, after=after)
+            if log.ids == list(range(1, len(log.ids) + 1)):
+                # "last" may have overtaken others, which arrive later.
+                all_of_them = lambda log=log: len(log.messages) >= total  # noqa: E731
+                with contextlib.suppress(Failure):
+                    await log.until(all_of_them, expect=expect, likely=ONE_ORDER, after=after)
         for log in logs:
             # A message is dropped if one with a larger id was there before, a gap, or one with the same id.
             dropped = TWO_STEPS if log.gaps else OWN_IDS
-            got = [(each["from"], each["text"]) for each in log.messages[1:-1]]
+            got = [(each["from"], each["text"]) for each in log.messages[1:]]
             sent = {name: some for name, some in zip(names, texts, strict=True)}
+            sent[names[0]] = [*sent[names[0]], "last"]
             if strange := [each for each in got if each[0] not in names]:
                 likely = difference(message(0, names[0], ""), json.dumps(message(0, strange[0][0], ""))) or EVERYWHERE
                 expect = f"messages from {', '.join(names)}"
@@ -168,13 +174,15 @@ class Broadcast:
                     raise Failure(after=after, got=got, expect=expect, likely=likely)
                 if own != some:
                     likely = SENT_TWICE if len(own) > len(some) else ONE_ORDER
-                    # "last" may overtake others too, so the ids may end early.
                     if likely == ONE_ORDER and log.ids == list(range(1, len(log.ids) + 1)):
                         likely = NOT_AWAITED
                     what = f"{name}'s messages " + ("with one twice" if len(own) > len(some) else "in another order")
                     raise Failure(after=after, got=f"{what}; all: {log}", expect=expect, likely=likely)
             if log.ids != list(range(1, total + 1)) or log.gaps:
                 raise Failure(after=after, got=str(log), expect=expect, likely=TWO_STEPS if log.gaps else ONE_ORDER)
+            if log.messages[-1]["text"] != "last":
+                got = f"messages after the last one; all: {log}"
+                raise Failure(after=after, got=got, expect=expect, likely=NOT_AWAITED)
             if log.messages != logs[0].messages:
                 got = "the same ids with other messages at two processes"
                 raise Failure(after=after, got=got, expect="the same messages for the same ids", likely=ONE_ORDER)
