@@ -1,9 +1,11 @@
 """Write the workspace of every step, notebooks/workspaces/NN_name.jupyterlab-workspace: python tests/tools/desks.py
 
-The file describes the layout of JupyterLab: the notebook, the files of the exercise, and a terminal that runs it.
+The file describes the layout of JupyterLab: the notebook, the files of the exercise that have a TODO, and a terminal
+that runs it.
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -18,13 +20,22 @@ def first_file(step: Step) -> Path:
     return next(path for path in exercise_files(step.folder) if "\nRun it:" in path.read_text("utf-8"))
 
 
+def todos(path: Path) -> bool:
+    """Return whether a file has a TODO."""
+    return bool(re.search(r"^ *# TODO \d", path.read_text("utf-8"), re.MULTILINE))
+
+
 def desk(step: Step) -> str:
-    """Return the workspace of a step: the notebook on the left, the exercise and below it the terminal on the right."""
+    """Return the workspace of a step: the notebook on the left, the exercise and below it the terminal on the right.
+
+    The first file of the exercise is the one with its commands, whether it has a TODO or not.
+    """
     notebook = f"notebook:notebooks/{step.name}.ipynb"
-    first = first_file(step)
-    files = sorted(
-        (path for path in exercise_files(step.folder) if path.name != "__init__.py"), key=lambda path: path != first
-    )
+    # No others: with more tabs, JupyterLab cuts off their names.
+    files = [
+        first := first_file(step),
+        *(path for path in exercise_files(step.folder) if path != first and todos(path)),
+    ]
     editors = [f"editor:{path.relative_to(ROOT).as_posix()}" for path in files]
     terminal = f"terminal:{step.name}"
     right = {
