@@ -22,3 +22,5 @@ class TestExercise(Mirrors, Alerts, Rates, Flow, Unsubscribe, Snapshots, Life, P
 
     least_patience = 2.0
     """Minimum timeout, in seconds: some of these checks wait for 30 samples, with 20 samples a second."""
+    most_at_once = 6
+    """Checks that run at a time in the run that decides. Most of them start a server, and count samples."""

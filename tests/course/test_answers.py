@@ -21,7 +21,14 @@ def few_objects() -> Iterator[None]:
     gc.unfreeze()
 
 
-GROUPS = {6: "many hashes", 9: "many processes", 10: "many processes", 11: "many processes", 12: "suites"}
+GROUPS = {
+    6: "many hashes",
+    9: "many processes",
+    10: "many processes",
+    11: "many processes",
+    12: "suites",
+    13: "many samples",
+}
 """By the number of the step: the name of a group whose answers are judged one at a time."""
 
 

@@ -193,6 +193,39 @@ def test_decided_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ("Likely", "Another check runs.") in verdict.explanation
 
 
+class OneAtATime:
+    """Checks that fail while another one runs, in the run that decides too, unless they run one at a time there."""
+
+    most_at_once = 1
+
+    @check(1, "is there")
+    async def test_first(self, subject: Subject) -> None:
+        await self._is_alone(subject)
+
+    @check(2, "is there, too")
+    async def test_second(self, subject: Subject) -> None:
+        await self._is_alone(subject)
+
+    @staticmethod
+    async def _is_alone(subject: Subject) -> None:
+        subject.at_end.append(str)
+        async with subject.client() as tab:
+            await tab.next(expect="a welcome", likely="something else")
+            if len(subject.at_end) > 1:
+                raise Failure(got="another check", expect="no other check", likely="Another check runs.")
+        subject.at_end.remove(str)
+
+
+def test_most_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step may limit the number of checks that run at a time in the run that decides."""
+    monkeypatch.setattr("checks.test_02_echo.TestExercise", OneAtATime)
+    step = find_step(2)
+    verdict = Judge(step, step.solution).run()
+    assert verdict.passed, verdict
+    monkeypatch.setattr(OneAtATime, "most_at_once", 2)
+    assert not Judge(step, step.solution).run().passed
+
+
 class LeavesATraceback:
     """Checks of which the first one leaves a traceback that a disconnect causes; the failure belongs to the third."""
 

@@ -3,7 +3,8 @@
 First, all required checks run side by side against one server, with short timeouts: a right answer passes in about a
 second. If one fails, or the log has a traceback, the checks run one by one. Each gets a fresh server and the timeouts
 that the exercise states, so nothing else affects the first failure. If all of them pass alone, they run side by side
-again, with longer timeouts, and that run decides: some mistakes need the other checks' clients.
+again, with longer timeouts, and that run decides: some mistakes need the other checks' clients. In that run, a step may
+limit the number of checks that run at a time.
 
 When all required checks are green, the hard cases run.
 """
@@ -11,6 +12,7 @@ When all required checks are green, the hard cases run.
 import asyncio
 import importlib
 import random
+import sys
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
@@ -97,6 +99,7 @@ class Judge:
         self._spare: Server | None = None
         self._on_progress = on_progress
         self._leaving = 0
+        self._most_at_once = sys.maxsize
         self._slowness = 1.0
         self._first = first or start(step, folder)
 
@@ -112,6 +115,8 @@ class Judge:
             least = getattr(suite, "least_patience", 0.0)
             self._short, self._patient = max(self._short, least), max(self._patient, least)
             self._leaving = getattr(suite, "leaving", 0)
+            # Many servers that start together delay each other, and a check may count what comes in a time.
+            self._most_at_once = getattr(suite, "most_at_once", sys.maxsize)
             checks = checks_of(suite)
             last = max((place for place, check in enumerate(checks) if check.name in self._through), default=-1)
             # Don't cut: any check may detect an error that a disconnect causes.
@@ -209,8 +214,14 @@ class Judge:
         except StartupError as error:
             return [(checks[0], [("I got", str(error))])], None
         subject = self._subject(server, patience)
+        free = asyncio.Semaphore(self._most_at_once)
+
+        async def run(check: Check) -> tuple[Failure | None, conversation.Conversation]:
+            async with free:
+                return await self._run(check, subject)
+
         try:
-            results = await asyncio.gather(*(self._run(check, subject) for check in checks))
+            results = await asyncio.gather(*(run(check) for check in checks))
             log = await subject.settle()
             failed = [
                 (check, self._explain(check, failure, log, subject, talk))

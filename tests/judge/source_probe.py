@@ -11,6 +11,7 @@ Settings, from the environment:
 - TOPICS: the number of further topics, `t0`, `t1` and so on, with the value n in each sample.
 - PADDING: the number of characters that each of their names has in addition, so a message with them is large.
 - BLOCK: the time that each sample blocks, in seconds.
+- QUIET: if it's 1, samples have no values, except those of `POST /judge/push`.
 - RAISE: the numbers of the first and the last call that raises, such as `5-8`. They aren't samples.
 
 Requests: `GET /judge/state`, and `POST /judge/push` with {"values": [...], "alerts": [...]}: each object of `values` is
@@ -35,6 +36,7 @@ source = importlib.import_module("exercise.source")
 PADDING = "-" * int(os.environ.get("PADDING", "0"))
 FURTHER = [f"t{number}{PADDING}" for number in range(int(os.environ.get("TOPICS", "0")))]
 BLOCK = float(os.environ.get("BLOCK", "0"))
+QUIET = os.environ.get("QUIET") == "1"
 FIRST, LAST = (int(part) for part in os.environ.get("RAISE", "0-0").split("-"))
 ERRORS = (OSError, LookupError, ZeroDivisionError)
 """The exceptions that the calls raise in turn."""
@@ -50,6 +52,10 @@ class Script:
         """The calls of sample()."""
         self.count = 0
         """The samples, without the calls that raised."""
+        self.alert_calls = 0
+        """The calls of alerts()."""
+        self.early_alerts = 0
+        """Those before the first call of sample(), or a second one after the same."""
         self.running, self.most_running = 0, 0
         self.in_loop = 0
         """The calls in the event loop's thread, which block it."""
@@ -81,6 +87,8 @@ class Script:
                 values["zero"] = float(self.count % 2)
                 if self.count == 1:
                     values["rare"] = 1.0
+                if QUIET:
+                    values = {}
                 return values | (self.values.popleft() if self.values else {})
         finally:
             with self.lock:
@@ -89,6 +97,8 @@ class Script:
     def new_alerts(self) -> list[str]:
         """Return the alerts since the last call."""
         with self.lock:
+            self.alert_calls += 1
+            self.early_alerts += self.alert_calls > self.calls
             texts, self.alerts = self.alerts, []
             return texts
 
@@ -122,7 +132,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         with script.lock:
             script.values.extend(pushed.get("values", []))
             script.alerts.extend(pushed.get("alerts", []))
-    names = ("calls", "count", "running", "most_running", "in_loop")
+    names = ("calls", "count", "running", "most_running", "in_loop", "alert_calls", "early_alerts")
     state = {name: getattr(script, name) for name in names} | {"starts": list(script.starts)}
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -28,18 +28,22 @@ class Feed:
     async def produce(self) -> None:
         """Sample while there are viewers, and wait while there are none."""
         loop = asyncio.get_running_loop()
-        due = loop.time()
         while True:
             await self._is_watched.wait()
-            try:
-                # In a thread, because a sample may block. The next one starts after it: one at a time.
-                values, texts = await asyncio.to_thread(lambda: (sample(), alerts()))
-            except Exception:
-                logger.exception("A sample has failed, and is left out.")
-            else:
-                self.publish(values, texts)
-            due = max(due + 1 / SAMPLES_PER_SECOND, loop.time())
-            await asyncio.sleep(due - loop.time())
+            due = loop.time()
+            while self._is_watched.is_set():
+                await self._sample()
+                due = max(due + 1 / SAMPLES_PER_SECOND, loop.time())
+                await asyncio.sleep(due - loop.time())
+
+    async def _sample(self) -> None:
+        try:
+            # In a thread, because a sample may block. The next one starts after it: one at a time.
+            values, texts = await asyncio.to_thread(lambda: (sample(), alerts()))
+        except Exception:
+            logger.exception("A sample has failed, and is left out.")
+        else:
+            self.publish(values, texts)
 
     def publish(self, values: dict[str, float], texts: Collection[str]) -> None:
         self.seq += 1

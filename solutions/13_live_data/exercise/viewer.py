@@ -23,6 +23,8 @@ class Viewer:
         """The last sample of each message that the viewer hasn't answered with seen."""
         self._interval = 0.0
         """The shortest time between two messages, in seconds."""
+        self._sent_at = 0.0
+        """When the last message with values was sent, by the clock of the event loop."""
         self._rate_timer: asyncio.TimerHandle | None = None
         """It runs while the next message would be too early."""
 
@@ -41,13 +43,8 @@ class Viewer:
             self._flush()
 
     def set_rate(self, per_second: float) -> None:
-        interval = 1 / per_second
-        if self._rate_timer:
-            # Keep the start of the interval: repeated requests must not bring more messages.
-            end = self._rate_timer.when() - self._interval + interval
-            self._cancel_interval()
-            self._rate_timer = asyncio.get_running_loop().call_at(end, self._end_interval)
-        self._interval = interval
+        self._interval = 1 / per_second
+        self._start_interval()
 
     def send_snapshot(self, seq: int, values: dict[str, float]) -> None:
         """Start again from this sample: drop what's merged, and expect no seen for earlier messages."""
@@ -68,9 +65,8 @@ class Viewer:
             self.tab.close(1013, "too slow")
 
     def stop(self) -> None:
-        """Drop the merged values, and end the interval. The viewer may subscribe again."""
+        """Drop the merged values, so the end of an interval sends nothing. The viewer may subscribe again."""
         self._merged.clear()
-        self._cancel_interval()
 
     def _flush(self) -> None:
         # At most two unseen messages: more would only wait in the buffers of the network, and grow old there.
@@ -79,15 +75,18 @@ class Viewer:
         self.send({"type": "values", "first": self._first, "last": self._last, "values": self._merged})
         self._unseen.append(self._last)
         self._first, self._merged = self._last + 1, {}
+        self._sent_at = asyncio.get_running_loop().time()
         if self._interval:
-            self._rate_timer = asyncio.get_running_loop().call_later(self._interval, self._end_interval)
+            self._start_interval()
 
-    def _cancel_interval(self) -> None:
+    def _start_interval(self) -> None:
+        # From the last message: another rate, or the same one once more, must not bring more messages.
         if self._rate_timer:
             self._rate_timer.cancel()
-            self._rate_timer = None
+        end = self._sent_at + self._interval
+        self._rate_timer = asyncio.get_running_loop().call_at(end, self._end_interval)
 
     def _end_interval(self) -> None:
-        self._cancel_interval()
+        self._rate_timer = None
         # Don't wait for the next sample: with few samples a second, it may be far away.
         self._flush()

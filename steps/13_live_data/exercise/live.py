@@ -12,7 +12,8 @@ from .source import alerts, sample
 from .tab import Tab
 
 # TODO 1: sample once for all viewers, SAMPLES_PER_SECOND times a second, one call of sample() at a time. A sample that
-#         blocks for 0.2 s delays no viewer, and one that raises ends nothing. You need a new file, such as feed.py.
+#         blocks for 0.2 s delays no viewer, and one that raises ends nothing. You need a new file, such as feed.py, and
+#         a lifespan in main.py.
 # TODO 2: call sample() only while there are viewers: from the first subscribe until LINGER seconds after the last one
 #         has left, or has unsubscribed from its last topic. Don't leave a task behind for each start.
 # TODO 3: answer subscribe with {"type": "snapshot", "seq": S, "values": {...}}: the newest value of each topic of this
@@ -23,8 +24,8 @@ from .tab import Tab
 # TODO 5: at most MAX_UNSEEN messages with values may be unseen. Merge the samples meanwhile: keep the newest value of
 #         each topic. A seen, which answers earlier messages too, sends them in one message.
 #         Another subscribe starts again: drop what was merged, and ignore a seen for earlier messages.
-# TODO 6: {"type": "rate", "per_second": R} limits the messages with values of this viewer. The last value of a burst
-#         arrives within 1/R + 0.1 s.
+# TODO 6: {"type": "rate", "per_second": R} limits the messages with values of this viewer. An interval counts from the
+#         last of them. The last value of a burst arrives within 1/R + 0.1 s.
 # TODO 7: queue each alert as {"type": "alert", "text": ...} for the viewers with the topic alerts, in order, whatever
 #         is unseen. If 64 messages are queued and one more comes, close that viewer's connection with 1013.
 

@@ -11,8 +11,8 @@ from websockets.asyncio.client import connect
 # TODO 8: `values` equals the server's values of these topics at the sample `seq`. Answer each message with values with
 #         seen. If its last isn't greater than seq, throw it away. If its first isn't seq + 1, ask for a snapshot once,
 #         with another subscribe, and apply nothing before that snapshot. `stale` is True before the first message,
-#         and if nothing has arrived for STALE_AFTER seconds. Log an error, and continue. After a lost connection, keep
-#         the values, and reconnect with the delays of step 09.
+#         and if nothing has arrived for STALE_AFTER seconds. Log a warning for an error, and continue. After a lost or
+#         closed connection, keep the values, and reconnect with the delays of step 09.
 
 STALE_AFTER = 1.0
 """Seconds without a message after which the values may be out of date."""

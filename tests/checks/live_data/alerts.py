@@ -11,6 +11,8 @@ from judge.subject import Subject
 from judge.tasks import running
 from judge.viewers import ALERT_FORM, FeedServer, Viewer, feed_server
 
+from .snapshots import unsubscribe
+
 QUEUED = 64
 """Alerts that may wait for a viewer."""
 FEWER = 60
@@ -29,6 +31,29 @@ STUCK_FOR = 3
 STUCK = (
     "The connection of a viewer that's being closed is never aborted: each further alert closes it again, which starts "
     "the timer of CLOSE_TIMEOUT again. Close it once, remove the viewer, and queue nothing more for it."
+)
+NOT_STARTED = (
+    "The producer doesn't start for a viewer whose only topic is alerts. It's a topic like the others: start with the "
+    "first subscribe, whatever its topics are."
+)
+QUIET_SAMPLE = (
+    "The alerts of a sample without values aren't sent. Send them even if sample() has returned an empty dict, or if "
+    "none of the viewer's topics has changed."
+)
+BEFORE_SAMPLE = (
+    "alerts() is called before sample(), so the alerts of a sample arrive with the next one. Call it after sample()."
+)
+NOT_EACH = (
+    "alerts() isn't called after each sample, but only if a viewer has the topic alerts. So the first viewer with it "
+    "gets alerts from long ago. Call it after each sample, and drop the alerts that no viewer wants."
+)
+STILL = (
+    "The viewer gets an alert after it has unsubscribed from alerts. It's a topic like the others: look for it in the "
+    "viewer's set each time."
+)
+ERRORS_UNLIMITED = (
+    f"Errors for a viewer that reads nothing are queued without a limit, or dropped. At the {QUEUED + 1}th queued "
+    "message, whatever its type is, close the connection with 1013."
 )
 TWICE = "An alert is sent twice. Send it once for each viewer."
 WINDOWED = (
@@ -166,7 +191,30 @@ class Alerts:
                 await next_alert(grace, likely=NO_ALERT, text=f"alert {number + place + 1}", seen=True)
             grace.client.after = "three alerts, and all messages with values are seen"
             for _ in range(4):
-                await grace.next(likely=UNSEEN)
+                await grace.next(likely=Likely(UNSEEN, wrong=TWICE))
+            for viewer in (grace, ada):
+                await unsubscribe(viewer, ["alerts"])
+            await self._ignores(server, grace, linus)
+
+    @staticmethod
+    async def _ignores(server: FeedServer, grace: Viewer, linus: Viewer) -> None:
+        """Check that alerts() is called after each sample, although no viewer has the topic, and that none is sent."""
+        before = await server.state()
+        await server.push(alerts=["nothing for you"])
+        grace.client.after = "an unsubscribe from alerts, and then an alert"
+        for viewer in (linus, grace):
+            await viewer.until((linus.last or 0) + 8, likely=STILL)
+        after, state = "all viewers have unsubscribed from alerts, and watch other topics", await server.state()
+        calls, alert_calls = (state[key] - before[key] for key in ("calls", "alert_calls"))
+        if state["early_alerts"] or calls - alert_calls > 2:
+            raise Failure(
+                after=after,
+                got=f"{state['early_alerts']} calls of alerts() before the call of sample()"
+                if state["early_alerts"]
+                else f"{calls} calls of sample(), and {alert_calls} of alerts()",
+                expect="one call of alerts() after each call of sample()",
+                likely=BEFORE_SAMPLE if state["early_alerts"] else NOT_EACH,
+            )
 
     @staticmethod
     async def _gets(server: FeedServer, grace: Viewer, texts: list[str], other: Viewer) -> None:
@@ -204,11 +252,17 @@ class Alerts:
     @check(7, "keeps a viewer for which at most 64 alerts wait")
     async def test_queued(self, subject: Subject) -> None:
         async with (
-            feed_server(subject) as server,
+            feed_server(subject, QUIET="1") as server,
             server.viewer("Ada") as ada,
             server.viewer("Linus", tiny=True) as linus,
         ):
-            texts = await self._fill(server, ada, linus, FEWER)
+            try:
+                texts = await self._fill(server, ada, linus, FEWER)
+            except Failure as failure:
+                if failure.likely == NO_ALERT:
+                    failure.likely = QUIET_SAMPLE if (await server.state())["calls"] else NOT_STARTED
+                    failure.after = "Ada has subscribed to alerts only, and sample() returns an empty dict each time"
+                raise
             linus.client.read_again()
             linus.client.after = f"Linus has read nothing, and {FEWER} alerts were queued for him behind a large one"
             patience = linus.client.patience
@@ -246,6 +300,28 @@ class Alerts:
                     got=f"{len(received)} alerts, and then the close",
                     expect=f"the large alert and about {QUEUED} others, in order, and then the close",
                     likely=LOSES if len(received) < QUEUED else TOO_LATE,
+                )
+
+    @check(7, "disconnects a viewer with 1013 when more than 64 errors wait")
+    async def test_errors(self, subject: Subject) -> None:
+        async with (
+            feed_server(subject, CLOSE_TIMEOUT="30") as server,
+            server.viewer("Ada") as ada,
+            server.viewer("Linus", tiny=True) as linus,
+        ):
+            await self._fill(server, ada, linus, 3)
+            for number in range(2 * QUEUED):
+                await linus.client.send(f"malformed message {number}")
+            linus.client.read_again()
+            linus.client.after = f"Linus has read nothing, and has sent {2 * QUEUED} malformed messages"
+            errors = Likely(ERRORS_UNLIMITED, closed=ABORTED)
+            frames = await linus.client.is_closed(1013, likely=errors, besides=anything)
+            if not QUEUED <= len(frames) <= QUEUED + 3:
+                raise Failure(
+                    after=linus.client.after,
+                    got=f"{len(frames)} messages, and then the close",
+                    expect=f"the large alert and about {QUEUED} other messages, and then the close",
+                    likely=ERRORS_UNLIMITED,
                 )
 
     @check(7, "aborts the connection of a viewer that reads nothing, also while alerts go on", pauses=True)

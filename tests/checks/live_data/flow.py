@@ -7,7 +7,7 @@ from judge.conversation import pause
 from judge.handshakes import client
 from judge.model import Failure, check
 from judge.subject import Subject
-from judge.viewers import COUNTED, NO_SNAPSHOT, FeedServer, Viewer, feed_server, shared_feed_server
+from judge.viewers import COUNTED, JOINED, NO_SNAPSHOT, FeedServer, Viewer, feed_server, shared_feed_server
 from workshop.network import Network
 
 from .producer import SLOWEST
@@ -88,6 +88,10 @@ UNSUBSCRIBE_DROPS = (
 MERGED_STAYS = (
     "The viewer gets a value of a topic after unsubscribed: it was merged before. Remove the topics of the "
     "request from what is merged, too."
+)
+RANGE_MOVED = (
+    "An unsubscribe moves the start of the next range, so samples are missing. It removes merged values only: the next "
+    "range starts after the last message with values, even if nothing is merged any more."
 )
 LARGE_TOPICS = 200
 PADDING = 1000
@@ -313,3 +317,24 @@ class Flow:
                 is_foreign = failure.expect in ("no value of m3", "no value of m8")
                 failure.likely = MERGED_STAYS if is_foreign else UNSUBSCRIBE_DROPS
                 raise
+            async with server.viewer("Linus") as linus:
+                await self._keeps_its_range(linus, grace)
+
+    @staticmethod
+    async def _keeps_its_range(linus: Viewer, grace: Viewer) -> None:
+        """Check the range after an unsubscribe from the only topic that's merged."""
+        await linus.subscribe("m3", "m4")
+        while "m3" not in (await linus.next())["values"]:
+            pass
+        # m4 follows m3 in the next sample, and the next m3 is nine samples later.
+        unseen = [await linus.next(seen=False), await linus.next(seen=False)]
+        await grace.until(unseen[-1]["last"] + 4)
+        await unsubscribe(linus, ["m4"])
+        linus.client.after = "two messages with values were unseen, and of the samples since, only m4 was merged"
+        await linus.see(unseen[-1])
+        try:
+            await linus.next()
+        except Failure as failure:
+            if failure.likely == JOINED:
+                failure.likely = RANGE_MOVED
+            raise

@@ -1,8 +1,10 @@
 """Step 13, TODO 8: a client that keeps a copy of the server's values."""
 
 import asyncio
+import contextlib
 
 from judge.conversation import pause
+from judge.messages import show
 from judge.mirrors import Feed, MirrorServer, mirror_server, show_state
 from judge.model import Failure, check
 from judge.subject import Subject
@@ -99,6 +101,33 @@ RESTARTED = (
 FORGETS = (
     "Your client forgets its values when the connection is lost. Keep them until the next snapshot; stale shows it."
 )
+TOO_SHORT = (
+    "Your client's delays are shorter than half of min(10, 0.5 * 2**attempt), where the first attempt is 0. Sleep for "
+    "random.uniform(delay / 2, delay)."
+)
+NO_CAP = (
+    "Your client's delays grow without a limit, so it's still waiting long after the server has come back. Sleep for "
+    "at most 10 s: min(10, 0.5 * 2**attempt)."
+)
+LONGEST = 10.1
+"""The longest delay, in these seconds, with some time for its computation."""
+CLEAN = (
+    "Your client ends with a close of the code 1000 or 1001. Then the loop over the messages ends without an "
+    "exception: connect again after it, too."
+)
+STALE_AT_THE_END = (
+    "stale is True as soon as the connection is lost. It says only whether nothing has arrived for a second, so a "
+    "short interruption doesn't show: keep the time of the last message."
+)
+NO_WARNING = "Your client logs no warning for an error of the server. Call logger.warning(), so that it's seen."
+OTHER_TYPES = (
+    "After a message of another type, such as an alert, your client applies no values any longer. Ignore such "
+    "messages, because later versions of a server may send more types."
+)
+OLD_UNSEEN = (
+    "Your client doesn't answer values that it throws away, so the server counts them as unseen, and sends no more. "
+    "Send the seen before you look at first and last."
+)
 LEFT = "A task of your client still runs after async with. Cancel each task in __aexit__, and await it."
 DIFFERS = "The values aren't those of the server at this seq. Set values and seq together, without an await in between."
 
@@ -185,11 +214,21 @@ class Mirrors:
             await feed.send({"type": "error", "detail": "unknown topic"})
             await feed.values(13, 13, cpu=2.0)
             await fake.has(13, likely=ENDS_ON_ERROR, cpu=2.0, memory=7.0)
-            message = {}
-            while message != {"type": "seen", "last": 12}:
-                message = await feed.next(expect='{"type": "seen", "last": 12}', likely=OLDER)
+            if not (await fake.ask())["warnings"]:
+                raise fake.failure("no warning in the log", "a warning for the error of the server", NO_WARNING)
+            await feed.send({"type": "alert", "text": "cpu is above 90 %"}, {"type": "news"})
+            await feed.values(14, 14, cpu=3.0)
+            await fake.has(14, likely=OTHER_TYPES, cpu=3.0, memory=7.0)
+            lasts: set[int] = set()
+            while 14 not in lasts:
+                message = await feed.next(expect='{"type": "seen", "last": 14}', likely=OLDER)
                 if isinstance(message, dict) and message.get("type") == "subscribe":
                     raise fake.failure("a subscribe", "no subscribe for older values", OLDER)
+                lasts.add(message.get("last") if isinstance(message, dict) else None)
+            if unanswered := {9, 10} - lasts:
+                fake.did = show({"type": "values", "first": 10, "last": max(unanswered), "values": {"cpu": 6.0}})
+                expect = f'{{"type": "seen", "last": {max(unanswered)}}}'
+                raise fake.failure("no seen for it", expect, OLD_UNSEEN)
 
     @check(8, "is stale when nothing has arrived for a second", pauses=True)
     async def test_stale(self, subject: Subject) -> None:
@@ -232,18 +271,28 @@ class Mirrors:
             await fake.until(lambda state: state["stale"], expect="mirror.stale is True", likely=NEVER_STALE)
             fake.after = f"{silence}, and then a snapshot"
             # Any message shows that the connection works, so a snapshot does too.
+            start = loop.time()
             await feed.snapshot(last + 3, cpu=0.0)
             await fake.until(
                 lambda state: not state["stale"] and state["seq"] == last + 3,
                 expect=f"mirror.stale is False, mirror.seq {last + 3}",
                 likely=ALWAYS_STALE,
             )
+            await feed.drop()
+            # It connects again after half a second at most; otherwise, another check fails.
+            with contextlib.suppress(Failure):
+                await fake.feed(likely=LOST, seconds=STALE)
+            is_stale = (await fake.ask())["stale"]
+            if is_stale and loop.time() - start < 0.9 * STALE:
+                fake.after = f"a snapshot, less than {STALE:g} s before"
+                raise fake.failure("mirror.stale is True", "mirror.stale is False", STALE_AT_THE_END)
 
     @check(8, "reconnects with growing delays, and keeps its values meanwhile", pauses=True)
     async def test_reconnects(self, subject: Subject) -> None:
         async with mirror_server(subject, speed=SPEED) as fake:
             feed = await self._synced(fake)
             await fake.ask()
+            before = fake.attempts
             fake.after = "the server refuses handshakes with HTTP 503"
             fake.refuses = True
             await feed.drop()
@@ -263,10 +312,12 @@ class Mirrors:
             fake.after = "the server has refused handshakes with HTTP 503"
             await fake.attempted(fake.attempts + 1, likely=LOST, seconds=COMES_BACK)
             await self._attempts(fake, MOST_DROPPED, "one or two", HANDSHAKE_RESETS)
-            short = [each for each in (await fake.ask())["delays"] if FIRST_DELAY / 2 <= each <= FIRST_DELAY]
+            later = await fake.ask()
+            short = [each for each in later["delays"] if FIRST_DELAY / 2 <= each <= FIRST_DELAY]
             if len(short) > 1:
                 got = f"delays of {', '.join(f'{each:.2f}' for each in short)} s"
                 raise fake.failure(got, "longer delays than before", HANDSHAKE_RESETS)
+            self._are_delays(fake, state["sleeps"] + later["sleeps"], fake.attempts - before)
             fake.drops = False
             fake.after = "the server has refused or closed all connections for a while"
             feed = await self._back(fake)
@@ -281,10 +332,10 @@ class Mirrors:
             await fake.has(3, likely=APPLY, cpu=5.0, disk=4.0)
             # With a close frame too.
             await fake.ask()
-            await feed.connection.close(1012)
-            fake.did = "a close frame with the code 1012"
+            await feed.connection.close(1001)
+            fake.did = "a close frame with the code 1001"
             fake.after = "a snapshot and values, after a while without a connection"
-            feed = await self._back(fake)
+            feed = await self._back(fake, likely=CLEAN)
             delays = (await fake.ask())["delays"]
             if delays and min(delays) > SHORT:
                 got = f"a delay of {min(delays):.1f} s before the next attempt"
@@ -300,9 +351,20 @@ class Mirrors:
             raise fake.failure(got, f"{usual} attempts in {REFUSED:g} s", likely)
 
     @staticmethod
-    async def _back(fake: MirrorServer) -> Feed:
+    def _are_delays(fake: MirrorServer, sleeps: list[float], attempts: int) -> None:
+        """Check the limits of the delays before these attempts, if it has slept for nothing else."""
+        if not attempts <= len(sleeps) <= attempts + 1:
+            return
+        got = f"delays of {', '.join(f'{each:.2f}' for each in sleeps)} s"
+        if any(each < 0.49 * min(10, 0.5 * 2**number) for number, each in enumerate(sleeps)):
+            raise fake.failure(got, "delays from 0.25 to 0.5 s, from 0.5 to 1 s, from 1 to 2 s, and so on", TOO_SHORT)
+        if max(sleeps, default=0) > LONGEST:
+            raise fake.failure(got, "no delay of more than 10 s", NO_CAP)
+
+    @staticmethod
+    async def _back(fake: MirrorServer, *, likely: str = LOST) -> Feed:
         """Return the next connection, which must start with a subscribe."""
-        feed = await fake.feed(likely=LOST, seconds=COMES_BACK)
+        feed = await fake.feed(likely=likely, seconds=COMES_BACK)
         await feed.subscribed()
         return feed
 

@@ -94,6 +94,16 @@ STOPS_WITH_FIRST = (
     "the server, for example to the lifespan."
 )
 STOPS_LATE = "The producer stops later than a second after the last viewer has left. Wait LINGER seconds, which is 1.0."
+NO_TOPICS = (
+    "A subscribe with an empty list of topics starts the producer. A viewer is a connection with at least one topic, "
+    "so look for topics before you start it."
+)
+CATCHES_UP = (
+    "After a pause, the producer takes the samples of the pause, too, without an interval. When it continues, compute "
+    "the time of the next sample from the present."
+)
+CATCH_UP = 4
+"""Intervals that ten calls take at least, also on a busy machine. With 20 samples a second, they take nine."""
 COUNTED_TWICE = (
     "The producer stops although a viewer is left: some connection is subtracted twice, or without having been added. "
     "Keep the viewers that have topics in a set, and stop when the set is empty."
@@ -245,6 +255,11 @@ class Life:
                 if calls := (await server.state())["calls"]:
                     after = "Ada has connected, and hasn't subscribed"
                     raise Failure(after=after, got=f"{calls} calls of sample()", expect="none", likely=TOO_EARLY)
+                await ada.join()
+                await pause(0.3)
+                if calls := (await server.state())["calls"]:
+                    after = "Ada has subscribed with an empty list of topics"
+                    raise Failure(after=after, got=f"{calls} calls of sample()", expect="none", likely=NO_TOPICS)
                 await ada.join("count")
                 await ada.counts(likely=NOT_AGAIN)
                 await ada.counts(likely=NOT_AGAIN)
@@ -252,14 +267,32 @@ class Life:
             await self._lingers(server, calls, after="the last viewer has left", likely=NEVER_STOPS)
             await server.subject.eventually_idle(idle, after="the last viewer has left, and the producer has stopped")
             async with server.viewer("Grace") as grace:
-                await grace.join("count", "rare")
-                before = (await server.state())["count"]
+                # An answer that catches up has twenty samples more to take then.
+                await pause(LINGER)
+                before = await self._starts_again(server, grace)
                 while await grace.counts(likely=NOT_AGAIN) < before + 2:
                     pass
                 calls = (await server.state())["calls"]
                 await grace.client.send({"type": "unsubscribe", "topics": ["count", "rare"]})
                 after = "the only viewer has unsubscribed from its topics"
                 await self._lingers(server, calls, after=after, likely=UNSUBSCRIBED)
+
+    @staticmethod
+    async def _starts_again(server: FeedServer, grace: Viewer) -> int:
+        """Subscribe after a pause, check the first ten calls of sample(), and return the number of samples."""
+        paused = (await server.state())["calls"]
+        await grace.join("count", "rare")
+        await server.called(paused + 10, likely=NOT_AGAIN)
+        state = await server.state()
+        starts = state["starts"][paused - state["calls"] :][:10]
+        if (took := starts[-1] - starts[0]) < CATCH_UP / 20:
+            raise Failure(
+                after="the producer had stopped, and Grace has subscribed more than a second later",
+                got=f"10 calls of sample() in {took * 1000:.0f} ms",
+                expect="about 450 ms between the first one and the tenth",
+                likely=CATCHES_UP,
+            )
+        return int(state["count"])
 
     @staticmethod
     async def _lingers(server: FeedServer, before: int, *, after: str, likely: str) -> None:
@@ -295,7 +328,8 @@ class Life:
                 await ada.join("count")
                 for calls in (1, 2):
                     await server.called(calls, likely=NOT_AGAIN)
-            # The producer stops 1 s after this, shortly after the third call has started.
+                # So the producer stops in the middle of the third call, which starts in a second.
+                await pause(LINGER / 4)
             await pause(1.5 * LINGER)
             async with server.viewer("Grace") as grace:
                 await grace.join("count")

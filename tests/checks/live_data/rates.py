@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from judge.conversation import pause
 from judge.model import Failure, check
@@ -24,6 +25,12 @@ BURST = 6
 """Values of a burst, one in each sample, of 20 a second."""
 SLOW = 1
 """Messages a second in the check with the burst."""
+HALF_A_SECOND = 2
+"""Messages a second in the check of single intervals, which have 50 samples."""
+EARLIEST_RATE = 18
+"""Samples after the last message with values, of which the next one covers fewer only if it's too early."""
+LATEST_RATE = 65
+"""Samples after which it's late, although the timer is. An interval that begins 30 samples later ends after 80."""
 LATEST = 28
 """Samples after which the last value of the burst is late. It's promised after 22 samples."""
 TOO_MANY = (
@@ -56,14 +63,34 @@ LEADING = (
     "viewer's rate, start a timer that sends the merged values when the interval ends."
 )
 NEXT_INTERVAL = (
-    "A new rate takes effect only when the interval of the old one has ended. When a rate arrives, end that interval: "
-    "cancel its timer, and send what's merged, or start the timer with the new interval."
+    "A new rate takes effect only when the interval of the old one has ended. When a rate arrives, replace its timer "
+    "by one that ends 1 / per_second after the last message with values."
 )
 STUCK = (
     "After an unsubscribe from all topics, and another subscribe, the viewer gets no values: the timer of its interval "
     "was canceled, and your code still waits for it. Set it to None when you cancel it."
 )
 NOT_NEW_RATE = "The second rate of a viewer has no effect. Each rate replaces the one before."
+RATE_FIRST = (
+    "A rate that arrives before the first subscribe has no effect. Store it for the connection, whether it has topics "
+    "or not."
+)
+SUBSCRIBE_ENDS = (
+    "Another subscribe ends the interval, so the next message with values arrives too early. A snapshot drops the "
+    "merged values, and leaves the interval as it is."
+)
+FROM_THE_RATE = (
+    "A new rate starts another interval, so the next message with values arrives too late. Count each interval from "
+    "the last message with values: store its time."
+)
+FIRST_RATE = (
+    "The first rate of a viewer doesn't count from the last message with values, so the next one arrives too early. "
+    "Store the time of each message with values, also without a rate."
+)
+THIRD = (
+    "When an interval ends, a third message with values is sent, although two are unseen. Let one method decide: it "
+    "looks at the interval and at the unseen messages, and a sample, a seen and the end of an interval all call it."
+)
 SOON = (
     "The last value of a burst arrives too late. Start the interval with the last message, and send the merged values "
     "when it ends."
@@ -153,6 +180,27 @@ class Rates:
             await linus.next(likely=DEBOUNCED)
         return [message["last"] for message in linus.received]
 
+    @check(6, "sends no third unseen message when an interval ends")
+    async def test_rate_and_window(self, subject: Subject) -> None:
+        async with (
+            feed_server(subject, SAMPLES_PER_SECOND=str(FAST)) as server,
+            server.viewer("Linus") as linus,
+            server.viewer("Ada") as ada,
+        ):
+            await ada.subscribe("count")
+            await linus.subscribe("count")
+            await linus.client.send({"type": "rate", "per_second": 20})
+            with with_rate():
+                unseen = [await linus.next(seen=False), await linus.next(seen=False)]
+                # Several intervals.
+                await ada.until(unseen[-1]["last"] + 40)
+                after = "the rate 20, two unseen messages with values, and 40 samples, which take 0.4 s"
+                await linus.is_silent(likely=THIRD, after=after)
+                await linus.see(unseen[0])
+                message = await linus.next(seen=False)
+                if message["last"] < unseen[-1]["last"] + 40:
+                    raise linus.failure(message, f'a "last" of at least {unseen[-1]["last"] + 40}', THIRD)
+
     @check(6, "sends the last value of a burst", pauses=True)
     async def test_burst(self, subject: Subject) -> None:
         async with (
@@ -183,3 +231,51 @@ class Rates:
                         got = f"the last value {late} samples after it was taken"
                         expect = f"the last value within {promised}"
                         raise Failure(after=linus.client.after, got=got, expect=expect, likely=SOON)
+
+    @check(6, "counts each interval from the last message with values", pauses=True)
+    async def test_interval(self, subject: Subject) -> None:
+        rate = {"type": "rate", "per_second": HALF_A_SECOND}
+        async with (
+            feed_server(subject, SAMPLES_PER_SECOND=str(FAST)) as server,
+            server.viewer("Linus") as linus,
+            server.viewer("Grace") as grace,
+            server.viewer("Ada") as ada,
+        ):
+            await ada.subscribe("count")
+            with with_rate():
+                # Nothing changes burst after this, so Grace's interval could begin only later.
+                await grace.subscribe("burst")
+                await server.push(values=[{"burst": 1.0}])
+                grace.client.after = "a message with values, and then the first rate"
+                last = (await grace.next())["last"]
+                await grace.client.send(rate)
+                await grace.client.send("malformed")
+                await grace.client.gets_error(likely="A malformed message gets no error. Send one.")
+                await server.push(values=[{"burst": 2.0}])
+                self._is_later(grace, await grace.next(), last, FIRST_RATE)
+                await linus.client.send(rate)
+                await linus.subscribe("count")
+                await pause(0)
+                linus.client.after = f"the rate {HALF_A_SECOND}, and then the first subscribe"
+                last = (await linus.next())["last"]
+                last = self._is_later(linus, await linus.next(), last, RATE_FIRST)
+                await linus.subscribe("count", "m1")
+                linus.client.after = f"the rate {HALF_A_SECOND}, values, and right after them another subscribe"
+                last = self._is_later(linus, await linus.next(), last, SUBSCRIBE_ENDS)
+                await ada.until(last + 30)
+                await linus.client.send(rate)
+                linus.client.after = f"values, the same rate, {HALF_A_SECOND}, once more 30 samples later"
+                message = await linus.next()
+                if message["last"] > last + LATEST_RATE:
+                    raise linus.failure(message, f'a "last" of about {last + 50}', FROM_THE_RATE)
+
+    @staticmethod
+    def _is_later(viewer: Viewer, message: dict[str, Any], last: int, likely: str) -> int:
+        """Check that an interval of half a second, 50 samples, is between two messages, and return the second `last`.
+
+        Raises:
+            Failure: it isn't.
+        """
+        if message["last"] < last + EARLIEST_RATE:
+            raise viewer.failure(message, f'a "last" of about {last + 50}', likely)
+        return int(message["last"])

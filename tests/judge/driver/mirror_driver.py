@@ -8,7 +8,9 @@ after each change. If SPEED is set in the environment, the clock of its event lo
 
 import asyncio
 import json
+import logging
 import os
+import random
 import selectors
 import sys
 import traceback
@@ -26,6 +28,10 @@ SPEED = float(os.environ.get("SPEED", "1"))
 """Seconds of the event loop's clock for each real second."""
 
 
+SEED = 1163
+"""With it, all of the first eight random numbers are below 0.45, so a delay without a lower limit is found."""
+
+
 class Selector(selectors.DefaultSelector):
     """A selector whose timeouts are in seconds of the event loop's clock."""
 
@@ -39,6 +45,8 @@ class Loop(asyncio.SelectorEventLoop):
 
     delays: ClassVar[list[float]] = []
     """The delays since the last answer, in seconds of its clock."""
+    sleeps: ClassVar[list[float]] = []
+    """Those of `asyncio.sleep`, without timeouts."""
 
     def time(self) -> float:
         """Return the time of its clock."""
@@ -46,12 +54,35 @@ class Loop(asyncio.SelectorEventLoop):
 
     def call_at(self, when: float, *arguments: Any, **options: Any) -> asyncio.TimerHandle:
         """Record the delay, and schedule the callback."""
-        frame = sys._getframe(1)
+        frame, sleeps = sys._getframe(1), False
         while frame.f_back and os.path.dirname(frame.f_code.co_filename) == os.path.dirname(asyncio.__file__):
+            sleeps = frame.f_code.co_name == "sleep"
             frame = frame.f_back
         if os.path.basename(os.path.dirname(frame.f_code.co_filename)) == "exercise":
             Loop.delays.append(when - self.time())
+            if sleeps:
+                Loop.sleeps.append(Loop.delays[-1])
         return super().call_at(when, *arguments, **options)
+
+
+class Warnings(logging.Handler):
+    """Counts the warnings that the answer itself logs, and prints its errors as usual."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count a record."""
+        self.count += os.path.basename(os.path.dirname(record.pathname)) == "exercise"
+        if record.levelno >= logging.ERROR and logging.lastResort:
+            logging.lastResort.handle(record)
+
+
+def is_own(task: asyncio.Task[Any]) -> bool:
+    """Return whether a task runs a coroutine of the answer."""
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and os.path.basename(os.path.dirname(code.co_filename)) == "exercise"
 
 
 def state_of(mirror: Any) -> dict[str, Any]:
@@ -69,6 +100,9 @@ def place_of(error: BaseException) -> str:
 async def main(control: str) -> None:
     """Run the commands from this connection until it ends."""
     own = asyncio.current_task()
+    warnings = Warnings()
+    logging.getLogger().addHandler(warnings)
+    random.seed(SEED)
     # No timeout: with SPEED, it would be much shorter on a busy machine.
     async with connect(control, max_size=None, open_timeout=None, ping_interval=None, proxy=None) as judge:
 
@@ -98,8 +132,10 @@ async def main(control: str) -> None:
                         await send("crashed", error=place_of(error))
                 case {"do": "ask"}:
                     try:
-                        await send("answer", **state_of(mirror), delays=Loop.delays[:])
+                        delays, sleeps = Loop.delays[:], Loop.sleeps[:]
+                        await send("answer", **state_of(mirror), delays=delays, sleeps=sleeps, warnings=warnings.count)
                         Loop.delays.clear()
+                        Loop.sleeps.clear()
                     except Exception as error:
                         await send("crashed", error=place_of(error))
                 case {"do": "exit"}:
@@ -110,9 +146,12 @@ async def main(control: str) -> None:
                         await mirror.__aexit__(None, None, None)
                     except Exception as error:
                         await send("crashed", error=place_of(error))
-                    # A task that was canceled and isn't awaited may end, and an iterator over connections be closed.
+                    running = {task for task in asyncio.all_tasks() - before - {own} if is_own(task)}
+                    # Those of the library may take a moment, such as when an iterator over connections is closed.
                     for _ in range(CLOSING):
-                        if not (left := asyncio.all_tasks() - before - {own}):
+                        if not (left := running | (asyncio.all_tasks() - before - {own})):
+                            break
+                        if running:
                             break
                         await asyncio.sleep(INTERVAL)
                     coroutines = [task.get_coro() for task in left]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import random
 from collections.abc import Iterable
 from typing import Any, Self
@@ -65,3 +66,5 @@ class Mirror:
                 else:
                     await self._ask(websocket)
             await websocket.send(json.dumps({"type": "seen", "last": message["last"]}))
+        elif message["type"] == "error":
+            logging.warning("error: %s", message["detail"])

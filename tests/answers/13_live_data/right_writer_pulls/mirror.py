@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import random
 from collections.abc import Iterable
 from typing import Any, Self
@@ -63,6 +64,8 @@ class Mirror:
             self.values, self.seq = message["values"], message["seq"]
             while True:
                 message = await inbox.get()
+                if message["type"] == "error":
+                    logging.getLogger("mirror").warning(message)
                 if message["type"] != "values":
                     continue
                 await websocket.send(json.dumps({"type": "seen", "last": message["last"]}))
