@@ -91,7 +91,7 @@ MERGED_STAYS = (
 )
 RANGE_MOVED = (
     "An unsubscribe moves the start of the next range, so samples are missing. It removes merged values only: the next "
-    "range starts after the last message with values, even if nothing is merged any more."
+    "range starts after the last message with values, even if nothing is merged then."
 )
 LARGE_TOPICS = 200
 PADDING = 1000

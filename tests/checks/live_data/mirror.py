@@ -106,8 +106,8 @@ TOO_SHORT = (
     "random.uniform(delay / 2, delay)."
 )
 NO_CAP = (
-    "Your client's delays grow without a limit, so it's still waiting long after the server has come back. Sleep for "
-    "at most 10 s: min(10, 0.5 * 2**attempt)."
+    "Your client's delays grow without a limit, so it still waits long after the server accepts connections. Sleep "
+    "for at most 10 s: min(10, 0.5 * 2**attempt)."
 )
 LONGEST = 10.1
 """The longest delay, in these seconds, with some time for its computation."""
@@ -121,7 +121,7 @@ STALE_AT_THE_END = (
 )
 NO_WARNING = "Your client logs no warning for an error of the server. Call logger.warning(), so that it's seen."
 OTHER_TYPES = (
-    "After a message of another type, such as an alert, your client applies no values any longer. Ignore such "
+    "After a message of another type, such as an alert, your client doesn't apply values. Ignore such "
     "messages, because later versions of a server may send more types."
 )
 OLD_UNSEEN = (
