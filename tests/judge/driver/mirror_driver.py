@@ -47,6 +47,8 @@ class Loop(asyncio.SelectorEventLoop):
     """The delays since the last answer, in seconds of its clock."""
     sleeps: ClassVar[list[float]] = []
     """Those of `asyncio.sleep`, without timeouts."""
+    library_sleeps = 0
+    """How often websockets has slept before it connects again, for an answer that iterates over its connections."""
 
     def time(self) -> float:
         """Return the time of its clock."""
@@ -62,6 +64,8 @@ class Loop(asyncio.SelectorEventLoop):
             Loop.delays.append(when - self.time())
             if sleeps:
                 Loop.sleeps.append(Loop.delays[-1])
+        elif sleeps and frame.f_code.co_name == "__aiter__":
+            Loop.library_sleeps += 1
         return super().call_at(when, *arguments, **options)
 
 
@@ -133,7 +137,8 @@ async def main(control: str) -> None:
                 case {"do": "ask"}:
                     try:
                         delays, sleeps = Loop.delays[:], Loop.sleeps[:]
-                        await send("answer", **state_of(mirror), delays=delays, sleeps=sleeps, warnings=warnings.count)
+                        counts = {"library_sleeps": Loop.library_sleeps, "warnings": warnings.count}
+                        await send("answer", **state_of(mirror), delays=delays, sleeps=sleeps, **counts)
                         Loop.delays.clear()
                         Loop.sleeps.clear()
                     except Exception as error:
