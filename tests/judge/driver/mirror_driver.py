@@ -14,6 +14,7 @@ import random
 import selectors
 import sys
 import traceback
+from types import FrameType
 from typing import Any, ClassVar
 
 from exercise.mirror import Mirror
@@ -40,6 +41,11 @@ class Selector(selectors.DefaultSelector):
         return super().select(timeout / SPEED if timeout and timeout > 0 else timeout)
 
 
+def is_of_the_answer(frame: FrameType) -> bool:
+    """Return whether a frame runs code of the answer."""
+    return os.path.basename(os.path.dirname(frame.f_code.co_filename)) == "exercise"
+
+
 class Loop(asyncio.SelectorEventLoop):
     """An event loop that records the delays that the answer itself requests. Those of websockets aren't its own."""
 
@@ -48,7 +54,7 @@ class Loop(asyncio.SelectorEventLoop):
     sleeps: ClassVar[list[float]] = []
     """Those of `asyncio.sleep`, without timeouts."""
     library_sleeps = 0
-    """How often websockets has slept before it connects again, for an answer that iterates over its connections."""
+    """How often a library has slept for the answer, such as websockets before it connects again."""
 
     def time(self) -> float:
         """Return the time of its clock."""
@@ -60,12 +66,15 @@ class Loop(asyncio.SelectorEventLoop):
         while frame.f_back and os.path.dirname(frame.f_code.co_filename) == os.path.dirname(asyncio.__file__):
             sleeps = frame.f_code.co_name == "sleep"
             frame = frame.f_back
-        if os.path.basename(os.path.dirname(frame.f_code.co_filename)) == "exercise":
+        if is_of_the_answer(frame):
             Loop.delays.append(when - self.time())
             if sleeps:
                 Loop.sleeps.append(Loop.delays[-1])
-        elif sleeps and frame.f_code.co_name == "__aiter__":
-            Loop.library_sleeps += 1
+        elif sleeps:
+            caller: FrameType | None = frame
+            while caller and not is_of_the_answer(caller):
+                caller = caller.f_back
+            Loop.library_sleeps += caller is not None
         return super().call_at(when, *arguments, **options)
 
 
