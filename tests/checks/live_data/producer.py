@@ -111,9 +111,9 @@ COUNTED_TWICE = (
 NOT_AGAIN = "The producer doesn't start again. After it has stopped, the next subscribe must start it, or wake it up."
 
 
-def rate(state: dict[str, Any]) -> float:
-    """Return the mean number of samples a second, of the last `COUNTED` ones."""
-    starts = state["starts"][-COUNTED:]
+def rate(state: dict[str, Any], seconds: float) -> float:
+    """Return the mean number of samples a second, in so many seconds before the last one."""
+    starts = [each for each in state["starts"] if each >= state["starts"][-1] - seconds]
     return (len(starts) - 1) / max(starts[-1] - starts[0], 1e-9)
 
 
@@ -151,9 +151,9 @@ class Producer:
                 starts = state["starts"][-COUNTED:]
                 between = median(later - earlier for earlier, later in zip(starts, starts[1:], strict=False))
                 expect = f"{RATE} calls of sample() a second, as SAMPLES_PER_SECOND is {RATE}"
-                if rate(state) > FASTEST * RATE:
+                if (calls := rate(state, COUNTED / RATE)) > FASTEST * RATE:
                     cause = EACH if count > 1 else RATE_IGNORED
-                    raise Failure(after=watching, got=f"{rate(state):.0f} calls a second", expect=expect, likely=cause)
+                    raise Failure(after=watching, got=f"{calls:.0f} calls a second", expect=expect, likely=cause)
                 if between > SLOWEST / RATE:
                     got = f"one call every {between * 1000:.0f} ms"
                     raise Failure(after=watching, got=got, expect=expect, likely=RATE_IGNORED)
@@ -215,9 +215,9 @@ class Life:
     @staticmethod
     async def _samples_once(server: FeedServer, after: str, likely: str) -> None:
         await server.counted((await server.state())["count"] + COUNTED, likely=NOT_AGAIN, after=after)
-        if rate(state := await server.state()) > FASTEST * 20:
+        if (calls := rate(await server.state(), COUNTED / 20)) > FASTEST * 20:
             expect = "20 calls a second: SAMPLES_PER_SECOND by default"
-            raise Failure(after=after, got=f"{rate(state):.0f} calls a second", expect=expect, likely=likely)
+            raise Failure(after=after, got=f"{calls:.0f} calls a second", expect=expect, likely=likely)
 
     # Before the check of the second: if the producer ends with its first viewer, that one fails too.
     @check(2, "continues when the first viewer leaves", pauses=True)

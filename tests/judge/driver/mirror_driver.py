@@ -27,8 +27,6 @@ CLOSING = 100
 """The number of these intervals in which the tasks of a mirror may end."""
 SPEED = float(os.environ.get("SPEED", "1"))
 """Seconds of the event loop's clock for each real second."""
-
-
 SEED = 1163
 """With it, all of the first eight random numbers are below 0.45, so a delay without a lower limit is found."""
 
@@ -41,9 +39,9 @@ class Selector(selectors.DefaultSelector):
         return super().select(timeout / SPEED if timeout and timeout > 0 else timeout)
 
 
-def is_of_the_answer(frame: FrameType) -> bool:
-    """Return whether a frame runs code of the answer."""
-    return os.path.basename(os.path.dirname(frame.f_code.co_filename)) == "exercise"
+def is_of_the_answer(path: str) -> bool:
+    """Return whether this is a file of the answer."""
+    return os.path.basename(os.path.dirname(path)) == "exercise"
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -66,13 +64,13 @@ class Loop(asyncio.SelectorEventLoop):
         while frame.f_back and os.path.dirname(frame.f_code.co_filename) == os.path.dirname(asyncio.__file__):
             sleeps = frame.f_code.co_name == "sleep"
             frame = frame.f_back
-        if is_of_the_answer(frame):
+        if is_of_the_answer(frame.f_code.co_filename):
             Loop.delays.append(when - self.time())
             if sleeps:
                 Loop.sleeps.append(Loop.delays[-1])
         elif sleeps:
             caller: FrameType | None = frame
-            while caller and not is_of_the_answer(caller):
+            while caller and not is_of_the_answer(caller.f_code.co_filename):
                 caller = caller.f_back
             Loop.library_sleeps += caller is not None
         return super().call_at(when, *arguments, **options)
@@ -87,7 +85,7 @@ class Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count a record."""
-        self.count += os.path.basename(os.path.dirname(record.pathname)) == "exercise"
+        self.count += is_of_the_answer(record.pathname)
         if record.levelno >= logging.ERROR and logging.lastResort:
             logging.lastResort.handle(record)
 
@@ -95,7 +93,7 @@ class Warnings(logging.Handler):
 def is_own(task: asyncio.Task[Any]) -> bool:
     """Return whether a task runs a coroutine of the answer."""
     code = getattr(task.get_coro(), "cr_code", None)
-    return code is not None and os.path.basename(os.path.dirname(code.co_filename)) == "exercise"
+    return code is not None and is_of_the_answer(code.co_filename)
 
 
 def state_of(mirror: Any) -> dict[str, Any]:
@@ -160,14 +158,13 @@ async def main(control: str) -> None:
                         await mirror.__aexit__(None, None, None)
                     except Exception as error:
                         await send("crashed", error=place_of(error))
-                    running = {task for task in asyncio.all_tasks() - before - {own} if is_own(task)}
+                    left = asyncio.all_tasks() - before - {own}
                     # Those of the library may take a moment, such as when an iterator over connections is closed.
                     for _ in range(CLOSING):
-                        if not (left := running | (asyncio.all_tasks() - before - {own})):
-                            break
-                        if running:
+                        if not left or any(map(is_own, left)):
                             break
                         await asyncio.sleep(INTERVAL)
+                        left = asyncio.all_tasks() - before - {own}
                     coroutines = [task.get_coro() for task in left]
                     names = [getattr(each, "__qualname__", type(each).__name__) for each in coroutines]
                     await send("exited", tasks=sorted(names))
