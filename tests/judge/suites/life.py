@@ -43,9 +43,20 @@ KILL_WITHIN = 5.0
 """Seconds after which a server that ignores SIGTERM must be killed."""
 MARGIN = 2.0
 """Seconds that a busy machine may need beyond a limit."""
-SLEEPS_BEFORE_INTERRUPT = 1.0
-"""Seconds from an event of a run to its interrupt. By then, uvicorn handles signals, and a server that starts after 3 s
-still starts."""
+PORT = "WORKSHOP_INTERRUPT"
+"""The environment variable with the port to which a server connects when the run is to be interrupted."""
+CONNECT = f"socket.create_connection(('127.0.0.1', int(os.environ['{PORT}']))).close()"
+# uvicorn runs the lifespan after it has set its handlers for signals. Before that, an interrupt ends any server.
+STARTING = f"import asyncio, os, socket\n    {CONNECT}\n    await asyncio.sleep(8)"
+"""The line of a lifespan that lasts until long after the interrupt."""
+WAITING = (
+    "\n\nclass Waiting:\n    def __init__(self, app):\n        self.app = app\n\n"
+    "    async def __call__(self, scope, receive, send):\n        if scope['type'] != 'websocket':\n"
+    f"            return await self.app(scope, receive, send)\n        import os, socket\n        {CONNECT}\n"
+    "        while (await receive())['type'] != 'websocket.disconnect':\n            pass\n\n\n"
+    "app.add_middleware(Waiting)\n"
+)
+"""Code that leaves each handshake unanswered."""
 INTERRUPTED_WITHIN = 20.0
 """Seconds for a run to end after an interrupt; one that hangs needs all of them."""
 START = (
@@ -244,15 +255,9 @@ async def leaves_nothing_when_interrupted(bench: Bench) -> None:
     """Check that an interrupt leaves nothing, while the server starts and while a test waits."""
     if sys.platform == "win32":
         return
-    starting = bench.server("right_slow_start")
-    await _interrupted(bench, starting, "while the server starts", lambda report: report["what"] == "process")
-    waiting = bench.server("broken_handshake_unanswered")
-    await _interrupted(
-        bench,
-        waiting,
-        "while a test waits",
-        lambda report: report["what"] == "end" and report["phase"] == "setup" and report["outcome"] == "passed",
-    )
+    given = bench.server(GIVEN)
+    await _interrupted(bench, mutated(given, "starting", startup=STARTING), "while the server starts")
+    await _interrupted(bench, replace(given, name="waiting", code=given.code + WAITING), "while a test waits")
 
 
 async def kills_a_stubborn_server(bench: Bench) -> None:
@@ -332,11 +337,11 @@ async def _starting_units(bench: Bench) -> list[str]:
     return run.starters[:1] or bench.units[:1]
 
 
-async def _interrupted(bench: Bench, server: TestServer, when: str, starts: Any) -> None:
+async def _interrupted(bench: Bench, server: TestServer, when: str) -> None:
     ran = f"your tests, with Ctrl+C {when}"
-    run = await _interrupt_once(bench, server, f"interrupted {when}", starts)
+    run = await _interrupt_once(bench, server, f"interrupted {when}")
     if run.timed_out:
-        run = await _interrupt_once(bench, server, f"interrupted {when}, once more", starts)
+        run = await _interrupt_once(bench, server, f"interrupted {when}, once more")
     likely = (
         "An interrupt raises KeyboardInterrupt wherever the code waits, also in the fixture before its yield. Put "
         "everything after the start of the process into try, and end the process in finally."
@@ -347,23 +352,31 @@ async def _interrupted(bench: Bench, server: TestServer, when: str, starts: Any)
     nothing_left(run, ran, likely)
 
 
-async def _interrupt_once(bench: Bench, server: TestServer, name: str, starts: Any) -> Run:
-    """Run the suite, and interrupt it shortly after the report for which `starts` returns True."""
-
-    async def wait_and_interrupt(run: Run) -> None:
-        await asyncio.sleep(SLEEPS_BEFORE_INTERRUPT)
-        interrupt(run)
-
-    tasks: list[asyncio.Task[None]] = []
+async def _interrupt_once(bench: Bench, server: TestServer, name: str) -> Run:
+    """Run the suite, and interrupt it when the server connects to the port in its environment."""
+    begun: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
+    connected = asyncio.Event()
 
     def note(run: Run, report: dict[str, Any]) -> None:
-        if not tasks and starts(report):
-            tasks.append(spawn(wait_and_interrupt(run)))
+        if not begun.done():
+            begun.set_result(run)
 
-    try:
-        return await bench.once(name, server, _plan(INTERRUPTED_WITHIN), note, passes=False)
-    finally:
-        await stop(*tasks)
+    def on_connect(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        writer.close()
+
+    async def wait_and_interrupt() -> None:
+        await connected.wait()
+        interrupt(await begun)
+
+    async with await asyncio.start_server(on_connect, "127.0.0.1", 0) as listener:
+        environment = {PORT: str(listener.sockets[0].getsockname()[1])}
+        task = spawn(wait_and_interrupt())
+        try:
+            plan = replace(_plan(INTERRUPTED_WITHIN), environment=environment)
+            return await bench.once(name, server, plan, note, passes=False)
+        finally:
+            await stop(task)
 
 
 def _cause_of_warning(output: str) -> str:
