@@ -16,7 +16,7 @@ from judge.command import Progress
 from judge.judge import Judge
 from judge.model import Verdict, checks_of
 from judge.suites import finds, kept, life
-from judge.suites.bench import Bench, results_of
+from judge.suites.bench import Bench, failed_by_chance, results_of
 from judge.suites.failures import SuiteFailure
 from judge.suites.kept import KEPT, Result
 from judge.suites.servers import LABELS, TestServer, servers_of
@@ -301,6 +301,25 @@ class TestBench:
         assert finds.number_of_purposes(sets, results) == 1
         results["two"]["b"] = miss
         assert finds.number_of_purposes(sets, results) == 2
+
+    @pytest.mark.parametrize(
+        ("phase", "seconds", "port", "is_chance"),
+        [
+            ("call", 0.1, "0", False),
+            ("call", 2.1, "0", True),
+            ("call", 8.1, "0", False),
+            ("setup", 0.1, "0", False),
+            ("setup", 8.1, "0", True),
+            ("call", 0.1, "41234", True),
+        ],
+    )
+    def test_failed_by_chance(self, phase: str, seconds: float, port: str, is_chance: bool, tmp_path: Path) -> None:
+        """A missed deadline may be chance, and so may any failure if the suite passes a port to its server."""
+        command = ["python", "-m", "uvicorn", "main:app", "--port", port]
+        run = Run(Plan(""), tmp_path, commands=[command], status=0)
+        assert not failed_by_chance(run)
+        run.ends.append(Outcome(ONE, phase, "failed", seconds, "", ""))
+        assert failed_by_chance(run) is is_chance
 
     def test_interrupted_test_has_no_result(self) -> None:
         """A test that was running when its run ended has no result."""

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -40,9 +41,21 @@ def results_of(run: Run) -> dict[str, Result]:
     return found
 
 
-def missed_deadlines(run: Run) -> bool:
-    """Return whether a run failed because of deadlines, its own limit included, as far as that can be seen."""
-    return run.timed_out or (bool(run.failures) and all(Result(False, each).by_deadline for each in run.failures))
+def ports_of(run: Run) -> set[str]:
+    """Return the ports of a run's servers that they've got as an argument, so the system hasn't chosen them."""
+    found = re.findall(r"--port[ =](\d+)", "\n".join(" ".join(command) for command in run.starts))
+    return {port for port in found if port != "0"}
+
+
+def failed_by_chance(run: Run) -> bool:
+    """Return whether chance may be why a run failed, as far as that can be seen.
+
+    Each failure, or the run's own limit, may be a missed deadline. Or the suite has chosen a free port, and passed it
+    to its server: until the server binds it, any other program on the machine may get it.
+    """
+    if run.timed_out or (run.failures and ports_of(run)):
+        return True
+    return bool(run.failures) and all(Result(False, each).by_deadline for each in run.failures)
 
 
 def content_of(server: TestServer) -> str:
@@ -132,8 +145,8 @@ class Bench:
             if key in KEPT.situations:
                 return KEPT.situations[key]
             run = await self.run(server, plan, on_report)
-            if missed_deadlines(run) if passes else run.timed_out and on_report is ignore:
-                # A busy machine can be late: only a second failure, alone, counts.
+            if failed_by_chance(run) if passes else run.timed_out and on_report is ignore:
+                # Only a second failure, alone, counts.
                 run = await self.run_alone(server, plan)
             if run.passed or not passes:
                 KEPT.keep_situation(key, run)

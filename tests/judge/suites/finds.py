@@ -8,7 +8,7 @@ from workshop.suites import Plan, Run
 
 from ..slowness import slowness
 from ..tasks import spawn, stop
-from .bench import AT_A_TIME, RIGHT_WITHIN, WHOLE_WITHIN, Bench, missed_deadlines, results_of
+from .bench import AT_A_TIME, RIGHT_WITHIN, WHOLE_WITHIN, Bench, failed_by_chance, results_of
 from .failures import SuiteFailure, describe, end_of, first_failure, names, nothing_left, place_of, short
 from .kept import Result
 from .servers import TestServer
@@ -47,8 +47,8 @@ async def holds_on_right_servers(bench: Bench) -> None:
 
     failures = [failure for failure in await asyncio.gather(*map(judge, servers)) if failure]
     for server, run in failures:
-        if missed_deadlines(run):
-            # A machine that's busy can make a right server late: only a second failure, alone, counts.
+        if failed_by_chance(run):
+            # Only a second failure, alone, counts.
             bench.progress(4, f"once more, alone: {server.what}")
             again = await bench.run_alone(server, run.plan)
             if again.passed:

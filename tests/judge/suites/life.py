@@ -12,7 +12,7 @@ from workshop.suites import Plan, Run, interrupt
 
 from ..slowness import slowness
 from ..tasks import spawn, stop
-from .bench import RIGHT_WITHIN, Bench
+from .bench import RIGHT_WITHIN, Bench, ports_of
 from .failures import SuiteFailure, end_of, first_failure, names, nothing_left
 from .servers import TestServer
 
@@ -114,8 +114,7 @@ async def passes_twice(bench: Bench) -> None:
     one, other = await asyncio.gather(
         *(bench.once(f"twice {number}", given, plan) for number, plan in enumerate(plans))
     )
-    ports = [{port for command in run.starts for port in _ports(command)} for run in (one, other)]
-    if same := sorted(ports[0] & ports[1]):
+    if same := sorted(ports_of(one) & ports_of(other)):
         got = f"both runs start the server on port {same[0]}"
         likely = (
             "The port is fixed, so two runs disturb each other, and so does any other program that uses it. Let the "
@@ -387,9 +386,3 @@ def _cause_of_warning(output: str) -> str:
     if re.search(r"ResourceWarning.*subprocess|subprocess \d+ is still running", output):
         return "Your fixture doesn't wait for the end of the server's process. Call process.wait() after terminate()."
     return "A connection, a file or a client isn't closed. Open each with a with statement."
-
-
-def _ports(command: list[str]) -> set[str]:
-    """Return the ports in a command that aren't chosen by the system."""
-    text = " ".join(command)
-    return {port for port in re.findall(r"--port[ =](\d+)", text) if port != "0"}
